@@ -1,0 +1,1 @@
+"""COLLECT: HTTP in, append-only rows out. Checks shape, never meaning; never opens the warehouse."""

@@ -1,0 +1,1 @@
+"""RUN: Dagster moves sealed data through dbt and the checks to publication."""

@@ -1,0 +1,1 @@
+"""SERVE: reports over the published marts only."""
