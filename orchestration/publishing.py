@@ -1,0 +1,218 @@
+"""Publication: the marts of a finished build, copied to where readers find them.
+
+    published/<build_id>/marts.duckdb   the marts, schema `main`
+    published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}
+    published/current                   relative symlink to the build that readers see
+
+Names that begin with a dot and end in `.tmp` are unfinished or being deleted: the next publication removes
+them. A crash at any step leaves `current` on the last complete build. Only the holder of the build lock
+publishes, so there is one writer.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+MARTS_FILE = "marts.duckdb"
+BUILD_FILE = "build.json"
+CURRENT = "current"
+
+# Clients as old as DuckDB 1.2 open the file.
+STORAGE_VERSION = "v1.2.0"
+
+KEPT_BUILDS = 3
+KEPT_DAYS = 14
+
+_BUILD_ID = re.compile(r"[0-9]{8}T[0-9]{12}Z")
+_BUILD_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
+_MART_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class PublishError(Exception):
+    """The build cannot be published; readers keep seeing the last one."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One published build: its folder, when it was published (UTC), and the rows of each mart."""
+
+    build_id: str
+    folder: Path
+    published_at: datetime
+    marts: dict[str, int]
+
+
+def new_build_id(now: datetime) -> str:
+    """Id of a build that starts at `now` (an aware time): UTC to the microsecond, sorts by time."""
+    return now.astimezone(UTC).strftime(_BUILD_ID_FORMAT)
+
+
+def publish(
+    warehouse_path: Path,
+    published_dir: Path,
+    marts: Sequence[str],
+    build_id: str,
+    now: datetime,
+    facts: Mapping[str, object] | None = None,
+    memory: str = "4GB",
+) -> Publication:
+    """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
+
+    `facts` are further JSON values for build.json, `memory` is what DuckDB may use while it sorts. Raises
+    PublishError for a build id of another form or already published, and for a mart that the warehouse lacks;
+    duckdb.IOException when another process writes the warehouse.
+    """
+    if not _BUILD_ID.fullmatch(build_id):
+        raise PublishError(f"{build_id!r} is not a build id like {new_build_id(now)}")
+    folder = published_dir / build_id
+    if folder.exists():
+        raise PublishError(f"build {build_id} is already published")
+    published_dir.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(published_dir)
+
+    unfinished = published_dir / f".{build_id}.tmp"
+    unfinished.mkdir()
+    rows = _copy_marts(warehouse_path, unfinished, marts, memory)
+    published_at = now.astimezone(UTC)
+    _write_build_file(
+        unfinished / BUILD_FILE,
+        {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
+    )
+    _fsync(unfinished / MARTS_FILE)
+    _fsync(unfinished)
+    unfinished.rename(folder)
+    _fsync(published_dir)
+
+    point_current_at(published_dir, build_id)
+    _prune(published_dir, now)
+    return Publication(build_id=build_id, folder=folder, published_at=published_at, marts=rows)
+
+
+def point_current_at(published_dir: Path, build_id: str) -> None:
+    """Let readers see this published build, in one step: they see the one before or this one."""
+    link = published_dir / f".{CURRENT}.tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(build_id, target_is_directory=True)
+    link.replace(published_dir / CURRENT)
+    _fsync(published_dir)
+
+
+def published_builds(published_dir: Path) -> list[str]:
+    """Ids of the complete builds, oldest first."""
+    return sorted(path.name for path in published_dir.iterdir() if _BUILD_ID.fullmatch(path.name))
+
+
+def _copy_marts(warehouse_path: Path, folder: Path, marts: Sequence[str], memory: str) -> dict[str, int]:
+    """Write the marts file; returns the rows of each mart."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory,
+        "temp_directory": str(folder / "spill"),
+    }
+    with duckdb.connect(config=config) as connection:
+        connection.execute(f"attach {_text(warehouse_path)} as warehouse (read_only)")
+        connection.execute(
+            f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
+        )
+        rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        # Leaves no write-ahead log beside the file.
+        connection.execute("checkpoint published")
+        connection.execute("detach published")
+    # A tool that opens the file for writing would lock every reader out.
+    (folder / MARTS_FILE).chmod(0o444)
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    return rows
+
+
+def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+    """Copy one table with its comments; returns its rows.
+
+    Rows are sorted by project and day, which lets reads skip what they don't need, then by every other
+    column: the order is that of the data alone, so that the same build from nothing has the same file.
+    """
+    columns = connection.execute(
+        "select column_name, data_type, comment from duckdb_columns() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ? order by column_index",
+        [mart],
+    ).fetchall()
+    if not _MART_NAME.fullmatch(mart) or not columns:
+        raise PublishError(f"the warehouse has no mart {mart!r}")
+    names = [name for name, _, _ in columns]
+    first = [name for name in names if name == "project_id"]
+    first += [name for name, data_type, _ in columns if data_type == "DATE"]
+    order = [*first, *(name for name in names if name not in first)]
+    connection.execute(
+        f"create table published.main.{mart} as select * from warehouse.main.{mart} "  # noqa: S608
+        f"order by {', '.join(_identifier(name) for name in order)}"
+    )
+    table_comment = connection.execute(
+        "select comment from duckdb_tables() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
+        [mart],
+    ).fetchone()
+    if table_comment and table_comment[0]:
+        connection.execute(f"comment on table published.main.{mart} is {_text(table_comment[0])}")
+    for name, _, comment in columns:
+        if comment:
+            connection.execute(
+                f"comment on column published.main.{mart}.{_identifier(name)} is {_text(comment)}"
+            )
+    counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
+    return int(counted[0]) if counted else 0
+
+
+def _prune(published_dir: Path, now: datetime) -> None:
+    """Delete old builds; the newest, the last of each recent day and the one that readers see stay."""
+    builds = published_builds(published_dir)
+    first_day = (now.astimezone(UTC) - timedelta(days=KEPT_DAYS - 1)).strftime("%Y%m%d")
+    last_of_day = {build_id[:8]: build_id for build_id in builds}
+    kept = {build_id for day, build_id in last_of_day.items() if day >= first_day}
+    kept.update(builds[-KEPT_BUILDS:])
+    kept.add(str((published_dir / CURRENT).readlink()))
+    for build_id in builds:
+        if build_id not in kept:
+            # Renamed first: a half deleted folder must not look like a build.
+            leftover = published_dir / f".{build_id}.tmp"
+            (published_dir / build_id).rename(leftover)
+            shutil.rmtree(leftover)
+
+
+def _remove_leftovers(published_dir: Path) -> None:
+    for path in published_dir.glob(".*.tmp"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def _write_build_file(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on stable storage."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _text(value: object) -> str:
+    """An SQL text literal: ATTACH and COMMENT take no bound parameters."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
