@@ -1,0 +1,84 @@
+"""Who calls: API keys as FastAPI types, for both APIs. The app keeps its `KeyRing` in `app.state.keys`.
+
+A route that takes a `…Caller` is closed to everyone else: missing, wrong or expired key 401; a `{project_id}` in
+the path that is not the key's 404, as if it did not exist; a key without the scope 403. Always use the caller's
+`project_id`, never the path's: a test key writes `shop` and means `shop.test`.
+"""
+
+import base64
+import binascii
+from typing import Annotated
+
+import apsw
+from fastapi import Depends, Request
+
+from funnelhouse.keys import Key, KeyRing, Scope
+from funnelhouse.problems import Refusal
+
+
+def presented_key(request: Request) -> str | None:
+    """The key as Bearer, as Basic user name, or in `x-api-key`; None when there is none."""
+    authorization = request.headers.get("authorization")
+    if authorization is None:
+        return request.headers.get("x-api-key")
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None
+
+
+def authenticate(request: Request) -> Key:
+    """The caller's key. Raises Refusal 401; 503 when the landing store cannot be read."""
+    presented = presented_key(request)
+    challenge = {"WWW-Authenticate": "Bearer"}
+    if not presented:
+        raise Refusal(401, "Send an API key: Authorization: Bearer <key>.", headers=challenge)
+    keys: KeyRing = request.app.state.keys
+    try:
+        key = keys.find(presented)
+    except apsw.Error as error:
+        raise Refusal(
+            503, "Keys cannot be read just now; try again.", headers={"Retry-After": "1"}
+        ) from error
+    if key is None:
+        raise Refusal(401, "The API key is wrong or has expired; create a new one.", headers=challenge)
+    return key
+
+
+def authorize(request: Request, *scopes: Scope) -> Key:
+    """The caller's key, when it opens the path's project and has one of `scopes`. Raises Refusal 401, 404, 403."""
+    key = authenticate(request)
+    project = request.path_params.get("project_id")
+    if project is not None and not key.opens(project):
+        raise Refusal(404, "Unknown project; use the project that the API key belongs to.")
+    if key.scopes.isdisjoint(scopes):
+        raise Refusal(403, f"The API key needs the scope {' or '.join(scopes)}.")
+    return key
+
+
+# Coroutines, because FastAPI sends plain functions to a thread, which costs more than the look-up.
+async def _ingest(request: Request) -> Key:
+    return authorize(request, "ingest")
+
+
+async def _read(request: Request) -> Key:
+    return authorize(request, "read")
+
+
+async def _admin(request: Request) -> Key:
+    return authorize(request, "admin")
+
+
+async def _any(request: Request) -> Key:
+    return authorize(request, "ingest", "read", "admin")
+
+
+IngestCaller = Annotated[Key, Depends(_ingest)]
+ReadCaller = Annotated[Key, Depends(_read)]
+AdminCaller = Annotated[Key, Depends(_admin)]
+AnyCaller = Annotated[Key, Depends(_any)]
