@@ -1,8 +1,8 @@
 """Who calls: API keys as FastAPI types, for both APIs. The app keeps its `KeyRing` in `app.state.keys`.
 
-A route that takes a `…Caller` is closed to everyone else: missing, wrong or expired key 401; a `{project_id}` in
-the path that is not the key's 404, as if it did not exist; a key without the scope 403. Always use the caller's
-`project_id`, never the path's: a test key writes `shop` and means `shop.test`.
+A route that takes a `…Caller` is closed to everyone else: missing, wrong or expired key 401; a `{project_id}`
+in the path that is not the key's 404, as if it did not exist; a key without the scope 403. Always use the
+caller's `project_id`, never the path's: a test key writes `shop` and means `shop.test`.
 """
 
 import base64
@@ -51,7 +51,10 @@ def authenticate(request: Request) -> Key:
 
 
 def authorize(request: Request, *scopes: Scope) -> Key:
-    """The caller's key, when it opens the path's project and has one of `scopes`. Raises Refusal 401, 404, 403."""
+    """The caller's key, when it opens the path's project and has one of `scopes`.
+
+    Raises Refusal 401, then 404, then 403.
+    """
     key = authenticate(request)
     project = request.path_params.get("project_id")
     if project is not None and not key.opens(project):

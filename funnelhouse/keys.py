@@ -1,4 +1,4 @@
-"""API keys: `fh_<live|test>_<id>_<secret>`, of one project, with scopes and an expiry; kept as a hash only."""
+"""API keys: `fh_<live|test>_<id>_<secret>`, of one project, with scopes and expiry; kept as a hash only."""
 
 import hashlib
 import hmac
@@ -38,8 +38,11 @@ class Key:
     expires_us: int
 
     def opens(self, project: str) -> bool:
-        """Whether `project`, as named in a path, is this key's. A test key opens `shop` and `shop.test` alike:
-        both mean `project_id`, so that an integration is tested by changing its key only."""
+        """Whether `project`, as named in a path, is this key's.
+
+        A test key opens `shop` and `shop.test` alike, and both mean `shop.test`: an integration is tested by
+        changing its key only.
+        """
         return project == self.project_id or f"{project}{TEST_SUFFIX}" == self.project_id
 
 
@@ -84,7 +87,7 @@ def create_key(
 
 
 class KeyRing:
-    """Finds keys in a landing store, which may not exist yet; remembers answers, misses too, up to a second."""
+    """Finds keys in a landing store, which may not exist yet; remembers hits and misses up to a second."""
 
     def __init__(self, landing_path: Path) -> None:
         self._path = landing_path
@@ -93,8 +96,10 @@ class KeyRing:
         self._cache: dict[str, tuple[float, Key | None]] = {}
 
     def find(self, presented: str) -> Key | None:
-        """The key, or None when it is malformed, unknown, wrong or expired. Raises `apsw.Error` when the store
-        cannot be read."""
+        """The key, or None when it is malformed, unknown, wrong or expired.
+
+        Raises `apsw.Error` when the store cannot be read.
+        """
         now = time.monotonic()
         cached = self._cache.get(presented)
         if cached is not None and cached[0] > now:
@@ -125,7 +130,7 @@ class KeyRing:
 
     def _open(self) -> apsw.Connection | None:
         if self._connection is None and self._path.exists():
-            # Opened without CREATE and for queries only: whoever looks up keys never makes or changes the store.
+            # Without CREATE, and for queries only: whoever looks up keys never makes or changes the store.
             connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
             connection.set_busy_timeout(1000)
             connection.execute("PRAGMA query_only=ON")

@@ -22,7 +22,7 @@ _TITLES = {
 }
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault of the program
     """A request that is not done. `detail` names the field and the fix and never repeats what was sent.
 
     `members` are extra members of the problem object (RFC 9457 extension members).
@@ -64,7 +64,7 @@ def problem(refusal: Refusal) -> Response:
 
 
 def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] = lambda _: problem) -> None:
-    """Show every error of `app` (refusals, unknown paths, wrong methods, bad parameters) in one shape per path.
+    """Show every error of `app` (refusals, unknown paths, wrong methods, bad parameters) in a path's shape.
 
     `renderer_for` chooses the shape by request; the default is problem details everywhere.
     """
@@ -89,7 +89,7 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
         detail = "; ".join(f"{field}: {message}" for field, message in faults)
         return renderer_for(request)(Refusal(400, detail))
 
-    def on_crash(request: Request, error: Exception) -> Response:
+    def on_crash(request: Request, _error: Exception) -> Response:
         return renderer_for(request)(Refusal(500, "An error of ours; the server's log has it."))
 
     app.add_exception_handler(Refusal, on_refusal)
