@@ -1,0 +1,18 @@
+{# Minor units (whole cents) of a decimal text in major units; half a unit rounds away from zero. #}
+{% macro minor_units(major_text, minor_per_major) -%}
+cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0) as bigint)
+{%- endmacro %}
+
+{# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. #}
+{% macro quota(total, weight, weight_sum) %}{{ return(adapter.dispatch('quota')(total, weight, weight_sum)) }}{% endmacro %}
+
+{% macro duckdb__quota(total, weight, weight_sum) -%}
+cast((cast({{ total }} as hugeint) * {{ weight }}) // {{ weight_sum }} as bigint)
+{%- endmacro %}
+
+{# What the floor of `quota` left over, in units of 1 / weight_sum: the largest remainders get one more. #}
+{% macro quota_remainder(total, weight, weight_sum) %}{{ return(adapter.dispatch('quota_remainder')(total, weight, weight_sum)) }}{% endmacro %}
+
+{% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
+cast((cast({{ total }} as hugeint) * {{ weight }}) % {{ weight_sum }} as bigint)
+{%- endmacro %}

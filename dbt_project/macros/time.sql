@@ -1,0 +1,14 @@
+{# Lengths of time as whole microseconds, for windows over Unix-microsecond columns. #}
+{% macro minutes_us(minutes) %}{{ (minutes * 60000000) | int }}{% endmacro %}
+
+{% macro hours_us(hours) %}{{ minutes_us(hours * 60) }}{% endmacro %}
+
+{% macro days_us(days) %}{{ hours_us(days * 24) }}{% endmacro %}
+
+{# UTC timestamp of a Unix-microsecond column. #}
+{% macro utc_timestamp(us) %}{{ return(adapter.dispatch('utc_timestamp')(us)) }}{% endmacro %}
+
+{% macro duckdb__utc_timestamp(us) %}make_timestamp({{ us }}){% endmacro %}
+
+{# Day of a Unix-microsecond column in the project's time zone, which is UTC until projects have settings. #}
+{% macro project_date(us) %}cast({{ utc_timestamp(us) }} as date){% endmacro %}

@@ -1,0 +1,41 @@
+{# Host of an address in lower case, without user, port and a leading `www.`; null for a relative one. #}
+{% macro url_host(url) -%}
+nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1)), '^www[.]', ''), '')
+{%- endmacro %}
+
+{# Path of an address, without query and fragment; `/` for a bare host. #}
+{% macro url_path(url) -%}
+case
+    when {{ url }} is not null
+        then coalesce(nullif(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)', 1), ''), '/')
+end
+{%- endmacro %}
+
+{# Decoded value of a query parameter of an address; null when absent or empty. #}
+{% macro url_parameter(url, name) -%}
+nullif({{ url_decoded("regexp_extract(" ~ url ~ ", '^[^#?]*[?](?:[^#]*&)?" ~ name ~ "=([^&#]*)', 1)") }}, '')
+{%- endmacro %}
+
+{# Percent-decoded text; what is no valid encoding stays as it is. #}
+{% macro url_decoded(text) %}{{ return(adapter.dispatch('url_decoded')(text)) }}{% endmacro %}
+
+{% macro duckdb__url_decoded(text) -%}
+coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
+{%- endmacro %}
+
+{# Text of one top-level key of a JSON object; null when absent, or when the JSON is no object. #}
+{% macro json_value(json, key) %}{{ return(adapter.dispatch('json_value')(json, key)) }}{% endmacro %}
+
+{% macro duckdb__json_value(json, key) -%}
+json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
+{%- endmacro %}
+
+{# Whether text matches a regular expression (the common subset: no look-around, no back-references). #}
+{% macro matches_pattern(text, pattern) %}{{ return(adapter.dispatch('matches_pattern')(text, pattern)) }}{% endmacro %}
+
+{% macro duckdb__matches_pattern(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
+
+{# LIKE pattern, with `!` as its escape, of a path in which `*` stands for anything. #}
+{% macro like_of_wildcard(pattern) -%}
+replace(replace(replace(replace({{ pattern }}, '!', '!!'), '%', '!%'), '_', '!_'), '*', '%')
+{%- endmacro %}

@@ -1,0 +1,70 @@
+-- One row per report of a conversion: an event sent as one, or one that completes a goal which counts as one.
+with events as (
+    select * from {{ ref('int_events') }}
+),
+
+counting_goals as (
+    -- However many goals an event completes, it is at most one conversion.
+    select
+        goals_matched.seq,
+        min(goals_matched.goal_id) as goal_id
+    from {{ ref('int_goals_matched') }} as goals_matched
+    inner join events on goals_matched.seq = events.seq
+    inner join {{ ref('int_goals') }} as goals
+        on events.project_id = goals.project_id and goals_matched.goal_id = goals.goal_id
+    where goals.counts_as_conversion
+    group by goals_matched.seq
+),
+
+activities as (
+    select * from {{ ref('int_activities_sessionized') }}
+),
+
+status_words as (
+    select * from {{ ref('status_words') }}
+),
+
+keyed as (
+    -- The business key is what the sender said, never what we resolved; keys never join dialects.
+    select
+        events.*,
+        events.project_id || '/' || events.dialect || ':' || case
+            -- A page view is at most one conversion of its goal in a session.
+            when events.kind = 'visit' then
+                'view:' || {{ id_part('counting_goals.goal_id') }}
+                || ':' || coalesce(opening.event_id, events.event_id)
+            when events.dialect = 'pagent' and events.transaction_id is not null
+                then 'goal:' || {{ id_part('events.goal_id') }} || ':' || {{ id_part('events.transaction_id') }}
+            when events.name is not null and events.transaction_id is not null
+                then 'order:' || {{ id_part('events.name') }} || ':' || {{ id_part('events.transaction_id') }}
+            else 'event:' || events.event_id
+        end as conversion_id
+    from events
+    left join counting_goals on events.seq = counting_goals.seq
+    left join activities on events.seq = activities.seq
+    left join events as opening on activities.first_page_view_seq = opening.seq
+    where events.kind = 'conversion' or counting_goals.seq is not null
+)
+
+select
+    keyed.conversion_id,
+    keyed.seq,
+    keyed.project_id,
+    keyed.event_id,
+    keyed.dialect,
+    keyed.sender,
+    keyed.occurred_us,
+    keyed.name,
+    keyed.goal_id,
+    keyed.transaction_id,
+    keyed.country,
+    keyed.status,
+    coalesce(status_words.state, 'approved') as state,
+    keyed.amount_minor,
+    keyed.currency
+from keyed
+left join status_words
+    on
+        lower(trim(keyed.status)) = status_words.word
+        -- The extension applies to openanalytics always; other dialects have no setting for it yet.
+        and (not status_words.is_extension or keyed.dialect = 'openanalytics')

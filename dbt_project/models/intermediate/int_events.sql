@@ -1,0 +1,77 @@
+-- One row per event: reports with the same event id are one, and the first received wins.
+with reports as (
+    select * from {{ ref('stg_raw__events') }}
+),
+
+first_received as (
+    select min(seq) as seq
+    from reports
+    group by project_id, event_id
+),
+
+junk as (
+    select * from {{ ref('junk_ids') }}
+),
+
+currencies as (
+    select * from {{ ref('currencies') }}
+),
+
+deduplicated as (
+    select reports.*
+    from reports
+    inner join first_received on reports.seq = first_received.seq
+),
+
+believed as (
+    select
+        *,
+        occurred_us > received_us + {{ hours_us(var('clock_ahead_hours')) }} as is_time_corrected,
+        coalesce(currency, '{{ var("default_currency") }}') as amount_currency
+    from deduplicated
+)
+
+select
+    believed.seq,
+    believed.project_id,
+    believed.project_id || '/' || believed.event_id as event_key,
+    believed.event_id,
+    believed.dialect,
+    believed.sender,
+    believed.kind,
+    believed.name,
+    believed.goal_id,
+    case when believed.is_time_corrected then believed.received_us else believed.occurred_us end as occurred_us,
+    believed.is_time_corrected,
+
+    believed.hit_id,
+    believed.session_id,
+    case when junk_visitor.junk_id is null then believed.visitor_id end as visitor_id,
+    case when junk_user.junk_id is null then believed.user_id end as user_id,
+    believed.click_id,
+    believed.click_id_type,
+
+    believed.url,
+    believed.referrer,
+    upper(believed.country) as country,
+    believed.user_agent,
+    believed.utm_source,
+    believed.utm_medium,
+    believed.utm_campaign,
+    believed.utm_term,
+    believed.utm_content,
+
+    case
+        when believed.amount_unit = 'minor' then cast(believed.amount_text as bigint)
+        when believed.amount_unit = 'major'
+            then {{ minor_units('believed.amount_text', 'coalesce(currencies.minor_per_major, 100)') }}
+    end as amount_minor,
+    believed.amount_currency as currency,
+    coalesce(currencies.minor_per_major, 100) as minor_per_major,
+    believed.transaction_id,
+    believed.status,
+    believed.properties
+from believed
+left join junk as junk_visitor on lower(trim(believed.visitor_id)) = junk_visitor.junk_id
+left join junk as junk_user on lower(trim(believed.user_id)) = junk_user.junk_id
+left join currencies on believed.amount_currency = currencies.currency

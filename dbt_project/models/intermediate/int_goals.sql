@@ -1,0 +1,68 @@
+-- One row per goal in force: the latest version defined over the API, else the seed's.
+with versions as (
+    select
+        *,
+        row_number() over (partition by project_id, key order by seq desc) as recency
+    from {{ ref('stg_raw__definitions') }}
+    where kind = 'goal'
+),
+
+latest as (
+    select * from versions
+    where recency = 1
+),
+
+seeded as (
+    select * from {{ ref('goals') }}
+),
+
+defined as (
+    select
+        project_id,
+        key as goal_id,
+        {{ json_value('body', "'name'") }} as name,
+        {{ json_value('body', "'match_type'") }} as match_type,
+        {{ json_value('body', "'match_operator'") }} as match_operator,
+        {{ json_value('body', "'match_value'") }} as match_value,
+        {{ json_value('body', "'property_key'") }} as property_key,
+        {{ json_value('body', "'property_value'") }} as property_value,
+        {{ json_value('body', "'minimum_amount'") }} as minimum_amount,
+        {{ json_value('body', "'counts_as_conversion'") }} = 'true' as counts_as_conversion,
+        {{ json_value('body', "'is_micro'") }} = 'true' as is_micro,
+        {{ json_value('body', "'stage'") }} as stage
+    from latest
+    where body is not null
+)
+
+select
+    project_id,
+    goal_id,
+    name,
+    match_type,
+    match_operator,
+    match_value,
+    property_key,
+    property_value,
+    minimum_amount,
+    coalesce(counts_as_conversion, false) as counts_as_conversion,
+    coalesce(is_micro, false) as is_micro,
+    stage
+from defined
+union all
+select
+    seeded.project_id,
+    seeded.goal_id,
+    seeded.name,
+    seeded.match_type,
+    seeded.match_operator,
+    seeded.match_value,
+    seeded.property_key,
+    seeded.property_value,
+    seeded.minimum_amount,
+    coalesce(seeded.counts_as_conversion, false) as counts_as_conversion,
+    coalesce(seeded.is_micro, false) as is_micro,
+    seeded.stage
+from seeded
+-- A goal deleted over the API stays deleted, even where a seed names it.
+left join latest on seeded.project_id = latest.project_id and seeded.goal_id = latest.key
+where latest.key is null

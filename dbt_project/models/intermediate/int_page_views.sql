@@ -1,0 +1,103 @@
+-- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
+with visits as (
+    select * from {{ ref('int_events') }}
+    where kind = 'visit'
+),
+
+referrer_hosts as (
+    select * from {{ ref('int_referrer_hosts') }}
+),
+
+user_agents as (
+    select * from {{ ref('int_user_agents') }}
+),
+
+click_id_types as (
+    select * from {{ ref('click_id_types') }}
+),
+
+parsed as (
+    -- A sender that fills any UTM field speaks for all five; else the address does.
+    select
+        *,
+        coalesce(utm_source, utm_medium, utm_campaign, utm_term, utm_content) is not null as has_utm_fields,
+        {{ url_host('url') }} as host,
+        {{ url_path('url') }} as page_path,
+        {{ url_host('referrer') }} as referrer_host,
+        {{ url_parameter('url', 'gclid') }} as gclid,
+        {{ url_parameter('url', 'msclkid') }} as msclkid,
+        {{ url_parameter('url', 'fbclid') }} as fbclid
+    from visits
+),
+
+named as (
+    select
+        *,
+        case when has_utm_fields then utm_source else {{ url_parameter('url', 'utm_source') }} end as named_source,
+        case when has_utm_fields then utm_medium else {{ url_parameter('url', 'utm_medium') }} end as named_medium,
+        case when has_utm_fields then utm_campaign else {{ url_parameter('url', 'utm_campaign') }} end as named_campaign,
+        case when has_utm_fields then utm_term else {{ url_parameter('url', 'utm_term') }} end as named_term,
+        case when has_utm_fields then utm_content else {{ url_parameter('url', 'utm_content') }} end as named_content,
+        coalesce(click_id, gclid, msclkid, fbclid) as named_click_id,
+        case
+            when click_id is not null then click_id_type
+            when gclid is not null then 'gclid'
+            when msclkid is not null then 'msclkid'
+            when fbclid is not null then 'fbclid'
+        end as named_click_id_type
+    from parsed
+),
+
+classified as (
+    select
+        named.*,
+        click_id_types.is_always_paid,
+        case
+            when named.named_source is not null then 'utm'
+            when click_id_types.source is not null then 'click_id'
+            -- The site's own host is no source.
+            when named.referrer_host is not null and named.referrer_host is distinct from named.host then 'referrer'
+            else 'none'
+        end as origin,
+        click_id_types.source as click_source,
+        click_id_types.medium as click_medium,
+        referrer_hosts.source as referrer_source,
+        referrer_hosts.medium as referrer_medium,
+        coalesce(user_agents.is_bot, false) as is_bot
+    from named
+    left join click_id_types on named.named_click_id_type = click_id_types.click_id_type
+    left join referrer_hosts on named.referrer_host = referrer_hosts.referrer_host
+    left join user_agents on named.user_agent = user_agents.user_agent
+)
+
+select
+    seq,
+    project_id,
+    event_key,
+    occurred_us,
+    hit_id,
+    session_id,
+    visitor_id,
+    url,
+    page_path,
+    referrer_host,
+    country,
+    is_bot,
+    origin,
+    case origin
+        when 'utm' then named_source
+        when 'click_id' then click_source
+        when 'referrer' then referrer_source
+    end as source,
+    case origin
+        -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
+        when 'utm' then coalesce(named_medium, case when is_always_paid then click_medium end)
+        when 'click_id' then click_medium
+        when 'referrer' then referrer_medium
+    end as medium,
+    case when origin = 'utm' then named_campaign end as campaign,
+    case when origin = 'utm' then named_term end as term,
+    case when origin = 'utm' then named_content end as content,
+    named_click_id as click_id,
+    named_click_id_type as click_id_type
+from classified

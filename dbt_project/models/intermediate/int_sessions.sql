@@ -1,0 +1,59 @@
+-- One row per session, with the origin of its first page view.
+with activities as (
+    select * from {{ ref('int_activities_sessionized') }}
+),
+
+page_views as (
+    select * from {{ ref('int_page_views') }}
+),
+
+spans as (
+    select
+        first_page_view_seq,
+        max(occurred_us) as ended_us,
+        cast(sum(case when is_page_view then 1 else 0 end) as bigint) as page_views
+    from activities
+    group by first_page_view_seq
+),
+
+countries as (
+    -- The first page view of the session that names a country.
+    select
+        activities.first_page_view_seq,
+        page_views.country,
+        row_number() over (
+            partition by activities.first_page_view_seq order by page_views.occurred_us, page_views.seq
+        ) as country_number
+    from activities
+    inner join page_views on activities.seq = page_views.seq
+    where page_views.country is not null
+)
+
+select
+    first_view.event_key as session_id,
+    first_view.seq as first_page_view_seq,
+    opening.project_id,
+    opening.person_id,
+    opening.visitor_id,
+    opening.session_id as sender_session_id,
+    first_view.occurred_us as started_us,
+    spans.ended_us,
+    first_view.origin,
+    first_view.source,
+    first_view.medium,
+    first_view.campaign,
+    first_view.term,
+    first_view.content,
+    first_view.click_id,
+    first_view.click_id_type,
+    first_view.referrer_host,
+    first_view.url as landing_url,
+    first_view.page_path as landing_page,
+    countries.country,
+    spans.page_views,
+    first_view.origin = 'none' as is_direct,
+    first_view.is_bot
+from spans
+inner join page_views as first_view on spans.first_page_view_seq = first_view.seq
+inner join activities as opening on spans.first_page_view_seq = opening.seq
+left join countries on spans.first_page_view_seq = countries.first_page_view_seq and countries.country_number = 1

@@ -1,0 +1,52 @@
+-- One row per touch: a page view that brought a known source, of a visitor that is no known bot.
+with activities as (
+    select * from {{ ref('int_activities_sessionized') }}
+    where is_page_view
+),
+
+page_views as (
+    select * from {{ ref('int_page_views') }}
+),
+
+sessions as (
+    select * from {{ ref('int_sessions') }}
+    where not is_bot
+)
+
+select
+    page_views.event_key as touch_id,
+    page_views.seq,
+    page_views.project_id,
+    activities.person_id,
+    activities.visitor_id,
+    sessions.session_id,
+    page_views.occurred_us as touched_us,
+    page_views.source,
+    page_views.medium,
+    page_views.campaign,
+    page_views.term,
+    page_views.content,
+    page_views.click_id,
+    page_views.click_id_type,
+    page_views.page_path as landing_page,
+    coalesce(page_views.country, sessions.country) as country
+from page_views
+inner join activities on page_views.seq = activities.seq
+inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
+where
+    page_views.origin <> 'none'
+    and (
+        page_views.seq = sessions.first_page_view_seq
+        -- A later page view counts when its own UTM or click id differs from its session's.
+        or (
+            page_views.origin in ('utm', 'click_id')
+            and (
+                page_views.source is distinct from sessions.source
+                or page_views.medium is distinct from sessions.medium
+                or page_views.campaign is distinct from sessions.campaign
+                or page_views.term is distinct from sessions.term
+                or page_views.content is distinct from sessions.content
+                or page_views.click_id is distinct from sessions.click_id
+            )
+        )
+    )

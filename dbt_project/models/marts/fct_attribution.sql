@@ -1,0 +1,122 @@
+-- One row per model, conversion and touch with credit; a conversion without touches has one row per model.
+with conversions as (
+    select * from {{ ref('int_conversions') }}
+    where state <> 'rejected'
+),
+
+credits as (
+    select * from {{ ref('int_credits') }}
+),
+
+touches as (
+    select * from {{ ref('int_touches') }}
+),
+
+sessions as (
+    select * from {{ ref('int_sessions') }}
+    where not is_bot
+),
+
+floored as (
+    select
+        credits.*,
+        conversions.net_amount_minor,
+        {{ quota('conversions.net_amount_minor', 'credits.credit_nano', 1000000000) }} as floor_minor,
+        {{ quota_remainder('conversions.net_amount_minor', 'credits.credit_nano', 1000000000) }} as remainder
+    from credits
+    inner join conversions on credits.conversion_id = conversions.conversion_id
+),
+
+ranked as (
+    select
+        *,
+        net_amount_minor - cast(sum(floor_minor) over (partition by model, conversion_id) as bigint) as left_over,
+        row_number() over (
+            partition by model, conversion_id order by remainder desc, touch_number
+        ) as remainder_rank
+    from floored
+),
+
+credited as (
+    select
+        ranked.model,
+        ranked.conversion_id,
+        ranked.touch_id,
+        touches.touched_us,
+        touches.source,
+        touches.medium,
+        touches.campaign,
+        touches.term,
+        touches.content,
+        ranked.credit_nano,
+        ranked.floor_minor + case when ranked.remainder_rank <= ranked.left_over then 1 else 0 end as credited_amount_minor
+    from ranked
+    inner join touches on ranked.touch_id = touches.touch_id
+),
+
+untouched as (
+    select
+        conversions.*,
+        row_number() over (partition by conversions.conversion_id order by sessions.started_us desc, sessions.session_id) as recency,
+        -- Direct is who came, and only ever came, without a source.
+        case
+            when
+                count(sessions.session_id) over (partition by conversions.conversion_id) > 0
+                and max(case when sessions.is_direct then 0 else 1 end) over (partition by conversions.conversion_id) = 0
+                then '(direct)'
+            else '(unattributed)'
+        end as source
+    from conversions
+    left join sessions
+        on conversions.person_id = sessions.person_id and sessions.started_us <= conversions.occurred_us
+    where conversions.conversion_id not in (select conversion_id from credits)
+),
+
+models as (
+    {% for model in var('attribution_models') %}
+    select '{{ model }}' as model
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
+combined as (
+    select * from credited
+    union all
+    select
+        models.model,
+        untouched.conversion_id,
+        cast(null as varchar) as touch_id,
+        cast(null as bigint) as touched_us,
+        untouched.source,
+        cast(null as varchar) as medium,
+        cast(null as varchar) as campaign,
+        cast(null as varchar) as term,
+        cast(null as varchar) as content,
+        1000000000 as credit_nano,
+        untouched.net_amount_minor as credited_amount_minor
+    from untouched
+    cross join models
+    where untouched.recency = 1
+)
+
+select
+    combined.model || '/' || combined.conversion_id || '/' || coalesce(combined.touch_id, '') as attribution_id,
+    conversions.project_id,
+    combined.model,
+    combined.conversion_id,
+    combined.touch_id,
+    conversions.person_id,
+    {{ utc_timestamp('conversions.occurred_us') }} as converted_at,
+    {{ project_date('conversions.occurred_us') }} as conversion_date,
+    {{ utc_timestamp('combined.touched_us') }} as touched_at,
+    combined.source,
+    coalesce(combined.medium, '(none)') as medium,
+    combined.campaign,
+    combined.term,
+    combined.content,
+    conversions.state,
+    cast(combined.credit_nano as bigint) as credit_nano,
+    conversions.currency,
+    cast(combined.credited_amount_minor as bigint) as credited_amount_minor
+from combined
+inner join conversions on combined.conversion_id = conversions.conversion_id

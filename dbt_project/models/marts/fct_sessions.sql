@@ -1,0 +1,25 @@
+-- One row per session: a visitor's run of page views, bots and direct visits included.
+select
+    session_id,
+    project_id,
+    person_id,
+    visitor_id,
+    sender_session_id,
+    {{ utc_timestamp('started_us') }} as started_at,
+    {{ utc_timestamp('ended_us') }} as ended_at,
+    {{ project_date('started_us') }} as session_date,
+    coalesce(source, '(direct)') as source,
+    coalesce(medium, '(none)') as medium,
+    campaign,
+    term,
+    content,
+    click_id,
+    click_id_type,
+    referrer_host,
+    landing_url,
+    landing_page,
+    country,
+    page_views,
+    is_direct,
+    is_bot
+from {{ ref('int_sessions') }}

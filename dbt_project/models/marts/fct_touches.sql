@@ -1,0 +1,18 @@
+-- One row per page view that brought a known source; the candidates for credit.
+select
+    touch_id,
+    project_id,
+    person_id,
+    session_id,
+    visitor_id,
+    {{ utc_timestamp('touched_us') }} as touched_at,
+    source,
+    coalesce(medium, '(none)') as medium,
+    campaign,
+    term,
+    content,
+    click_id,
+    click_id_type,
+    landing_page,
+    country
+from {{ ref('int_touches') }}

@@ -1,0 +1,91 @@
+-- One row per project, day, traffic origin, country and stage: what the funnel report sums.
+with attribution as (
+    select * from {{ ref('fct_attribution') }}
+    where model = '{{ var("default_model") }}'
+),
+
+conversions as (
+    select * from {{ ref('fct_conversions') }}
+),
+
+sessions as (
+    select * from {{ ref('fct_sessions') }}
+),
+
+completions as (
+    select * from {{ ref('fct_goal_completions') }}
+),
+
+placed_completions as (
+    -- A completed conversion came from what its credit says, anything else from its session.
+    select
+        completions.*,
+        coalesce(attribution.source, sessions.source, '(unattributed)') as source,
+        coalesce(attribution.medium, sessions.medium, '(none)') as medium,
+        case when attribution.source is null then sessions.campaign else attribution.campaign end as campaign,
+        case when attribution.source is null then sessions.term else attribution.term end as term,
+        case when attribution.source is null then sessions.content else attribution.content end as content,
+        coalesce(conversions.country, sessions.country) as country,
+        coalesce(attribution.credit_nano, 1000000000) as credit_nano
+    from completions
+    left join attribution on completions.conversion_id = attribution.conversion_id
+    left join conversions on completions.conversion_id = conversions.conversion_id
+    left join sessions on completions.session_id = sessions.session_id
+),
+
+figures as (
+    select
+        project_id, session_date as report_date, source, medium, campaign, term, content, country,
+        'clicks' as stage, 1000000000 as credit_nano
+    from sessions
+    where not is_bot
+    union all
+    select
+        attribution.project_id, attribution.conversion_date as report_date, attribution.source, attribution.medium,
+        attribution.campaign, attribution.term, attribution.content, conversions.country,
+        'conversions' as stage, attribution.credit_nano
+    from attribution
+    inner join conversions on attribution.conversion_id = conversions.conversion_id
+    union all
+    select
+        project_id, completion_date as report_date, source, medium, campaign, term, content, country,
+        'microconversions' as stage, credit_nano
+    from placed_completions
+    where is_micro
+    union all
+    select
+        project_id, completion_date as report_date, source, medium, campaign, term, content, country,
+        stage, credit_nano
+    from placed_completions
+    where stage is not null
+),
+
+labels as (
+    select * from {{ ref('source_labels') }}
+)
+
+select
+    figures.project_id,
+    figures.report_date,
+    figures.source,
+    coalesce(labels.label, figures.source) as source_label,
+    figures.medium,
+    figures.campaign,
+    figures.term,
+    figures.content,
+    figures.country,
+    figures.stage,
+    cast(round(sum(figures.credit_nano) / 1000000000) as bigint) as completions
+from figures
+left join labels on figures.source = labels.source
+group by
+    figures.project_id,
+    figures.report_date,
+    figures.source,
+    coalesce(labels.label, figures.source),
+    figures.medium,
+    figures.campaign,
+    figures.term,
+    figures.content,
+    figures.country,
+    figures.stage

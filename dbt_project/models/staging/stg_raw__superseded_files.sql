@@ -1,0 +1,28 @@
+-- One row per sealed file that staging ignores: its range of positions lies inside another file's.
+with files as (
+    select distinct filename from {{ source('raw', 'events') }}
+    union
+    select distinct filename from {{ source('raw', 'definitions') }}
+),
+
+ranges as (
+    select
+        filename,
+        regexp_extract(filename, 'raw/([a-z_]+)/', 1) as table_name,
+        cast(regexp_extract(filename, 'seq-([0-9]+)-([0-9]+)[.]parquet$', 1) as bigint) as first_seq,
+        cast(regexp_extract(filename, 'seq-([0-9]+)-([0-9]+)[.]parquet$', 2) as bigint) as last_seq
+    from files
+)
+
+select distinct inner_file.filename
+from ranges as inner_file
+inner join ranges as outer_file
+    on
+        inner_file.table_name = outer_file.table_name
+        and outer_file.first_seq <= inner_file.first_seq
+        and outer_file.last_seq >= inner_file.last_seq
+        -- Of two files with the very same range the one whose name sorts first stays.
+        and (
+            outer_file.last_seq - outer_file.first_seq > inner_file.last_seq - inner_file.first_seq
+            or outer_file.filename < inner_file.filename
+        )
