@@ -1,0 +1,5 @@
+"""`python -m funnelhouse`: the command line."""
+
+from funnelhouse.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The demo: real customer journeys, replayed over HTTP, built, and shown as credit by channel and model."""
