@@ -1,0 +1,65 @@
+"""The read API: every route reads the published build, none writes anything."""
+
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from funnelhouse.keys import KeyRing
+from funnelhouse.problems import Renderer, install_refusals, problem
+from funnelhouse.settings import Settings
+from read_api import attribution_report, marts, report_dialect
+from read_api.answers import json_answer
+from read_api.publications import Publications
+
+
+class TrailingSlash:
+    """Serves a path with a trailing slash as the one without: redirects would lose the caller's key."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"][:-1]}
+        await self._app(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without settings they are read from the environment."""
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Funnelhouse read API",
+        summary="Reports over the published marts.",
+        # The pages of FastAPI load scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/read/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.keys = KeyRing(settings.landing_path)
+    app.state.publications = Publications(settings.published_dir)
+    app.add_middleware(TrailingSlash)
+    install_refusals(app, _renderer)
+    app.include_router(report_dialect.router)
+    app.include_router(attribution_report.router)
+    app.include_router(marts.router)
+
+    @app.get("/read/live", tags=["health"])
+    def live() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "live"}
+
+    @app.get("/read/ready", tags=["health"])
+    def ready() -> Response:
+        """There is a build to read; 503 until then."""
+        with app.state.publications.current() as reader:
+            return json_answer({"status": "ready", "build": reader.build_id}, reader.build_id)
+
+    return app
+
+
+def _renderer(request: Request) -> Renderer:
+    is_report = any(
+        request.url.path == path or request.url.path.startswith(f"{path}/") for path in report_dialect.PATHS
+    )
+    return report_dialect.render_error if is_report else problem

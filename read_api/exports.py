@@ -1,0 +1,109 @@
+"""Whole marts as files, written batch by batch: memory does not grow with the mart.
+
+Each writer takes the Arrow schema and the batches and yields the file's bytes.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from read_api.publications import Mart
+
+ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
+
+# First characters by which a spreadsheet takes text for a formula.
+_FORMULA_STARTS = "'=', '+', '-', '@', chr(9), chr(13)"
+
+
+class _Outbox(io.RawIOBase):
+    """A file that only remembers what was written since it was last emptied."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._position = 0
+
+    def writable(self) -> bool:
+        """It is written to only."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Keep a copy: the caller may reuse its buffer."""
+        part = bytes(data)
+        self._parts.append(part)
+        self._position += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        """Bytes written so far; Parquet notes positions."""
+        return self._position
+
+    def take(self) -> bytes:
+        """What was written since the last call."""
+        taken = b"".join(self._parts)
+        self._parts.clear()
+        return taken
+
+
+class FileAnswer(StreamingResponse):
+    """Streams a file, and calls `done` when that ended: sent, broken off by the client, or failed."""
+
+    def __init__(
+        self, content: Iterator[bytes], media_type: str, headers: dict[str, str], done: Callable[[], None]
+    ) -> None:
+        super().__init__(content, media_type=media_type, headers=headers)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+
+
+def csv_file(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """RFC 4180 with a header line; null is empty, an empty text is `""`."""
+    outbox = _Outbox()
+    return _written(outbox, pyarrow.csv.CSVWriter(outbox, schema), batches)
+
+
+def parquet_file(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """One Parquet file, a row group per batch."""
+    outbox = _Outbox()
+    return _written(outbox, pyarrow.parquet.ParquetWriter(outbox, schema), batches)
+
+
+def arrow_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """Arrow's IPC stream."""
+    outbox = _Outbox()
+    return _written(outbox, pa.ipc.new_stream(outbox, schema), batches)
+
+
+def _written(outbox: _Outbox, writer: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    for batch in batches:
+        writer.write_batch(batch)
+        if written := outbox.take():
+            yield written
+    writer.close()
+    yield outbox.take()
+
+
+def csv_columns(mart: Mart) -> str:
+    """The select list for csv: text that would be a formula led by an apostrophe, times in ISO 8601."""
+    return ", ".join(_csv_column(f'"{column.name}"', column.data_type) for column in mart.columns)
+
+
+def _csv_column(name: str, data_type: str) -> str:
+    if data_type == "VARCHAR":
+        return (
+            f"case when left({name}, 1) in ({_FORMULA_STARTS}) then '''' || {name} else {name} end as {name}"
+        )
+    if data_type == "TIMESTAMP":
+        return f"strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ') as {name}"
+    return name

@@ -1,0 +1,234 @@
+"""The published build that readers see: found once per request, opened once per build.
+
+Inside one process DuckDB keeps showing the old file when a path is replaced, so each build is opened by its
+own real path and the link `current` is followed anew for every request: a new build is seen without a
+restart, and one request never mixes two.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from funnelhouse.problems import Refusal
+from orchestration.publishing import CURRENT, MARTS_FILE
+
+# A pruned build between following the link and opening the file is looked up again this often.
+_ATTEMPTS = 5
+
+# What one open build may use, whatever is asked of it.
+MEMORY = "1GB"
+THREADS = 2
+
+# A query that takes longer is given up; so is a batch of an export.
+QUERY_SECONDS = 30.0
+
+BATCH_ROWS = 50_000
+
+
+class NotPublishedError(Refusal):
+    """There is no published build to read: 503 until there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "Nothing is published to read; run `funnelhouse build`.")
+
+
+class BuildGoneError(Refusal):
+    """The build that a page belongs to is not kept any more: 410."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            410, "The build of this cursor is not kept any more; start without cursor.", title="Gone"
+        )
+
+
+class QueryLimitError(Refusal):
+    """A query was given up, because it took too long or needed too much memory: 503."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "The query needs more time or memory than one may use; ask for less at once.")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A mart's column; `data_type` is DuckDB's name of the type."""
+
+    name: str
+    data_type: str
+    description: str | None
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A published table that has rows of projects."""
+
+    name: str
+    description: str | None
+    columns: tuple[Column, ...]
+
+
+@dataclass
+class _Instance:
+    """One open build and how many requests use it."""
+
+    build_id: str
+    connection: duckdb.DuckDBPyConnection
+    marts: dict[str, Mart]
+    users: int = 0
+
+
+class Reader:
+    """One request's view of one build; a context manager, or closed by hand when an answer is streamed."""
+
+    def __init__(self, publications: "Publications", instance: _Instance) -> None:
+        self.build_id = instance.build_id
+        self.marts = instance.marts
+        self._publications = publications
+        self._instance = instance
+        self._cursor = instance.connection.cursor()
+        self._closed = False
+
+    def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """All rows of a query; raises QueryLimitError."""
+        with self._limited():
+            return self._cursor.execute(sql, parameters).fetchall()
+
+    def batches(self, sql: str, parameters: Sequence[object]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Schema and batches of a query whose rows need not fit into memory; raises QueryLimitError."""
+        with self._limited():
+            reader = self._cursor.execute(sql, parameters).to_arrow_reader(BATCH_ROWS)
+        return reader.schema, self._each_batch(reader)
+
+    def _each_batch(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._limited():
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    def close(self) -> None:
+        """Give the build back; closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._cursor.close()
+            self._publications.release(self._instance)
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        alarm = threading.Timer(self._publications.query_seconds, self._cursor.interrupt)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
+            raise QueryLimitError from error
+        finally:
+            alarm.cancel()
+
+
+@dataclass
+class Publications:
+    """The builds below `published_dir` that requests use now; safe to share between threads."""
+
+    published_dir: Path
+    memory: str = MEMORY
+    threads: int = THREADS
+    query_seconds: float = QUERY_SECONDS
+    _instances: dict[str, _Instance] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def current(self) -> Reader:
+        """The build that `current` names now; raises NotPublishedError."""
+        for _ in range(_ATTEMPTS):
+            build_id = self._current_id()
+            try:
+                return self._reader(build_id)
+            except duckdb.IOException:
+                # Pruned after the link was followed: `current` names another one by now.
+                continue
+        raise NotPublishedError
+
+    def build(self, build_id: str) -> Reader:
+        """A build that is still kept; raises BuildGoneError."""
+        try:
+            return self._reader(build_id)
+        except duckdb.IOException as error:
+            raise BuildGoneError from error
+
+    def release(self, instance: _Instance) -> None:
+        """Count one user of the build less; close builds that have none, but for the current one."""
+        with self._lock:
+            instance.users -= 1
+            try:
+                kept = self._current_id()
+            except NotPublishedError:
+                kept = None
+            for build_id, each in list(self._instances.items()):
+                if each.users == 0 and build_id != kept:
+                    del self._instances[build_id]
+                    each.connection.close()
+
+    def _current_id(self) -> str:
+        try:
+            return (self.published_dir / CURRENT).readlink().name
+        except FileNotFoundError:
+            raise NotPublishedError from None
+
+    def _reader(self, build_id: str) -> Reader:
+        with self._lock:
+            instance = self._instances.get(build_id)
+            if instance is None:
+                instance = self._instances[build_id] = self._open(build_id)
+            # Built under the lock: another request's release must not close it in between.
+            reader = Reader(self, instance)
+            instance.users += 1
+            return reader
+
+    def _open(self, build_id: str) -> _Instance:
+        connection = duckdb.connect(
+            str(self.published_dir / build_id / MARTS_FILE),
+            read_only=True,
+            config={
+                "enable_external_access": False,
+                "lock_configuration": True,
+                "memory_limit": self.memory,
+                "threads": self.threads,
+            },
+        )
+        return _Instance(build_id, connection, _marts(connection))
+
+
+def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
+    """The tables with a project column, by name: what cannot be told apart by project is not shown."""
+    descriptions = dict(
+        connection.execute(
+            "select table_name, comment from duckdb_tables() where schema_name = 'main'"
+        ).fetchall()
+    )
+    columns: dict[str, list[Column]] = {}
+    for table, name, data_type, comment in connection.execute(
+        "select table_name, column_name, data_type, comment from duckdb_columns() "
+        "where schema_name = 'main' and not internal order by table_name, column_index"
+    ).fetchall():
+        columns.setdefault(table, []).append(Column(name, data_type, comment))
+    return {
+        name: Mart(name, descriptions.get(name), tuple(found))
+        for name, found in sorted(columns.items())
+        if any(column.name == "project_id" for column in found)
+    }

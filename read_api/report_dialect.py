@@ -1,0 +1,134 @@
+"""The funnel report, in the shape that existing integrations read.
+
+| parameter | meaning |
+|---|---|
+| `account_id` | project |
+| `report_type` | what the rows are by: Source, Medium, Campaign, Term, Content, Country; any case |
+| `date_range` | `YYYYMMDD,YYYYMMDD` or a name (date_ranges.py); days of the project, both included |
+| `skip`, `limit` | rows left out, default 0; rows returned, 1 to 100, default 100 |
+| `country` | two letters, any case |
+
+Every error has the shape `{"status":"error","message":…}`. All figures are integers.
+"""
+
+import re
+from datetime import UTC, datetime
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import json_answer
+from read_api.date_ranges import DateRangeError, parse_date_range
+from read_api.publications import Publications, Reader
+
+PATHS = ("/v1/funnel", "/api/report")
+
+MAX_LIMIT = 100
+
+# These columns are in every row; other stages of the project follow.
+DOCUMENTED_STAGES = ("clicks", "conversions", "microconversions", "add-to-cart", "checkout")
+
+# How each report type names its rows, over the columns of rpt_funnel_stages.
+REPORT_TYPES = {
+    "Source": "case source_label when '(direct)' then 'Direct' else source_label end",
+    "Medium": "coalesce(medium, '(none)')",
+    "Campaign": "coalesce(campaign, '(none)')",
+    "Term": "coalesce(term, '(none)')",
+    "Content": "coalesce(content, '(none)')",
+    "Country": "coalesce(country, '(none)')",
+}
+
+_REPORT_TYPE_BY_NAME = {name.lower(): name for name in REPORT_TYPES}
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+
+_PARAMETERS = [
+    {"name": name, "in": "query", "required": required, "schema": {"type": kind}, "description": description}
+    for name, required, kind, description in (
+        ("account_id", True, "string", "Project."),
+        ("report_type", True, "string", ", ".join(REPORT_TYPES) + "; any case."),
+        ("date_range", True, "string", "YYYYMMDD,YYYYMMDD or a name such as this_month."),
+        ("skip", False, "integer", "Rows to leave out; default 0."),
+        ("limit", False, "integer", "Rows to return, 1 to 100; default 100."),
+        ("country", False, "string", "ISO 3166-1 alpha-2 code, any case."),
+    )
+]
+
+router = APIRouter(tags=["report"])
+
+
+def render_error(refusal: Refusal) -> Response:
+    """The dialect's shape of any refusal."""
+    message = "Unauthenticated" if refusal.status == 401 else refusal.detail
+    return Response(
+        orjson.dumps({"status": "error", "message": message}),
+        refusal.status,
+        refusal.headers,
+        media_type="application/json",
+    )
+
+
+@router.get("/v1/funnel", openapi_extra={"parameters": _PARAMETERS})
+@router.get("/api/report/funnel", openapi_extra={"parameters": _PARAMETERS})
+def funnel(request: Request, caller: ReadCaller) -> Response:
+    """Clicks, conversions and funnel stages by source (or medium, …), most clicks first."""
+    # '' is missing, as everywhere.
+    given = {name: value for name, value in request.query_params.items() if value}
+    for name in ("account_id", "report_type", "date_range"):
+        if name not in given:
+            raise Refusal(400, f"Missing required parameter: {name}")
+    if not caller.opens(given["account_id"]):
+        raise Refusal(404, "Unknown account_id")
+    report_type = _REPORT_TYPE_BY_NAME.get(given["report_type"].lower())
+    if report_type is None:
+        raise Refusal(400, "Invalid report_type: use one of " + ", ".join(REPORT_TYPES))
+    try:
+        days = parse_date_range(given["date_range"], datetime.now(UTC).date())
+    except DateRangeError as error:
+        raise Refusal(400, str(error)) from error
+    skip = _whole_number(given.get("skip", "0"))
+    if skip is None:
+        raise Refusal(400, "Invalid skip: use a whole number from 0")
+    limit = _whole_number(given.get("limit", str(MAX_LIMIT)))
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
+        raise Refusal(400, f"Invalid limit: use a whole number from 1 to {MAX_LIMIT}")
+    country = given.get("country")
+    if country is not None and not _COUNTRY.fullmatch(country):
+        raise Refusal(400, "Invalid country: use a two-letter ISO 3166-1 code")
+
+    publications: Publications = request.app.state.publications
+    where, parameters = "project_id = ? and report_date between ? and ?", [caller.project_id, *days]
+    if country is not None:
+        where, parameters = f"{where} and country = ?", [*parameters, country.upper()]
+    with publications.current() as reader:
+        stages = _stages(reader, caller.project_id, report_type)
+        # One bound parameter for each stage's column, in the order of the columns.
+        sums = ", ".join("coalesce(sum(completions) filter (where stage = ?), 0)::bigint" for _ in stages)
+        rows = reader.rows(
+            f"select {REPORT_TYPES[report_type]} as key, {sums} from rpt_funnel_stages "  # noqa: S608
+            f"where {where} group by key order by 2 desc, key limit ? offset ?",
+            [*stages, *parameters, limit, skip],
+        )
+    data = [dict(zip((report_type, *stages), row, strict=True)) for row in rows]
+    return json_answer({"status": "ok", "data": data}, reader.build_id)
+
+
+def _stages(reader: Reader, project_id: str, report_type: str) -> list[str]:
+    """The documented stages, then the project's others by name, whatever their dates.
+
+    So the columns stay the same from range to range. A stage called like the key's column cannot be shown
+    beside it.
+    """
+    found = reader.rows(
+        "select distinct stage from rpt_funnel_stages "
+        "where project_id = ? and stage is not null order by stage",
+        [project_id],
+    )
+    others = [stage for (stage,) in found if stage not in (*DOCUMENTED_STAGES, report_type)]
+    return [*DOCUMENTED_STAGES, *others]
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else None
