@@ -11,9 +11,9 @@ case
 end
 {%- endmacro %}
 
-{# Decoded value of a query parameter of an address; null when absent or empty. #}
+{# Decoded value of a query parameter of an address; null when absent or empty. `name` is SQL: quote a literal. #}
 {% macro url_parameter(url, name) -%}
-nullif({{ url_decoded("regexp_extract(" ~ url ~ ", '^[^#?]*[?](?:[^#]*&)?" ~ name ~ "=([^&#]*)', 1)") }}, '')
+nullif({{ url_decoded("regexp_extract(" ~ url ~ ", '^[^#?]*[?](?:[^#]*&)?' || " ~ name ~ " || '=([^&#]*)', 1)") }}, '')
 {%- endmacro %}
 
 {# Percent-decoded text; what is no valid encoding stays as it is. #}

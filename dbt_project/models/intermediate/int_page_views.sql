@@ -23,29 +23,44 @@ parsed as (
         coalesce(utm_source, utm_medium, utm_campaign, utm_term, utm_content) is not null as has_utm_fields,
         {{ url_host('url') }} as host,
         {{ url_path('url') }} as page_path,
-        {{ url_host('referrer') }} as referrer_host,
-        {{ url_parameter('url', 'gclid') }} as gclid,
-        {{ url_parameter('url', 'msclkid') }} as msclkid,
-        {{ url_parameter('url', 'fbclid') }} as fbclid
+        {{ url_host('referrer') }} as referrer_host
     from visits
+),
+
+carried_click_ids as (
+    select
+        parsed.seq,
+        click_id_types.click_id_type,
+        click_id_types.precedence,
+        {{ url_parameter('parsed.url', 'click_id_types.click_id_type') }} as click_id
+    from parsed
+    inner join click_id_types on contains(parsed.url, click_id_types.click_id_type || '=')
+),
+
+first_click_ids as (
+    select
+        *,
+        row_number() over (partition by seq order by precedence) as click_id_number
+    from carried_click_ids
+    where click_id is not null
 ),
 
 named as (
     select
-        *,
-        case when has_utm_fields then utm_source else {{ url_parameter('url', 'utm_source') }} end as named_source,
-        case when has_utm_fields then utm_medium else {{ url_parameter('url', 'utm_medium') }} end as named_medium,
-        case when has_utm_fields then utm_campaign else {{ url_parameter('url', 'utm_campaign') }} end as named_campaign,
-        case when has_utm_fields then utm_term else {{ url_parameter('url', 'utm_term') }} end as named_term,
-        case when has_utm_fields then utm_content else {{ url_parameter('url', 'utm_content') }} end as named_content,
-        coalesce(click_id, gclid, msclkid, fbclid) as named_click_id,
+        parsed.*,
+{% for part in ['source', 'medium', 'campaign', 'term', 'content'] %}
         case
-            when click_id is not null then click_id_type
-            when gclid is not null then 'gclid'
-            when msclkid is not null then 'msclkid'
-            when fbclid is not null then 'fbclid'
+            when parsed.has_utm_fields then parsed.utm_{{ part }}
+            else {{ url_parameter('parsed.url', "'utm_" ~ part ~ "'") }}
+        end as named_{{ part }},
+{% endfor %}
+        coalesce(parsed.click_id, first_click_ids.click_id) as named_click_id,
+        case
+            when parsed.click_id is not null then parsed.click_id_type
+            else first_click_ids.click_id_type
         end as named_click_id_type
     from parsed
+    left join first_click_ids on parsed.seq = first_click_ids.seq and first_click_ids.click_id_number = 1
 ),
 
 classified as (

@@ -1,0 +1,34 @@
+-- Every model credits every conversion that counts, and all of its recognised amount, to the cent.
+with expected as (
+    select
+        models.model,
+        conversions.conversion_id,
+        conversions.net_amount_minor,
+        conversions.currency
+    from {{ ref('fct_conversions') }} as conversions
+    cross join (select distinct model from {{ ref('rpt_attribution') }}) as models
+    where conversions.state <> 'rejected'
+),
+
+credited as (
+    select
+        model,
+        conversion_id,
+        currency,
+        sum(credited_amount_minor) as credited_amount_minor
+    from {{ ref('fct_attribution') }}
+    group by model, conversion_id, currency
+)
+
+select
+    coalesce(expected.model, credited.model) as model,
+    coalesce(expected.conversion_id, credited.conversion_id) as conversion_id,
+    expected.net_amount_minor,
+    credited.credited_amount_minor
+from expected
+full join credited
+    on
+        expected.model = credited.model
+        and expected.conversion_id = credited.conversion_id
+        and expected.currency = credited.currency
+where expected.net_amount_minor is distinct from credited.credited_amount_minor
