@@ -1,0 +1,117 @@
+"""The ingest API: HTTP in, append-only rows out."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import apsw
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from funnelhouse.auth import IngestCaller
+from funnelhouse.keys import KeyRing
+from funnelhouse.landing import open_landing
+from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
+from funnelhouse.settings import Settings
+from ingest_api import goals
+from ingest_api.dialects import openanalytics, pagent
+from ingest_api.group_commit import GroupCommit
+from ingest_api.requests import Stores, receive_events, stores
+
+
+def create_app() -> FastAPI:
+    """The app, on the landing store that the settings in the environment name."""
+    settings = Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        commits = GroupCommit(settings.landing_path)
+        landing = open_landing(settings.landing_path)
+        app.state.stores = Stores(commits, landing)
+        orphaned = asyncio.create_task(_stop_with_parent())
+        try:
+            yield
+        finally:
+            orphaned.cancel()
+            await asyncio.to_thread(commits.close)
+            landing.close()
+
+    app = FastAPI(
+        title="Funnelhouse ingest",
+        lifespan=lifespan,
+        openapi_url="/ingest/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.keys = KeyRing(settings.landing_path)
+    app.add_middleware(_TrailingSlash)
+    install_refusals(app, _renderer)
+    _add_routes(app)
+    app.include_router(goals.router)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    @app.post(
+        "/v1/projects/{project_id}/events", status_code=202, openapi_extra=_body(openanalytics.BODY_SCHEMA)
+    )
+    async def post_events(request: Request, caller: IngestCaller) -> Response:
+        """OpenAnalytics events: one object, or an array of which the good items are accepted."""
+        return await receive_events(request, caller, openanalytics.read, openanalytics.answer)
+
+    @app.post("/v1/conversions", openapi_extra=_body(pagent.BODY_SCHEMA))
+    async def post_conversions(request: Request, caller: IngestCaller) -> Response:
+        """Pagent conversions, v1: all or nothing."""
+        return await receive_events(request, caller, pagent.read, pagent.answer)
+
+    @app.get("/ingest/live")
+    async def live() -> JSONResponse:
+        """The process answers."""
+        return JSONResponse({"status": "live"})
+
+    @app.get("/ingest/ready")
+    async def ready(request: Request) -> JSONResponse:
+        """The landing store takes rows; 503 while it does not."""
+        try:
+            stores(request).landing.execute("SELECT 1 FROM seal_ranges LIMIT 1").fetchall()
+            is_ready = stores(request).commits.is_healthy
+        except apsw.Error:
+            is_ready = False
+        if not is_ready:
+            raise Refusal(503, "The landing store does not take rows just now.", headers={"Retry-After": "1"})
+        return JSONResponse({"status": "ready"})
+
+
+def _renderer(request: Request) -> Renderer:
+    """Vendor routes answer every error in the vendor's shape, those of the framework included."""
+    return pagent.refuse if request.scope["path"] in pagent.PATHS else problem
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+class _TrailingSlash:
+    """Every path works with and without its trailing slash; nothing redirects."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path.endswith("/"):
+            scope["path"] = path.rstrip("/") or "/"
+        await self._app(scope, receive, send)
+
+
+async def _stop_with_parent() -> None:
+    """End this worker when the server's main process was killed: an orphan would keep port and lock."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

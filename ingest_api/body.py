@@ -1,0 +1,66 @@
+"""Request bodies: read with a limit that counts what really arrives, before and after gunzip."""
+
+import asyncio
+import zlib
+
+from fastapi import Request
+
+from funnelhouse.problems import Refusal
+
+MAX_BYTES = 1_048_576
+DEADLINE_SECONDS = 30
+
+_TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, gunzipped where it says so. Raises Refusal 400, 408, 413 or 415."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Refusal(415, "Content-Encoding: send the body as it is, or gzip.")
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.disconnect" or message.get("more_body"):
+        # A body in one message, the usual case, needs no timer.
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                body = await _rest(request, body, message["type"] == "http.disconnect")
+        except TimeoutError:
+            raise Refusal(408, f"The body must arrive within {DEADLINE_SECONDS} seconds.") from None
+    if len(body) > MAX_BYTES:
+        raise Refusal(413, _TOO_LARGE)
+    return _gunzip(body) if encoding == "gzip" else body
+
+
+async def _rest(request: Request, first: bytes, is_gone: bool) -> bytes:
+    parts, size = [first], len(first)
+    more = True
+    while more and not is_gone:
+        message = await request.receive()
+        is_gone = message["type"] == "http.disconnect"
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
+        if size > MAX_BYTES:
+            raise Refusal(413, _TOO_LARGE)
+        parts.append(part)
+    if is_gone:
+        raise Refusal(400, "The connection was closed before the body was complete.")
+    return b"".join(parts)
+
+
+def _gunzip(body: bytes) -> bytes:
+    """All members of a gzip stream; never more than the limit is held."""
+    result = bytearray()
+    while body:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            result += member.decompress(body, MAX_BYTES + 1 - len(result))
+        except zlib.error:
+            raise Refusal(400, "The body is not gzip, although Content-Encoding says so.") from None
+        if len(result) > MAX_BYTES:
+            raise Refusal(413, _TOO_LARGE)
+        if not member.eof:
+            raise Refusal(400, "The gzip body is cut off; send all of it.")
+        body = member.unused_data
+    return bytes(result)

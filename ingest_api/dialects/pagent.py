@@ -1,0 +1,108 @@
+"""Pagent server-side conversions, v1. Money is integer cents; conversion_id is a goal; all or nothing.
+
+Vendor's page: "Server-Side Conversions", https://www.pagent.ai/docs/llms.txt
+
+| field | column |
+|---|---|
+| `session_id` (required) | `session_id` |
+| `user_id` (required) | `visitor_id`: pagent's user is a browser |
+| `conversion_id` (required) | `goal_id` |
+| `visit_id` | `hit_id` |
+| `label` | `name` |
+| `revenue` | `amount_text`, with `amount_unit` minor |
+| `properties` | `properties`, as JSON; its `order_id` (of an object) is `transaction_id` |
+| `time` | `occurred_us` |
+"""
+
+from typing import Any
+
+import orjson
+from fastapi import Response
+from pydantic import ValidationError
+
+from funnelhouse.contract import Event
+from funnelhouse.problems import Refusal
+from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.fields import MinorAmount, Objects, Shape, UnixMs, faults, order_id, present
+from ingest_api.strict_json import BadInput, Slice, dump, parse_envelope, without_members
+
+PATHS = frozenset({"/v1/conversions"})
+MAX_ITEMS = 100
+
+
+class Conversion(Shape):
+    """One conversion; null and '' mean absent, unknown fields are kept in the record."""
+
+    session_id: str
+    user_id: str
+    conversion_id: str
+    visit_id: str | None = None
+    label: str | None = None
+    revenue: MinorAmount | None = None
+    properties: Objects | None = None
+    time: UnixMs | None = None
+
+
+BODY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["events"],
+    "properties": {
+        "events": {
+            "type": "array",
+            "items": Conversion.model_json_schema(),
+            "minItems": 1,
+            "maxItems": MAX_ITEMS,
+        }
+    },
+}
+"""The request body, for OpenAPI."""
+
+
+def read(text: str, arrival: Arrival) -> Reading:
+    """Events of one body. Raises BadInput, naming the index, when any of them is bad."""
+    items = parse_envelope(text, "events").get("events")
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
+        raise BadInput(f"events: required, an array of 1 to {MAX_ITEMS} conversions")
+    return Reading([_event(index, item, arrival) for index, item in enumerate(items)])
+
+
+def answer(reading: Reading) -> Response:
+    """200 with the number of accepted conversions."""
+    return Response(orjson.dumps({"accepted": len(reading.events)}), media_type="application/json")
+
+
+def refuse(refusal: Refusal) -> Response:
+    """An error in the vendor's shape, `{"error": "…"}`."""
+    body = orjson.dumps({"error": refusal.detail})
+    return Response(body, refusal.status, refusal.headers, media_type="application/json")
+
+
+def _event(index: int, item: Slice, arrival: Arrival) -> Event:
+    try:
+        conversion = Conversion.model_validate(present(item.value))
+    except ValidationError as error:
+        raise BadInput(f"events[{index}].{faults(error)}") from None
+    except BadInput as error:
+        raise BadInput(f"events[{index}]: {error}") from None
+    properties = conversion.properties
+    return Event(
+        event_id=arrival.new_event_id(),
+        project_id=arrival.project_id,
+        dialect="pagent",
+        dialect_version="1",
+        sender=arrival.sender,
+        kind="conversion",
+        received_us=arrival.received_us,
+        occurred_us=arrival.received_us if conversion.time is None else conversion.time,
+        payload=item.text if SENT_KEYS.isdisjoint(item.value) else without_members(item.text, SENT_KEYS),
+        name=conversion.label,
+        goal_id=conversion.conversion_id,
+        hit_id=conversion.visit_id,
+        session_id=conversion.session_id,
+        visitor_id=conversion.user_id,
+        user_agent=arrival.user_agent,
+        amount_text=conversion.revenue,
+        amount_unit=None if conversion.revenue is None else "minor",
+        transaction_id=order_id(properties) if isinstance(properties, dict) else None,
+        properties=None if properties is None else dump(properties),
+    )

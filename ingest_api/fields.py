@@ -1,0 +1,183 @@
+"""Types of request fields that dialects share: each checks one shape and yields what the column holds.
+
+Used in pydantic models. A message says what the field must be; it never repeats what was sent.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+
+from ingest_api.strict_json import BadInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
+_END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
+_RANGE = "must be a time in the years 2000 to 2100"
+
+_MAX_INTEGER_DIGITS = 13
+_MAX_DECIMALS = 30
+
+_TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
+_THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
+_PRINTABLE = re.compile(r"[!-~]{1,255}")
+
+
+class Shape(BaseModel):
+    """Base of request shapes: no conversions between types, unknown fields are let through."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+def present(value: Any) -> dict[str, Any]:
+    """An event's object without its absent fields: null and '' mean absent. Raises BadInput if no object."""
+    if not isinstance(value, dict):
+        raise BadInput("an event must be a JSON object")
+    return {name: field for name, field in value.items() if field is not None and field != ""}
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+
+
+def unix_ms_to_us(value: Any) -> int:
+    """Unix milliseconds (a number, fractions allowed) as microseconds.
+
+    Raises ValueError outside of the years 2000 to 2100.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a number of Unix milliseconds")
+    if not _FIRST_MS <= value < _END_MS:
+        hint = ""
+        if _FIRST_MS <= value * 1000 < _END_MS:
+            hint = "; this looks like seconds, send milliseconds"
+        elif _FIRST_MS <= value / 1000 < _END_MS:
+            hint = "; this looks like microseconds, send milliseconds"
+        raise ValueError(_RANGE + hint)
+    return int(value * 1000)
+
+
+def time_to_us(value: Any) -> int:
+    """Unix milliseconds, or ISO 8601 text (UTC when it has no offset), as Unix microseconds.
+
+    Raises ValueError, also outside of the years 2000 to 2100.
+    """
+    if not isinstance(value, str):
+        return unix_ms_to_us(value)
+    try:
+        moment = datetime.fromisoformat(value)
+        elapsed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    except (ValueError, OverflowError):
+        raise ValueError(
+            "must be Unix milliseconds as a number, or ISO 8601 such as 2026-01-31T12:00:00Z"
+        ) from None
+    us = elapsed // timedelta(microseconds=1)
+    if not _FIRST_MS * 1000 <= us < _END_MS * 1000:
+        raise ValueError(_RANGE)
+    return us
+
+
+def _major_amount(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a JSON number in major units, e.g. 49.99, without quotes")
+    if value < 0:
+        raise ValueError('must not be negative; send a refund (event_type "refund") instead')
+    number = Decimal(value)
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if number.adjusted() >= _MAX_INTEGER_DIGITS or exponent < -_MAX_DECIMALS:
+        raise ValueError(
+            f"must have at most {_MAX_INTEGER_DIGITS} digits before the point and {_MAX_DECIMALS} after it"
+        )
+    return format(abs(number), "f")
+
+
+def _minor_amount(value: Any) -> str:
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value) if value.adjusted() < _MAX_INTEGER_DIGITS else 10**_MAX_INTEGER_DIGITS
+    if isinstance(value, Decimal):
+        raise ValueError("must be whole cents: 999 means 9.99; money is never rounded")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be an integer number of cents, without quotes")
+    if not 0 <= value < 10**_MAX_INTEGER_DIGITS:
+        raise ValueError(f"must not be negative and have at most {_MAX_INTEGER_DIGITS} digits")
+    return str(value)
+
+
+def _text_or_integer(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be a string or an integer")
+    return str(value)
+
+
+def _event_id(value: Any) -> str:
+    # It goes back in a header, hence the alphabet.
+    if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
+        raise ValueError("must be a string of 1 to 255 printable ASCII characters without blanks")
+    return value
+
+
+def _country(value: Any) -> str:
+    if not isinstance(value, str) or not _TWO_LETTERS.fullmatch(value):
+        raise ValueError("must be two letters (ISO 3166-1), e.g. DE")
+    return value
+
+
+def _currency(value: Any) -> str:
+    if not isinstance(value, str) or not _THREE_LETTERS.fullmatch(value):
+        raise ValueError("must be three letters (ISO 4217), e.g. EUR")
+    return value.upper()
+
+
+def _properties(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")
+    if len(value) > 50:
+        raise ValueError("must have at most 50 keys")
+    return value
+
+
+def _object_or_objects(value: Any) -> dict[str, Any] | list[Any]:
+    if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(v, dict) for v in value)):
+        return value
+    raise ValueError("must be a JSON object or an array of objects")
+
+
+def order_id(properties: dict[str, Any]) -> str | None:
+    """The order that free-form properties name, when it is a string or an integer."""
+    value = properties.get("order_id")
+    is_id = isinstance(value, int | str) and not isinstance(value, bool) and value != ""
+    return str(value) if is_id else None
+
+
+UnixMs = Annotated[int, PlainValidator(unix_ms_to_us), WithJsonSchema({"type": "number"})]
+Time = Annotated[
+    int,
+    PlainValidator(time_to_us),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+MajorAmount = Annotated[str, PlainValidator(_major_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+MinorAmount = Annotated[str, PlainValidator(_minor_amount), WithJsonSchema({"type": "integer", "minimum": 0})]
+TextOrInteger = Annotated[
+    str, PlainValidator(_text_or_integer), WithJsonSchema({"type": ["string", "integer"]})
+]
+EventId = Annotated[
+    str, PlainValidator(_event_id), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255})
+]
+Country = Annotated[str, PlainValidator(_country), WithJsonSchema({"type": "string"})]
+Currency = Annotated[str, PlainValidator(_currency), WithJsonSchema({"type": "string"})]
+Properties = Annotated[
+    dict[str, Any], PlainValidator(_properties), WithJsonSchema({"type": "object", "maxProperties": 50})
+]
+Objects = Annotated[
+    dict[str, Any] | list[Any],
+    PlainValidator(_object_or_objects),
+    WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}),
+]
+JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]

@@ -1,0 +1,165 @@
+"""Group commit: all requests that wait at one moment share one transaction, and are answered after it.
+
+A thread with a connection of its own does the writing. It lets a group gather for about a millisecond: an
+event loop that is always busy would otherwise hand it requests one by one, each paying for a disk flush.
+"""
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from funnelhouse.contract import RAW_TABLES, columns
+from funnelhouse.landing import open_landing
+from funnelhouse.problems import Refusal
+
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+GATHER_SECONDS = 0.001
+
+# Each step of SQLite gives the interpreter lock away and must win it back: few statements with many rows do
+# that rarely. 64 rows of the widest table stay well below SQLite's limit of bound values.
+_ROWS_PER_STATEMENT = (64, 8, 1)
+
+_log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting:
+    table: str
+    rows: Sequence[Row]
+    size: int
+    committed: asyncio.Future[int]
+
+
+class GroupCommit:
+    """The one writer of raw rows of a landing store. Belongs to the event loop that made it."""
+
+    def __init__(self, landing_path: Path) -> None:
+        self._path = landing_path
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._statements = {
+            (table, count): _insert(table, count) for table in RAW_TABLES for count in _ROWS_PER_STATEMENT
+        }
+        # Opened here, so that a landing store that cannot be opened stops the server from starting.
+        self._connection: apsw.Connection | None = open_landing(landing_path)
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last commit worked."""
+        return self._connection is not None and self._thread.is_alive()
+
+    async def submit(self, table: str, rows: Sequence[Row], size: int) -> int:
+        """Append rows (values in contract order) and return when they are on stable storage.
+
+        `size` is what they count in the bounded queue, in bytes. Returns the landing id of the first row; the
+        others follow without a gap. Raises Refusal 503 when the queue is full or the commit failed; after
+        the latter the rows may be there all the same.
+        """
+        if self._is_closing or self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise Refusal(503, "Too much is waiting to be written; try again.", headers={"Retry-After": "1"})
+        waiting = _Waiting(table, rows, size, self._loop.create_future())
+        self._waiting_bytes += size
+        with self._changed:
+            self._waiting.append(waiting)
+            if len(self._waiting) == 1:
+                self._changed.notify()
+        return await waiting.committed
+
+    def close(self) -> None:
+        """Write what waits, then end the thread. Blocks; call it from a thread while the loop runs on."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_closing:
+                    self._changed.wait()
+            time.sleep(GATHER_SECONDS)
+            with self._changed:
+                group, self._waiting = self._waiting, []
+            if not group:
+                break
+            first_ids: list[int] | None = None
+            try:
+                if self._connection is None:
+                    self._connection = open_landing(self._path)
+                first_ids = self._commit(self._connection, group)
+            except Exception:
+                # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
+                _log.exception(
+                    "A commit to the landing store failed; %d requests are answered 503", len(group)
+                )
+                self._reset()
+            self._loop.call_soon_threadsafe(self._settle, group, first_ids)
+        self._reset()
+
+    def _commit(self, connection: apsw.Connection, group: list[_Waiting]) -> list[int]:
+        """Landing id of each request's first row, after the transaction is on stable storage."""
+        first_ids = [0] * len(group)
+        connection.execute("BEGIN IMMEDIATE")
+        for table in RAW_TABLES:
+            members = [position for position, waiting in enumerate(group) if waiting.table == table]
+            rows = list(itertools.chain.from_iterable(group[position].rows for position in members))
+            if not rows:
+                continue
+            start = 0
+            for count in _ROWS_PER_STATEMENT:
+                while len(rows) - start >= count:
+                    values = tuple(itertools.chain.from_iterable(rows[start : start + count]))
+                    connection.execute(self._statements[table, count], values)
+                    start += count
+            # Ids of one transaction have no gaps: it is alone, and AUTOINCREMENT only counts up.
+            next_id = connection.last_insert_rowid() - len(rows) + 1
+            for position in members:
+                first_ids[position] = next_id
+                next_id += len(group[position].rows)
+        connection.execute("COMMIT")
+        return first_ids
+
+    def _settle(self, group: list[_Waiting], first_ids: list[int] | None) -> None:
+        """On the loop: wake the requests of a group."""
+        for position, waiting in enumerate(group):
+            self._waiting_bytes -= waiting.size
+            if waiting.committed.done():
+                continue  # The request was cancelled; its rows are there nevertheless.
+            if first_ids is None:
+                refusal = Refusal(
+                    503,
+                    "The landing store could not commit; try again. The same event_id makes that safe.",
+                    headers={"Retry-After": "1"},
+                )
+                waiting.committed.set_exception(refusal)
+            else:
+                waiting.committed.set_result(first_ids[position])
+
+    def _reset(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close(True)
+            except apsw.Error:
+                _log.exception("The landing store did not close cleanly")
+
+
+def _insert(table: str, count: int) -> str:
+    names = [column.name for column in columns(RAW_TABLES[table])]
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608

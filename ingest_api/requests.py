@@ -1,0 +1,89 @@
+"""What the routes share: the running app's stores, and the steps between a body and its durable rows."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+from fastapi import Request, Response
+
+from funnelhouse.contract import Event, row_values
+from funnelhouse.keys import Key
+from funnelhouse.problems import Refusal
+from ingest_api.arrival import Arrival, Reading
+from ingest_api.body import read_body
+from ingest_api.group_commit import GroupCommit, Row
+from ingest_api.strict_json import BadInput, decode
+
+LARGE_BODY_BYTES = 64 * 1024
+"""Parsing more than this on the event loop would keep the other requests waiting."""
+
+DRY_RUN = "Funnelhouse-Dry-Run"
+
+_event_row: Callable[[Any], Row] = row_values(Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the running app holds in `app.state.stores`."""
+
+    commits: GroupCommit
+    landing: apsw.Connection
+    """For reading definitions."""
+
+
+def stores(request: Request) -> Stores:
+    """The stores of the app that answers `request`."""
+    found: Stores = request.app.state.stores
+    return found
+
+
+def now_us() -> int:
+    """The time as Unix microseconds."""
+    return time.time_ns() // 1000
+
+
+def is_dry_run(request: Request) -> bool:
+    """Whether all but the landing is wanted. Raises Refusal 400 for a value other than 1."""
+    value = request.headers.get(DRY_RUN)
+    if value not in (None, "1"):
+        # Landing what was meant as a trial cannot be taken back.
+        raise Refusal(400, f"{DRY_RUN}: send 1, or leave the header out.")
+    return value is not None
+
+
+async def receive_events(
+    request: Request,
+    caller: Key,
+    read: Callable[[str, Arrival], Reading],
+    answer: Callable[[Reading], Response],
+) -> Response:
+    """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
+    is_trial = is_dry_run(request)
+    body = await read_body(request)
+    headers = request.headers
+    is_browser = "origin" in headers
+    arrival = Arrival(
+        project_id=caller.project_id,
+        received_us=now_us(),
+        sender="browser" if is_browser else "server",
+        user_agent=headers.get("user-agent") if is_browser else None,
+    )
+
+    def prepare() -> tuple[Reading, list[Row]]:
+        reading = read(decode(body), arrival)
+        return reading, [_event_row(event) for event in reading.events]
+
+    try:
+        large = len(body) > LARGE_BODY_BYTES
+        reading, rows = await asyncio.to_thread(prepare) if large else prepare()
+    except BadInput as error:
+        raise Refusal(400, str(error)) from None
+    if rows and not is_trial:
+        await stores(request).commits.submit("events", rows, len(body))
+    response = answer(reading)
+    if is_trial:
+        response.headers[DRY_RUN] = "1"
+    return response

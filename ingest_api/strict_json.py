@@ -1,0 +1,236 @@
+"""Strict JSON with exact slices: what one event's value was, and the text that it stood as.
+
+Python's own scanner does the work; hooks refuse what it would let through. Refused are invalid UTF-8, NaN
+and infinities, duplicate keys, nesting over 32, integers beyond signed 64 bit, numbers beyond the range of a
+double, lone surrogates and U+0000. Decimals become `Decimal`, so that every digit of an amount survives.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+MAX_DEPTH = 32
+
+_SKIP = re.compile(r"[ \t\n\r]*").match
+_PLAIN_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"
+
+
+class BadInput(ValueError):  # noqa: N818 - named for what came, like the refusal that it becomes
+    """What was sent cannot be accepted; the message names the field and the fix, never the value."""
+
+
+class Slice(NamedTuple):
+    """A JSON value and the exact text that it was parsed from."""
+
+    value: Any
+    text: str
+
+
+def decode(body: bytes) -> str:
+    """The body as text. Raises BadInput when it is not UTF-8."""
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise BadInput("the body is not valid UTF-8") from None
+
+
+def parse(text: str) -> Slice:
+    """The one value of a document. Raises BadInput."""
+    return _document(text, _checked)
+
+
+def parse_items(text: str) -> Slice | list[Slice]:
+    """The one value of a document or, when that is an array, its values one by one. Raises BadInput."""
+
+    def value_or_items(text: str, at: int) -> tuple[Slice | list[Slice], int]:
+        return _items(text, at) if text[at : at + 1] == "[" else _checked(text, at)
+
+    return _document(text, value_or_items)
+
+
+def parse_envelope(text: str, list_name: str) -> dict[str, Any]:
+    """The members of a document that is an object; an array called `list_name` comes as a list of `Slice`.
+
+    Raises BadInput, also when the document is no object.
+    """
+
+    def member(key: str, text: str, at: int) -> tuple[Any, int]:
+        if key == list_name and text[at : at + 1] == "[":
+            return _items(text, at, depth=1)
+        part, end = _checked(text, at, depth=1)
+        return part.value, end
+
+    def envelope(text: str, at: int) -> tuple[dict[str, Any], int]:
+        if text[at : at + 1] != "{":
+            _checked(text, at)
+            raise BadInput("the body must be a JSON object")
+        members, end = _members(text, at, member)
+        return {key: value for key, value, _ in members}, end
+
+    return _document(text, envelope)
+
+
+def without_members(text: str, names: frozenset[str]) -> str:
+    """The text of a valid object without the members called `names`; the others keep their exact text."""
+    members, _ = _members(text, 0, lambda _, text, at: _scan(text, at))
+    return "{" + ", ".join(member.text for member in members if member.key not in names) + "}"
+
+
+def dump(value: Any) -> str:
+    """A parsed value as compact JSON text; decimals keep their digits."""
+    return orjson.dumps(value, default=_fragment).decode()
+
+
+class _Member(NamedTuple):
+    key: str
+    value: Any
+    text: str
+
+
+_T = TypeVar("_T")
+_Reader = Callable[[str, int], tuple[_T, int]]
+"""Reads what starts at a position of a text; returns it and the position behind it."""
+
+
+def _document(text: str, read: _Reader[_T]) -> _T:
+    try:
+        result, end = read(text, _skip(text, 0))
+    except StopIteration as error:
+        raise BadInput(f"the body is not JSON: a value is missing at character {error.value}") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise BadInput(_TOO_DEEP) from None
+    if _skip(text, end) != len(text):
+        raise BadInput(f"the body is not JSON: something follows its value at character {end}")
+    return result
+
+
+def _checked(text: str, at: int, depth: int = 0) -> tuple[Slice, int]:
+    """One value below `depth` open brackets, with the checks that the scanner's hooks cannot do."""
+    value, end = _scan(text, at)
+    part = text[at:end]
+    # Both looks cost little, and only what is suspicious is walked.
+    if part.count("{") + part.count("[") > MAX_DEPTH - depth or "\\u" in part:
+        _walk(value, depth)
+    return Slice(value, part), end
+
+
+def _walk(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise BadInput("a string holds U+0000 or half a surrogate pair; leave those characters out")
+    elif isinstance(value, dict | list):
+        if depth >= MAX_DEPTH:
+            raise BadInput(_TOO_DEEP)
+        for inner in value:
+            _walk(inner, depth + 1)
+        if isinstance(value, dict):
+            for inner in value.values():
+                _walk(inner, depth + 1)
+
+
+def _items(text: str, at: int, depth: int = 0) -> tuple[list[Slice], int]:
+    """The values of the array that starts at `at`."""
+    items: list[Slice] = []
+    at = _skip(text, at + 1)
+    if text[at : at + 1] == "]":
+        return items, at + 1
+    while True:
+        item, at = _checked(text, at, depth + 1)
+        items.append(item)
+        at = _skip(text, at)
+        following = text[at : at + 1]
+        if following == "]":
+            return items, at + 1
+        if following != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        at = _skip(text, at + 1)
+
+
+def _members(
+    text: str, at: int, read: Callable[[str, str, int], tuple[Any, int]]
+) -> tuple[list[_Member], int]:
+    """The members of the object that starts at `at`; `read(key, text, position)` reads a value."""
+    members: list[_Member] = []
+    at = _skip(text, at + 1)
+    if text[at : at + 1] == "}":
+        return members, at + 1
+    while True:
+        start = at
+        if text[at : at + 1] != '"':
+            raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+        key, at = scanstring(text, at + 1, True)
+        _walk(key, 0)
+        at = _skip(text, at)
+        if text[at : at + 1] != ":":
+            raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
+        value, at = read(key, text, _skip(text, at + 1))
+        members.append(_Member(key, value, text[start:at]))
+        at = _skip(text, at)
+        following = text[at : at + 1]
+        if following == "}":
+            break
+        if following != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        at = _skip(text, at + 1)
+    if len({member.key for member in members}) != len(members):
+        raise _duplicate([member.key for member in members])
+    return members, at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SKIP(text, at)
+    return match.end() if match else at
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise _duplicate([key for key, _ in pairs])
+    return result
+
+
+def _duplicate(keys: list[str]) -> BadInput:
+    name = next(key for position, key in enumerate(keys) if key in keys[:position])
+    shown = name if _PLAIN_NAME.fullmatch(name) else "a key"
+    return BadInput(f"{shown}: named twice in one object; send it once")
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= (number := int(text)) < 2**63:
+        raise BadInput("an integer does not fit into 64 bits; send it as a string")
+    return number
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("Infinity")
+    if math.isinf(float(text)) or number.is_infinite():
+        raise BadInput("a number is beyond the range of a double; send it as a string")
+    return number
+
+
+def _constant(_: str) -> Any:
+    raise BadInput("NaN and Infinity are not JSON; send null or leave the field out")
+
+
+def _fragment(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+)
+_scan: _Reader[Any] = _decoder.scan_once  # type: ignore[attr-defined]
