@@ -1,0 +1,204 @@
+"""Marts made from their contract, published, and read through a real server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import httpx
+import yaml
+
+from funnelhouse.keys import create_key
+from funnelhouse.landing import open_landing
+from funnelhouse.settings import CHECKOUT, Settings
+from orchestration.publishing import Publication, new_build_id, publish
+
+SERVE_READ = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def contract() -> dict[str, dict[str, str]]:
+    """Columns and types of each mart, as `_marts.yml` promises them."""
+    text = (CHECKOUT / "dbt_project/models/marts/_marts.yml").read_text(encoding="utf-8")
+    return {
+        model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
+        for model in yaml.safe_load(text)["models"]
+    }
+
+
+def write_warehouse(path: Path, rows: Rows) -> None:
+    """A new warehouse with every mart of the contract; columns that a row leaves out are null."""
+    path.unlink(missing_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        for mart, columns in contract().items():
+            declared = ", ".join(f"{name} {data_type}" for name, data_type in columns.items())
+            connection.execute(f"create table {mart} ({declared})")
+            connection.execute(f"comment on table {mart} is 'Mart''s rows.'")
+            connection.execute(f"comment on column {mart}.project_id is 'Tenant.'")
+            for row in rows.get(mart, []):
+                assert row.keys() <= columns.keys()
+                marks = ", ".join("?" for _ in row)
+                connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
+
+
+def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None) -> Publication:
+    """Publish these rows; every mart of the contract is there."""
+    at = at or datetime.now(UTC)
+    settings.home_dir.mkdir(parents=True, exist_ok=True)
+    write_warehouse(settings.warehouse_path, rows)
+    return publish(settings.warehouse_path, settings.published_dir, list(contract()), new_build_id(at), at)
+
+
+def new_key(settings: Settings, project: str = "shop", scopes: Sequence[str] = ("read",), **more: Any) -> str:
+    settings.home_dir.mkdir(parents=True, exist_ok=True)
+    connection = open_landing(settings.landing_path)
+    try:
+        return create_key(connection, project, scopes, **more)
+    finally:
+        connection.close()
+
+
+@dataclass
+class ReadServer:
+    """A read server in its own process group, and a client with a key of the project `shop`."""
+
+    settings: Settings
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+    def get(self, path: str, **parameters: Any) -> httpx.Response:
+        return self.client.get(path, params=parameters)
+
+
+@contextmanager
+def read_server(home: Path) -> Iterator[ReadServer]:
+    """Serve this home until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Settings(home=home, read_port=port)
+    key = new_key(settings)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE_READ],
+        env={**os.environ, "FUNNELHOUSE_HOME": str(home), "FUNNELHOUSE_READ_PORT": str(port)},
+        start_new_session=True,
+    )
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=30
+    )
+    try:
+        wait_until_live(client, process)
+        yield ReadServer(settings, process, client)
+    finally:
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(5)
+
+
+def wait_until_live(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.get("/read/live").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the read server did not start (exit code {process.poll()})")
+
+
+def stage(
+    stage_name: str, completions: int, day: str = "2026-11-02", project: str = "shop", **columns: Any
+) -> dict[str, Any]:
+    """A row of rpt_funnel_stages, of google / cpc in Spain unless said otherwise."""
+    return {
+        "project_id": project,
+        "report_date": date.fromisoformat(day),
+        "source": "google",
+        "source_label": "Google",
+        "medium": "cpc",
+        "country": "ES",
+        "stage": stage_name,
+        "completions": completions,
+        **columns,
+    }
+
+
+def credit(
+    source: str, credit_nano: int, minor: int, day: str = "2026-11-02", project: str = "shop", **columns: Any
+) -> dict[str, Any]:
+    """A row of rpt_attribution, last touch and USD unless said otherwise."""
+    return {
+        "project_id": project,
+        "report_date": date.fromisoformat(day),
+        "model": "last_touch",
+        "source": source,
+        "medium": "cpc",
+        "currency": "USD",
+        "credit_nano": credit_nano,
+        "conversions": f"{credit_nano // 10**9}.{credit_nano % 10**9:09d}",
+        "net_amount_minor": minor,
+        **columns,
+    }
+
+
+FACEBOOK = {"source": "facebook", "source_label": "Facebook", "medium": "social", "country": "FR"}
+DIRECT = {"source": "(direct)", "source_label": "(direct)", "medium": "(none)"}
+
+EXAMPLE_ROWS: Rows = {
+    "rpt_funnel_stages": [
+        stage("clicks", 7),
+        stage("clicks", 3, day="2026-11-03", source="google.ads"),
+        stage("conversions", 2),
+        stage("microconversions", 4),
+        stage("add-to-cart", 5),
+        stage("trial", 1),
+        stage("clicks", 12, **FACEBOOK, campaign="spring"),
+        stage("checkout", 6, **FACEBOOK, campaign="spring"),
+        stage("clicks", 10, **DIRECT),
+        stage("book-a-call", 9, day="2025-01-01"),
+        stage("clicks", 99, project="other"),
+        stage("secret-stage", 99, project="other"),
+        stage("clicks", 1, project="shop.test"),
+    ],
+    "rpt_attribution": [
+        credit("google", 1_333_333_333, 1_000),
+        credit("google", 1_000_000_000, 500, day="2026-11-03"),
+        credit("google", 333_333_334, 200, day="2026-11-05", campaign="spring"),
+        credit("facebook", 666_666_667, 9_000, medium="social"),
+        credit("facebook", 2_000_000_000, 40, medium="social", currency="JPY"),
+        credit("facebook", 3_000_000_000, 9_500, medium="social", model="first_touch"),
+        credit("google", 99_000_000_000, 99, project="other"),
+    ],
+    "fct_conversions": [
+        {
+            "conversion_id": f"shop/openanalytics:{number:03d}",
+            "project_id": "shop",
+            "person_id": "shop/user:u1",
+            "name": ["purchase", "=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", 'say "hi", ok', "", None][
+                number % 10
+            ],
+            "occurred_at": datetime(2026, 11, 2, 10, 0, 0, number),
+            "conversion_date": date(2026, 11, 2 + number % 3),
+            "state": "approved",
+            "currency": "USD",
+            "amount_minor": -number,
+        }
+        for number in range(25)
+    ]
+    + [{"conversion_id": "other/x:1", "project_id": "other", "conversion_date": date(2026, 11, 2)}],
+}

@@ -1,0 +1,129 @@
+"""The attribution report over HTTP."""
+
+from typing import Any
+
+import httpx
+import pytest
+from example_marts import ReadServer, credit, new_key, publish_rows, read_server
+
+from funnelhouse.settings import Settings
+
+PATH = "/v1/projects/shop/reports/attribution"
+
+
+def figures(answer: httpx.Response, dimension: str = "source") -> list[tuple[Any, ...]]:
+    assert answer.status_code == 200, answer.text
+    return [
+        (row[dimension], row["currency"], row["conversions"], row["net_amount_minor"])
+        for row in answer.json()["rows"]
+    ]
+
+
+def problem(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    return str(answer.json()["detail"])
+
+
+def test_defaults_are_last_touch_by_source_over_all_time(server: ReadServer) -> None:
+    answer = server.get(PATH)
+    assert figures(answer) == [
+        ("google", "USD", 2.666666667, 1700),
+        ("facebook", "JPY", 2, 40),
+        ("facebook", "USD", 0.666666667, 9000),
+    ]
+    body = answer.json()
+    assert (body["model"], body["dimension"], body["from"], body["to"]) == (
+        "last_touch",
+        "source",
+        None,
+        None,
+    )
+    assert body["build"] == answer.headers["funnelhouse-build"]
+    assert body["totals"] == [
+        {"currency": "JPY", "conversions": 2, "net_amount_minor": 40},
+        {"currency": "USD", "conversions": 3.333333334, "net_amount_minor": 10700},
+    ]
+    # Written out in full: parsing it as a decimal gives the very sum of the shares.
+    assert '"conversions":2.666666667,' in answer.text
+
+
+def test_dimensions_and_models(server: ReadServer) -> None:
+    assert figures(server.get(PATH, dimension="campaign"), "campaign") == [
+        (None, "USD", 3, 10500),
+        (None, "JPY", 2, 40),
+        ("spring", "USD", 0.333333334, 200),
+    ]
+    assert figures(server.get(PATH, dimension="medium", model="first_touch"), "medium") == [
+        ("social", "USD", 3, 9500)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "google"),
+    [
+        ("2026-11-03", "2026-11-05", 700),
+        ("2026-11-02", "2026-11-02", 1000),
+        ("2026-11-03", "", 700),
+        ("", "2026-11-03", 1500),
+    ],
+)
+def test_both_days_are_included(server: ReadServer, first: str, last: str, google: int) -> None:
+    rows = figures(server.get(PATH, **{"from": first, "to": last}))
+    assert next(row for row in rows if row[:2] == ("google", "USD"))[3] == google
+
+
+def test_days_without_conversions_are_empty_lists(server: ReadServer) -> None:
+    body = server.get(PATH, to="2020-01-01").json()
+    assert (body["rows"], body["totals"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "detail"),
+    [
+        ({"model": "best_touch"}, "model must be one of first_touch, last_touch"),
+        ({"dimension": "country"}, "dimension must be one of source, medium, campaign"),
+        ({"from": "20261101"}, "from must be a date as YYYY-MM-DD"),
+        ({"to": "2026-02-30"}, "to must be a date as YYYY-MM-DD"),
+        ({"to": "2026-W01-1"}, "to must be a date as YYYY-MM-DD"),
+        ({"from": "2026-11-02", "to": "2026-11-01"}, "from must not be after to"),
+    ],
+)
+def test_bad_values_say_what_would_be_valid(
+    server: ReadServer, parameters: dict[str, str], detail: str
+) -> None:
+    assert problem(server.get(PATH, **parameters), 400) == detail
+
+
+def test_who_may_ask(server: ReadServer) -> None:
+    base = server.client.base_url
+    assert problem(httpx.get(f"{base}{PATH}"), 401)
+    assert problem(server.get("/v1/projects/other/reports/attribution"), 404)
+    assert problem(server.get("/v1/projects/nobody/reports/attribution"), 404)
+    ingest_only = {"x-api-key": new_key(server.settings, scopes=["ingest"])}
+    assert problem(httpx.get(f"{base}{PATH}", headers=ingest_only), 403)
+    assert problem(server.get("/v1/projects/shop/reports/nothing"), 404)
+    assert problem(server.client.post(PATH), 405)
+
+
+def test_an_empty_build_answers_empty_lists_for_the_known_models(home: Settings) -> None:
+    publish_rows(home, {})
+    with read_server(home.home_dir) as server:
+        for model in ("last_touch", "first_touch", "linear"):
+            body = server.get(PATH, model=model).json()
+            assert (body["rows"], body["totals"]) == ([], [])
+        assert problem(server.get(PATH, model="x"), 400) == (
+            "model must be one of last_touch, first_touch, linear"
+        )
+        report = server.get("/v1/funnel", account_id="shop", report_type="Source", date_range="today")
+        assert report.json() == {"status": "ok", "data": []}
+
+
+def test_sums_beyond_64_bits_are_exact(home: Settings) -> None:
+    huge = 2**63 - 1
+    rows = [credit("google", huge, huge), credit("google", huge, huge, day="2026-11-03")]
+    publish_rows(home, {"rpt_attribution": rows})
+    with read_server(home.home_dir) as server:
+        assert '"conversions":18446744073.709551614,' in server.get(PATH).text
+        assert figures(server.get(PATH))[0][3] == 2 * huge

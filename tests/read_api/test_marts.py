@@ -1,0 +1,229 @@
+"""Marts over HTTP: pages and whole files, of one project only."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from example_marts import EXAMPLE_ROWS, ReadServer, contract, publish_rows, read_server
+
+from funnelhouse.settings import Settings
+
+PATH = "/v1/projects/shop/marts/fct_conversions"
+
+
+def pages(server: ReadServer, limit: int) -> list[list[dict[str, Any]]]:
+    found, cursor = [], None
+    while True:
+        body = server.get(PATH, limit=limit, **({"cursor": cursor} if cursor else {})).json()
+        found.append(body["rows"])
+        cursor = body["next"]
+        if cursor is None:
+            return found
+
+
+def test_the_list_of_marts(server: ReadServer) -> None:
+    answer = server.get("/v1/projects/shop/marts")
+    body = answer.json()
+    assert body["build"] == answer.headers["funnelhouse-build"]
+    marts = {mart["name"]: mart for mart in body["marts"]}
+    assert marts.keys() == contract().keys()
+    assert marts["fct_conversions"]["rows"] == 25
+    assert marts["fct_sessions"]["rows"] == 0
+    assert marts["fct_sessions"]["description"] == "Mart's rows."
+    for name, columns in contract().items():
+        assert {c["name"]: c["type"] for c in marts[name]["columns"]} == columns
+    assert next(c for c in marts["fct_sessions"]["columns"] if c["name"] == "project_id") == {
+        "name": "project_id",
+        "type": "varchar",
+        "description": "Tenant.",
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 7, 24, 25, 26])
+def test_pages_hold_every_row_once_in_one_order(server: ReadServer, limit: int) -> None:
+    found = pages(server, limit)
+    assert all(len(page) == limit for page in found[:-1])
+    rows = [row for page in found for row in page]
+    assert rows == server.get(PATH).json()["rows"]
+    assert [row["project_id"] for row in rows] == ["shop"] * 25
+    keys = [(row["conversion_date"], row["conversion_id"]) for row in rows]
+    assert keys == sorted(set(keys))
+
+
+def test_values_in_json(server: ReadServer) -> None:
+    row = server.get(PATH, limit=1).json()["rows"][0]
+    assert list(row) == list(contract()["fct_conversions"])
+    assert row["occurred_at"] == "2026-11-02T10:00:00Z"
+    assert row["conversion_date"] == "2026-11-02"
+    assert row["session_id"] is None
+    text = server.get("/v1/projects/shop/marts/rpt_attribution").text
+    exact = json.loads(text, parse_float=Decimal)["rows"]
+    assert sorted(row["conversions"] for row in exact)[0] == Decimal("0.333333334")
+
+
+def test_csv_is_complete_and_no_text_is_a_formula(server: ReadServer) -> None:
+    answer = server.get(PATH, format="csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    assert answer.headers["funnelhouse-build"] in answer.headers["content-disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert len(rows) == 25
+    names = {row["name"] for row in rows}
+    assert names == {"purchase", "'=1+1", "'+1", "'-1", "'@sum", "'\t=1", "'\r=1", 'say "hi", ok', ""}
+    assert rows[0]["occurred_at"] == "2026-11-02T10:00:00.000000Z"
+    # Numbers stay numbers.
+    assert {row["amount_minor"] for row in rows} == {str(-number) for number in range(25)}
+    # Null and empty text differ.
+    lines = answer.text.split("\n")
+    name = list(contract()["fct_conversions"]).index("name")
+    assert {line.split(",")[name] for line in lines if ":008" in line or ":009" in line} == {'""', ""}
+
+
+def test_parquet_and_arrow_hold_the_same_rows_as_json(server: ReadServer) -> None:
+    for name in ("fct_conversions", "rpt_attribution", "fct_sessions"):
+        path = f"/v1/projects/shop/marts/{name}"
+        answer = server.get(path, format="parquet")
+        assert answer.headers["content-type"] == "application/vnd.apache.parquet"
+        from_parquet = pyarrow.parquet.read_table(io.BytesIO(answer.content))
+        answer = server.get(path, format="arrow")
+        assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+        from_arrow = pa.ipc.open_stream(answer.content).read_all()
+        assert from_parquet.to_pylist() == from_arrow.to_pylist()
+        assert from_parquet.column_names == list(contract()[name])
+        from_json = server.get(path).json()["rows"]
+        assert len(from_json) == from_parquet.num_rows
+        if name == "fct_conversions":
+            ids = from_parquet.column("conversion_id").to_pylist()
+            assert ids == [row["conversion_id"] for row in from_json]
+            assert pa.types.is_timestamp(from_parquet.schema.field("occurred_at").type)
+        if name == "rpt_attribution":
+            assert from_parquet.schema.field("conversions").type == pa.decimal128(28, 9)
+
+
+def test_an_empty_mart_in_every_format(server: ReadServer) -> None:
+    path = "/v1/projects/shop/marts/fct_sessions"
+    assert server.get(path).json()["rows"] == []
+    header = server.get(path, format="csv").text.strip().replace('"', "").split(",")
+    assert header == list(contract()["fct_sessions"])
+    assert server.get(path + "/", format="parquet").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "detail"),
+    [
+        ("fct_secrets", {}, f"Unknown mart; use one of {', '.join(sorted(contract()))}"),
+        ('fct_touches" union select', {}, f"Unknown mart; use one of {', '.join(sorted(contract()))}"),
+        ("fct_touches", {"format": "xlsx"}, "format must be one of json, csv, parquet, arrow"),
+        ("fct_touches", {"limit": "0"}, "limit must be a whole number from 1 to 10000"),
+        ("fct_touches", {"limit": "10001"}, "limit must be a whole number from 1 to 10000"),
+        ("fct_touches", {"limit": "1e2"}, "limit must be a whole number from 1 to 10000"),
+        ("fct_touches", {"cursor": "x"}, "cursor must be `next` of the page before"),
+        ("fct_touches", {"cursor": "../../x.1"}, "cursor must be `next` of the page before"),
+        (
+            "fct_touches",
+            {"format": "csv", "limit": "5"},
+            "limit and cursor belong to format=json; csv has every row",
+        ),
+    ],
+)
+def test_bad_values_say_what_would_be_valid(
+    server: ReadServer, path: str, parameters: dict[str, str], detail: str
+) -> None:
+    answer = server.get(f"/v1/projects/shop/marts/{path}", **parameters)
+    assert (answer.status_code, answer.json()["detail"]) == (400, detail)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_who_may_ask(server: ReadServer) -> None:
+    for path in ("/v1/projects/shop/marts", PATH):
+        assert httpx.get(f"{server.client.base_url}{path}").status_code == 401
+        assert server.get(path.replace("shop", "other")).status_code == 404
+
+
+def test_health_and_description(server: ReadServer, home: Settings) -> None:
+    assert server.get("/read/live").json() == {"status": "live"}
+    ready = server.get("/read/ready")
+    assert ready.json() == {"status": "ready", "build": ready.headers["funnelhouse-build"]}
+    description = httpx.get(f"{server.client.base_url}/read/openapi.json").json()
+    assert set(description["paths"]) == {
+        "/v1/funnel",
+        "/api/report/funnel",
+        "/v1/projects/{project_id}/reports/attribution",
+        "/v1/projects/{project_id}/marts",
+        "/v1/projects/{project_id}/marts/{name}",
+        "/read/live",
+        "/read/ready",
+    }
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert server.get(path).status_code == 404
+
+
+def test_before_the_first_publication(home: Settings) -> None:
+    with read_server(home.home_dir) as server:
+        for path in (PATH, "/v1/projects/shop/marts", "/v1/projects/shop/reports/attribution", "/read/ready"):
+            answer = server.get(path)
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "Nothing is published to read; run `funnelhouse build`."
+        assert server.get("/read/live").status_code == 200
+
+
+def big_mart() -> dict[str, list[dict[str, Any]]]:
+    """Some 40 MB of csv: more than sockets hold."""
+    row = {"project_id": "shop", "name": "x" * 40_000}
+    return {"fct_conversions": [row | {"conversion_id": f"shop/{number}"} for number in range(1_000)]}
+
+
+def open_marts_files(server: ReadServer) -> set[str]:
+    """Builds whose file the server's processes hold open."""
+    processes = [
+        path.parent
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if path.exists() and path.read_text().rpartition(")")[2].split()[2] == str(server.process.pid)
+    ]
+    files = [link.readlink() for process in processes for link in process.glob("fd/*")]
+    return {path.parent.name for path in files if path.name == "marts.duckdb"}
+
+
+def test_pages_stay_in_their_build_and_old_builds_are_let_go(home: Settings) -> None:
+    start = datetime.now(UTC)
+    first = publish_rows(home, EXAMPLE_ROWS, start)
+    with read_server(home.home_dir) as server:
+        page = server.get(PATH, limit=20).json()
+        assert page["build"] == first.build_id
+
+        second = publish_rows(home, {}, start + timedelta(seconds=1))
+        # A new request sees the new build at once, without a restart …
+        assert server.get(PATH).json()["rows"] == []
+        assert server.get(PATH).headers["funnelhouse-build"] == second.build_id
+        # … and the next page is of the build that its walk began with.
+        following = server.get(PATH, cursor=page["next"])
+        assert following.headers["funnelhouse-build"] == first.build_id
+        assert len(following.json()["rows"]) == 5
+        assert open_marts_files(server) == {second.build_id}
+
+        for seconds in range(2, 5):
+            publish_rows(home, {}, start + timedelta(seconds=seconds))
+        gone = server.get(PATH, cursor=page["next"])
+        assert gone.status_code == 410
+        assert gone.json()["detail"] == "The build of this cursor is not kept any more; start without cursor."
+
+
+def test_a_broken_off_download_lets_its_build_go(home: Settings) -> None:
+    start = datetime.now(UTC)
+    old = publish_rows(home, big_mart(), start)
+    with read_server(home.home_dir) as server:
+        with server.client.stream("GET", PATH, params={"format": "csv"}) as answer:
+            assert next(answer.iter_raw(1024))
+            new = publish_rows(home, {}, start + timedelta(seconds=1))
+            assert server.get("/read/ready").json()["build"] == new.build_id
+            assert open_marts_files(server) == {old.build_id, new.build_id}
+        deadline = datetime.now(UTC) + timedelta(seconds=10)
+        while open_marts_files(server) != {new.build_id}:
+            assert datetime.now(UTC) < deadline
