@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from ingest_api.strict_json import BadInput
 
@@ -22,20 +22,25 @@ _MAX_DECIMALS = 30
 
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
+_PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{_MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_MAX_DECIMALS}}})?")
+# By type, not isinstance: a bool is an int to Python, but no number to a sender.
+_NUMBERS = (int, Decimal)
+_IDS = (int, str)
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 
 
-class Shape(BaseModel):
-    """Base of request shapes: no conversions between types, unknown fields are let through."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
+SHAPE = ConfigDict(strict=True, extra="ignore")
+"""Of every dialect's shape: nothing is converted to another type, unknown fields are let through."""
 
 
 def present(value: Any) -> dict[str, Any]:
     """An event's object without its absent fields: null and '' mean absent. Raises BadInput if no object."""
     if not isinstance(value, dict):
         raise BadInput("an event must be a JSON object")
-    return {name: field for name, field in value.items() if field is not None and field != ""}
+    fields = value.values()
+    if None in fields or "" in fields:
+        return {name: field for name, field in value.items() if field is not None and field != ""}
+    return value
 
 
 def faults(error: ValidationError) -> str:
@@ -51,7 +56,7 @@ def unix_ms_to_us(value: Any) -> int:
 
     Raises ValueError outside of the years 2000 to 2100.
     """
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if type(value) not in _NUMBERS:
         raise ValueError("must be a number of Unix milliseconds")
     if not _FIRST_MS <= value < _END_MS:
         hint = ""
@@ -84,18 +89,21 @@ def time_to_us(value: Any) -> int:
 
 
 def _major_amount(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if type(value) not in _NUMBERS:
         raise ValueError("must be a JSON number in major units, e.g. 49.99, without quotes")
     if value < 0:
         raise ValueError('must not be negative; send a refund (event_type "refund") instead')
-    number = Decimal(value)
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    if number.adjusted() >= _MAX_INTEGER_DIGITS or exponent < -_MAX_DECIMALS:
-        raise ValueError(
-            f"must have at most {_MAX_INTEGER_DIGITS} digits before the point and {_MAX_DECIMALS} after it"
-        )
-    return format(abs(number), "f")
+    text = str(value)
+    if not _PLAIN_AMOUNT.fullmatch(text):
+        # Exponents, -0.0, and what is too long; the exponent is looked at before it is written out in zeros.
+        number = Decimal(value)
+        exponent = number.as_tuple().exponent
+        if number.adjusted() >= _MAX_INTEGER_DIGITS or int(exponent) < -_MAX_DECIMALS:
+            raise ValueError(
+                f"must have at most {_MAX_INTEGER_DIGITS} digits before the point, {_MAX_DECIMALS} after it"
+            )
+        text = format(abs(number), "f")
+    return text
 
 
 def _minor_amount(value: Any) -> str:
@@ -103,7 +111,7 @@ def _minor_amount(value: Any) -> str:
         value = int(value) if value.adjusted() < _MAX_INTEGER_DIGITS else 10**_MAX_INTEGER_DIGITS
     if isinstance(value, Decimal):
         raise ValueError("must be whole cents: 999 means 9.99; money is never rounded")
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise ValueError("must be an integer number of cents, without quotes")
     if not 0 <= value < 10**_MAX_INTEGER_DIGITS:
         raise ValueError(f"must not be negative and have at most {_MAX_INTEGER_DIGITS} digits")
@@ -111,7 +119,7 @@ def _minor_amount(value: Any) -> str:
 
 
 def _text_or_integer(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if type(value) not in _IDS:
         raise ValueError("must be a string or an integer")
     return str(value)
 
@@ -152,8 +160,7 @@ def _object_or_objects(value: Any) -> dict[str, Any] | list[Any]:
 def order_id(properties: dict[str, Any]) -> str | None:
     """The order that free-form properties name, when it is a string or an integer."""
     value = properties.get("order_id")
-    is_id = isinstance(value, int | str) and not isinstance(value, bool) and value != ""
-    return str(value) if is_id else None
+    return str(value) if type(value) in _IDS and value != "" else None
 
 
 UnixMs = Annotated[int, PlainValidator(unix_ms_to_us), WithJsonSchema({"type": "number"})]

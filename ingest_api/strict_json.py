@@ -146,13 +146,17 @@ def _items(text: str, at: int, depth: int = 0) -> tuple[list[Slice], int]:
     while True:
         item, at = _checked(text, at, depth + 1)
         items.append(item)
-        at = _skip(text, at)
         following = text[at : at + 1]
+        if following != "," and following != "]":
+            at = _skip(text, at)
+            following = text[at : at + 1]
         if following == "]":
             return items, at + 1
         if following != ",":
             raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
-        at = _skip(text, at + 1)
+        at += 1
+        if text[at : at + 1] != "{":
+            at = _skip(text, at)
 
 
 def _members(
@@ -213,11 +217,11 @@ def _integer(text: str) -> int:
 def _decimal(text: str) -> Decimal:
     try:
         number = Decimal(text)
+        if number.adjusted() < 308 or not math.isinf(float(text)):
+            return number
     except InvalidOperation:
-        number = Decimal("Infinity")
-    if math.isinf(float(text)) or number.is_infinite():
-        raise BadInput("a number is beyond the range of a double; send it as a string")
-    return number
+        pass  # An exponent that even Decimal has no room for.
+    raise BadInput("a number is beyond the range of a double; send it as a string")
 
 
 def _constant(_: str) -> Any:

@@ -19,23 +19,24 @@ Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 | `event_id` | `event_id` |
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Required, cast
 
 import orjson
 from fastapi import Response
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event, Kind, PageKind
 from funnelhouse.problems import Refusal, problem
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
+    SHAPE,
     Country,
     Currency,
     EventId,
     JsonObject,
     MajorAmount,
     Properties,
-    Shape,
     TextOrInteger,
     Time,
     faults,
@@ -46,61 +47,60 @@ from ingest_api.strict_json import BadInput, Slice, dump, parse_items, without_m
 
 MAX_ITEMS = 1000
 
-_KINDS: dict[str, Kind] = {
-    "pageview": "visit",
-    "event": "event",
-    "conversion": "conversion",
-    "identify": "identify",
-    "refund": "refund",
-    "alias": "alias",
-    "unalias": "unalias",
-}
-_REQUIRED: dict[str, tuple[str, ...]] = {
-    "pageview": (),
-    "event": ("event_name",),
-    "conversion": ("event_name",),
-    "identify": ("user_id",),
-    "refund": (),
-    "alias": ("user_id", "previous_id"),
-    "unalias": ("user_id", "previous_id"),
+_NAME = ("name", "event_name")
+_USER = ("user_id", "user_id")
+_PREVIOUS = ("previous_id", "previous_id")
+
+# Kind of each event_type, and the columns that it requires with the fields that fill them.
+_KINDS: dict[str, tuple[Kind, tuple[tuple[str, str], ...]]] = {
+    "pageview": ("visit", ()),
+    "event": ("event", (_NAME,)),
+    "conversion": ("conversion", (_NAME,)),
+    "identify": ("identify", (_USER,)),
+    "refund": ("refund", ()),
+    "alias": ("alias", (_USER, _PREVIOUS)),
+    "unalias": ("unalias", (_USER, _PREVIOUS)),
 }
 
 
-class Report(Shape):
-    """One event of the Events API; null and '' mean absent, unknown fields are kept in the record."""
+@with_config(SHAPE)
+class Report(TypedDict, total=False):
+    """One event of the Events API, by column; unknown fields are kept in the record only."""
 
-    event_type: Literal["pageview", "event", "conversion", "identify", "refund", "alias", "unalias"]
-    event_name: str | None = None
-    event_id: EventId | None = None
-    user_id: str | None = None
-    anonymous_id: str | None = None
-    session_id: str | None = None
-    visit_id: str | None = None
-    previous_id: str | None = None
-    url: str | None = None
-    referrer: str | None = None
-    page_id: str | None = None
-    page_kind: PageKind | None = None
-    country: Country | None = None
-    user_agent: str | None = None
-    utm_source: str | None = None
-    utm_medium: str | None = None
-    utm_campaign: str | None = None
-    utm_term: str | None = None
-    utm_content: str | None = None
-    revenue: MajorAmount | None = None
-    currency: Currency | None = None
-    transaction_id: TextOrInteger | None = None
-    status: str | None = None
-    experiments: JsonObject | None = None
-    properties: Properties | None = None
-    timestamp: Time | None = None
+    event_type: Required[Literal["pageview", "event", "conversion", "identify", "refund", "alias", "unalias"]]
+    name: Annotated[str, Field(validation_alias="event_name")]
+    event_id: EventId
+    user_id: str
+    visitor_id: Annotated[str, Field(validation_alias="anonymous_id")]
+    session_id: str
+    hit_id: Annotated[str, Field(validation_alias="visit_id")]
+    previous_id: str
+    url: str
+    referrer: str
+    page_id: str
+    page_kind: PageKind
+    country: Country
+    user_agent: str
+    utm_source: str
+    utm_medium: str
+    utm_campaign: str
+    utm_term: str
+    utm_content: str
+    amount_text: Annotated[MajorAmount, Field(validation_alias="revenue")]
+    currency: Currency
+    transaction_id: TextOrInteger
+    status: str
+    experiments: JsonObject
+    properties: Properties
+    occurred_us: Annotated[Time, Field(validation_alias="timestamp")]
 
+
+_SHAPE: TypeAdapter[Report] = TypeAdapter(Report)
 
 BODY_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        Report.model_json_schema(),
-        {"type": "array", "items": Report.model_json_schema(), "minItems": 1, "maxItems": MAX_ITEMS},
+        _SHAPE.json_schema(),
+        {"type": "array", "items": _SHAPE.json_schema(), "minItems": 1, "maxItems": MAX_ITEMS},
     ]
 }
 """The request body, for OpenAPI."""
@@ -141,49 +141,36 @@ def answer(reading: Reading) -> Response:
 
 
 def _event(item: Slice, arrival: Arrival) -> Event:
+    value, payload = item
     try:
-        report = Report.model_validate(present(item.value))
+        report = cast(dict[str, Any], _SHAPE.validator.validate_python(present(value)))
     except ValidationError as error:
         raise BadInput(faults(error)) from None
-    for field in _REQUIRED[report.event_type]:
-        if getattr(report, field) is None:
-            raise BadInput(f'{field}: required for event_type "{report.event_type}"')
-    properties = report.properties
-    transaction_id = report.transaction_id
-    if transaction_id is None and properties is not None:
-        transaction_id = order_id(properties)
+    event_type = report.pop("event_type")
+    kind, required = _KINDS[event_type]
+    for column, field in required:
+        if column not in report:
+            raise BadInput(f'{field}: required for event_type "{event_type}"')
+    if "amount_text" in report:
+        report["amount_unit"] = "major"
+    if "experiments" in report:
+        report["experiments"] = dump(report["experiments"])
+    if "properties" in report:
+        properties = report["properties"]
+        report["properties"] = dump(properties)
+        if "transaction_id" not in report:
+            report["transaction_id"] = order_id(properties)
+    if "event_id" not in report:
+        report["event_id"] = arrival.new_event_id()
+    report.setdefault("occurred_us", arrival.received_us)
+    report.setdefault("user_agent", arrival.user_agent)
     return Event(
-        event_id=report.event_id or arrival.new_event_id(),
         project_id=arrival.project_id,
         dialect="openanalytics",
         dialect_version="1",
         sender=arrival.sender,
-        kind=_KINDS[report.event_type],
+        kind=kind,
         received_us=arrival.received_us,
-        occurred_us=arrival.received_us if report.timestamp is None else report.timestamp,
-        payload=item.text if SENT_KEYS.isdisjoint(item.value) else without_members(item.text, SENT_KEYS),
-        name=report.event_name,
-        hit_id=report.visit_id,
-        session_id=report.session_id,
-        visitor_id=report.anonymous_id,
-        user_id=report.user_id,
-        previous_id=report.previous_id,
-        url=report.url,
-        referrer=report.referrer,
-        page_id=report.page_id,
-        page_kind=report.page_kind,
-        country=report.country,
-        user_agent=report.user_agent or arrival.user_agent,
-        utm_source=report.utm_source,
-        utm_medium=report.utm_medium,
-        utm_campaign=report.utm_campaign,
-        utm_term=report.utm_term,
-        utm_content=report.utm_content,
-        amount_text=report.revenue,
-        amount_unit=None if report.revenue is None else "major",
-        currency=report.currency,
-        transaction_id=transaction_id,
-        status=report.status,
-        experiments=None if report.experiments is None else dump(report.experiments),
-        properties=None if properties is None else dump(properties),
+        payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
+        **report,
     )

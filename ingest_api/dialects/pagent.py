@@ -14,34 +14,38 @@ Vendor's page: "Server-Side Conversions", https://www.pagent.ai/docs/llms.txt
 | `time` | `occurred_us` |
 """
 
-from typing import Any
+from typing import Annotated, Any, Required, cast
 
 import orjson
 from fastapi import Response
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import MinorAmount, Objects, Shape, UnixMs, faults, order_id, present
+from ingest_api.fields import SHAPE, MinorAmount, Objects, UnixMs, faults, order_id, present
 from ingest_api.strict_json import BadInput, Slice, dump, parse_envelope, without_members
 
 PATHS = frozenset({"/v1/conversions"})
 MAX_ITEMS = 100
 
 
-class Conversion(Shape):
-    """One conversion; null and '' mean absent, unknown fields are kept in the record."""
+@with_config(SHAPE)
+class Conversion(TypedDict, total=False):
+    """One conversion, by column; unknown fields are kept in the record only."""
 
-    session_id: str
-    user_id: str
-    conversion_id: str
-    visit_id: str | None = None
-    label: str | None = None
-    revenue: MinorAmount | None = None
-    properties: Objects | None = None
-    time: UnixMs | None = None
+    session_id: Required[str]
+    visitor_id: Required[Annotated[str, Field(validation_alias="user_id")]]
+    goal_id: Required[Annotated[str, Field(validation_alias="conversion_id")]]
+    hit_id: Annotated[str, Field(validation_alias="visit_id")]
+    name: Annotated[str, Field(validation_alias="label")]
+    amount_text: Annotated[MinorAmount, Field(validation_alias="revenue")]
+    properties: Objects
+    occurred_us: Annotated[UnixMs, Field(validation_alias="time")]
 
+
+_SHAPE: TypeAdapter[Conversion] = TypeAdapter(Conversion)
 
 BODY_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -49,7 +53,7 @@ BODY_SCHEMA: dict[str, Any] = {
     "properties": {
         "events": {
             "type": "array",
-            "items": Conversion.model_json_schema(),
+            "items": _SHAPE.json_schema(),
             "minItems": 1,
             "maxItems": MAX_ITEMS,
         }
@@ -78,13 +82,20 @@ def refuse(refusal: Refusal) -> Response:
 
 
 def _event(index: int, item: Slice, arrival: Arrival) -> Event:
+    value, payload = item
     try:
-        conversion = Conversion.model_validate(present(item.value))
+        conversion = cast(dict[str, Any], _SHAPE.validator.validate_python(present(value)))
     except ValidationError as error:
         raise BadInput(f"events[{index}].{faults(error)}") from None
     except BadInput as error:
         raise BadInput(f"events[{index}]: {error}") from None
-    properties = conversion.properties
+    if "amount_text" in conversion:
+        conversion["amount_unit"] = "minor"
+    if "properties" in conversion:
+        properties = conversion["properties"]
+        conversion["properties"] = dump(properties)
+        conversion["transaction_id"] = order_id(properties) if isinstance(properties, dict) else None
+    conversion.setdefault("occurred_us", arrival.received_us)
     return Event(
         event_id=arrival.new_event_id(),
         project_id=arrival.project_id,
@@ -93,16 +104,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         sender=arrival.sender,
         kind="conversion",
         received_us=arrival.received_us,
-        occurred_us=arrival.received_us if conversion.time is None else conversion.time,
-        payload=item.text if SENT_KEYS.isdisjoint(item.value) else without_members(item.text, SENT_KEYS),
-        name=conversion.label,
-        goal_id=conversion.conversion_id,
-        hit_id=conversion.visit_id,
-        session_id=conversion.session_id,
-        visitor_id=conversion.user_id,
+        payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
         user_agent=arrival.user_agent,
-        amount_text=conversion.revenue,
-        amount_unit=None if conversion.revenue is None else "minor",
-        transaction_id=order_id(properties) if isinstance(properties, dict) else None,
-        properties=None if properties is None else dump(properties),
+        **conversion,
     )
