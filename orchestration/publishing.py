@@ -96,7 +96,12 @@ def publish(
 
 
 def point_current_at(published_dir: Path, build_id: str) -> None:
-    """Let readers see this published build, in one step: they see the one before or this one."""
+    """Let readers see this published build, in one step: they see the one before or this one.
+
+    Raises PublishError for a build that is not there, or not any more.
+    """
+    if build_id not in published_builds(published_dir):
+        raise PublishError(f"build {build_id} is not published")
     link = published_dir / f".{CURRENT}.tmp"
     link.unlink(missing_ok=True)
     link.symlink_to(build_id, target_is_directory=True)

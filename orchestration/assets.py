@@ -1,0 +1,91 @@
+"""The build as Dagster sees it: sealed raw tables, dbt's models, two suites of checks, the publication.
+
+Keys of assets are those that dagster_dbt gives to sources and models, so that nothing is translated.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import dbt_assets
+
+from expectations.attribution import attribution
+from expectations.landed_events import landed_events
+from funnelhouse.contract import RAW_TABLES
+from funnelhouse.settings import Settings
+from ingest_api.sealing import seal
+from orchestration.build_resource import Build
+from orchestration.checks import suite_check
+from orchestration.dbt_command import run_dbt
+from orchestration.manifest import Manifest, mart_names
+from orchestration.publishing import publish
+
+RAW_EVENTS = dg.AssetKey(["raw", "events"])
+FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
+
+
+class BuildOptions(dg.Config):
+    """What a run of the job may be told."""
+
+    full_refresh: bool = False
+
+
+def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
+    """The raw tables; dbt knows them as sources."""
+
+    @dg.multi_asset(
+        name="seal",
+        specs=[
+            dg.AssetSpec(["raw", table], group_name="raw", kinds={"parquet"}, description=row.__doc__)
+            for table, row in RAW_TABLES.items()
+        ],
+        required_resource_keys={"build"},
+    )
+    def sealed() -> Iterator[dg.MaterializeResult[None]]:
+        rows = seal(settings.landing_path, settings.raw_dir)
+        for table in RAW_TABLES:
+            yield dg.MaterializeResult(asset_key=["raw", table], metadata={"rows_sealed": rows[table]})
+
+    return sealed
+
+
+def modelled_assets(settings: Settings, manifest: Manifest) -> dg.AssetsDefinition:
+    """Seeds and models, with dbt's tests as their checks: one asset, because each dbt call costs seconds."""
+
+    @dbt_assets(name="dbt", manifest=manifest, required_resource_keys={"build", "dbt"})
+    def modelled(context: dg.AssetExecutionContext, config: BuildOptions) -> Iterator[Any]:
+        yield from run_dbt(settings, context.resources.dbt, context, config.full_refresh)
+
+    return modelled
+
+
+def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefinition:
+    """The marts as readers see them."""
+    marts = mart_names(manifest)
+
+    @dg.asset(deps=marts, group_name="published", kinds={"duckdb"}, required_resource_keys={"build"})
+    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        """Every mart of one build, swapped in all at once."""
+        build: Build = context.resources.build
+        publication = publish(
+            settings.warehouse_path,
+            settings.published_dir,
+            marts,
+            build.build_id,
+            datetime.now(UTC),
+            {"started_at": build.started_at.isoformat(), "run_id": context.run_id},
+            settings.build_memory,
+        )
+        return dg.MaterializeResult(metadata={"build_id": publication.build_id, "rows": publication.marts})
+
+    return publication
+
+
+def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+    """Great Expectations' two suites: before dbt reads what landed, and before credit is published."""
+    memory = settings.build_memory
+    return [
+        suite_check("landed_events", RAW_EVENTS, lambda: landed_events(settings.raw_dir), memory),
+        suite_check("attribution", FCT_ATTRIBUTION, lambda: attribution(settings.warehouse_path), memory),
+    ]

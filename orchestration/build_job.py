@@ -1,0 +1,33 @@
+"""Everything that Dagster is told: one job over all assets and checks, and what starts it."""
+
+import dagster as dg
+
+from funnelhouse.settings import Settings
+from orchestration.assets import modelled_assets, publication_asset, sealed_assets, suite_checks
+from orchestration.build_resource import build_resource
+from orchestration.dbt_command import dbt_command
+from orchestration.instance import JOB
+from orchestration.manifest import load_manifest
+from orchestration.triggers import arrivals_sensor, hourly_schedule
+
+
+def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definitions:
+    """Definitions of the build of one home; parses the dbt project when its manifest is out of date.
+
+    `is_locked`: this process holds the build lock already. Raises DbtProjectError.
+    """
+    manifest = load_manifest(settings)
+    # In one process: the lock is held by whoever runs the steps, and there is one warehouse to write.
+    job = dg.define_asset_job(JOB, selection=dg.AssetSelection.all(), executor_def=dg.in_process_executor)
+    return dg.Definitions(
+        assets=[
+            sealed_assets(settings),
+            modelled_assets(settings, manifest),
+            publication_asset(settings, manifest),
+        ],
+        asset_checks=suite_checks(settings),
+        jobs=[job],
+        sensors=[arrivals_sensor(settings)],
+        schedules=[hourly_schedule(settings)],
+        resources={"build": build_resource(settings, is_locked), "dbt": dbt_command()},
+    )

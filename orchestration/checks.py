@@ -1,0 +1,52 @@
+"""Suites of expectations as Dagster's asset checks: what is critical blocks everything downstream."""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from expectations.checking import Suite, SuiteResult, check
+
+
+def suite_check(
+    name: str, asset: dg.AssetKey, suite: Callable[[], Suite], memory_limit: str
+) -> dg.AssetChecksDefinition:
+    """Check that runs a suite when its asset is there, and before anything that reads the asset."""
+
+    # As a multi check of one, because only that names its step: by the suite, like the asset's other steps.
+    @dg.multi_asset_check(
+        name=name,
+        specs=[dg.AssetCheckSpec(name, asset=asset, blocking=True)],
+        required_resource_keys={"build"},
+    )
+    def run() -> dg.AssetCheckResult:
+        return as_check_result(check(suite(), memory_limit))
+
+    return run
+
+
+def as_check_result(result: SuiteResult) -> dg.AssetCheckResult:
+    """A suite's result in Dagster's words. Only a failed check of severity ERROR blocks."""
+    failed = (*result.failures, *result.warnings)
+    return dg.AssetCheckResult(
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.WARN if result.passed else dg.AssetCheckSeverity.ERROR,
+        description="\n".join(f"{o.severity} {o.name}: {o.observed}" for o in failed),
+        metadata={
+            "expectations": dg.TableMetadataValue(
+                records=[
+                    dg.TableRecord(
+                        {"name": o.name, "severity": o.severity, "success": o.success, "observed": o.observed}
+                    )
+                    for o in result.outcomes
+                ],
+                schema=dg.TableSchema(
+                    columns=[
+                        dg.TableColumn("name"),
+                        dg.TableColumn("severity"),
+                        dg.TableColumn("success", type="bool"),
+                        dg.TableColumn("observed"),
+                    ]
+                ),
+            )
+        },
+    )

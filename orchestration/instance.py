@@ -1,0 +1,70 @@
+"""Dagster's own storage below the home folder: how it is set up, and what killed builds leave in it."""
+
+import time
+from pathlib import Path
+
+import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from funnelhouse.settings import Settings
+
+JOB = "build"
+
+CONFIGURATION = {
+    "telemetry": {"enabled": False},
+    "nux": {"enabled": False},
+    # Builds wait for each other instead of failing on the lock.
+    "concurrency": {"runs": {"max_concurrent_runs": 1}},
+    "run_monitoring": {"enabled": True, "start_timeout_seconds": 180},
+    "retention": {
+        "schedule": {"purge_after_days": 14},
+        "sensor": {"purge_after_days": {"skipped": 1, "started": 14, "failure": 14, "success": 14}},
+    },
+}
+
+LOST_AFTER_S = 120.0
+"""A run shows as started for a moment before it takes the lock; after this long it has it or is gone."""
+
+
+def prepare_dagster_home(settings: Settings) -> Path:
+    """Write Dagster's configuration; returns its folder, which DAGSTER_HOME must name."""
+    folder = settings.dagster_home
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "dagster.yaml"
+    text = "# Written by Funnelhouse at every start.\n" + yaml.safe_dump(CONFIGURATION)
+    if not file.exists() or file.read_text() != text:
+        unfinished = folder / "dagster.yaml.tmp"
+        unfinished.write_text(text)
+        unfinished.replace(file)
+    return folder
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance that `funnelhouse up` uses too, without capture of output: for a build in this process.
+
+    Close it by using it as a context manager.
+    """
+    no_capture = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+        "config": {},
+    }
+    folder = str(prepare_dagster_home(settings))
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(folder, overrides={"compute_logs": no_capture}))
+
+
+def end_lost_runs(instance: dg.DagsterInstance, besides: str = "") -> None:
+    """Mark builds as failed whose process is gone: they would hold their place in the queue for ever.
+
+    For the holder of the build lock, or when nobody holds it: then no other build can be running. `besides`
+    is the caller's own run.
+    """
+    unfinished = dg.RunsFilter(
+        job_name=JOB, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    )
+    for record in instance.get_run_records(unfinished):
+        run = record.dagster_run
+        is_recent = record.start_time is not None and time.time() - record.start_time < LOST_AFTER_S
+        if run.run_id != besides and not is_recent:
+            instance.report_run_failed(run, "The process of this build ended without a word; it was killed.")
