@@ -14,6 +14,8 @@ from typing import Literal, get_args
 
 import apsw
 
+from funnelhouse.landing import transaction
+
 Scope = Literal["ingest", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -70,7 +72,7 @@ def create_key(
     owner = project_id + TEST_SUFFIX if is_test else project_id
     key_id, secret = _random_base62(12), _random_base62(40)
     now_us = time.time_ns() // 1000
-    with connection:
+    with transaction(connection):
         connection.execute("INSERT OR IGNORE INTO projects VALUES (?, ?)", (owner, now_us))
         connection.execute(
             "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)",

@@ -6,6 +6,8 @@ same file beside it.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -55,14 +57,25 @@ def open_landing(path: Path) -> apsw.Connection:
     # FULL: a commit waits for the WAL's fsync. recursive_triggers: REPLACE must fire the DELETE triggers.
     connection.execute("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON")
     if not _is_complete(connection):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             _create(connection)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
     return connection
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """A write transaction, rolled back when its body raises.
+
+    It waits for other writers before it reads anything: a transaction that reads first and then writes is
+    refused outright when somebody else wrote in between.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def landed_position(connection: apsw.Connection) -> dict[str, int]:
