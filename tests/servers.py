@@ -1,0 +1,81 @@
+"""Real servers for tests, in processes of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from funnelhouse.keys import create_key
+from funnelhouse.landing import open_landing
+from funnelhouse.settings import Settings
+
+SERVE_INGEST = (
+    "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"
+)
+
+
+@dataclass
+class Server:
+    """A server in processes of its own, all in one process group."""
+
+    url: str
+    settings: Settings
+    process: subprocess.Popen[bytes]
+
+    def key(self, project: str = "shop", scopes: str = "ingest,read,admin", **options: object) -> str:
+        """A new key of the landing store that the server uses."""
+        connection = open_landing(self.settings.landing_path)
+        try:
+            return create_key(connection, project, scopes.split(","), **options)  # type: ignore[arg-type]
+        finally:
+            connection.close()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it: SIGTERM asks the main process, SIGKILL takes the whole group. Returns the exit code."""
+        if self.process.poll() is None:
+            if how is signal.SIGKILL:
+                os.killpg(self.process.pid, how)
+            else:
+                self.process.send_signal(how)
+        try:
+            return self.process.wait(15)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(5)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start_ingest(home: Path) -> Server:
+    """Start an ingest server on `home` and wait until it is ready; the caller stops it."""
+    port = free_port()
+    environment = {**os.environ, "FUNNELHOUSE_HOME": str(home), "FUNNELHOUSE_INGEST_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE_INGEST],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    server = Server(f"http://127.0.0.1:{port}", Settings(home=home, ingest_port=port), process)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{server.url}/ingest/ready", timeout=1).status_code == 200:
+                return server
+        except httpx.TransportError:
+            time.sleep(0.05)
+    server.stop(signal.SIGKILL)
+    raise RuntimeError(f"the ingest server did not start (exit code {process.returncode})")
