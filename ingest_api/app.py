@@ -51,6 +51,9 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        responses={
+            "4XX": {"description": "Refused: problem details, or the dialect's own shape of an error."}
+        },
     )
     app.state.keys = KeyRing(settings.landing_path)
     app.add_middleware(_TrailingSlash)

@@ -1,0 +1,250 @@
+"""What every ingest route keeps to: keys, limits, encodings, paths, methods."""
+
+import base64
+import gzip
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from servers import SERVE_INGEST, Server, start_ingest
+
+from funnelhouse.landing import open_landing
+
+EVENTS = "/v1/projects/http/events"
+PAGE_VIEW = b'{"event_type":"pageview"}'
+
+
+@pytest.fixture(scope="module")
+def key(ingest_server: Server) -> str:
+    return ingest_server.key("http", "ingest")
+
+
+@pytest.fixture(scope="module")
+def client(ingest_server: Server, key: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=ingest_server.url, headers={"Authorization": f"Bearer {key}"}) as client:
+        yield client
+
+
+def test_a_key_may_come_as_bearer_header_or_basic(ingest_server: Server, key: str) -> None:
+    basic = base64.b64encode(f"{key}:".encode()).decode()
+    for headers in (
+        {"Authorization": f"Bearer {key}"},
+        {"Authorization": f"bearer {key}"},
+        {"x-api-key": key},
+        {"Authorization": f"Basic {basic}"},
+    ):
+        answer = httpx.post(ingest_server.url + EVENTS, headers=headers, content=PAGE_VIEW)
+        assert answer.status_code == 202
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Basic !"}, {"Authorization": "Digest x"}, {"x-api-key": "fh_live_a_b"}]
+)
+def test_without_a_good_key_401(ingest_server: Server, headers: dict[str, str]) -> None:
+    assert httpx.post(ingest_server.url + EVENTS, headers=headers, content=PAGE_VIEW).status_code == 401
+
+
+def test_without_the_scope_403(ingest_server: Server) -> None:
+    headers = {"x-api-key": ingest_server.key("http", "read,admin")}
+    answer = httpx.post(ingest_server.url + EVENTS, headers=headers, content=PAGE_VIEW)
+    assert (answer.status_code, answer.json()["detail"]) == (403, "The API key needs the scope ingest.")
+
+
+def test_what_test_keys_send_is_kept_apart(ingest_server: Server) -> None:
+    headers = {"x-api-key": ingest_server.key("apart", "ingest", is_test=True)}
+    answer = httpx.post(ingest_server.url + "/v1/projects/apart/events", headers=headers, content=PAGE_VIEW)
+    landing = open_landing(ingest_server.settings.landing_path)
+    event_id = answer.headers["Funnelhouse-Event-Id"]
+    assert (
+        landing.execute("SELECT project_id FROM events WHERE event_id = ?", (event_id,)).get == "apart.test"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (gzip.compress(PAGE_VIEW), 202),
+        (gzip.compress(PAGE_VIEW[:9]) + gzip.compress(PAGE_VIEW[9:]), 202),
+        (gzip.compress(PAGE_VIEW)[:-9], 400),
+        (b"no gzip", 400),
+        (gzip.compress(b" " * 1_048_577), 413),
+        (gzip.compress(gzip.compress(b"x") * 10) + b"rest", 400),
+    ],
+)
+def test_gzip(client: httpx.Client, body: bytes, status: int) -> None:
+    assert client.post(EVENTS, headers={"Content-Encoding": "gzip"}, content=body).status_code == status
+
+
+def test_the_limit_counts_what_arrives(client: httpx.Client) -> None:
+    padded = PAGE_VIEW.ljust(1_048_576)
+    assert client.post(EVENTS, content=padded).status_code == 202
+    assert client.post(EVENTS, content=padded + b" ").status_code == 413
+    chunks = (b" " * 65_536 for _ in range(100))
+    # It may be answered, and closed, while the sender is still writing.
+    with suppress(httpx.TransportError):
+        assert client.post(EVENTS, content=chunks).status_code == 413
+
+
+def test_a_large_body_is_one_transaction(client: httpx.Client) -> None:
+    body = json.dumps([{"event_type": "event", "event_name": "x" * 200}] * 1000)
+    assert len(body) > 65_536
+    answer = client.post(EVENTS, content=body).json()
+    assert answer["accepted"] == 1000
+    assert [result["index"] for result in answer["results"]] == list(range(1000))
+
+
+def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) -> None:
+    for path in (EVENTS, EVENTS + "/", "/v1/conversions", "/v1/conversions/"):
+        assert client.head(path).status_code == 405
+        assert client.get(path).status_code == 405
+        assert client.post(path, content=b"x").status_code == 400
+
+
+def test_unknown_paths_are_problems(client: httpx.Client) -> None:
+    for path in ("/", "/v1", "/docs", "/v1/projects/http", "//v1/conversions", "/v1/projects/%ff/events"):
+        answer = client.post(path, content=b"")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_health_and_description(client: httpx.Client) -> None:
+    assert client.get("/ingest/live/").json() == {"status": "live"}
+    assert client.get("/ingest/ready").json() == {"status": "ready"}
+    description = client.get("/ingest/openapi.json").json()
+    body = description["paths"]["/v1/conversions"]["post"]["requestBody"]["content"]["application/json"]
+    event = body["schema"]["properties"]["events"]["items"]
+    assert set(event["required"]) == {"session_id", "user_id", "conversion_id"}
+    goal = description["paths"]["/v1/projects/{project_id}/goals/{goal_id}"]["put"]
+    assert "$ref" not in json.dumps(goal)
+    assert set(goal["responses"]) == {"200", "4XX"}
+
+
+@pytest.mark.parametrize("path", [EVENTS, "/v1/conversions"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:
+    values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800"),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=5,
+    )
+    fields = st.sampled_from(
+        [
+            "event_type",
+            "event_name",
+            "event_id",
+            "revenue",
+            "timestamp",
+            "properties",
+            "experiments",
+            "user_id",
+            "session_id",
+            "conversion_id",
+            "time",
+            "country",
+            "currency",
+            "transaction_id",
+            "previous_id",
+        ]
+    )
+    events = st.fixed_dictionaries(
+        {}, optional={"event_type": st.sampled_from(["pageview", "event", "alias", "refund"])}
+    ) | st.dictionaries(fields, values)
+    bodies = st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        st.one_of(
+            events, st.lists(events, max_size=3), st.lists(events).map(lambda e: {"events": e}), values
+        ).map(lambda value: json.dumps(value).encode()),
+    )
+    assert client.post(path, content=data.draw(bodies)).status_code < 500
+
+
+NASTY = [
+    b'{"event_type":"pageview","a":NaN}',
+    b'{"event_type":"pageview","a":-Infinity}',
+    b'{"event_type":"pageview","a":1e400}',
+    b'{"event_type":"pageview","a":1e99999999999999999999}',
+    b'{"event_type":"pageview","a":18446744073709551616}',
+    b'{"event_type":"pageview","a":' + b"9" * 5000 + b"}",
+    b'{"event_type":"pageview","a":"\\ud800"}',
+    b'{"event_type":"pageview","\\udfff":1}',
+    b'{"event_type":"pageview","a":"x\\u0000"}',
+    b'{"event_type":"pageview","a":"x\x00"}',
+    b'{"event_type":"pageview","a":"\xff"}',
+    b'{"event_type":"pageview","a":1,"a":2}',
+    b'{"event_type":"pageview","event_type":"pageview"}',
+    b'{"event_type":"pageview","a":' + b"[" * 32 + b"]" * 32 + b"}",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"\xef\xbb\xbf" + PAGE_VIEW,
+    PAGE_VIEW + b"x",
+    b"",
+    b"null",
+    b"7",
+    b'"text"',
+]
+
+
+@pytest.mark.parametrize("body", NASTY, ids=range(len(NASTY)))
+def test_what_strict_json_refuses(client: httpx.Client, body: bytes) -> None:
+    assert client.post(EVENTS, content=body).status_code == 400
+    wrapped = client.post("/v1/conversions", content=b'{"events":[' + body + b"]}")
+    assert wrapped.status_code == 400
+    assert set(wrapped.json()) == {"error"}
+
+
+def test_what_is_just_within_the_limits(client: httpx.Client) -> None:
+    for value in (
+        b"[" * 31 + b"]" * 31,
+        b"9223372036854775807",
+        b"1e308",
+        b'"\\ud83d\\ude00"',
+        b'"\\\\u0000"',
+    ):
+        answer = client.post(EVENTS, content=b'{"event_type":"pageview","a":' + value + b"}")
+        assert answer.status_code == 202, value
+
+
+def test_the_answer_never_repeats_what_was_sent(client: httpx.Client) -> None:
+    body = {"event_type": "needle", "revenue": "needle", "timestamp": "needle", "user_id": {"a": "needle"}}
+    answer = client.post(EVENTS, json=body)
+    assert answer.status_code == 400
+    assert "needle" not in answer.text
+
+
+def test_a_connection_that_ends_within_its_body_lands_nothing(ingest_server: Server, key: str) -> None:
+    landing = open_landing(ingest_server.settings.landing_path)
+    before = landing.execute("SELECT count(*) FROM events").get
+    with socket.create_connection(("127.0.0.1", ingest_server.settings.ingest_port)) as sender:
+        head = f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Length: 1000\r\n\r\n"
+        sender.sendall(head.encode() + PAGE_VIEW)
+    assert httpx.get(ingest_server.url + "/ingest/ready").status_code == 200
+    assert landing.execute("SELECT count(*) FROM events").get == before
+
+
+def test_a_second_server_on_the_same_home_says_so_and_exits(tmp_path: Path) -> None:
+    first = start_ingest(tmp_path)
+    try:
+        second = subprocess.run(
+            [sys.executable, "-c", SERVE_INGEST],
+            env={"FUNNELHOUSE_HOME": str(tmp_path), "FUNNELHOUSE_INGEST_PORT": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+        assert second.returncode != 0
+        assert "Another ingest server is running" in second.stderr
+    finally:
+        assert first.stop(signal.SIGTERM) == 0
+    start_ingest(tmp_path).stop()
