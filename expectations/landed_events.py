@@ -137,6 +137,26 @@ def _shape(contract: list[Column]) -> list[Expectation]:
             having max(seq) - min(seq) + 1 <> count(*) or count(distinct seq) <> count(*)
             """,
         ),
+        no_rows(
+            "every_file_holds_the_range_that_it_is_named_for",
+            "critical",
+            "events",
+            """
+            with files as (
+                select
+                    filename,
+                    regexp_extract(filename, 'seq-([0-9]+)-[0-9]+[.]parquet', 1)::bigint as named_from,
+                    regexp_extract(filename, 'seq-[0-9]+-([0-9]+)[.]parquet', 1)::bigint as named_to,
+                    min(seq) as first,
+                    max(seq) as last,
+                    count(*) as events
+                from {batch}
+                group by filename
+            )
+            select filename, first, last, events from files
+            where first <> named_from or last <> named_to or events <> named_to - named_from + 1
+            """,
+        ),
     ]
 
 

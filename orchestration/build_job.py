@@ -18,7 +18,14 @@ def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definit
     """
     manifest = load_manifest(settings)
     # In one process: the lock is held by whoever runs the steps, and there is one warehouse to write.
-    job = dg.define_asset_job(JOB, selection=dg.AssetSelection.all(), executor_def=dg.in_process_executor)
+    job = dg.define_asset_job(
+        JOB,
+        description="Seal what landed, build the models, check, publish. Set full_refresh to rebuild whole.",
+        selection=dg.AssetSelection.all(),
+        executor_def=dg.in_process_executor,
+        # Every event is in Dagster's storage; the log of the code server needs only what went wrong.
+        config={"loggers": {"console": {"config": {"log_level": "WARNING"}}}},
+    )
     return dg.Definitions(
         assets=[
             sealed_assets(settings),

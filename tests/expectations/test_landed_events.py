@@ -34,7 +34,8 @@ def rows(*events, start=1):
     return [{"seq": seq, **asdict(event)} for seq, event in enumerate(events, start)]
 
 
-def write(home: Path, table: pa.Table, name: str = "seq-1-9", day: str = "2025-06-15") -> Path:
+def write(home: Path, table: pa.Table, name: str | None = None, day: str = "2025-06-15") -> Path:
+    name = name or f"seq-1-{table.num_rows}"
     folder = home / "raw" / "events" / f"received_date={day}"
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / f"{name}.parquet")
@@ -128,6 +129,12 @@ def test_an_optional_column_may_be_missing_in_older_files(home):
     write(home, older, name="seq-1-1")
     land(home, rows(VISIT, start=2), name="seq-2-2")
     assert failed(run(home)) == {}
+
+
+@pytest.mark.parametrize("name", ["seq-1-2", "seq-1-4", "seq-2-4"])
+def test_a_file_that_is_not_what_its_name_says_blocks(home, name):
+    land(home, rows(VISIT, SALE, VISIT), name=name)
+    assert failed(run(home)) == {"every_file_holds_the_range_that_it_is_named_for": "critical"}
 
 
 def test_a_file_inside_another_s_range_is_ignored(home):

@@ -1,0 +1,249 @@
+"""The system's processes: started together, watched, and ended together without leaving one behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+import click
+import httpx
+
+from funnelhouse.settings import CHECKOUT, Settings
+from orchestration.instance import prepare_dagster_home
+from orchestration.manifest import load_manifest
+
+END_WITHIN_S = 10.0
+"""How long a process may take to end when asked; then its whole group is killed."""
+
+
+class ProcessesError(Exception):
+    """A process ended, or did not get ready in time. The message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running process, leader of a process group of its own."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+
+
+class Processes:
+    """A context in which child processes run; leaving it, however, ends all of them and their children.
+
+    Each child leads a process group of its own: Ctrl-C in the terminal reaches only this process, which then
+    ends the children in the reverse order of their start.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._environment = {**os.environ, **_environment(settings)}
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def start(self, name: str, command: Sequence[str], log: Path | None = None) -> None:
+        """Start a process; what it prints goes to `log` (appended) or, without one, where ours goes."""
+        with _signals_deferred(), log.open("ab") if log is not None else nullcontext() as output:
+            process = subprocess.Popen(  # noqa: S603 (our own commands)
+                list(command),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output is not None else None,
+                start_new_session=True,
+            )
+            self._children.append(Child(name, process))
+
+    def serve(self, log: Path | None = None) -> None:
+        """Start the ingest and the read server, and return when both answer. Raises ProcessesError."""
+        for name in ("ingest", "read"):
+            self.start(name, [sys.executable, "-m", "funnelhouse", "serve", name], log)
+        host = f"http://{self._settings.host}"
+        self.wait_until_ready("ingest", f"{host}:{self._settings.ingest_port}/ingest/ready")
+        self.wait_until_ready("read", f"{host}:{self._settings.read_port}/read/live")
+
+    def wait_until_ready(self, name: str, url: str, within_s: float = 60.0) -> None:
+        """Return when `url` answers 200. Raises ProcessesError when it doesn't, or when any process ends."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            self.check()
+            try:
+                if httpx.get(url, timeout=2.0, trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise ProcessesError(f"{name} did not answer at {url} within {within_s:.0f} seconds.")
+
+    def check(self) -> None:
+        """Raise ProcessesError when a process has ended."""
+        for child in self._children:
+            code = child.process.poll()
+            if code is not None:
+                raise ProcessesError(f"{child.name} ended with exit code {code}.")
+
+    def watch(self) -> None:
+        """Wait until a process ends, which raises ProcessesError; interrupted by what a signal raises."""
+        while True:
+            self.check()
+            time.sleep(0.5)
+
+    def end(self) -> None:
+        """Ask every process to end, latest first; after ten seconds kill what is left of their groups."""
+        with _signals_deferred():
+            deadline = time.monotonic() + END_WITHIN_S
+            for child in reversed(self._children):
+                _signal_group(child, signal.SIGTERM)
+            while time.monotonic() < deadline and any(map(_group_lives, self._children)):
+                time.sleep(0.05)
+            for child in self._children:
+                _signal_group(child, signal.SIGKILL)
+                child.process.wait()
+            self._children.clear()
+
+
+def up(settings: Settings) -> None:
+    """Run ingest, read, Dagster's scheduler and its web page until Ctrl-C or SIGTERM, then end them all.
+
+    Raises ProcessesError when one of them ends by itself, after ending the others, and DbtProjectError when
+    the dbt project can't be parsed.
+    """
+    prepare_dagster_home(settings)
+    # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
+    load_manifest(settings)
+    logs = settings.home_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    address = f"http://{settings.host}"
+    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as processes:
+        processes.serve()
+        _start_dagster(processes, settings, logs)
+        processes.wait_until_ready("dagster", f"{address}:{settings.dagster_port}/server_info")
+        click.echo(f"ingest   {address}:{settings.ingest_port}/ingest/docs")
+        click.echo(f"read     {address}:{settings.read_port}/read/docs")
+        click.echo(f"dagster  {address}:{settings.dagster_port}   (logs in {logs})")
+        click.echo("Ctrl-C ends everything.")
+        processes.watch()
+
+
+def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None:
+    """One code server, which loads the definitions once for the scheduler and for the web page."""
+    code_port = str(_free_port())
+    code = ["--grpc-host", "127.0.0.1", "--grpc-port", code_port]
+    python = [sys.executable, "-m"]
+    processes.start(
+        "dagster code server",
+        [
+            *[*python, "dagster", "code-server", "start", "--host", "127.0.0.1", "--port", code_port],
+            *["--module-name", "orchestration.definitions", "--use-python-environment-entry-point"],
+            *["--log-level", "warning"],
+            *["--working-directory", str(CHECKOUT)],
+        ],
+        logs / "dagster-code.log",
+    )
+    processes.start(
+        "dagster scheduler",
+        [*python, "dagster._daemon", "run", "--log-level", "warning", *code],
+        logs / "dagster-scheduler.log",
+    )
+    processes.start(
+        "dagster web page",
+        [
+            *[*python, "dagster_webserver", *code],
+            *[
+                "--dagster-log-level",
+                "warning",
+                "--host",
+                settings.host,
+                "--port",
+                str(settings.dagster_port),
+            ],
+        ],
+        logs / "dagster-web.log",
+    )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Variables that give a child these very settings; the home is absolute, whatever its folder is."""
+    given = {f"FUNNELHOUSE_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    return {
+        **given,
+        "FUNNELHOUSE_HOME": str(settings.home_dir),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    """Signal the child and what it started; a group without processes is left in peace."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.process.pid, number)
+
+
+def _group_lives(child: Child) -> bool:
+    # Reaps the leader first: a process that has ended keeps its group until then.
+    child.process.poll()
+    try:
+        os.killpg(child.process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is done: between them a child would be forgotten."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for arrival in arrived:
+            signal.raise_signal(arrival)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which ends a service, do what Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
