@@ -66,12 +66,12 @@ def serve_read(port: int | None) -> None:
 @click.option("--full-refresh", is_flag=True, help="Build every model from nothing.")
 def build(full_refresh: bool) -> None:
     """Seal, build, check and publish. Exits 0 only when published."""
-    from funnelhouse.demo.show import print_steps, progress_bar
+    from funnelhouse.console import print_build, progress_bar
     from orchestration.build import run_build
 
     with progress_bar("Building") as on_progress:
         report = run_build(Settings(), full_refresh=full_refresh, on_progress=on_progress)
-    print_steps(report)
+    print_build(report)
     sys.exit(0 if report.published else 1)
 
 

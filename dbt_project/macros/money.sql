@@ -4,14 +4,14 @@ cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0)
 {%- endmacro %}
 
 {# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. #}
-{% macro quota(total, weight, weight_sum) %}{{ return(adapter.dispatch('quota')(total, weight, weight_sum)) }}{% endmacro %}
+{% macro quota(total, weight, weight_sum) %}{{ adapter.dispatch('quota')(total, weight, weight_sum) }}{% endmacro %}
 
 {% macro duckdb__quota(total, weight, weight_sum) -%}
 cast((cast({{ total }} as hugeint) * {{ weight }}) // {{ weight_sum }} as bigint)
 {%- endmacro %}
 
 {# What the floor of `quota` left over, in units of 1 / weight_sum: the largest remainders get one more. #}
-{% macro quota_remainder(total, weight, weight_sum) %}{{ return(adapter.dispatch('quota_remainder')(total, weight, weight_sum)) }}{% endmacro %}
+{% macro quota_remainder(total, weight, weight_sum) %}{{ adapter.dispatch('quota_remainder')(total, weight, weight_sum) }}{% endmacro %}
 
 {% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
 cast((cast({{ total }} as hugeint) * {{ weight }}) % {{ weight_sum }} as bigint)

@@ -6,7 +6,7 @@
 {% macro days_us(days) %}{{ hours_us(days * 24) }}{% endmacro %}
 
 {# UTC timestamp of a Unix-microsecond column. #}
-{% macro utc_timestamp(us) %}{{ return(adapter.dispatch('utc_timestamp')(us)) }}{% endmacro %}
+{% macro utc_timestamp(us) %}{{ adapter.dispatch('utc_timestamp')(us) }}{% endmacro %}
 
 {% macro duckdb__utc_timestamp(us) %}make_timestamp({{ us }}){% endmacro %}
 

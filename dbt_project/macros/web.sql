@@ -17,21 +17,21 @@ nullif({{ url_decoded("regexp_extract(" ~ url ~ ", '^[^#?]*[?](?:[^#]*&)?' || " 
 {%- endmacro %}
 
 {# Percent-decoded text; what is no valid encoding stays as it is. #}
-{% macro url_decoded(text) %}{{ return(adapter.dispatch('url_decoded')(text)) }}{% endmacro %}
+{% macro url_decoded(text) %}{{ adapter.dispatch('url_decoded')(text) }}{% endmacro %}
 
 {% macro duckdb__url_decoded(text) -%}
 coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
 {%- endmacro %}
 
 {# Text of one top-level key of a JSON object; null when absent, or when the JSON is no object. #}
-{% macro json_value(json, key) %}{{ return(adapter.dispatch('json_value')(json, key)) }}{% endmacro %}
+{% macro json_value(json, key) %}{{ adapter.dispatch('json_value')(json, key) }}{% endmacro %}
 
 {% macro duckdb__json_value(json, key) -%}
 json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
 {%- endmacro %}
 
 {# Whether text matches a regular expression (the common subset: no look-around, no back-references). #}
-{% macro matches_pattern(text, pattern) %}{{ return(adapter.dispatch('matches_pattern')(text, pattern)) }}{% endmacro %}
+{% macro matches_pattern(text, pattern) %}{{ adapter.dispatch('matches_pattern')(text, pattern) }}{% endmacro %}
 
 {% macro duckdb__matches_pattern(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
 

@@ -1,12 +1,16 @@
 -- Every model credits every conversion that counts, and all of its recognised amount, to the cent.
-with expected as (
+with models as (
+    select distinct model from {{ ref('rpt_attribution') }}
+),
+
+expected as (
     select
         models.model,
         conversions.conversion_id,
         conversions.net_amount_minor,
         conversions.currency
     from {{ ref('fct_conversions') }} as conversions
-    cross join (select distinct model from {{ ref('rpt_attribution') }}) as models
+    cross join models
     where conversions.state <> 'rejected'
 ),
 

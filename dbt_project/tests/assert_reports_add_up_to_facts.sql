@@ -1,37 +1,73 @@
 -- What the reports show is what the facts hold: sessions, conversions and money, by project.
 with facts as (
-    select project_id, 'sessions' as figure, count(*) as total from {{ ref('fct_sessions') }}
+    select
+        project_id,
+        'sessions' as figure,
+        count(*) as total
+    from {{ ref('fct_sessions') }}
     where not is_bot
     group by project_id
     union all
-    select project_id, 'conversions', count(*) from {{ ref('fct_conversions') }}
+    select
+        project_id,
+        'conversions' as figure,
+        count(*) as total
+    from {{ ref('fct_conversions') }}
     where state <> 'rejected'
     group by project_id
     union all
-    select project_id, 'money', sum(net_amount_minor) from {{ ref('fct_conversions') }}
+    select
+        project_id,
+        'money' as figure,
+        sum(net_amount_minor) as total
+    from {{ ref('fct_conversions') }}
     where state <> 'rejected'
     group by project_id
 ),
 
 reports as (
-    select project_id, 'sessions' as figure, sum(sessions) as total from {{ ref('rpt_sources') }}
+    select
+        project_id,
+        'sessions' as figure,
+        sum(sessions) as total
+    from {{ ref('rpt_sources') }}
     group by project_id
     union all
-    select project_id, 'conversions', sum(conversions) from {{ ref('rpt_sources') }}
+    select
+        project_id,
+        'conversions' as figure,
+        sum(conversions) as total
+    from {{ ref('rpt_sources') }}
     group by project_id
     union all
-    select project_id, 'money', sum(net_amount_minor) from {{ ref('rpt_sources') }}
+    select
+        project_id,
+        'money' as figure,
+        sum(net_amount_minor) as total
+    from {{ ref('rpt_sources') }}
     group by project_id
     union all
-    select project_id, 'sessions', sum(completions) from {{ ref('rpt_funnel_stages') }}
+    select
+        project_id,
+        'sessions' as figure,
+        sum(completions) as total
+    from {{ ref('rpt_funnel_stages') }}
     where stage = 'clicks'
     group by project_id
     union all
-    select project_id, 'conversions', sum(completions) from {{ ref('rpt_funnel_stages') }}
+    select
+        project_id,
+        'conversions' as figure,
+        sum(completions) as total
+    from {{ ref('rpt_funnel_stages') }}
     where stage = 'conversions'
     group by project_id
     union all
-    select project_id, 'money', sum(net_amount_minor) from {{ ref('rpt_attribution') }}
+    select
+        project_id,
+        'money' as figure,
+        sum(net_amount_minor) as total
+    from {{ ref('rpt_attribution') }}
     group by project_id, model
 )
 

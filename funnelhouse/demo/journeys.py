@@ -1,8 +1,8 @@
 """Real customer journeys of the package `mta` 0.0.9 (MIT), laid out in time as visits and conversions.
 
-Its file `mta/data/data.csv.gz` is aggregated. One row is a path of channels, e.g. `eta > iota > eta`, and stands
-for `total_conversions` journeys along that path which ended in a conversion and `total_null` which did not;
-`total_conversion_value` is the value of those conversions together. Undone, that is 88,387 journeys with
+Its file `mta/data/data.csv.gz` is aggregated. One row is a path of channels, e.g. `eta > iota > eta`, and
+stands for `total_conversions` journeys along that path which ended in a conversion and `total_null` which did
+not; `total_conversion_value` is the value of those conversions together. Undone, that is 88,387 journeys with
 378,209 touches and 19,785 conversions.
 """
 

@@ -21,7 +21,9 @@ activities as (
         coalesce(events.session_id, '') as sender_session
     from events
     inner join people on events.seq = people.seq
-    where events.kind = 'visit' or (events.sender = 'browser' and events.kind in ('event', 'conversion', 'identify'))
+    where
+        events.kind = 'visit'
+        or (events.sender = 'browser' and events.kind in ('event', 'conversion', 'identify'))
 ),
 
 gaps as (

@@ -30,11 +30,16 @@ keyed as (
         events.*,
         events.project_id || '/' || events.dialect || ':' || case
             -- A page view is at most one conversion of its goal in a session.
-            when events.kind = 'visit' then
-                'view:' || {{ id_part('counting_goals.goal_id') }}
-                || ':' || coalesce(opening.event_id, events.event_id)
+            when events.kind = 'visit'
+                then
+                    'view:' || {{ id_part('counting_goals.goal_id') }}
+                    || ':' || coalesce(opening.event_id, events.event_id)
             when events.dialect = 'pagent' and events.transaction_id is not null
-                then 'goal:' || {{ id_part('events.goal_id') }} || ':' || {{ id_part('events.transaction_id') }}
+                then
+                    'goal:'
+                    || {{ id_part('events.goal_id') }}
+                    || ':'
+                    || {{ id_part('events.transaction_id') }}
             when events.name is not null and events.transaction_id is not null
                 then 'order:' || {{ id_part('events.name') }} || ':' || {{ id_part('events.transaction_id') }}
             else 'event:' || events.event_id

@@ -21,5 +21,5 @@ from conversions
 inner join touches
     on
         conversions.person_id = touches.person_id
-        and touches.touched_us <= conversions.occurred_us
+        and conversions.occurred_us >= touches.touched_us
         and touches.touched_us >= conversions.occurred_us - {{ days_us(var('lookback_days')) }}

@@ -21,7 +21,9 @@ weighed as (
         cast(round(claims.share * 1000000000000) as bigint) as weight
     from claims
     inner join {{ ref('int_conversion_touches') }} as conversion_touches
-        on claims.conversion_id = conversion_touches.conversion_id and claims.touch_id = conversion_touches.touch_id
+        on
+            claims.conversion_id = conversion_touches.conversion_id
+            and claims.touch_id = conversion_touches.touch_id
 ),
 
 totalled as (
@@ -45,7 +47,7 @@ ranked as (
         *,
         1000000000 - cast(sum(floor_nano) over (partition by model, conversion_id) as bigint) as left_over,
         row_number() over (
-            partition by model, conversion_id order by remainder desc, touch_number
+            partition by model, conversion_id order by remainder desc, touch_number asc
         ) as remainder_rank
     from floored
 )

@@ -29,7 +29,7 @@ placed as (
 ),
 
 identified as (
-    -- An anonymous event goes to the user last identified on its visitor before it, else to the first after it.
+    -- An anonymous event goes to the user last identified on its visitor before it, else first after it.
     -- With one user on the visitor both are that user: the login counts retroactively.
     select
         *,
@@ -49,7 +49,9 @@ identified as (
     from placed
     where visitor_id is not null
     union all
-    select *, user_id as owner_id
+    select
+        *,
+        user_id as owner_id
     from placed
     where visitor_id is null
 ),

@@ -41,7 +41,8 @@ select
     believed.kind,
     believed.name,
     believed.goal_id,
-    case when believed.is_time_corrected then believed.received_us else believed.occurred_us end as occurred_us,
+    case when believed.is_time_corrected then believed.received_us else believed.occurred_us end
+        as occurred_us,
     believed.is_time_corrected,
 
     believed.hit_id,

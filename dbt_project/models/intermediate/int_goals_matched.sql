@@ -26,7 +26,9 @@ picked as (
             when 'url_path' then events.kind = 'visit' and case coalesce(goals.match_operator, 'exact')
                 when 'exact' then events.page_path = goals.match_value
                 when 'prefix' then starts_with(events.page_path, goals.match_value)
-                when 'wildcard' then events.page_path like {{ like_of_wildcard('goals.match_value') }} escape '!'
+                when
+                    'wildcard'
+                    then events.page_path like {{ like_of_wildcard('goals.match_value') }} escape '!'
             end
         end
         and (
@@ -40,10 +42,19 @@ picked as (
 ),
 
 named as (
-    select goal_id, seq from events
+    select
+        goal_id,
+        seq
+    from events
     where goal_id is not null
 )
 
-select goal_id, seq from picked
+select
+    goal_id,
+    seq
+from picked
 union
-select goal_id, seq from named
+select
+    goal_id,
+    seq
+from named

@@ -48,12 +48,12 @@ first_click_ids as (
 named as (
     select
         parsed.*,
-{% for part in ['source', 'medium', 'campaign', 'term', 'content'] %}
+        {% for part in ['source', 'medium', 'campaign', 'term', 'content'] %}
         case
             when parsed.has_utm_fields then parsed.utm_{{ part }}
             else {{ url_parameter('parsed.url', "'utm_" ~ part ~ "'") }}
         end as named_{{ part }},
-{% endfor %}
+        {% endfor %}
         coalesce(parsed.click_id, first_click_ids.click_id) as named_click_id,
         case
             when parsed.click_id is not null then parsed.click_id_type
@@ -71,7 +71,7 @@ classified as (
             when named.named_source is not null then 'utm'
             when click_id_types.source is not null then 'click_id'
             -- The site's own host is no source.
-            when named.referrer_host is not null and named.referrer_host is distinct from named.host then 'referrer'
+            when named.referrer_host <> coalesce(named.host, '') then 'referrer'
             else 'none'
         end as origin,
         click_id_types.source as click_source,

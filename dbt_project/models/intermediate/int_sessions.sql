@@ -56,4 +56,6 @@ select
 from spans
 inner join page_views as first_view on spans.first_page_view_seq = first_view.seq
 inner join activities as opening on spans.first_page_view_seq = opening.seq
-left join countries on spans.first_page_view_seq = countries.first_page_view_seq and countries.country_number = 1
+left join
+    countries
+    on spans.first_page_view_seq = countries.first_page_view_seq and countries.country_number = 1

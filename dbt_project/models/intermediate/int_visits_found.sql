@@ -1,4 +1,4 @@
--- One row per report other than a page view that some page view can be found for: by hit, else session, else visitor.
+-- One row per report, other than a page view, and the page view found for it: by hit, session or visitor.
 with page_views as (
     select * from {{ ref('int_page_views') }}
 ),
@@ -9,26 +9,66 @@ reports as (
 ),
 
 report_keys as (
-    select project_id, seq, occurred_us, 'hit' as key_type, hit_id as key_value from reports
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'hit' as key_type,
+        hit_id as key_value
+    from reports
     where hit_id is not null
     union all
-    select project_id, seq, occurred_us, 'session' as key_type, session_id as key_value from reports
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'session' as key_type,
+        session_id as key_value
+    from reports
     where session_id is not null
     union all
-    select project_id, seq, occurred_us, 'visitor' as key_type, visitor_id as key_value from reports
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'visitor' as key_type,
+        visitor_id as key_value
+    from reports
     where visitor_id is not null
 ),
 
 asked_keys as (
-    select distinct project_id, key_type, key_value from report_keys
+    select distinct
+        project_id,
+        key_type,
+        key_value
+    from report_keys
 ),
 
 page_view_keys as (
-    select project_id, seq, occurred_us, 'hit' as key_type, hit_id as key_value from page_views
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'hit' as key_type,
+        hit_id as key_value
+    from page_views
     union all
-    select project_id, seq, occurred_us, 'session' as key_type, session_id as key_value from page_views
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'session' as key_type,
+        session_id as key_value
+    from page_views
     union all
-    select project_id, seq, occurred_us, 'visitor' as key_type, visitor_id as key_value from page_views
+    select
+        project_id,
+        seq,
+        occurred_us,
+        'visitor' as key_type,
+        visitor_id as key_value
+    from page_views
 ),
 
 timeline as (

@@ -30,9 +30,10 @@ floored as (
 ranked as (
     select
         *,
-        net_amount_minor - cast(sum(floor_minor) over (partition by model, conversion_id) as bigint) as left_over,
+        net_amount_minor
+        - cast(sum(floor_minor) over (partition by model, conversion_id) as bigint) as left_over,
         row_number() over (
-            partition by model, conversion_id order by remainder desc, touch_number
+            partition by model, conversion_id order by remainder desc, touch_number asc
         ) as remainder_rank
     from floored
 ),
@@ -49,7 +50,8 @@ credited as (
         touches.term,
         touches.content,
         ranked.credit_nano,
-        ranked.floor_minor + case when ranked.remainder_rank <= ranked.left_over then 1 else 0 end as credited_amount_minor
+        ranked.floor_minor
+        + case when ranked.remainder_rank <= ranked.left_over then 1 else 0 end as credited_amount_minor
     from ranked
     inner join touches on ranked.touch_id = touches.touch_id
 ),
@@ -57,18 +59,25 @@ credited as (
 untouched as (
     select
         conversions.*,
-        row_number() over (partition by conversions.conversion_id order by sessions.started_us desc, sessions.session_id) as recency,
+        row_number()
+            over (
+                partition by conversions.conversion_id
+                order by sessions.started_us desc, sessions.session_id asc
+            )
+            as recency,
         -- Direct is who came, and only ever came, without a source.
         case
             when
                 count(sessions.session_id) over (partition by conversions.conversion_id) > 0
-                and max(case when sessions.is_direct then 0 else 1 end) over (partition by conversions.conversion_id) = 0
+                and max(case when sessions.is_direct then 0 else 1 end)
+                    over (partition by conversions.conversion_id)
+                = 0
                 then '(direct)'
             else '(unattributed)'
         end as source
     from conversions
     left join sessions
-        on conversions.person_id = sessions.person_id and sessions.started_us <= conversions.occurred_us
+        on conversions.person_id = sessions.person_id and conversions.occurred_us >= sessions.started_us
     where conversions.conversion_id not in (select conversion_id from credits)
 ),
 
@@ -100,7 +109,11 @@ combined as (
 )
 
 select
-    combined.model || '/' || combined.conversion_id || '/' || coalesce(combined.touch_id, '') as attribution_id,
+    combined.model
+    || '/'
+    || combined.conversion_id
+    || '/'
+    || coalesce(combined.touch_id, '') as attribution_id,
     conversions.project_id,
     combined.model,
     combined.conversion_id,

@@ -48,7 +48,9 @@ completed as (
         -- Reports of one conversion complete a goal once; so do the page views of one session.
         case
             when conversion_reports.conversion_id is not null then conversion_reports.conversion_id
-            when events.kind = 'visit' and sessions.session_id is not null then 'session:' || sessions.session_id
+            when
+                events.kind = 'visit' and sessions.session_id is not null
+                then 'session:' || sessions.session_id
             else 'event:' || events.event_key
         end as completed_by
     from goals_matched
@@ -60,7 +62,9 @@ completed as (
     left join visits_found on goals_matched.seq = visits_found.seq
     left join activities as found_activity on visits_found.page_view_seq = found_activity.seq
     left join sessions
-        on coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq) = sessions.first_page_view_seq
+        on
+            coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq)
+            = sessions.first_page_view_seq
     -- A rejected conversion completes nothing, nor does a bot.
     where coalesce(conversions.state, 'approved') <> 'rejected' and not coalesce(sessions.is_bot, false)
 ),

@@ -35,27 +35,58 @@ placed_completions as (
 
 figures as (
     select
-        project_id, session_date as report_date, source, medium, campaign, term, content, country,
-        'clicks' as stage, 1000000000 as credit_nano
+        project_id,
+        session_date as report_date,
+        source,
+        medium,
+        campaign,
+        term,
+        content,
+        country,
+        'clicks' as stage,
+        1000000000 as credit_nano
     from sessions
     where not is_bot
     union all
     select
-        attribution.project_id, attribution.conversion_date as report_date, attribution.source, attribution.medium,
-        attribution.campaign, attribution.term, attribution.content, conversions.country,
-        'conversions' as stage, attribution.credit_nano
+        attribution.project_id,
+        attribution.conversion_date as report_date,
+        attribution.source,
+        attribution.medium,
+        attribution.campaign,
+        attribution.term,
+        attribution.content,
+        conversions.country,
+        'conversions' as stage,
+        attribution.credit_nano
     from attribution
     inner join conversions on attribution.conversion_id = conversions.conversion_id
     union all
     select
-        project_id, completion_date as report_date, source, medium, campaign, term, content, country,
-        'microconversions' as stage, credit_nano
+        project_id,
+        completion_date as report_date,
+        source,
+        medium,
+        campaign,
+        term,
+        content,
+        country,
+        'microconversions' as stage,
+        credit_nano
     from placed_completions
     where is_micro
     union all
     select
-        project_id, completion_date as report_date, source, medium, campaign, term, content, country,
-        stage, credit_nano
+        project_id,
+        completion_date as report_date,
+        source,
+        medium,
+        campaign,
+        term,
+        content,
+        country,
+        stage,
+        credit_nano
     from placed_completions
     where stage is not null
 ),

@@ -1,4 +1,4 @@
--- One row per project, day, source, medium, campaign and currency: sessions, and conversions credited to the last touch.
+-- One row per project, day, source, medium, campaign and currency: sessions, conversions by last touch.
 with figures as (
     select
         project_id,

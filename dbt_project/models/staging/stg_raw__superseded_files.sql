@@ -19,10 +19,10 @@ from ranges as inner_file
 inner join ranges as outer_file
     on
         inner_file.table_name = outer_file.table_name
-        and outer_file.first_seq <= inner_file.first_seq
+        and inner_file.first_seq >= outer_file.first_seq
         and outer_file.last_seq >= inner_file.last_seq
         -- Of two files with the very same range the one whose name sorts first stays.
         and (
             outer_file.last_seq - outer_file.first_seq > inner_file.last_seq - inner_file.first_seq
-            or outer_file.filename < inner_file.filename
+            or inner_file.filename > outer_file.filename
         )

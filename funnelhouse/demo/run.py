@@ -1,0 +1,187 @@
+"""`funnelhouse demo`: servers up, journeys in over HTTP, a build, and the credit that comes out, checked."""
+
+import asyncio
+import shutil
+from collections import Counter
+from typing import Any
+
+import httpx
+from rich.table import Table
+
+from funnelhouse.console import console, print_build, progress_bar
+from funnelhouse.demo.journeys import Journey, data_file, events_of, read_journeys
+from funnelhouse.demo.replay import replay
+from funnelhouse.keys import create_key
+from funnelhouse.landing import open_landing
+from funnelhouse.settings import Settings
+from orchestration.build import run_build
+from orchestration.processes import Processes
+
+PROJECT = "shop"
+MODELS = ("last_touch", "first_touch", "linear")
+
+PURCHASE_GOAL = {
+    "name": "Purchase",
+    "match": {"type": "event_name", "value": "purchase"},
+    "stage": "purchase",
+}
+
+
+class DemoError(Exception):
+    """The demo came to something else than its data says."""
+
+
+def run_demo(settings: Settings, once: bool) -> int:
+    """Run the demo in `<home>/demo`, made anew; returns the exit code, 0 when every total is the data's own.
+
+    Leaves the servers running until Ctrl-C, unless `once`.
+    """
+    try:
+        journeys = list(read_journeys(data_file()))
+    except FileNotFoundError as missing:
+        console.print(f"[red]{missing}[/]")
+        return 1
+    settings = settings.model_copy(update={"home": settings.home_dir / "demo"})
+    shutil.rmtree(settings.home_dir, ignore_errors=True)
+    connection = open_landing(settings.landing_path)
+    key = create_key(connection, PROJECT, ["ingest", "read", "admin"])
+    connection.close()
+    with Processes(settings) as servers:
+        servers.start("ingest", "read")
+        try:
+            _fill(settings, key, journeys)
+            _show(settings, key, journeys)
+        except DemoError as wrong:
+            console.print(f"[red]{wrong}[/]")
+            return 1
+        _print_addresses(settings, key)
+        if not once:
+            console.print("Running until Ctrl-C.")
+            servers.wait()
+    return 0
+
+
+def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
+    events = sorted((e for journey in journeys for e in events_of(journey)), key=lambda e: e["timestamp"])
+    project_url = f"{_ingest_url(settings)}/v1/projects/{PROJECT}"
+    httpx.put(
+        f"{project_url}/goals/purchase", json=PURCHASE_GOAL, headers=_bearer(key), timeout=30
+    ).raise_for_status()
+    with progress_bar(f"Sending {len(journeys):,} journeys") as on_progress:
+        sent = asyncio.run(replay(f"{project_url}/events", key, events, on_progress))
+    console.print(
+        f"Sent {sent.events:,} events, {sent.acknowledged:,} acknowledged (each on disk) "
+        f"in {sent.seconds:.1f} s: [bold]{sent.acknowledged / sent.seconds:,.0f} events/s[/]"
+    )
+    if sent.acknowledged != sent.events:
+        raise DemoError("Not every event was acknowledged.")
+    with progress_bar("Building") as on_progress:
+        report = run_build(settings, on_progress=on_progress)
+    print_build(report)
+    if not report.published:
+        raise DemoError("The build was not published.")
+
+
+def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
+    """Print what the read API answers, and compare its totals with the data file's."""
+    conversions = sum(journey.value_cents is not None for journey in journeys)
+    value_cents = sum(journey.value_cents or 0 for journey in journeys)
+    visits = Counter(channel for journey in journeys for channel in journey.channels)
+    with httpx.Client(base_url=_read_url(settings), headers=_bearer(key), timeout=60) as client:
+        reports = {
+            model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
+            for model in MODELS
+        }
+        funnel = _get(
+            client, "/v1/funnel", account_id=PROJECT, report_type="Source", date_range="20260501,20260630"
+        )
+    console.print(_credit_table(reports, visits, conversions, value_cents))
+    console.print(_funnel_table(funnel["data"]))
+    for model, report in reports.items():
+        total = _totals(report)
+        if total != (conversions, value_cents):
+            raise DemoError(
+                f"{model} credits {total[0]} conversions and {total[1]} cents; "
+                f"the data has {conversions} and {value_cents}."
+            )
+    clicks = {row["Source"]: row["clicks"] for row in funnel["data"]}
+    if clicks != visits:
+        raise DemoError("The funnel report's clicks are not the visits of the data.")
+    console.print(
+        f"Every model adds up to the data's own totals: {len(journeys):,} journeys, {sum(visits.values()):,} "
+        f"touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD."
+    )
+
+
+def _totals(report: dict[str, Any]) -> tuple[float, int]:
+    totals = report["totals"]
+    return sum(t["conversions"] for t in totals), sum(t["net_amount_minor"] for t in totals)
+
+
+def _credit_table(
+    reports: dict[str, dict[str, Any]], visits: Counter[str], conversions: int, value_cents: int
+) -> Table:
+    table = Table(title="Credited conversions and value (USD) by channel and model", title_justify="left")
+    table.add_column("channel")
+    table.add_column("touches", justify="right")
+    for model in reports:
+        table.add_column(model, justify="right")
+        table.add_column("value", justify="right")
+    cells = {model: {row["source"]: row for row in report["rows"]} for model, report in reports.items()}
+    for channel, touches in visits.most_common():
+        row = [channel, f"{touches:,}"]
+        for by_source in cells.values():
+            credit = by_source.get(channel, {"conversions": 0, "net_amount_minor": 0})
+            row += [f"{credit['conversions']:,.1f}", f"{credit['net_amount_minor'] / 100:,.2f}"]
+        table.add_row(*row)
+    table.add_section()
+    totals = ["together", f"{sum(visits.values()):,}"]
+    for report in reports.values():
+        credited, cents = _totals(report)
+        totals += [f"{credited:,.1f}", f"{cents / 100:,.2f}"]
+    table.add_row(*totals, style="bold")
+    table.add_row(
+        "the data's own",
+        f"{sum(visits.values()):,}",
+        *[f"{conversions:,.1f}", f"{value_cents / 100:,.2f}"] * len(reports),
+        style="dim",
+    )
+    return table
+
+
+def _funnel_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="GET /v1/funnel, the same by last touch", title_justify="left")
+    for name in rows[0] if rows else ():
+        table.add_column(name, justify="left" if name == "Source" else "right")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()))
+    return table
+
+
+def _print_addresses(settings: Settings, key: str) -> None:
+    read = _read_url(settings)
+    console.print(f"\nIngest  {_ingest_url(settings)}/v1/projects/{PROJECT}/events")
+    console.print(f"Read    {read}/v1/projects/{PROJECT}/reports/attribution?model=linear")
+    console.print(f"Key     [bold]{key}[/]")
+    console.print(
+        f"Try     curl -H 'x-api-key: {key}' '{read}/v1/projects/{PROJECT}/marts/rpt_sources?limit=2'",
+        soft_wrap=True,
+    )
+
+
+def _get(client: httpx.Client, path: str, **query: str) -> Any:
+    answer = client.get(path, params=query)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _ingest_url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.ingest_port}"
+
+
+def _read_url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.read_port}"
