@@ -1,0 +1,59 @@
+# `make` lists the targets. Each makes .venv from constraints.txt when it is missing.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Both `make demo ONCE=1` and `make demo -- --once` end after the tables.
+ifneq (,$(filter --once,$(MAKECMDGOALS)))
+ONCE := 1
+endif
+
+.PHONY: help demo test test-slow lint build serve bench clean --once
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Funnelhouse needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# Only the data file of this package is used, so what its code needs stays out.
+.venv/demo-data: .venv/installed
+	$(BIN)/pip install --disable-pip-version-check --no-deps -c constraints.txt mta
+	@touch $@
+
+demo: .venv/demo-data ## replay real journeys into a running system and show their credit (ONCE=1: then end)
+	$(BIN)/funnelhouse demo $(if $(ONCE),--once)
+
+test: .venv/installed ## run the tests (under 15 minutes on 2 cores)
+	$(BIN)/pytest
+
+test-slow: .venv/installed ## run the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed ## check style and types of Python and SQL
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --nocolor dbt_project/models dbt_project/tests
+
+build: .venv/installed ## seal, build, check and publish once
+	$(BIN)/funnelhouse build
+
+serve: .venv/installed ## run everything: ingest, read, scheduler
+	$(BIN)/funnelhouse up
+
+bench: .venv/installed ## measure ingest, as ratios within one run
+	$(BIN)/python -m benchmarks.ingest
+
+clean: ## remove the virtual environment and caches; data stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info dbt_project/target dbt_project/logs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+--once:
+	@:
