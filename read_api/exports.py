@@ -17,6 +17,9 @@ from read_api.publications import Mart
 
 ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
 
+# The server lets a number of pieces wait for a slow client, whatever their size: small ones need less memory.
+PIECE_BYTES = 256 * 1024
+
 # First characters by which a spreadsheet takes text for a formula.
 _FORMULA_STARTS = "'=', '+', '-', '@', chr(9), chr(13)"
 
@@ -88,10 +91,14 @@ def arrow_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterat
 def _written(outbox: _Outbox, writer: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     for batch in batches:
         writer.write_batch(batch)
-        if written := outbox.take():
-            yield written
+        yield from _pieces(outbox.take())
     writer.close()
-    yield outbox.take()
+    yield from _pieces(outbox.take())
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), PIECE_BYTES):
+        yield data[start : start + PIECE_BYTES]
 
 
 def csv_columns(mart: Mart) -> str:

@@ -92,6 +92,7 @@ class Reader:
         self._publications = publications
         self._instance = instance
         self._cursor = instance.connection.cursor()
+        self._stream: pa.RecordBatchReader | None = None
         self._closed = False
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
@@ -102,14 +103,14 @@ class Reader:
     def batches(self, sql: str, parameters: Sequence[object]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Schema and batches of a query whose rows need not fit into memory; raises QueryLimitError."""
         with self._limited():
-            reader = self._cursor.execute(sql, parameters).to_arrow_reader(BATCH_ROWS)
-        return reader.schema, self._each_batch(reader)
+            self._stream = self._cursor.execute(sql, parameters).to_arrow_reader(BATCH_ROWS)
+        return self._stream.schema, self._each_batch(self._stream)
 
-    def _each_batch(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _each_batch(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         while True:
             with self._limited():
                 try:
-                    batch = reader.read_next_batch()
+                    batch = stream.read_next_batch()
                 except StopIteration:
                     return
             yield batch
@@ -118,6 +119,9 @@ class Reader:
         """Give the build back; closing twice is harmless."""
         if not self._closed:
             self._closed = True
+            if self._stream is not None:
+                # A stream that was not read to its end keeps the file open, whoever still refers to it.
+                self._stream.close()
             self._cursor.close()
             self._publications.release(self._instance)
 

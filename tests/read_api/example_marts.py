@@ -36,8 +36,11 @@ def contract() -> dict[str, dict[str, str]]:
     }
 
 
-def write_warehouse(path: Path, rows: Rows) -> None:
-    """A new warehouse with every mart of the contract; columns that a row leaves out are null."""
+def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
+    """A new warehouse with every mart of the contract; columns that a row leaves out are null.
+
+    `sql` runs at the end, for more rows than one wants to write down.
+    """
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
         for mart, columns in contract().items():
@@ -49,13 +52,14 @@ def write_warehouse(path: Path, rows: Rows) -> None:
                 assert row.keys() <= columns.keys()
                 marks = ", ".join("?" for _ in row)
                 connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
+        connection.execute(sql or "select 1")
 
 
-def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None) -> Publication:
+def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None, sql: str = "") -> Publication:
     """Publish these rows; every mart of the contract is there."""
     at = at or datetime.now(UTC)
     settings.home_dir.mkdir(parents=True, exist_ok=True)
-    write_warehouse(settings.warehouse_path, rows)
+    write_warehouse(settings.warehouse_path, rows, sql)
     return publish(settings.warehouse_path, settings.published_dir, list(contract()), new_build_id(at), at)
 
 

@@ -174,10 +174,11 @@ def test_before_the_first_publication(home: Settings) -> None:
         assert server.get("/read/live").status_code == 200
 
 
-def big_mart() -> dict[str, list[dict[str, Any]]]:
-    """Some 40 MB of csv: more than sockets hold."""
-    row = {"project_id": "shop", "name": "x" * 40_000}
-    return {"fct_conversions": [row | {"conversion_id": f"shop/{number}"} for number in range(1_000)]}
+# Some 100 MB of csv: more than sockets hold.
+BIG_MART = """
+    insert into fct_conversions (project_id, conversion_id, name)
+    select 'shop', 'shop/' || range, repeat(md5(range::text), 8) from range(350000)
+"""
 
 
 def open_marts_files(server: ReadServer) -> set[str]:
@@ -217,10 +218,11 @@ def test_pages_stay_in_their_build_and_old_builds_are_let_go(home: Settings) -> 
 
 def test_a_broken_off_download_lets_its_build_go(home: Settings) -> None:
     start = datetime.now(UTC)
-    old = publish_rows(home, big_mart(), start)
+    old = publish_rows(home, {}, start, BIG_MART)
     with read_server(home.home_dir) as server:
         with server.client.stream("GET", PATH, params={"format": "csv"}) as answer:
-            assert next(answer.iter_raw(1024))
+            received = answer.iter_raw(1024)
+            assert next(received)
             new = publish_rows(home, {}, start + timedelta(seconds=1))
             assert server.get("/read/ready").json()["build"] == new.build_id
             assert open_marts_files(server) == {old.build_id, new.build_id}

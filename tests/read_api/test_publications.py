@@ -21,11 +21,8 @@ def test_a_query_is_given_up_after_its_time(home: Settings) -> None:
         with pytest.raises(QueryLimitError):
             reader.rows(SLOW, [1])
         assert reader.rows("select ?", [1]) == [(1,)]
-        _, batches = reader.batches(
-            "select a.range from range(1000) a, range(100000000) b where a.range + b.range < ?", [1]
-        )
         with pytest.raises(QueryLimitError):
-            list(batches)
+            list(reader.batches(SLOW.replace("a.range > ?", "hash(a.range + b.range) < ?"), [1])[1])
 
 
 def test_a_query_is_given_up_when_it_needs_too_much_memory(home: Settings) -> None:

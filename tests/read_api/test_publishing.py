@@ -1,0 +1,289 @@
+"""Publication: complete or not at all, whatever breaks off, while others read."""
+
+import csv
+import io
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import httpx
+import pyarrow as pa
+import pytest
+from example_marts import (
+    EXAMPLE_ROWS,
+    Rows,
+    contract,
+    credit,
+    publish_rows,
+    read_server,
+    stage,
+    write_warehouse,
+)
+
+from funnelhouse.settings import Settings
+from orchestration.publishing import PublishError, new_build_id, point_current_at, publish, published_builds
+
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+MARTS = sorted(contract())
+# Enough where publishing is repeated many times.
+FEW_MARTS = ["fct_touches", "rpt_attribution", "rpt_funnel_stages"]
+
+
+def numbered(number: int) -> Rows:
+    """Rows of which every mart carries the number."""
+    rows = {mart: [{"project_id": "shop", "person_id": str(number)}] for mart in MARTS if mart[:3] == "fct"}
+    return {
+        **rows,
+        "rpt_sources": [{"project_id": "shop", "source": str(number)}],
+        "rpt_attribution": [credit(str(number), 10**9, number)],
+        "rpt_funnel_stages": [stage("clicks", number, source_label=str(number))],
+    }
+
+
+def numbers_in(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """The numbers that the marts carry: one, unless builds are mixed."""
+    found = {
+        "rpt_sources": "source",
+        "rpt_attribution": "net_amount_minor",
+        "rpt_funnel_stages": "completions",
+    }
+    marts = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+    assert set(marts) >= set(FEW_MARTS)
+    return {
+        str(number)
+        for mart in marts
+        for (number,) in connection.execute(f"select {found.get(mart, 'person_id')} from {mart}").fetchall()
+    }
+
+
+def read_directly(published: Path) -> set[str]:
+    with duckdb.connect(str(published / "current/marts.duckdb"), read_only=True) as connection:
+        return numbers_in(connection)
+
+
+def leftovers(published: Path) -> list[str]:
+    return [path.name for path in published.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_publication_is(home: Settings) -> None:
+    write_path = home.warehouse_path
+    home.home_dir.mkdir()
+    write_warehouse(write_path, EXAMPLE_ROWS)
+    build_id = new_build_id(START)
+    assert build_id == "20261121T120000000000Z"
+    done = publish(write_path, home.published_dir, MARTS, build_id, START, facts={"last_event_seq": 41})
+    assert (done.build_id, done.folder, done.published_at) == (
+        build_id,
+        home.published_dir / build_id,
+        START,
+    )
+    assert done.marts == {mart: len(EXAMPLE_ROWS.get(mart, [])) for mart in MARTS}
+    assert json.loads((done.folder / "build.json").read_text()) == {
+        "build_id": build_id,
+        "published_at": "2026-11-21T12:00:00.000000Z",
+        "marts": done.marts,
+        "last_event_seq": 41,
+    }
+    assert (home.published_dir / "current").readlink() == Path(build_id)
+    # No write-ahead log, no spill folder.
+    assert sorted(path.name for path in done.folder.iterdir()) == ["build.json", "marts.duckdb"]
+    with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+        tags = connection.execute("select tags from duckdb_databases() where path is not null").fetchall()
+        assert tags == [({"storage_version": "v1.2.0+"},)]
+        for mart, columns in contract().items():
+            found = connection.execute(f"describe {mart}").fetchall()
+            assert {name: data_type.lower() for name, data_type, *_ in found} == columns
+        rows = connection.execute("select project_id, conversion_date, conversion_id from fct_conversions")
+        assert (in_file := rows.fetchall()) == sorted(in_file)
+        comments = "select comment from duckdb_columns() where column_name = 'project_id'"
+        assert connection.execute(comments).fetchall() == [("Tenant.",)] * len(MARTS)
+        comments = "select comment from duckdb_tables() where table_name = 'rpt_sources'"
+        assert connection.execute(comments).fetchall() == [("Mart's rows.",)]
+
+
+def test_the_same_rows_give_the_same_order_whatever_order_they_came_in(home: Settings) -> None:
+    backwards = {mart: list(reversed(rows)) for mart, rows in EXAMPLE_ROWS.items()}
+    found = []
+    for number, rows in enumerate((EXAMPLE_ROWS, backwards)):
+        done = publish_rows(home, rows, START + timedelta(seconds=number))
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+            found.append([connection.execute(f"select * from {mart}").fetchall() for mart in MARTS])
+    assert found[0] == found[1]
+
+
+def test_what_cannot_be_published_changes_nothing(home: Settings) -> None:
+    first = publish_rows(home, numbered(1), START)
+
+    def refuse(marts: list[str], build_id: str, message: str) -> None:
+        with pytest.raises(PublishError, match=message):
+            publish(home.warehouse_path, home.published_dir, marts, build_id, START)
+        assert read_directly(home.published_dir) == {"1"}
+
+    refuse(MARTS, first.build_id, "already published")
+    refuse(MARTS, "../elsewhere", "is not a build id like 20261121T120000000000Z")
+    refuse([*MARTS, "rpt_missing"], new_build_id(START + timedelta(seconds=1)), "no mart 'rpt_missing'")
+    refuse(["RPT_SOURCES; drop"], new_build_id(START + timedelta(seconds=1)), "no mart")
+    publish_rows(home, numbered(2), START + timedelta(seconds=1))
+    assert leftovers(home.published_dir) == []
+
+
+def test_a_kept_build_can_be_shown_again(home: Settings) -> None:
+    first = publish_rows(home, numbered(1), START)
+    publish_rows(home, numbered(2), START + timedelta(seconds=1))
+    point_current_at(home.published_dir, first.build_id)
+    assert read_directly(home.published_dir) == {"1"}
+    with pytest.raises(PublishError, match="is not published"):
+        point_current_at(home.published_dir, "20200101T000000000000Z")
+    assert read_directly(home.published_dir) == {"1"}
+
+
+def test_the_newest_three_builds_and_the_last_of_fourteen_days_stay(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, {})
+    times = [START + timedelta(days=day, hours=hour) for day in range(20) for hour in (-3, 0, 3)]
+    for at in times:
+        publish(home.warehouse_path, home.published_dir, ["rpt_sources"], new_build_id(at), at)
+    last_of_days = [new_build_id(at) for at in times[2::3]][-14:]
+    assert published_builds(home.published_dir) == sorted({*last_of_days, *map(new_build_id, times[-3:])})
+    # After a pause the newest three are there though they are old.
+    at = times[-1] + timedelta(days=100)
+    publish(home.warehouse_path, home.published_dir, ["rpt_sources"], new_build_id(at), at)
+    assert published_builds(home.published_dir) == [*map(new_build_id, times[-2:]), new_build_id(at)]
+
+
+# Ends the process, as a crash would, just before the nth change that publishing makes to the file system.
+PUBLISH_AND_DIE = """
+import os, sys
+from datetime import datetime
+from pathlib import Path
+from orchestration.publishing import new_build_id, publish
+
+home, at, countdown = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[4])
+CHANGES = {
+    "open", "os.rename", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.rmtree"
+}
+
+def count(event, arguments):
+    global countdown
+    if event in CHANGES and "published" in str(arguments[0]) + str(arguments[-1]):
+        countdown -= 1
+        if countdown == 0:
+            os._exit(9)
+
+sys.addaudithook(count)
+publish(home / "warehouse.duckdb", home / "published", sys.argv[3].split(","), new_build_id(at), at)
+"""
+
+
+def test_a_crash_at_any_step_leaves_a_whole_publication(home: Settings, tmp_path: Path) -> None:
+    # Old builds, so that pruning is broken off too, and leftovers of an earlier crash.
+    for number in range(1, 4):
+        publish_rows(home, numbered(number), START - timedelta(days=40 - number))
+    (home.published_dir / ".20200101T000000000000Z.tmp").mkdir()
+    (home.published_dir / ".current.tmp").symlink_to("nowhere")
+    write_warehouse(home.warehouse_path, numbered(4))
+
+    seen, step, code = [], 0, 9
+    while code == 9:
+        step += 1
+        trial = tmp_path / f"trial{step}"
+        shutil.copytree(home.home_dir, trial, symlinks=True)
+        command = [
+            sys.executable,
+            "-c",
+            PUBLISH_AND_DIE,
+            trial,
+            START.isoformat(),
+            ",".join(FEW_MARTS),
+            str(step),
+        ]
+        code = subprocess.run(command, check=False).returncode
+        published = trial / "published"
+        number = read_directly(published)
+        assert number in ({"3"}, {"4"})
+        seen.append(number.pop())
+
+        at = START + timedelta(seconds=1)
+        publish(trial / "warehouse.duckdb", published, FEW_MARTS, new_build_id(at), at)
+        assert read_directly(published) == {"4"}
+        assert leftovers(published) == []
+        assert all((published / build_id / "build.json").exists() for build_id in published_builds(published))
+        shutil.rmtree(trial)
+    assert code == 0
+    # Steps before the swap show the old build, those after it the new one, and there are several of both.
+    assert seen == sorted(seen)
+    assert seen.count("3") > 10
+    assert seen.count("4") > 3
+
+
+def build_number(started: datetime) -> str:
+    """Numbered builds are a second apart."""
+    return str(int((started - START).total_seconds()))
+
+
+def keep_reading_directly(published: Path, stop: Path) -> set[str]:
+    """The builds seen."""
+    seen = [build_number(START)]
+    while not stop.exists():
+        found = read_directly(published)
+        assert len(found) == 1, f"a mix of builds: {found}"
+        seen.append(found.pop())
+        assert int(seen[-1]) >= int(seen[-2]), "an older build after a newer one"
+    return set(seen)
+
+
+def keep_reading_over_http(url: str, key: str, stop: Path) -> set[str]:
+    """The builds seen."""
+    touches = "/v1/projects/shop/marts/fct_touches"
+    paths: dict[str, Callable[[httpx.Response], str]] = {
+        "/v1/projects/shop/reports/attribution": lambda answer: answer.json()["rows"][0]["source"],
+        "/v1/funnel?account_id=shop&report_type=Source&date_range=20261102,20261102": (
+            lambda answer: answer.json()["data"][0]["Source"]
+        ),
+        touches: lambda answer: answer.json()["rows"][0]["person_id"],
+        f"{touches}?format=csv": lambda answer: next(csv.DictReader(io.StringIO(answer.text)))["person_id"],
+        f"{touches}?format=arrow": (
+            lambda answer: pa.ipc.open_stream(answer.content).read_all()["person_id"][0].as_py()
+        ),
+    }
+    seen = [build_number(START)]
+    with httpx.Client(base_url=url, headers={"x-api-key": key}, timeout=30) as client:
+        while not stop.exists():
+            for path, number_in in paths.items():
+                answer = client.get(path)
+                assert answer.status_code == 200, answer.text
+                started = datetime.strptime(answer.headers["funnelhouse-build"], "%Y%m%dT%H%M%S%fZ")
+                seen.append(build_number(started.replace(tzinfo=UTC)))
+                assert number_in(answer) == seen[-1], "the figures of another build"
+                assert int(seen[-1]) >= int(seen[-2]), "an older build after a newer one"
+    return set(seen)
+
+
+def test_readers_never_fail_nor_see_a_mix_while_builds_are_published(home: Settings, tmp_path: Path) -> None:
+    def publish_number(number: int) -> None:
+        publish_rows(home, numbered(number), START + timedelta(seconds=number))
+
+    publish_number(1000)
+    stop = tmp_path / "stop"
+    context = multiprocessing.get_context("spawn")
+    with read_server(home.home_dir) as server, ProcessPoolExecutor(4, mp_context=context) as readers:
+        url, key = str(server.client.base_url), server.client.headers["authorization"].split()[1]
+        reading = [readers.submit(keep_reading_directly, home.published_dir, stop) for _ in range(2)]
+        reading += [readers.submit(keep_reading_over_http, url, key, stop) for _ in range(2)]
+        try:
+            for number in range(1001, 1011):
+                publish_number(number)
+                assert not any(reader.done() for reader in reading), "a reader failed"
+        finally:
+            stop.touch()
+        # Each saw builds come, and neither pruning nor publishing was in its way.
+        assert all(len(reader.result(60)) > 3 for reader in reading)
+        assert len(published_builds(home.published_dir)) == 3
+        assert server.get("/read/ready").json()["build"] == new_build_id(START + timedelta(seconds=1010))
