@@ -33,9 +33,8 @@ class Reading:
 
 
 def uuid7(unix_us: int) -> str:
-    """A UUID of version 7 (RFC 9562): Unix milliseconds, then 74 random bits."""
-    # Not for secrets, and so without asking the system for randomness at each event.
-    random_a, random_b = random.getrandbits(12), random.getrandbits(62)
-    value = unix_us // 1000 << 80 | 0x7 << 76 | random_a << 64 | 0x2 << 62 | random_b
-    text = f"{value:032x}"
+    """A UUID of version 7 (RFC 9562): Unix milliseconds, version, variant, and 74 random bits."""
+    # An id is no secret: asking the system for randomness at each event would only cost time.
+    value = unix_us // 1000 << 80 | random.getrandbits(76)
+    text = f"{value & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
-from ingest_api.strict_json import BadInput
+from ingest_api.strict_json import BadInput, Slice
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
@@ -33,12 +33,13 @@ SHAPE = ConfigDict(strict=True, extra="ignore")
 """Of every dialect's shape: nothing is converted to another type, unknown fields are let through."""
 
 
-def present(value: Any) -> dict[str, Any]:
+def present(item: Slice) -> dict[str, Any]:
     """An event's object without its absent fields: null and '' mean absent. Raises BadInput if no object."""
+    value, text = item
     if not isinstance(value, dict):
         raise BadInput("an event must be a JSON object")
-    fields = value.values()
-    if None in fields or "" in fields:
+    # A look at the text is far cheaper than one at every field.
+    if "null" in text or '""' in text:
         return {name: field for name, field in value.items() if field is not None and field != ""}
     return value
 

@@ -146,7 +146,7 @@ async def put_goal(request: Request, caller: AdminCaller, goal_id: GoalId) -> Re
     """Define a goal, or give it a new version; it applies to all history at the next build."""
     is_trial = is_dry_run(request)
     try:
-        value = parse(decode(await read_body(request))).value
+        value, _ = parse(decode(await read_body(request)))
         if not isinstance(value, dict):
             raise BadInput("the body must be a JSON object")
         goal = Goal.model_validate(value)

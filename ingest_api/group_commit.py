@@ -22,6 +22,8 @@ from funnelhouse.problems import Refusal
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 GATHER_SECONDS = 0.001
+REOPEN_SECONDS = 0.5
+"""Pause between attempts to open a landing store that failed; what waits meanwhile is tried once."""
 
 # Each step of SQLite gives the interpreter lock away and must win it back: few statements with many rows do
 # that rarely. 64 rows of the widest table stay well below SQLite's limit of bound values.
@@ -90,18 +92,20 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._is_closing:
+                while not self._waiting and not self._is_closing and self._connection is not None:
                     self._changed.wait()
-            time.sleep(GATHER_SECONDS)
+            # After a failure it opens the store by itself: a server that is not ready gets no requests.
+            time.sleep(GATHER_SECONDS if self._connection is not None else REOPEN_SECONDS)
             with self._changed:
                 group, self._waiting = self._waiting, []
-            if not group:
+            if not group and self._is_closing:
                 break
             first_ids: list[int] | None = None
             try:
                 if self._connection is None:
                     self._connection = _open(self._path)
-                first_ids = self._commit(self._connection, group)
+                if group:
+                    first_ids = self._commit(self._connection, group)
             except Exception:
                 # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
                 _log.exception(

@@ -109,7 +109,7 @@ BODY_SCHEMA: dict[str, Any] = {
 def read(text: str, arrival: Arrival) -> Reading:
     """Events of one body. A bad item of an array is a result, a bad single object raises BadInput."""
     document = parse_items(text)
-    if isinstance(document, Slice):
+    if not isinstance(document, list):
         return Reading([_event(document, arrival)])
     if not 1 <= len(document) <= MAX_ITEMS:
         raise BadInput(f"the array must hold 1 to {MAX_ITEMS} events; split it")
@@ -143,7 +143,7 @@ def answer(reading: Reading) -> Response:
 def _event(item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        report = cast(dict[str, Any], _SHAPE.validator.validate_python(present(value)))
+        report = cast(dict[str, Any], _SHAPE.validator.validate_python(present(item)))
     except ValidationError as error:
         raise BadInput(faults(error)) from None
     event_type = report.pop("event_type")

@@ -84,7 +84,7 @@ def refuse(refusal: Refusal) -> Response:
 def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        conversion = cast(dict[str, Any], _SHAPE.validator.validate_python(present(value)))
+        conversion = cast(dict[str, Any], _SHAPE.validator.validate_python(present(item)))
     except ValidationError as error:
         raise BadInput(f"events[{index}].{faults(error)}") from None
     except BadInput as error:

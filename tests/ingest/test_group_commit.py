@@ -96,6 +96,27 @@ def test_a_failed_commit_is_told_to_its_group_and_the_next_works(
     assert [key for _, key in landed(path)] == ["kept"]
 
 
+def test_a_store_that_failed_is_opened_again_without_a_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "l.sqlite"
+
+    def fail(self: GroupCommit, connection: apsw.Connection, group: Any) -> list[int]:
+        raise apsw.FullError("disk full")
+
+    async def work(commits: GroupCommit) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(GroupCommit, "_commit", fail)
+            with pytest.raises(Refusal):
+                await commits.submit("definitions", [row("lost")], 1)
+        while not commits.is_healthy:
+            await asyncio.sleep(0.01)
+        await commits.submit("definitions", [row("kept")], 1)
+
+    with_writer(path, work)
+    assert [key for _, key in landed(path)] == ["kept"]
+
+
 def test_the_queue_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     commit = GroupCommit._commit

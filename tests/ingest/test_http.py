@@ -1,23 +1,29 @@
 """What every ingest route keeps to: keys, limits, encodings, paths, methods."""
 
+import asyncio
 import base64
+import fcntl
 import gzip
 import json
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import SERVE_INGEST, Server, start_ingest
 
 from funnelhouse.landing import open_landing
+from funnelhouse.problems import Refusal
+from ingest_api import body
 
 EVENTS = "/v1/projects/http/events"
 PAGE_VIEW = b'{"event_type":"pageview"}'
@@ -70,7 +76,7 @@ def test_what_test_keys_send_is_kept_apart(ingest_server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("sent", "status"),
     [
         (gzip.compress(PAGE_VIEW), 202),
         (gzip.compress(PAGE_VIEW[:9]) + gzip.compress(PAGE_VIEW[9:]), 202),
@@ -80,8 +86,8 @@ def test_what_test_keys_send_is_kept_apart(ingest_server: Server) -> None:
         (gzip.compress(gzip.compress(b"x") * 10) + b"rest", 400),
     ],
 )
-def test_gzip(client: httpx.Client, body: bytes, status: int) -> None:
-    assert client.post(EVENTS, headers={"Content-Encoding": "gzip"}, content=body).status_code == status
+def test_gzip(client: httpx.Client, sent: bytes, status: int) -> None:
+    assert client.post(EVENTS, headers={"Content-Encoding": "gzip"}, content=sent).status_code == status
 
 
 def test_the_limit_counts_what_arrives(client: httpx.Client) -> None:
@@ -248,3 +254,34 @@ def test_a_second_server_on_the_same_home_says_so_and_exits(tmp_path: Path) -> N
     finally:
         assert first.stop(signal.SIGTERM) == 0
     start_ingest(tmp_path).stop()
+
+
+def test_a_worker_ends_with_its_killed_main_process(tmp_path: Path) -> None:
+    server = start_ingest(tmp_path)
+    server.process.kill()
+    server.process.wait(5)
+    lock = (tmp_path / "ingest.lock").open()
+    for _ in range(100):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the orphan still holds the lock")
+    lock.close()
+    start_ingest(tmp_path).stop()
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "DEADLINE_SECONDS", 0.05)
+    first = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> dict[str, object]:
+        if not first:
+            await asyncio.sleep(10)
+        return first.pop()
+
+    request = Request({"type": "http", "headers": []}, receive)  # type: ignore[arg-type]
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(body.read_body(request))
+    assert refused.value.status == 408
