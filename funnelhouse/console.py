@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -43,10 +44,16 @@ def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None]]:
         progress.update(task, last="")
 
 
+def plain_table(title: str) -> Table:
+    """A table narrow enough for 80 columns."""
+    return Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=0)
+
+
 def print_build(report: BuildReport) -> None:
     """Seconds by step and by the slowest models, then warnings, failures and the outcome in one line."""
-    table = Table("build step", "seconds", title="Build time by step", title_justify="left")
-    table.columns[1].justify = "right"
+    table = plain_table("Build time by step")
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
     slowest = sorted(report.model_seconds.items(), key=lambda item: -item[1])[:SLOWEST_MODELS]
     for step, seconds in report.seconds.items():
         table.add_row(step, f"{seconds:.1f}")

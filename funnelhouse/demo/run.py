@@ -2,20 +2,22 @@
 
 import asyncio
 import shutil
+import socket
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import httpx
 from rich.table import Table
 
-from funnelhouse.console import console, print_build, progress_bar
+from funnelhouse.console import console, plain_table, print_build, progress_bar
 from funnelhouse.demo.journeys import Journey, data_file, events_of, read_journeys
 from funnelhouse.demo.replay import replay
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_landing
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
-from orchestration.processes import Processes
+from orchestration.processes import Processes, ProcessesError, _sigterm_as_interrupt
 
 PROJECT = "shop"
 MODELS = ("last_touch", "first_touch", "linear")
@@ -42,23 +44,35 @@ def run_demo(settings: Settings, once: bool) -> int:
         console.print(f"[red]{missing}[/]")
         return 1
     settings = settings.model_copy(update={"home": settings.home_dir / "demo"})
-    shutil.rmtree(settings.home_dir, ignore_errors=True)
-    connection = open_landing(settings.landing_path)
-    key = create_key(connection, PROJECT, ["ingest", "read", "admin"])
-    connection.close()
-    with Processes(settings) as servers:
-        servers.start("ingest", "read")
+    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
+            key = _empty_home(settings)
+            servers.serve(log=settings.home_dir / "servers.log")
             _fill(settings, key, journeys)
             _show(settings, key, journeys)
-        except DemoError as wrong:
+        except (DemoError, ProcessesError) as wrong:
             console.print(f"[red]{wrong}[/]")
             return 1
         _print_addresses(settings, key)
         if not once:
             console.print("Running until Ctrl-C.")
-            servers.wait()
-    return 0
+            servers.watch()
+        return 0
+    return 130
+
+
+def _empty_home(settings: Settings) -> str:
+    """Make the demo's home anew and return a key for it. Raises DemoError while a port is taken."""
+    for port in (settings.ingest_port, settings.read_port):
+        with socket.socket() as probe:
+            if probe.connect_ex((settings.host, port)) == 0:
+                raise DemoError(f"Port {port} is in use, perhaps by another demo: end that one first.")
+    shutil.rmtree(settings.home_dir, ignore_errors=True)
+    connection = open_landing(settings.landing_path)
+    try:
+        return create_key(connection, PROJECT, ["ingest", "read", "admin"])
+    finally:
+        connection.close()
 
 
 def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
@@ -70,8 +84,9 @@ def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
     with progress_bar(f"Sending {len(journeys):,} journeys") as on_progress:
         sent = asyncio.run(replay(f"{project_url}/events", key, events, on_progress))
     console.print(
-        f"Sent {sent.events:,} events, {sent.acknowledged:,} acknowledged (each on disk) "
-        f"in {sent.seconds:.1f} s: [bold]{sent.acknowledged / sent.seconds:,.0f} events/s[/]"
+        f"Sent {sent.events:,} events in {sent.seconds:.1f} s, {sent.acknowledged:,} acknowledged (on disk): "
+        f"[bold]{sent.acknowledged / sent.seconds:,.0f} events/s[/]",
+        soft_wrap=True,
     )
     if sent.acknowledged != sent.events:
         raise DemoError("Not every event was acknowledged.")
@@ -109,7 +124,8 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
         raise DemoError("The funnel report's clicks are not the visits of the data.")
     console.print(
         f"Every model adds up to the data's own totals: {len(journeys):,} journeys, {sum(visits.values()):,} "
-        f"touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD."
+        f"touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD.",
+        soft_wrap=True,
     )
 
 
@@ -121,12 +137,12 @@ def _totals(report: dict[str, Any]) -> tuple[float, int]:
 def _credit_table(
     reports: dict[str, dict[str, Any]], visits: Counter[str], conversions: int, value_cents: int
 ) -> Table:
-    table = Table(title="Credited conversions and value (USD) by channel and model", title_justify="left")
-    table.add_column("channel")
-    table.add_column("touches", justify="right")
+    table = plain_table("Credited conversions and value by channel and model")
+    table.add_column("\nchannel")
+    table.add_column("\ntouches", justify="right")
     for model in reports:
-        table.add_column(model, justify="right")
-        table.add_column("value", justify="right")
+        table.add_column(model.replace("_", "\n") if "_" in model else f"\n{model}", justify="right")
+        table.add_column("\n     USD", justify="right")
     cells = {model: {row["source"]: row for row in report["rows"]} for model, report in reports.items()}
     for channel, touches in visits.most_common():
         row = [channel, f"{touches:,}"]
@@ -141,7 +157,7 @@ def _credit_table(
         totals += [f"{credited:,.1f}", f"{cents / 100:,.2f}"]
     table.add_row(*totals, style="bold")
     table.add_row(
-        "the data's own",
+        "the data",
         f"{sum(visits.values()):,}",
         *[f"{conversions:,.1f}", f"{value_cents / 100:,.2f}"] * len(reports),
         style="dim",
@@ -150,9 +166,9 @@ def _credit_table(
 
 
 def _funnel_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(title="GET /v1/funnel, the same by last touch", title_justify="left")
+    table = plain_table("GET /v1/funnel: the same by last touch, in the vendor's shape")
     for name in rows[0] if rows else ():
-        table.add_column(name, justify="left" if name == "Source" else "right")
+        table.add_column(name.replace("-", "-\n"), justify="left" if name == "Source" else "right")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()))
     return table
