@@ -1,0 +1,71 @@
+"""The dbt project is built as it says: grains, keys, contracts, descriptions, sources as the contract."""
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from funnelhouse.contract import RAW_TABLES, SEQ_DOC, columns
+from funnelhouse.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def models(manifest: Any) -> dict[str, Any]:
+    return {n["name"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
+
+
+def test_line_one_states_the_grain_and_so_does_the_description(models: dict[str, Any]) -> None:
+    for name, model in models.items():
+        first_line = model["raw_code"].splitlines()[0]
+        assert first_line.startswith("-- One row per "), name
+        assert model["description"] == first_line.removeprefix("-- "), name
+
+
+def test_every_model_has_its_key_tested(models: dict[str, Any], manifest: Any) -> None:
+    keyed = {
+        manifest["nodes"][test["attached_node"]]["name"]
+        for test in manifest["nodes"].values()
+        if test["resource_type"] == "test"
+        and test.get("attached_node", "") in manifest["nodes"]
+        and test["test_metadata"]["name"] in ("unique", "unique_together")
+    }
+    assert set(models) <= keyed
+
+
+def test_every_column_is_described(models: dict[str, Any], empty_warehouse: Settings, manifest: Any) -> None:
+    seeds = {n["name"]: n for n in manifest["nodes"].values() if n["resource_type"] == "seed"}
+    with duckdb.connect(str(empty_warehouse.warehouse_path), read_only=True) as warehouse:
+        for name, node in {**models, **seeds}.items():
+            built = [row[0] for row in warehouse.execute(f"describe {name}").fetchall()]
+            described = {c["name"]: c["description"] for c in node["columns"].values()}
+            assert set(built) == set(described), name
+            assert all(described.values()), name
+
+
+def test_marts_have_contracts_and_only_marts(models: dict[str, Any]) -> None:
+    contracted = {name for name, model in models.items() if model["contract"]["enforced"]}
+    assert contracted == {name for name, model in models.items() if model["fqn"][1] == "marts"}
+
+
+def test_no_money_and_no_mart_column_is_a_float(models: dict[str, Any], empty_warehouse: Settings) -> None:
+    with duckdb.connect(str(empty_warehouse.warehouse_path), read_only=True) as warehouse:
+        for name, model in models.items():
+            types = {row[0]: row[1] for row in warehouse.execute(f"describe {name}").fetchall()}
+            if model["fqn"][1] == "marts":
+                assert not {"DOUBLE", "FLOAT"} & set(types.values()), name
+            assert all(kind == "BIGINT" for column, kind in types.items() if column.endswith("_minor")), name
+
+
+def test_only_staging_reads_the_record(models: dict[str, Any]) -> None:
+    for name, model in models.items():
+        reads_record = any(node.startswith("source.") for node in model["depends_on"]["nodes"])
+        assert reads_record == (model["fqn"][1] == "staging"), name
+
+
+@pytest.mark.parametrize("table", RAW_TABLES)
+def test_the_source_is_the_contract(table: str, manifest: Any) -> None:
+    source = manifest["sources"][f"source.funnelhouse.raw.{table}"]
+    found = [(c["name"], c["data_type"], c["description"]) for c in source["columns"].values()]
+    expected = [("seq", "BIGINT", SEQ_DOC)]
+    expected += [(c.name, c.sql_type, c.doc) for c in columns(RAW_TABLES[table])]
+    assert found == expected
