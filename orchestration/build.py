@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -165,28 +165,28 @@ def _dbt_warnings(events: Iterable[dg.DagsterEvent]) -> list[str]:
     ]
 
 
-def _step_failures(events: Iterable[dg.DagsterEvent]) -> list[str]:
-    """Why steps failed. A blocked check's own words are among the suites' outcomes."""
+def _step_failures(events: Sequence[dg.DagsterEvent]) -> list[str]:
+    """Why steps failed, or why the run could not begin. A blocking check's own words are with the suites."""
+    steps = [event.step_failure_data for event in events if event.event_type is DagsterEventType.STEP_FAILURE]
+    if not steps:
+        runs = [e.job_failure_data for e in events if e.event_type is DagsterEventType.RUN_FAILURE]
+        return [_root(data.error) for data in runs if data.error is not None]
     failures: list[str] = []
-    for event in events:
-        if event.event_type is DagsterEventType.STEP_FAILURE:
-            data = event.step_failure_data
-            if data.user_failure_data is not None:
-                failures += (data.user_failure_data.description or "").splitlines()
-            elif data.error is not None and data.error.cls_name != "DagsterAssetCheckFailedError":
-                failures.append(f"{event.step_key}: {_root(data.error)}")
-        elif event.event_type in (DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED):
-            error = event.job_failure_data.error if event.event_type is DagsterEventType.RUN_FAILURE else None
-            if error is not None:
-                failures.append(_root(error))
+    for data in steps:
+        if data.user_failure_data is not None:
+            failures += (data.user_failure_data.description or "").splitlines()
+        elif data.error is not None and data.error.cls_name != "DagsterAssetCheckFailedError":
+            failures.append(_root(data.error))
     return failures
 
 
 def _root(error: SerializableErrorInfo) -> str:
-    """Message of the first cause: Dagster wraps what a step raised."""
+    """Message of the first cause, without its class: Dagster wraps what a step raised."""
     while error.cause is not None:
         error = error.cause
-    return " ".join(error.message.split())
+    text = " ".join(error.message.split())
+    kind, _, said = text.partition(": ")
+    return said if said and error.cls_name is not None and kind.endswith(error.cls_name) else text
 
 
 @contextlib.contextmanager

@@ -24,6 +24,9 @@ from orchestration.manifest import load_manifest
 END_WITHIN_S = 10.0
 """How long a process may take to end when asked; then its whole group is killed."""
 
+KILLED_WITHIN_S = 2.0
+"""How long to wait for the killed ones: without a parent, they show until the system reaps them."""
+
 
 class ProcessesError(Exception):
     """A process ended, or did not get ready in time. The message names it."""
@@ -110,15 +113,18 @@ class Processes:
     def end(self) -> None:
         """Ask every process to end, latest first; after ten seconds kill what is left of their groups."""
         with _signals_deferred():
-            deadline = time.monotonic() + END_WITHIN_S
             for child in reversed(self._children):
                 _signal_group(child, signal.SIGTERM)
-            while time.monotonic() < deadline and any(map(_group_lives, self._children)):
-                time.sleep(0.05)
+            self._wait_until_gone(END_WITHIN_S)
             for child in self._children:
                 _signal_group(child, signal.SIGKILL)
-                child.process.wait()
+            self._wait_until_gone(KILLED_WITHIN_S)
             self._children.clear()
+
+    def _wait_until_gone(self, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline and any(map(_group_lives, self._children)):
+            time.sleep(0.05)
 
 
 def up(settings: Settings) -> None:

@@ -1,0 +1,123 @@
+"""Homes with a little data landed, and one of them built, which tests copy instead of building their own."""
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from funnelhouse.contract import Event, columns, row_values
+from funnelhouse.landing import open_landing, transaction
+from funnelhouse.settings import Settings
+from orchestration.build import BuildReport, run_build
+
+HOUR_US = 3_600_000_000
+START_US = 1_750_000_000_000_000
+
+VISIT = Event(
+    event_id="visit-1",
+    project_id="shop",
+    dialect="openanalytics",
+    dialect_version="1",
+    sender="browser",
+    kind="visit",
+    received_us=START_US,
+    occurred_us=START_US,
+    payload="{}",
+    visitor_id="ann's browser",
+    url="https://shop.example/?utm_source=google&utm_medium=cpc",
+    utm_source="google",
+    utm_medium="cpc",
+)
+SALE = replace(
+    VISIT,
+    event_id="sale-1",
+    sender="server",
+    kind="conversion",
+    name="purchase",
+    received_us=START_US + HOUR_US,
+    occurred_us=START_US + HOUR_US,
+    url=None,
+    utm_source=None,
+    utm_medium=None,
+    amount_text="12.50",
+    amount_unit="major",
+    currency="EUR",
+    transaction_id="order-1",
+)
+
+
+def land(settings: Settings, *events: Event) -> None:
+    """Put reports into the landing store as they are, past everything that ingest would refuse."""
+    names = [column.name for column in columns(Event)]
+    marks = ", ".join("?" for _ in names)
+    with closing(open_landing(settings.landing_path)) as connection, transaction(connection):
+        connection.executemany(
+            f"INSERT INTO events ({', '.join(names)}) VALUES ({marks})", map(row_values(Event), events)
+        )
+
+
+@dataclass(frozen=True)
+class BuiltHome:
+    """A home with one visit and one sale, built, the report of that build, and the progress it gave."""
+
+    settings: Settings
+    report: BuildReport
+    progress: list[tuple[str, int, int]]
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory: pytest.TempPathFactory) -> BuiltHome:
+    """Not to be changed: `home_copy` is."""
+    settings = Settings(home=tmp_path_factory.mktemp("built") / "home")
+    land(settings, VISIT, SALE)
+    progress: list[tuple[str, int, int]] = []
+    report = run_build(settings, on_progress=lambda *step: progress.append(step))
+    return BuiltHome(settings, report, progress)
+
+
+@pytest.fixture
+def home_copy(built_home: BuiltHome, tmp_path: Path) -> Settings:
+    """A built home to do harm to."""
+    shutil.copytree(built_home.settings.home_dir, tmp_path / "home", symlinks=True)
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path) -> Settings:
+    """A home in which nothing has landed."""
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def land_events() -> Iterator[Callable[..., None]]:
+    """`land_events(settings, VISIT, …)`."""
+    yield land
+
+
+@pytest.fixture
+def visit() -> Event:
+    """A visit from google."""
+    return VISIT
+
+
+@pytest.fixture
+def sale() -> Event:
+    """The sale that followed an hour later."""
+    return SALE
+
+
+@pytest.fixture
+def free_ports() -> list[int]:
+    """Three ports of 127.0.0.1 that nothing listens on."""
+    probes = [socket.socket() for _ in range(3)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -1,0 +1,183 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import dagster as dg
+import duckdb
+
+from expectations.attribution import attribution
+from expectations.checking import no_rows
+from orchestration.build import run_build
+from orchestration.build_lock import is_build_running
+from orchestration.dbt_command import results_path
+from orchestration.instance import open_instance
+from orchestration.manifest import DBT_PROJECT, load_manifest, mart_names
+
+BUILD = """
+import sys
+from pathlib import Path
+from funnelhouse.settings import Settings
+from orchestration.build import run_build
+report = run_build(Settings(home=Path(sys.argv[1])))
+print("\\n".join(report.failures))
+sys.exit(0 if report.published else 1)
+"""
+
+
+def current(settings):
+    """The build that readers see, and the rows of its marts."""
+    folder = settings.published_dir / "current"
+    with duckdb.connect(folder.resolve() / "marts.duckdb", read_only=True) as connection:
+        names = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        rows = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
+    return folder.readlink().name, rows
+
+
+def test_a_build_publishes_every_mart(built_home):
+    settings, report = built_home.settings, built_home.report
+    assert report.failures == ()
+    assert report.published
+    build_id, rows = current(settings)
+    assert build_id == report.build_id
+    assert set(rows) == set(mart_names(load_manifest(settings)))
+    assert rows["fct_sessions"] == rows["fct_touches"] == rows["fct_conversions"] == 1
+    assert not is_build_running(settings.build_lock_path)
+
+
+def test_its_report_says_how_long_each_step_and_model_took(built_home):
+    seconds, models = built_home.report.seconds, built_home.report.model_seconds
+    assert list(seconds) == ["prepare", "seal", "landed_events", "dbt", "attribution", "publication"]
+    assert all(value >= 0 for value in [*seconds.values(), *models.values()])
+    assert {"stg_raw__events", "fct_attribution", "rpt_funnel_stages"} <= set(models)
+
+
+def test_its_progress_ends_at_the_total(built_home):
+    dones = [done for _, done, _ in built_home.progress]
+    totals = {total for _, _, total in built_home.progress}
+    assert dones == list(range(1, len(dones) + 1))
+    assert totals == {dones[-1]}
+    assert built_home.progress[-1][0] == "publication"
+
+
+def test_the_promises_about_money_are_tested_in_it(built_home):
+    results = json.loads(results_path(built_home.settings).read_text())["results"]
+    passed = {result["unique_id"].split(".")[2] for result in results if result["status"] == "pass"}
+    assert {path.stem for path in (DBT_PROJECT / "tests").glob("assert_*.sql")} <= passed
+
+
+def test_without_any_data_it_publishes_empty_marts(empty_home):
+    report = run_build(empty_home)
+    assert report.failures == ()
+    _, rows = current(empty_home)
+    assert rows
+    assert set(rows.values()) == {0}
+
+
+def test_a_bad_row_in_the_record_stops_it(home_copy, land_events, visit):
+    before = current(home_copy)
+    land_events(home_copy, replace(visit, event_id="bad", occurred_us=visit.occurred_us // 1_000_000))
+    report = run_build(home_copy)
+    assert not report.published
+    assert [f.split(":")[0] for f in report.failures] == ["critical occurred_us_lies_in_2000_to_2100"]
+    assert "dbt" not in report.seconds
+    assert current(home_copy) == before
+
+
+def test_an_expectation_that_raises_stops_it(home_copy, monkeypatch):
+    def nonsense(path):
+        suite = attribution(path)
+        raising = no_rows("asks_for_nonsense", "critical", "credits", "select no_such_column from {batch}")
+        return replace(suite, expectations=[*suite.expectations, raising])
+
+    before = current(home_copy)
+    monkeypatch.setattr("orchestration.assets.attribution", nonsense)
+    report = run_build(home_copy)
+    assert not report.published
+    [failure] = report.failures
+    assert failure.startswith("critical asks_for_nonsense: could not run")
+    assert "attribution" in report.seconds
+    assert "publication" not in report.seconds
+    assert current(home_copy) == before
+
+
+def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
+    (project / "tests" / "assert_nothing_ever_lands.sql").write_text(
+        "select event_id from {{ ref('stg_raw__events') }}"
+    )
+    monkeypatch.setattr("orchestration.manifest.DBT_PROJECT", project)
+    monkeypatch.setattr("orchestration.dbt_command.DBT_PROJECT", project)
+    before = current(home_copy)
+    report = run_build(home_copy)
+    assert not report.published
+    [failure] = report.failures
+    assert failure.startswith("dbt test assert_nothing_ever_lands: Got 2 results")
+    assert current(home_copy) == before
+
+
+def test_while_another_build_runs_it_says_so_and_harms_nothing(home_copy):
+    hold = (
+        "import sys, time; from pathlib import Path; from orchestration.build_lock import build_lock\n"
+        "with build_lock(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    )
+    before = current(home_copy)
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold, str(home_copy.build_lock_path)], stdout=subprocess.PIPE
+    )
+    try:
+        other.stdout.readline()
+        report = run_build(home_copy)
+        assert not report.published
+        [failure] = report.failures
+        assert failure.startswith(f"A build is running: process {other.pid} holds ")
+        assert is_build_running(home_copy.build_lock_path)
+    finally:
+        other.kill()
+        other.wait()
+    assert current(home_copy) == before
+
+
+def test_killed_midway_it_leaves_the_last_publication_and_the_next_one_works(
+    home_copy, land_events, visit, monkeypatch
+):
+    monkeypatch.setattr("orchestration.instance.LOST_AFTER_S", 0.0)
+    before = current(home_copy)
+    land_events(home_copy, replace(visit, event_id="visit-2", visitor_id="bob's browser"))
+    results = results_path(home_copy)
+    results.unlink()
+    killed = subprocess.Popen([sys.executable, "-c", BUILD, str(home_copy.home_dir)], start_new_session=True)
+    try:
+        wait_for(lambda: (home_copy.home_dir / "warehouse.duckdb.wal").exists())
+    finally:
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+    # Its dbt goes on alone.
+    assert is_build_running(home_copy.build_lock_path)
+    assert current(home_copy) == before
+
+    report = run_build(home_copy)
+    assert report.failures == ()
+    build_id, rows = current(home_copy)
+    assert build_id == report.build_id
+    assert rows["fct_sessions"] == 2
+    with open_instance(home_copy) as instance:
+        statuses = [run.status for run in instance.get_runs()]
+    # Newest first; the killed one is not left in the queue.
+    assert statuses == [
+        dg.DagsterRunStatus.SUCCESS,
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.SUCCESS,
+    ]
+
+
+def wait_for(condition, within_s=60):
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
