@@ -24,7 +24,7 @@ _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
 _PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{_MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_MAX_DECIMALS}}})?")
 # By type, not isinstance: a bool is an int to Python, but no number to a sender.
-_NUMBERS = (int, Decimal)
+_NUMBERS = (int, float, Decimal)
 _IDS = (int, str)
 _PRINTABLE = re.compile(r"[!-~]{1,255}")
 
@@ -59,6 +59,8 @@ def unix_ms_to_us(value: Any) -> int:
     """
     if type(value) not in _NUMBERS:
         raise ValueError("must be a number of Unix milliseconds")
+    if type(value) is float:
+        value = Decimal(repr(value))
     if not _FIRST_MS <= value < _END_MS:
         hint = ""
         if _FIRST_MS <= value * 1000 < _END_MS:
@@ -97,7 +99,7 @@ def _major_amount(value: Any) -> str:
     text = str(value)
     if not _PLAIN_AMOUNT.fullmatch(text):
         # Exponents, -0.0, and what is too long; the exponent is looked at before it is written out in zeros.
-        number = Decimal(value)
+        number = Decimal(text)
         exponent = number.as_tuple().exponent
         if number.adjusted() >= _MAX_INTEGER_DIGITS or int(exponent) < -_MAX_DECIMALS:
             raise ValueError(
@@ -108,6 +110,8 @@ def _major_amount(value: Any) -> str:
 
 
 def _minor_amount(value: Any) -> str:
+    if type(value) is float:
+        value = Decimal(repr(value))
     if isinstance(value, Decimal) and value == value.to_integral_value():
         value = int(value) if value.adjusted() < _MAX_INTEGER_DIGITS else 10**_MAX_INTEGER_DIGITS
     if isinstance(value, Decimal):

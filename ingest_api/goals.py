@@ -21,7 +21,7 @@ from funnelhouse.problems import Refusal
 from ingest_api.body import read_body
 from ingest_api.fields import MajorAmount, faults
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
-from ingest_api.strict_json import BadInput, decode, parse
+from ingest_api.strict_json import BadInput, parse
 
 router = APIRouter()
 
@@ -146,7 +146,7 @@ async def put_goal(request: Request, caller: AdminCaller, goal_id: GoalId) -> Re
     """Define a goal, or give it a new version; it applies to all history at the next build."""
     is_trial = is_dry_run(request)
     try:
-        value, _ = parse(decode(await read_body(request)))
+        value, _ = parse(await read_body(request))
         if not isinstance(value, dict):
             raise BadInput("the body must be a JSON object")
         goal = Goal.model_validate(value)

@@ -15,7 +15,7 @@ from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit, Row
-from ingest_api.strict_json import BadInput, decode
+from ingest_api.strict_json import BadInput
 
 LARGE_BODY_BYTES = 64 * 1024
 """Parsing more than this on the event loop would keep the other requests waiting."""
@@ -57,7 +57,7 @@ def is_dry_run(request: Request) -> bool:
 async def receive_events(
     request: Request,
     caller: Key,
-    read: Callable[[str, Arrival], Reading],
+    read: Callable[[bytes, Arrival], Reading],
     answer: Callable[[Reading], Response],
 ) -> Response:
     """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
@@ -73,7 +73,7 @@ async def receive_events(
     )
 
     def prepare() -> tuple[Reading, list[Row]]:
-        reading = read(decode(body), arrival)
+        reading = read(body, arrival)
         return reading, [_event_row(event) for event in reading.events]
 
     try:

@@ -19,7 +19,7 @@ Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 | `event_id` | `event_id` |
 """
 
-from typing import Annotated, Any, Literal, Required, cast
+from typing import Annotated, Any, Literal, Required
 
 import orjson
 from fastapi import Response
@@ -106,9 +106,9 @@ BODY_SCHEMA: dict[str, Any] = {
 """The request body, for OpenAPI."""
 
 
-def read(text: str, arrival: Arrival) -> Reading:
+def read(body: bytes, arrival: Arrival) -> Reading:
     """Events of one body. A bad item of an array is a result, a bad single object raises BadInput."""
-    document = parse_items(text)
+    document = parse_items(body)
     if not isinstance(document, list):
         return Reading([_event(document, arrival)])
     if not 1 <= len(document) <= MAX_ITEMS:
@@ -143,7 +143,7 @@ def answer(reading: Reading) -> Response:
 def _event(item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        report = cast(dict[str, Any], _SHAPE.validator.validate_python(present(item)))
+        report: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
     except ValidationError as error:
         raise BadInput(faults(error)) from None
     event_type = report.pop("event_type")

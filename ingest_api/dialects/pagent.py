@@ -14,7 +14,7 @@ Vendor's page: "Server-Side Conversions", https://www.pagent.ai/docs/llms.txt
 | `time` | `occurred_us` |
 """
 
-from typing import Annotated, Any, Required, cast
+from typing import Annotated, Any, Required
 
 import orjson
 from fastapi import Response
@@ -62,9 +62,9 @@ BODY_SCHEMA: dict[str, Any] = {
 """The request body, for OpenAPI."""
 
 
-def read(text: str, arrival: Arrival) -> Reading:
+def read(body: bytes, arrival: Arrival) -> Reading:
     """Events of one body. Raises BadInput, naming the index, when any of them is bad."""
-    items = parse_envelope(text, "events").get("events")
+    items = parse_envelope(body, "events").get("events")
     if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
         raise BadInput(f"events: required, an array of 1 to {MAX_ITEMS} conversions")
     return Reading([_event(index, item, arrival) for index, item in enumerate(items)])
@@ -84,7 +84,7 @@ def refuse(refusal: Refusal) -> Response:
 def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        conversion = cast(dict[str, Any], _SHAPE.validator.validate_python(present(item)))
+        conversion: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
     except ValidationError as error:
         raise BadInput(f"events[{index}].{faults(error)}") from None
     except BadInput as error:
