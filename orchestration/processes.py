@@ -19,7 +19,7 @@ import httpx
 
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.instance import prepare_dagster_home
-from orchestration.manifest import load_manifest
+from orchestration.manifest import DbtProjectError, load_manifest
 
 END_WITHIN_S = 10.0
 """How long a process may take to end when asked; then its whole group is killed."""
@@ -130,16 +130,23 @@ class Processes:
 def up(settings: Settings) -> None:
     """Run ingest, read, Dagster's scheduler and its web page until Ctrl-C or SIGTERM, then end them all.
 
-    Raises ProcessesError when one of them ends by itself, after ending the others, and DbtProjectError when
-    the dbt project can't be parsed.
+    Raises `click.ClickException`, after ending the others, when one of them ends by itself, and, before
+    starting any, when the dbt project can't be parsed.
     """
+    try:
+        _run_all(settings)
+    except (ProcessesError, DbtProjectError) as wrong:
+        raise click.ClickException(str(wrong)) from None
+
+
+def _run_all(settings: Settings) -> None:
     prepare_dagster_home(settings)
     # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
     load_manifest(settings)
     logs = settings.home_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     address = f"http://{settings.host}"
-    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as processes:
+    with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as processes:
         processes.serve()
         _start_dagster(processes, settings, logs)
         processes.wait_until_ready("dagster", f"{address}:{settings.dagster_port}/server_info")
@@ -148,6 +155,20 @@ def up(settings: Settings) -> None:
         click.echo(f"dagster  {address}:{settings.dagster_port}   (logs in {logs})")
         click.echo("Ctrl-C ends everything.")
         processes.watch()
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which ends a service, do what Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None:
@@ -239,17 +260,3 @@ def _signals_deferred() -> Iterator[None]:
             signal.signal(number, handler)
         for arrival in arrived:
             signal.raise_signal(arrival)
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which ends a service, do what Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -17,7 +17,7 @@ from funnelhouse.keys import create_key
 from funnelhouse.landing import open_landing
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
-from orchestration.processes import Processes, ProcessesError, _sigterm_as_interrupt
+from orchestration.processes import Processes, ProcessesError, sigterm_as_interrupt
 
 PROJECT = "shop"
 MODELS = ("last_touch", "first_touch", "linear")
@@ -44,7 +44,7 @@ def run_demo(settings: Settings, once: bool) -> int:
         console.print(f"[red]{missing}[/]")
         return 1
     settings = settings.model_copy(update={"home": settings.home_dir / "demo"})
-    with _sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
+    with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             key = _empty_home(settings)
             servers.serve(log=settings.home_dir / "servers.log")
