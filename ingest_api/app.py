@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,12 +9,12 @@ from typing import Any
 import apsw
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from funnelhouse.auth import IngestCaller
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_landing
 from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
+from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from ingest_api import goals
 from ingest_api.dialects import openanalytics, pagent
@@ -36,11 +34,10 @@ def create_app() -> FastAPI:
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        orphaned = asyncio.create_task(_stop_with_parent())
         try:
-            yield
+            async with ending_with_parent():
+                yield
         finally:
-            orphaned.cancel()
             await asyncio.to_thread(commits.close)
             landing.close()
 
@@ -56,7 +53,7 @@ def create_app() -> FastAPI:
         },
     )
     app.state.keys = KeyRing(settings.landing_path)
-    app.add_middleware(_TrailingSlash)
+    app.add_middleware(TrailingSlash)
     install_refusals(app, _renderer)
     _add_routes(app)
     app.include_router(goals.router)
@@ -101,24 +98,3 @@ def _renderer(request: Request) -> Renderer:
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-class _TrailingSlash:
-    """Every path works with and without its trailing slash; nothing redirects."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path.endswith("/"):
-            scope["path"] = path.rstrip("/") or "/"
-        await self._app(scope, receive, send)
-
-
-async def _stop_with_parent() -> None:
-    """End this worker when the server's main process was killed: an orphan would keep port and lock."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        await asyncio.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)

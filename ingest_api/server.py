@@ -1,14 +1,10 @@
 """Runs the ingest API: one process per landing store, on granian."""
 
 import fcntl
-import os
 from pathlib import Path
 from typing import IO
 
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.server import Server
-
+from funnelhouse.serving import run_server
 from funnelhouse.settings import Settings
 
 
@@ -19,19 +15,8 @@ def serve(settings: Settings) -> None:
     """
     # The worker is forked and inherits the descriptor: the lock is held as long as either of the two lives.
     lock = _hold(settings.home_dir / "ingest.lock")
-    os.environ["FUNNELHOUSE_HOME"] = str(settings.home_dir)
     try:
-        Server(
-            "ingest_api.app:create_app",
-            factory=True,
-            address=settings.host,
-            port=settings.ingest_port,
-            interface=Interfaces.ASGI,
-            workers=1,
-            websockets=False,
-            log_access=False,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        ).serve()
+        run_server("ingest_api.app:create_app", settings, settings.ingest_port)
     finally:
         lock.close()
 

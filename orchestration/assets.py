@@ -18,7 +18,7 @@ from ingest_api.sealing import seal
 from orchestration.build_resource import Build
 from orchestration.checks import suite_check
 from orchestration.dbt_command import run_dbt
-from orchestration.manifest import Manifest, mart_names
+from orchestration.manifest import Manifest, model_names
 from orchestration.publishing import publish
 
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
@@ -62,7 +62,8 @@ def modelled_assets(settings: Settings, manifest: Manifest) -> dg.AssetsDefiniti
 
 def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefinition:
     """The marts as readers see them."""
-    marts = mart_names(manifest)
+    marts = model_names(manifest, "marts")
+    attribution_models = model_names(manifest, "attribution")
 
     @dg.asset(deps=marts, group_name="published", kinds={"duckdb"}, required_resource_keys={"build"})
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -74,7 +75,11 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
             marts,
             build.build_id,
             datetime.now(UTC),
-            {"started_at": build.started_at.isoformat(), "run_id": context.run_id},
+            {
+                "started_at": build.started_at.isoformat(),
+                "run_id": context.run_id,
+                "attribution_models": attribution_models,
+            },
             settings.build_memory,
         )
         return dg.MaterializeResult(metadata={"build_id": publication.build_id, "rows": publication.marts})

@@ -67,12 +67,12 @@ def load_manifest(settings: Settings) -> Manifest:
     return manifest
 
 
-def mart_names(manifest: Manifest) -> list[str]:
-    """Names of the models in folder `marts`, sorted: what is published."""
+def model_names(manifest: Manifest, folder: str) -> list[str]:
+    """Names of the models in a folder of `models`, sorted: `marts` are published, `attribution` offered."""
     return sorted(
         node["name"]
         for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and node["fqn"][1] == "marts"
+        if node["resource_type"] == "model" and node["fqn"][1] == folder
     )
 
 

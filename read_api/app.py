@@ -1,32 +1,28 @@
 """The read API: every route reads the published build, none writes anything."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI, Request, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from funnelhouse.keys import KeyRing
 from funnelhouse.problems import Renderer, install_refusals, problem
+from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import attribution_report, marts, report_dialect
 from read_api.answers import json_answer
 from read_api.publications import Publications
 
 
-class TrailingSlash:
-    """Serves a path with a trailing slash as the one without: redirects would lose the caller's key."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"][:-1]}
-        await self._app(scope, receive, send)
-
-
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings they are read from the environment."""
     settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with ending_with_parent():
+            yield
+
     app = FastAPI(
         title="Funnelhouse read API",
         summary="Reports over the published marts.",
@@ -34,6 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/read/openapi.json",
+        lifespan=lifespan,
         redirect_slashes=False,
     )
     app.state.keys = KeyRing(settings.landing_path)

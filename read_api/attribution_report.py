@@ -11,13 +11,10 @@ from fastapi import APIRouter, Query, Request, Response
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
 from read_api.answers import json_answer
-from read_api.publications import Publications, Reader
+from read_api.publications import Publications
 
 DIMENSIONS = ("source", "medium", "campaign")
 DEFAULT_MODEL = "last_touch"
-
-# What a caller may ask of a build in which no conversion has been credited yet.
-KNOWN_MODELS = ("last_touch", "first_touch", "linear")
 
 NANO = 9
 """A conversion's credit is counted in 10⁻⁹."""
@@ -51,7 +48,7 @@ def attribution(
 
     publications: Publications = request.app.state.publications
     with publications.current() as reader:
-        models = _models(reader)
+        models = reader.facts["attribution_models"]
         if model not in models:
             raise Refusal(400, "model must be one of " + ", ".join(models))
         rows = reader.rows(
@@ -75,12 +72,6 @@ def attribution(
         },
         reader.build_id,
     )
-
-
-def _models(reader: Reader) -> Sequence[str]:
-    """The models that this build has figures of."""
-    found = reader.rows("select distinct model from rpt_attribution order by model", [])
-    return [model for (model,) in found] or KNOWN_MODELS
 
 
 def _totals(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, object]]:

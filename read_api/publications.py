@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 import duckdb
+import orjson
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from orchestration.publishing import CURRENT, MARTS_FILE
+from orchestration.publishing import BUILD_FILE, CURRENT, MARTS_FILE
 
 # A pruned build between following the link and opening the file is looked up again this often.
 _ATTEMPTS = 5
@@ -80,6 +81,8 @@ class _Instance:
     build_id: str
     connection: duckdb.DuckDBPyConnection
     marts: dict[str, Mart]
+    facts: dict[str, Any]
+    """What build.json says of it."""
     users: int = 0
 
 
@@ -89,6 +92,7 @@ class Reader:
     def __init__(self, publications: "Publications", instance: _Instance) -> None:
         self.build_id = instance.build_id
         self.marts = instance.marts
+        self.facts = instance.facts
         self._publications = publications
         self._instance = instance
         self._cursor = instance.connection.cursor()
@@ -205,8 +209,9 @@ class Publications:
             return reader
 
     def _open(self, build_id: str) -> _Instance:
+        folder = self.published_dir / build_id
         connection = duckdb.connect(
-            str(self.published_dir / build_id / MARTS_FILE),
+            str(folder / MARTS_FILE),
             read_only=True,
             config={
                 "enable_external_access": False,
@@ -215,7 +220,8 @@ class Publications:
                 "threads": self.threads,
             },
         )
-        return _Instance(build_id, connection, _marts(connection))
+        facts = orjson.loads((folder / BUILD_FILE).read_bytes())
+        return _Instance(build_id, connection, _marts(connection), facts)
 
 
 def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:

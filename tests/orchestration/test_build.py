@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import dagster as dg
 import duckdb
+import pytest
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
@@ -16,7 +17,7 @@ from orchestration.build import run_build
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
-from orchestration.manifest import DBT_PROJECT, load_manifest, mart_names
+from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
 
 BUILD = """
 import sys
@@ -44,7 +45,7 @@ def test_a_build_publishes_every_mart(built_home):
     assert report.published
     build_id, rows = current(settings)
     assert build_id == report.build_id
-    assert set(rows) == set(mart_names(load_manifest(settings)))
+    assert set(rows) == set(model_names(load_manifest(settings), "marts"))
     assert rows["fct_sessions"] == rows["fct_touches"] == rows["fct_conversions"] == 1
     assert not is_build_running(settings.build_lock_path)
 
@@ -174,6 +175,21 @@ def test_killed_midway_it_leaves_the_last_publication_and_the_next_one_works(
         dg.DagsterRunStatus.FAILURE,
         dg.DagsterRunStatus.SUCCESS,
     ]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_ends_its_dbt_and_says_so(home_copy, how):
+    before = current(home_copy)
+    build = subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(home_copy.home_dir)], stdout=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: (home_copy.home_dir / "warehouse.duckdb.wal").exists())
+    build.send_signal(how)
+    said, _ = build.communicate(timeout=30)
+    assert build.returncode == 1
+    assert said.splitlines()[-1] == "The build was interrupted."
+    assert not is_build_running(home_copy.build_lock_path)
+    assert current(home_copy) == before
 
 
 def wait_for(condition, within_s=60):

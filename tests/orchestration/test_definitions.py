@@ -8,7 +8,7 @@ import yaml
 from funnelhouse.settings import CHECKOUT
 from orchestration.build_job import build_definitions
 from orchestration.instance import JOB
-from orchestration.manifest import DBT_PROJECT, DbtProjectError, load_manifest, mart_names, parse_dir
+from orchestration.manifest import DBT_PROJECT, DbtProjectError, load_manifest, model_names, parse_dir
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def test_nothing_is_read_that_no_step_makes(graph):
 
 def test_marts_are_the_models_of_their_folder(built_home):
     files = {path.stem for path in (DBT_PROJECT / "models" / "marts").glob("*.sql")}
-    assert set(mart_names(load_manifest(built_home.settings))) == files
+    assert set(model_names(load_manifest(built_home.settings), "marts")) == files
 
 
 def test_the_publication_waits_for_every_mart(built_home, graph):
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey("publication")).parent_keys}
-    assert parents == set(mart_names(load_manifest(built_home.settings)))
+    assert parents == set(model_names(load_manifest(built_home.settings), "marts"))
 
 
 def test_both_suites_block(graph):

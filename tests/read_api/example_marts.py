@@ -60,7 +60,10 @@ def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None, sql
     at = at or datetime.now(UTC)
     settings.home_dir.mkdir(parents=True, exist_ok=True)
     write_warehouse(settings.warehouse_path, rows, sql)
-    return publish(settings.warehouse_path, settings.published_dir, list(contract()), new_build_id(at), at)
+    facts = {"attribution_models": ["first_touch", "last_touch", "linear"]}
+    return publish(
+        settings.warehouse_path, settings.published_dir, list(contract()), new_build_id(at), at, facts
+    )
 
 
 def new_key(settings: Settings, project: str = "shop", scopes: Sequence[str] = ("read",), **more: Any) -> str:

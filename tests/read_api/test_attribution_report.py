@@ -82,7 +82,7 @@ def test_days_without_conversions_are_empty_lists(server: ReadServer) -> None:
 @pytest.mark.parametrize(
     ("parameters", "detail"),
     [
-        ({"model": "best_touch"}, "model must be one of first_touch, last_touch"),
+        ({"model": "best_touch"}, "model must be one of first_touch, last_touch, linear"),
         ({"dimension": "country"}, "dimension must be one of source, medium, campaign"),
         ({"from": "20261101"}, "from must be a date as YYYY-MM-DD"),
         ({"to": "2026-02-30"}, "to must be a date as YYYY-MM-DD"),
@@ -107,14 +107,14 @@ def test_who_may_ask(server: ReadServer) -> None:
     assert problem(server.client.post(PATH), 405)
 
 
-def test_an_empty_build_answers_empty_lists_for_the_known_models(home: Settings) -> None:
+def test_an_empty_build_answers_empty_lists_for_its_models(home: Settings) -> None:
     publish_rows(home, {})
     with read_server(home.home_dir) as server:
         for model in ("last_touch", "first_touch", "linear"):
             body = server.get(PATH, model=model).json()
             assert (body["rows"], body["totals"]) == ([], [])
         assert problem(server.get(PATH, model="x"), 400) == (
-            "model must be one of last_touch, first_touch, linear"
+            "model must be one of first_touch, last_touch, linear"
         )
         report = server.get("/v1/funnel", account_id="shop", report_type="Source", date_range="today")
         assert report.json() == {"status": "ok", "data": []}
