@@ -184,6 +184,8 @@ def _root(error: SerializableErrorInfo) -> str:
     """Message of the first cause, without its class: Dagster wraps what a step raised."""
     while error.cause is not None:
         error = error.cause
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return "The build was interrupted."
     text = " ".join(error.message.split())
     kind, _, said = text.partition(": ")
     return said if said and error.cls_name is not None and kind.endswith(error.cls_name) else text

@@ -181,8 +181,7 @@ def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None
         [
             *[*python, "dagster", "code-server", "start", "--host", "127.0.0.1", "--port", code_port],
             *["--module-name", "orchestration.definitions", "--use-python-environment-entry-point"],
-            *["--log-level", "warning"],
-            *["--working-directory", str(CHECKOUT)],
+            *["--working-directory", str(CHECKOUT), "--log-level", "warning"],
         ],
         logs / "dagster-code.log",
     )
@@ -194,15 +193,8 @@ def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None
     processes.start(
         "dagster web page",
         [
-            *[*python, "dagster_webserver", *code],
-            *[
-                "--dagster-log-level",
-                "warning",
-                "--host",
-                settings.host,
-                "--port",
-                str(settings.dagster_port),
-            ],
+            *[*python, "dagster_webserver", *code, "--dagster-log-level", "warning"],
+            *["--host", settings.host, "--port", str(settings.dagster_port)],
         ],
         logs / "dagster-web.log",
     )

@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,15 @@ time.sleep(60)
 def settings(tmp_path, free_ports):
     ingest, read, dagster = free_ports
     return Settings(home=tmp_path / "home", ingest_port=ingest, read_port=read, dagster_port=dagster)
+
+
+def variables(settings):
+    return {
+        "FUNNELHOUSE_HOME": str(settings.home_dir),
+        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
+        "FUNNELHOUSE_READ_PORT": str(settings.read_port),
+        "FUNNELHOUSE_DAGSTER_PORT": str(settings.dagster_port),
+    }
 
 
 def is_alive(process_id):
@@ -86,17 +96,12 @@ def test_servers_get_the_settings_and_answer(settings):
         httpx.get(f"http://127.0.0.1:{settings.ingest_port}/ingest/live")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_up_starts_everything_and_leaves_nothing(settings, how):
-    environment = {
-        **os.environ,
-        "FUNNELHOUSE_HOME": str(settings.home_dir),
-        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
-        "FUNNELHOUSE_READ_PORT": str(settings.read_port),
-        "FUNNELHOUSE_DAGSTER_PORT": str(settings.dagster_port),
-    }
+def test_up_starts_everything_and_leaves_nothing(settings):
     up = subprocess.Popen(
-        [sys.executable, "-m", "funnelhouse", "up"], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "funnelhouse", "up"],
+        env={**os.environ, **variables(settings)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         said = []
@@ -110,12 +115,25 @@ def test_up_starts_everything_and_leaves_nothing(settings, how):
         page = httpx.get(f"http://127.0.0.1:{settings.dagster_port}/server_info")
         assert page.status_code == 200
     finally:
-        up.send_signal(how)
+        up.send_signal(signal.SIGINT)
         code = up.wait(30)
     assert code == 0
     for group in groups:
         with pytest.raises(ProcessLookupError):
             os.killpg(group, 0)
+
+
+def test_up_says_which_process_could_not_run(settings):
+    with socket.create_server(("127.0.0.1", settings.read_port)):
+        up = subprocess.run(
+            [sys.executable, "-m", "funnelhouse", "up"],
+            env={**os.environ, **variables(settings)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert up.returncode == 1
+    assert up.stderr.splitlines()[-1].startswith("Error: read ended with exit code")
 
 
 def children_of(process_id):
