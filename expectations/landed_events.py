@@ -66,19 +66,19 @@ def landed_events(raw_dir: Path) -> Suite:
 
 
 def nested(files: list[Path]) -> list[Path]:
-    """Files whose range of `seq` lies inside another's: left by a rewrite, and to be ignored.
+    """Files whose range of `seq` lies inside another's: left by a rewrite; staging ignores them too.
 
-    Of two files with one range in two folders neither is nested.
+    Of two files with one range the one whose path sorts first stays.
     """
     ranges = {file: _range(file) for file in files}
-    widest_first = sorted(files, key=lambda file: (ranges[file][0], -ranges[file][1]))
+    widest_first = sorted(files, key=lambda file: (ranges[file][0], -ranges[file][1], str(file)))
     inside: list[Path] = []
-    cover = (0, -1)
+    covered_to = -1
     for file in widest_first:
-        if ranges[file] != cover and ranges[file][1] <= cover[1]:
+        if ranges[file][1] <= covered_to:
             inside.append(file)
-        elif ranges[file][1] > cover[1]:
-            cover = ranges[file]
+        else:
+            covered_to = ranges[file][1]
     return inside
 
 
