@@ -20,6 +20,9 @@ from orchestration.build import run_build
 from orchestration.processes import Processes, ProcessesError, sigterm_as_interrupt
 
 PROJECT = "shop"
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended before it was done."""
+
 MODELS = ("last_touch", "first_touch", "linear")
 
 PURCHASE_GOAL = {
@@ -50,15 +53,16 @@ def run_demo(settings: Settings, once: bool) -> int:
             servers.serve(log=settings.home_dir / "servers.log")
             _fill(settings, key, journeys)
             _show(settings, key, journeys)
+            _print_addresses(settings, key)
+            if not once:
+                console.print("Running until Ctrl-C.")
+                with suppress(KeyboardInterrupt):
+                    servers.watch()
         except (DemoError, ProcessesError) as wrong:
             console.print(f"[red]{wrong}[/]")
             return 1
-        _print_addresses(settings, key)
-        if not once:
-            console.print("Running until Ctrl-C.")
-            servers.watch()
         return 0
-    return 130
+    return INTERRUPTED
 
 
 def _empty_home(settings: Settings) -> str:
