@@ -1,74 +1,43 @@
 -- What the reports show is what the facts hold: sessions, conversions and money, by project.
+{% set facts = [
+    ('sessions', 'count(*)', 'fct_sessions', 'not is_bot'),
+    ('conversions', 'count(*)', 'fct_conversions', "state <> 'rejected'"),
+    ('money', 'sum(net_amount_minor)', 'fct_conversions', "state <> 'rejected'"),
+] %}
+{% set reports = [
+    ('sessions', 'sum(sessions)', 'rpt_sources', 'true'),
+    ('conversions', 'sum(conversions)', 'rpt_sources', 'true'),
+    ('money', 'sum(net_amount_minor)', 'rpt_sources', 'true'),
+    ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
+    ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
+] %}
+{% for model in var('attribution_models') %}
+{% do reports.append(('money', 'sum(net_amount_minor)', 'rpt_attribution', "model = '" ~ model ~ "'")) %}
+{% endfor %}
 with facts as (
+    {% for figure, total, relation, condition in facts %}
     select
         project_id,
-        'sessions' as figure,
-        count(*) as total
-    from {{ ref('fct_sessions') }}
-    where not is_bot
+        '{{ figure }}' as figure,
+        {{ total }} as total
+    from {{ ref(relation) }}
+    where {{ condition }}
     group by project_id
-    union all
-    select
-        project_id,
-        'conversions' as figure,
-        count(*) as total
-    from {{ ref('fct_conversions') }}
-    where state <> 'rejected'
-    group by project_id
-    union all
-    select
-        project_id,
-        'money' as figure,
-        sum(net_amount_minor) as total
-    from {{ ref('fct_conversions') }}
-    where state <> 'rejected'
-    group by project_id
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 reports as (
+    {% for figure, total, relation, condition in reports %}
     select
         project_id,
-        'sessions' as figure,
-        sum(sessions) as total
-    from {{ ref('rpt_sources') }}
+        '{{ figure }}' as figure,
+        {{ total }} as total
+    from {{ ref(relation) }}
+    where {{ condition }}
     group by project_id
-    union all
-    select
-        project_id,
-        'conversions' as figure,
-        sum(conversions) as total
-    from {{ ref('rpt_sources') }}
-    group by project_id
-    union all
-    select
-        project_id,
-        'money' as figure,
-        sum(net_amount_minor) as total
-    from {{ ref('rpt_sources') }}
-    group by project_id
-    union all
-    select
-        project_id,
-        'sessions' as figure,
-        sum(completions) as total
-    from {{ ref('rpt_funnel_stages') }}
-    where stage = 'clicks'
-    group by project_id
-    union all
-    select
-        project_id,
-        'conversions' as figure,
-        sum(completions) as total
-    from {{ ref('rpt_funnel_stages') }}
-    where stage = 'conversions'
-    group by project_id
-    union all
-    select
-        project_id,
-        'money' as figure,
-        sum(net_amount_minor) as total
-    from {{ ref('rpt_attribution') }}
-    group by project_id, model
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 )
 
 select

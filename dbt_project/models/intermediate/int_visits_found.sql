@@ -1,4 +1,5 @@
 -- One row per report, other than a page view, and the page view found for it: by hit, session or visitor.
+{% set key_types = ['hit', 'session', 'visitor'] %}
 with page_views as (
     select * from {{ ref('int_page_views') }}
 ),
@@ -9,32 +10,17 @@ reports as (
 ),
 
 report_keys as (
+    {% for key_type in key_types %}
     select
         project_id,
         seq,
         occurred_us,
-        'hit' as key_type,
-        hit_id as key_value
+        '{{ key_type }}' as key_type,
+        {{ key_type }}_id as key_value
     from reports
-    where hit_id is not null
-    union all
-    select
-        project_id,
-        seq,
-        occurred_us,
-        'session' as key_type,
-        session_id as key_value
-    from reports
-    where session_id is not null
-    union all
-    select
-        project_id,
-        seq,
-        occurred_us,
-        'visitor' as key_type,
-        visitor_id as key_value
-    from reports
-    where visitor_id is not null
+    where {{ key_type }}_id is not null
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 asked_keys as (
@@ -46,56 +32,36 @@ asked_keys as (
 ),
 
 page_view_keys as (
+    -- Only under the keys that a report asks for: most page views are never named.
+    {% for key_type in key_types %}
     select
-        project_id,
-        seq,
-        occurred_us,
-        'hit' as key_type,
-        hit_id as key_value
+        page_views.project_id,
+        page_views.seq,
+        page_views.occurred_us,
+        asked_keys.key_type,
+        asked_keys.key_value
     from page_views
-    union all
-    select
-        project_id,
-        seq,
-        occurred_us,
-        'session' as key_type,
-        session_id as key_value
-    from page_views
-    union all
-    select
-        project_id,
-        seq,
-        occurred_us,
-        'visitor' as key_type,
-        visitor_id as key_value
-    from page_views
+    inner join asked_keys
+        on
+            asked_keys.key_type = '{{ key_type }}'
+            and page_views.project_id = asked_keys.project_id
+            and page_views.{{ key_type }}_id = asked_keys.key_value
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 timeline as (
     select
-        project_id,
-        key_type,
-        key_value,
-        occurred_us,
-        seq,
+        *,
         true as is_report,
         cast(null as bigint) as page_view_seq
     from report_keys
     union all
     select
-        page_view_keys.project_id,
-        page_view_keys.key_type,
-        page_view_keys.key_value,
-        page_view_keys.occurred_us,
-        page_view_keys.seq,
+        *,
         false as is_report,
-        page_view_keys.seq as page_view_seq
+        seq as page_view_seq
     from page_view_keys
-    inner join asked_keys
-        on
-            page_view_keys.project_id = asked_keys.project_id
-            and page_view_keys.key_type = asked_keys.key_type
-            and page_view_keys.key_value = asked_keys.key_value
 ),
 
 looked_up as (
@@ -126,7 +92,11 @@ ranked as (
         key_type,
         row_number() over (
             partition by seq
-            order by case key_type when 'hit' then 1 when 'session' then 2 else 3 end
+            order by case key_type
+                {% for key_type in key_types %}
+                when '{{ key_type }}' then {{ loop.index }}
+                {% endfor %}
+            end
         ) as preference
     from looked_up
     where is_report and page_view_seq is not null

@@ -33,6 +33,20 @@ placed_completions as (
     left join sessions on completions.session_id = sessions.session_id
 ),
 
+counted_completions as (
+    select
+        *,
+        'microconversions' as counted_as
+    from placed_completions
+    where is_micro
+    union all
+    select
+        *,
+        stage as counted_as
+    from placed_completions
+    where stage is not null
+),
+
 figures as (
     select
         project_id,
@@ -71,24 +85,9 @@ figures as (
         term,
         content,
         country,
-        'microconversions' as stage,
+        counted_as as stage,
         credit_nano
-    from placed_completions
-    where is_micro
-    union all
-    select
-        project_id,
-        completion_date as report_date,
-        source,
-        medium,
-        campaign,
-        term,
-        content,
-        country,
-        stage,
-        credit_nano
-    from placed_completions
-    where stage is not null
+    from counted_completions
 ),
 
 labels as (
