@@ -1,4 +1,5 @@
 -- Every model credits every conversion that counts, and all of its recognised amount, to the cent.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_attribution'}}}) }}
 with models as (
     select distinct model from {{ ref('rpt_attribution') }}
 ),

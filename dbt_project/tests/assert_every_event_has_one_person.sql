@@ -1,4 +1,5 @@
 -- No event is without a person, none has two, and no person belongs to two projects.
+{{ config(meta={'dagster': {'ref': {'name': 'int_event_people'}}}) }}
 select
     events.seq,
     count(people.person_id) as people

@@ -1,4 +1,5 @@
 -- Credit goes back in time only, within the look-back, and to the conversion's own person.
+{{ config(meta={'dagster': {'ref': {'name': 'fct_attribution'}}}) }}
 select attribution.attribution_id
 from {{ ref('fct_attribution') }} as attribution
 left join {{ ref('fct_touches') }} as touches on attribution.touch_id = touches.touch_id

@@ -1,4 +1,5 @@
 -- What the reports show is what the facts hold: sessions, conversions and money, by project.
+{{ config(meta={'dagster': {'ref': {'name': 'rpt_attribution'}}}) }}
 {% set facts = [
     ('sessions', 'count(*)', 'fct_sessions', 'not is_bot'),
     ('conversions', 'count(*)', 'fct_conversions', "state <> 'rejected'"),
