@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -183,12 +184,15 @@ BIG_MART = """
 
 def open_marts_files(server: ReadServer) -> set[str]:
     """Builds whose file the server's processes hold open."""
-    processes = [
-        path.parent
-        for path in Path("/proc").glob("[0-9]*/stat")
-        if path.exists() and path.read_text().rpartition(")")[2].split()[2] == str(server.process.pid)
-    ]
-    files = [link.readlink() for process in processes for link in process.glob("fd/*")]
+    files: list[Path] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        # Processes end and descriptors close while we look.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            process_group = stat.read_text().rpartition(")")[2].split()[2]
+            if process_group == str(server.process.pid):
+                for link in stat.parent.glob("fd/*"):
+                    with suppress(FileNotFoundError):
+                        files.append(link.readlink())
     return {path.parent.name for path in files if path.name == "marts.duckdb"}
 
 
