@@ -33,7 +33,7 @@ demo: .venv/demo-data ## replay real journeys into a running system and show the
 test: .venv/installed ## run the tests (under 15 minutes on 2 cores)
 	$(BIN)/pytest
 
-test-slow: .venv/installed ## run the tests that take minutes
+test-slow: .venv/demo-data ## run the tests that take minutes
 	$(BIN)/pytest -m slow
 
 lint: .venv/installed ## check style and types of Python and SQL

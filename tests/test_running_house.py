@@ -1,0 +1,113 @@
+"""The house as a user runs it: `funnelhouse up` builds what arrives by itself, and the demo adds up."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from servers import free_port
+
+from funnelhouse.keys import create_key
+from funnelhouse.landing import open_landing
+from funnelhouse.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "FUNNELHOUSE_HOME": str(settings.home_dir),
+        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
+        "FUNNELHOUSE_READ_PORT": str(settings.read_port),
+        "FUNNELHOUSE_DAGSTER_PORT": str(settings.dagster_port),
+    }
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        home=tmp_path / "home",
+        ingest_port=free_port(),
+        read_port=free_port(),
+        dagster_port=free_port(),
+    )
+
+
+@contextmanager
+def up(settings: Settings) -> Iterator[None]:
+    """Everything runs; at the end it is asked to end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "funnelhouse", "up"],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Ctrl-C" in line:
+                break
+        assert process.poll() is None
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def test_what_arrives_is_published_without_anybody_asking(settings: Settings) -> None:
+    connection = open_landing(settings.landing_path)
+    key = create_key(connection, "shop", ["ingest", "read"])
+    connection.close()
+    headers = {"Authorization": f"Bearer {key}"}
+    with up(settings):
+        for published in (1, 2):
+            event = {"event_type": "conversion", "event_name": "signup", "user_id": f"user-{published}"}
+            url = f"http://127.0.0.1:{settings.ingest_port}/v1/projects/shop/events"
+            assert httpx.post(url, json=event, headers=headers).status_code == 202
+            wait_for_conversions(settings, headers, published)
+
+
+def wait_for_conversions(settings: Settings, headers: dict[str, str], expected: int) -> None:
+    url = f"http://127.0.0.1:{settings.read_port}/v1/projects/shop/reports/attribution"
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        answer = httpx.get(url, headers=headers)
+        # 503 until the first publication.
+        if answer.status_code == 200:
+            totals = answer.json()["totals"]
+            if totals and totals[0]["conversions"] == expected:
+                return
+        else:
+            assert answer.status_code == 503
+        time.sleep(1)
+    raise AssertionError(f"{expected} conversions were not published")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mta") is None,
+    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
+)
+def test_the_demo_adds_up_to_the_data_and_ends(settings: Settings) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "funnelhouse", "demo", "--once"],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "Every model adds up to the data's own totals: 88,387 journeys, 378,209 touches, "
+        "19,785 conversions worth 74,802.94 USD." in done.stdout
+    )
+    for port in (settings.ingest_port, settings.read_port):
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{port}/")
