@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 
 EVENT = {
     "event_type": "conversion",
@@ -183,7 +183,7 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         address = ("127.0.0.1", probe.getsockname()[1])
         probe.close()
-        landing = open_landing(Path(folder) / "landing.sqlite")
+        landing = open_store(Path(folder) / "landing.sqlite")
         key = create_key(landing, "bench", ["ingest"])
         environment = {
             **os.environ,
@@ -197,7 +197,7 @@ def main() -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait()
-        landed = landing.execute("SELECT count(*) FROM events").get
+        landed = landing.query("SELECT count(*) FROM events")[0][0]
     print(table(results))
     print(f"\n{landed:,} events are in the landing store.")
 

@@ -9,10 +9,10 @@ import base64
 import binascii
 from typing import Annotated
 
-import apsw
 from fastapi import Depends, Request
 
 from funnelhouse.keys import Key, KeyRing, Scope
+from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 
 
@@ -41,7 +41,7 @@ def authenticate(request: Request) -> Key:
     keys: KeyRing = request.app.state.keys
     try:
         key = keys.find(presented)
-    except apsw.Error as error:
+    except LandingError as error:
         raise Refusal(
             503, "Keys cannot be read just now; try again.", headers={"Retry-After": "1"}
         ) from error

@@ -1,6 +1,7 @@
 """The command line. Each command imports its room when it runs, so that `funnelhouse keys` starts at once."""
 
 import sys
+from contextlib import closing
 
 import click
 
@@ -25,15 +26,14 @@ def keys() -> None:
 def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
     """Print a new key, once, alone on stdout; only a hash of it is kept."""
     from funnelhouse.keys import create_key
-    from funnelhouse.landing import open_landing
+    from funnelhouse.landing import open_store
+    from funnelhouse.landing.store import LandingError
 
-    connection = open_landing(Settings().landing_path)
     try:
-        key = create_key(connection, project, [s.strip() for s in scopes.split(",")], expires_days, is_test)
-    except ValueError as refused:
+        with closing(open_store(Settings().landing_store)) as store:
+            key = create_key(store, project, [s.strip() for s in scopes.split(",")], expires_days, is_test)
+    except (ValueError, LandingError) as refused:
         raise click.ClickException(str(refused)) from None
-    finally:
-        connection.close()
     click.echo(key)
 
 

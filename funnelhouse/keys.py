@@ -9,12 +9,10 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
-import apsw
-
-from funnelhouse.landing import transaction
+from funnelhouse.landing import Location, open_existing
+from funnelhouse.landing.store import LandingStore
 
 Scope = Literal["ingest", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -49,7 +47,7 @@ class Key:
 
 
 def create_key(
-    connection: apsw.Connection,
+    store: LandingStore,
     project_id: str,
     scopes: Iterable[str],
     expires_days: int = 365,
@@ -57,7 +55,8 @@ def create_key(
 ) -> str:
     """Create a key, and its project when new; returns the key, which is not kept anywhere.
 
-    Raises ValueError for a bad project id, scopes outside of `SCOPES` or none, or fewer than 1 day.
+    Raises ValueError for a bad project id, scopes outside of `SCOPES` or none, or fewer than 1 day;
+    LandingError when it cannot be stored.
     """
     if not PROJECT_PATTERN.fullmatch(project_id):
         raise ValueError(
@@ -72,18 +71,16 @@ def create_key(
     owner = project_id + TEST_SUFFIX if is_test else project_id
     key_id, secret = _random_base62(12), _random_base62(40)
     now_us = time.time_ns() // 1000
-    with transaction(connection):
-        connection.execute("INSERT OR IGNORE INTO projects VALUES (?, ?)", (owner, now_us))
-        connection.execute(
+    with store.transaction():
+        store.execute("INSERT INTO projects VALUES (?, ?) ON CONFLICT DO NOTHING", owner, now_us)
+        store.execute(
             "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                key_id,
-                owner,
-                _hash(secret),
-                ",".join(scope for scope in SCOPES if scope in wanted),
-                now_us,
-                now_us + expires_days * 86_400_000_000,
-            ),
+            key_id,
+            owner,
+            _hash(secret),
+            ",".join(scope for scope in SCOPES if scope in wanted),
+            now_us,
+            now_us + expires_days * 86_400_000_000,
         )
     return f"fh_{'test' if is_test else 'live'}_{key_id}_{secret}"
 
@@ -91,16 +88,16 @@ def create_key(
 class KeyRing:
     """Finds keys in a landing store, which may not exist yet; remembers hits and misses up to a second."""
 
-    def __init__(self, landing_path: Path) -> None:
-        self._path = landing_path
-        self._connection: apsw.Connection | None = None
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._store: LandingStore | None = None
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, Key | None]] = {}
 
     def find(self, presented: str) -> Key | None:
         """The key, or None when it is malformed, unknown, wrong or expired.
 
-        Raises `apsw.Error` when the store cannot be read.
+        Raises LandingError when the store cannot be read.
         """
         now = time.monotonic()
         cached = self._cache.get(presented)
@@ -118,29 +115,21 @@ class KeyRing:
 
     def _look_up(self, key_id: str, secret: str) -> Key | None:
         with self._lock:
-            connection = self._open()
-            if connection is None:
+            if self._store is None:
+                self._store = open_existing(self._location)
+            if self._store is None:
                 return None
-            row = connection.execute(
-                "SELECT project_id, secret_hash, scopes, expires_us FROM keys WHERE key_id = ?", (key_id,)
-            ).fetchone()
-        if row is None or not hmac.compare_digest(row[1], _hash(secret)):
+            rows = self._store.query(
+                "SELECT project_id, secret_hash, scopes, expires_us FROM keys WHERE key_id = ?", key_id
+            )
+        if not rows:
+            return None
+        row = rows[0]
+        if not hmac.compare_digest(row[1], _hash(secret)):
             return None
         if row[3] <= time.time_ns() // 1000:
             return None
         return Key(key_id, row[0], frozenset(row[2].split(",")), row[3])
-
-    def _open(self) -> apsw.Connection | None:
-        if self._connection is None and self._path.exists():
-            # Without CREATE, and for queries only: whoever looks up keys never makes or changes the store.
-            connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
-            connection.set_busy_timeout(1000)
-            connection.execute("PRAGMA query_only=ON")
-            if not connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'keys'").get:
-                connection.close()
-                return None
-            self._connection = connection
-        return self._connection
 
 
 def _random_base62(length: int) -> str:

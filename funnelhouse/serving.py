@@ -18,6 +18,7 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
     """Serve `module:factory` until SIGTERM or SIGINT, finish what was begun, and return."""
     # The worker is forked: it reads its settings from the environment that it inherits.
     os.environ["FUNNELHOUSE_HOME"] = str(settings.home_dir)
+    os.environ["FUNNELHOUSE_LANDING"] = settings.landing
     Server(
         app_factory,
         factory=True,

@@ -14,6 +14,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FUNNELHOUSE_", env_file=".env", extra="ignore")
 
     home: Path = Field(default=Path("data"), description="Folder of all stores.")
+    landing: str = Field(
+        default="", description="PostgreSQL landing store, postgresql://…; empty: SQLite.", repr=False
+    )
     host: str = Field(default="127.0.0.1", description="Address that the servers bind to.")
     ingest_port: int = Field(default=8001, description="Port of the ingest API.")
     read_port: int = Field(default=8002, description="Port of the read API.")
@@ -27,8 +30,13 @@ class Settings(BaseSettings):
 
     @property
     def landing_path(self) -> Path:
-        """SQLite file that an accepted report is on before its sender is answered."""
+        """The SQLite landing store, when that is used."""
         return self.home_dir / "landing.sqlite"
+
+    @property
+    def landing_store(self) -> Path | str:
+        """Where an accepted report is before its sender is answered: a SQLite file, or a PostgreSQL URL."""
+        return self.landing or self.landing_path
 
     @property
     def raw_dir(self) -> Path:

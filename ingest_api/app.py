@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import apsw
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from funnelhouse.auth import IngestCaller
 from funnelhouse.keys import KeyRing
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
+from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
@@ -28,8 +28,8 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        commits = GroupCommit(settings.landing_path)
-        landing = open_landing(settings.landing_path)
+        commits = GroupCommit(settings.landing_store)
+        landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
@@ -52,7 +52,7 @@ def create_app() -> FastAPI:
             "4XX": {"description": "Refused: problem details, or the dialect's own shape of an error."}
         },
     )
-    app.state.keys = KeyRing(settings.landing_path)
+    app.state.keys = KeyRing(settings.landing_store)
     app.add_middleware(TrailingSlash)
     install_refusals(app, _renderer)
     _add_routes(app)
@@ -82,9 +82,9 @@ def _add_routes(app: FastAPI) -> None:
     async def ready(request: Request) -> JSONResponse:
         """The landing store takes rows; 503 while it does not."""
         try:
-            stores(request).landing.execute("SELECT 1 FROM seal_ranges LIMIT 1").fetchall()
+            stores(request).landing.query("SELECT 1 FROM seal_ranges LIMIT 1")
             is_ready = stores(request).commits.is_healthy
-        except apsw.Error:
+        except LandingError:
             is_ready = False
         if not is_ready:
             raise Refusal(503, "The landing store does not take rows just now.", headers={"Retry-After": "1"})

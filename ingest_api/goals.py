@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-import apsw
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from funnelhouse.auth import AdminCaller, AnyCaller
 from funnelhouse.contract import Definition, row_values
+from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.body import read_body
 from ingest_api.fields import MajorAmount, faults
@@ -189,42 +189,41 @@ async def _append(request: Request, project_id: str, goal_id: str, body: str | N
     row_id = await stores(request).commits.submit(
         "definitions", [_definition_row(definition)], len(body or "")
     )
-    version = len(_versions(stores(request).landing, project_id, goal_id, up_to=row_id))
-    return _shown(goal_id, version, definition.received_us, body)
+    versions = _versions(stores(request).landing, project_id, goal_id)
+    number = next(number for number, version in enumerate(versions, start=1) if version[0] == row_id)
+    return _shown(goal_id, number, definition.received_us, body)
 
 
-def _versions(
-    landing: apsw.Connection, project_id: str, goal_id: str, up_to: int = 2**63 - 1
-) -> list[tuple[int, str | None]]:
-    """Received time and body of each version, oldest first."""
-    found: list[Any] = landing.execute(
-        "SELECT received_us, body FROM definitions"
-        " WHERE project_id = ? AND kind = 'goal' AND key = ? AND id <= ? ORDER BY id",
-        (project_id, goal_id, up_to),
-    ).fetchall()
+def _versions(landing: LandingStore, project_id: str, goal_id: str) -> list[tuple[int, int, str | None]]:
+    """Landing id, received time and body of each version, oldest first."""
+    found: list[Any] = landing.query(
+        "SELECT id, received_us, body FROM definitions"  # noqa: S608
+        f" WHERE project_id = ? AND kind = 'goal' AND key = ? ORDER BY {landing.row_order}",
+        *(project_id, goal_id),
+    )
     return found
 
 
 def _newest(request: Request, project_id: str, goal_id: str) -> dict[str, Any]:
     versions = _versions(stores(request).landing, project_id, goal_id)
-    if not versions or versions[-1][1] is None:
+    if not versions or versions[-1][2] is None:
         raise Refusal(404, "Unknown goal; GET /v1/projects/{project_id}/goals lists those that exist.")
-    received_us, body = versions[-1]
+    _, received_us, body = versions[-1]
     return _shown(goal_id, len(versions), received_us, body)
 
 
-def _all(landing: apsw.Connection, project_id: str) -> Iterator[dict[str, Any]]:
-    newest = landing.execute(
-        """
-        SELECT key, count(*), max(received_us), (
-            SELECT body FROM definitions AS d
-            WHERE d.project_id = g.project_id AND d.kind = 'goal' AND d.key = g.key ORDER BY id DESC LIMIT 1
-        )
-        FROM definitions AS g WHERE project_id = ? AND kind = 'goal' GROUP BY key ORDER BY key
-        """,
-        (project_id,),
-    )
-    return (_shown(*row) for row in newest if row[3] is not None)
+def _all(landing: LandingStore, project_id: str) -> Iterator[dict[str, Any]]:
+    versions: dict[str, list[Row]] = {}
+    for goal_id, *version in landing.query(
+        "SELECT key, received_us, body FROM definitions"  # noqa: S608
+        f" WHERE project_id = ? AND kind = 'goal' ORDER BY {landing.row_order}",
+        project_id,
+    ):
+        versions.setdefault(goal_id, []).append(tuple(version))
+    for goal_id in sorted(versions):
+        received_us, body = versions[goal_id][-1]
+        if body is not None:
+            yield _shown(goal_id, len(versions[goal_id]), received_us, body)
 
 
 def _shown(goal_id: str, version: int, received_us: int, body: str | None) -> dict[str, Any]:

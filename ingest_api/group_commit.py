@@ -5,19 +5,14 @@ event loop that is always busy would otherwise hand it requests one by one, each
 """
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import apsw
-
-from funnelhouse.contract import RAW_TABLES, columns
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
@@ -25,13 +20,7 @@ GATHER_SECONDS = 0.001
 REOPEN_SECONDS = 0.5
 """Pause between attempts to open a landing store that failed; what waits meanwhile is tried once."""
 
-# Each step of SQLite gives the interpreter lock away and must win it back: few statements with many rows do
-# that rarely. 64 rows of the widest table stay well below SQLite's limit of bound values.
-_ROWS_PER_STATEMENT = (64, 8, 1)
-
 _log = logging.getLogger(__name__)
-
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,27 +32,24 @@ class _Waiting:
 
 
 class GroupCommit:
-    """The one writer of raw rows of a landing store. Belongs to the event loop that made it."""
+    """This process's one writer of raw rows. Belongs to the event loop that made it."""
 
-    def __init__(self, landing_path: Path) -> None:
-        self._path = landing_path
+    def __init__(self, location: Location) -> None:
+        self._location = location
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._is_closing = False
         self._changed = threading.Condition()
-        self._statements = {
-            (table, count): _insert(table, count) for table in RAW_TABLES for count in _ROWS_PER_STATEMENT
-        }
         # Opened here, so that a landing store that cannot be opened stops the server from starting.
-        self._connection: apsw.Connection | None = _open(landing_path)
+        self._store: LandingStore | None = open_store(location)
         self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
         self._thread.start()
 
     @property
     def is_healthy(self) -> bool:
         """Whether the last commit worked."""
-        return self._connection is not None and self._thread.is_alive()
+        return self._store is not None and self._thread.is_alive()
 
     async def submit(self, table: str, rows: Sequence[Row], size: int) -> int:
         """Append rows (values in contract order) and return when they are on stable storage.
@@ -92,20 +78,20 @@ class GroupCommit:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._is_closing and self._connection is not None:
+                while not self._waiting and not self._is_closing and self._store is not None:
                     self._changed.wait()
             # After a failure it opens the store by itself: a server that is not ready gets no requests.
-            time.sleep(GATHER_SECONDS if self._connection is not None else REOPEN_SECONDS)
+            time.sleep(GATHER_SECONDS if self._store is not None else REOPEN_SECONDS)
             with self._changed:
                 group, self._waiting = self._waiting, []
             if not group and self._is_closing:
                 break
             first_ids: list[int] | None = None
             try:
-                if self._connection is None:
-                    self._connection = _open(self._path)
+                if self._store is None:
+                    self._store = open_store(self._location)
                 if group:
-                    first_ids = self._commit(self._connection, group)
+                    first_ids = self._store.append([(each.table, each.rows) for each in group])
             except Exception:
                 # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
                 _log.exception(
@@ -114,29 +100,6 @@ class GroupCommit:
                 self._reset()
             self._loop.call_soon_threadsafe(self._settle, group, first_ids)
         self._reset()
-
-    def _commit(self, connection: apsw.Connection, group: list[_Waiting]) -> list[int]:
-        """Landing id of each request's first row, after the transaction is on stable storage."""
-        first_ids = [0] * len(group)
-        connection.execute("BEGIN IMMEDIATE")
-        for table in RAW_TABLES:
-            members = [position for position, waiting in enumerate(group) if waiting.table == table]
-            rows = list(itertools.chain.from_iterable(group[position].rows for position in members))
-            if not rows:
-                continue
-            start = 0
-            for count in _ROWS_PER_STATEMENT:
-                while len(rows) - start >= count:
-                    values = tuple(itertools.chain.from_iterable(rows[start : start + count]))
-                    connection.execute(self._statements[table, count], values)
-                    start += count
-            # Ids of one transaction have no gaps: it is alone, and AUTOINCREMENT only counts up.
-            next_id = connection.last_insert_rowid() - len(rows) + 1
-            for position in members:
-                first_ids[position] = next_id
-                next_id += len(group[position].rows)
-        connection.execute("COMMIT")
-        return first_ids
 
     def _settle(self, group: list[_Waiting], first_ids: list[int] | None) -> None:
         """On the loop: wake the requests of a group."""
@@ -155,22 +118,9 @@ class GroupCommit:
                 waiting.committed.set_result(first_ids[position])
 
     def _reset(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        store, self._store = self._store, None
+        if store is not None:
             try:
-                connection.close(True)
-            except apsw.Error:
+                store.close()
+            except LandingError:
                 _log.exception("The landing store did not close cleanly")
-
-
-def _open(path: Path) -> apsw.Connection:
-    connection = open_landing(path)
-    # Copying the WAL back less often than SQLite's default saves a quarter of the time; it stays below 40 MB.
-    connection.execute("PRAGMA wal_autocheckpoint=8000")
-    return connection
-
-
-def _insert(table: str, count: int) -> str:
-    names = [column.name for column in columns(RAW_TABLES[table])]
-    row = f"({', '.join('?' * len(names))})"
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608

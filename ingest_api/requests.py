@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import apsw
 from fastapi import Request, Response
 
 from funnelhouse.contract import Event, row_values
 from funnelhouse.keys import Key
+from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
-from ingest_api.group_commit import GroupCommit, Row
+from ingest_api.group_commit import GroupCommit
 from ingest_api.strict_json import BadInput
 
 LARGE_BODY_BYTES = 64 * 1024
@@ -30,7 +30,7 @@ class Stores:
     """What the running app holds in `app.state.stores`."""
 
     commits: GroupCommit
-    landing: apsw.Connection
+    landing: LandingStore
     """For reading definitions."""
 
 

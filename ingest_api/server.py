@@ -1,6 +1,7 @@
-"""Runs the ingest API: one process per landing store, on granian."""
+"""Runs the ingest API on granian: one process per SQLite landing store, any number per PostgreSQL."""
 
 import fcntl
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import IO
 
@@ -11,14 +12,11 @@ from funnelhouse.settings import Settings
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun and return.
 
-    Raises SystemExit with a message when another ingest process holds this landing store.
+    Raises SystemExit with a message when another ingest process holds this SQLite landing store.
     """
     # The worker is forked and inherits the descriptor: the lock is held as long as either of the two lives.
-    lock = _hold(settings.home_dir / "ingest.lock")
-    try:
+    with nullcontext() if settings.landing else closing(_hold(settings.home_dir / "ingest.lock")):
         run_server("ingest_api.app:create_app", settings, settings.ingest_port)
-    finally:
-        lock.close()
 
 
 def _hold(path: Path) -> IO[str]:

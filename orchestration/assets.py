@@ -43,7 +43,7 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
         required_resource_keys={"build"},
     )
     def sealed() -> Iterator[dg.MaterializeResult[None]]:
-        rows = seal(settings.landing_path, settings.raw_dir)
+        rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
             yield dg.MaterializeResult(asset_key=["raw", table], metadata={"rows_sealed": rows[table]})
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import dagster as dg
 
-from funnelhouse.landing import landed_position, open_landing
+from funnelhouse.landing import open_existing
 from funnelhouse.settings import Settings
 from orchestration.build_lock import is_build_running
 from orchestration.instance import JOB, end_lost_runs
@@ -76,10 +76,11 @@ _NOTHING = json.dumps({})
 
 def _landed(settings: Settings) -> str:
     """Position of the landing store, as text; that of an empty store while there is none."""
-    if not settings.landing_path.exists():
+    store = open_existing(settings.landing_store)
+    if store is None:
         return _NOTHING
-    with closing(open_landing(settings.landing_path)) as connection:
-        position = {table: last for table, last in landed_position(connection).items() if last > 0}
+    with closing(store):
+        position = {table: last for table, last in store.sealable().items() if last > (0, 0)}
     return json.dumps(position, sort_keys=True)
 
 

@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    app.state.keys = KeyRing(settings.landing_path)
+    app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
     app.add_middleware(TrailingSlash)
     install_refusals(app, _renderer)

@@ -1,11 +1,13 @@
 """Fixtures that every room's tests use: a home of their own, and a real ingest server."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from servers import Server, start_ingest
 
+from funnelhouse.landing import Location
 from funnelhouse.settings import Settings
 
 
@@ -22,3 +24,16 @@ def ingest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start_ingest(tmp_path_factory.mktemp("ingest") / "home")
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["sqlite"])
+def new_location(tmp_path: Path) -> Callable[[], Location]:
+    """`new_location()`: where another landing store can be made, of each kind in turn."""
+    numbers = count(1)
+    return lambda: tmp_path / "landing" / f"{next(numbers)}.sqlite"
+
+
+@pytest.fixture
+def location(new_location: Callable[[], Location]) -> Location:
+    """Where a landing store can be made."""
+    return new_location()

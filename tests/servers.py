@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
+from funnelhouse.landing.store import LandingStore
 from funnelhouse.settings import Settings
 
 SERVE_INGEST = (
@@ -30,11 +32,12 @@ class Server:
 
     def key(self, project: str = "shop", scopes: str = "ingest,read,admin", **options: object) -> str:
         """A new key of the landing store that the server uses."""
-        connection = open_landing(self.settings.landing_path)
-        try:
-            return create_key(connection, project, scopes.split(","), **options)  # type: ignore[arg-type]
-        finally:
-            connection.close()
+        with closing(self.store()) as store:
+            return create_key(store, project, scopes.split(","), **options)  # type: ignore[arg-type]
+
+    def store(self) -> LandingStore:
+        """The landing store that the server uses; the caller closes it."""
+        return open_store(self.settings.landing_store)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it: SIGTERM asks the main process, SIGKILL takes the whole group. Returns the exit code."""

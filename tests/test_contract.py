@@ -1,12 +1,13 @@
 """The landing table and the Parquet schema are what the contract says."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from funnelhouse.contract import RAW_TABLES, columns
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 from ingest_api.sealing import parquet_schema
 
 SQLITE = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER"}
@@ -15,8 +16,8 @@ ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
 
 @pytest.mark.parametrize("table", RAW_TABLES)
 def test_the_landing_table_is_the_contract(table: str, tmp_path: Path) -> None:
-    landing = open_landing(tmp_path / "landing.sqlite")
-    found = landing.execute('SELECT name, type, "notnull" FROM pragma_table_info(?)', (table,)).fetchall()
+    with closing(open_store(tmp_path / "landing.sqlite")) as store:
+        found = store.query('SELECT name, type, "notnull" FROM pragma_table_info(?)', table)
     assert found == [
         ("id", "INTEGER", 0),
         *((c.name, SQLITE[c.sql_type], int(c.is_required)) for c in columns(RAW_TABLES[table])),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from servers import free_port
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.processes import Processes
@@ -100,9 +101,8 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("house") / "home"
     settings = Settings(home=home, ingest_port=free_port(), read_port=free_port())
-    connection = open_landing(settings.landing_path)
-    key = create_key(connection, "shop", ["ingest", "read", "admin"])
-    connection.close()
+    with closing(open_store(settings.landing_store)) as store:
+        key = create_key(store, "shop", ["ingest", "read", "admin"])
     with Processes(settings) as servers:
         servers.serve(log=home / "servers.log")
         yield House(settings, key)

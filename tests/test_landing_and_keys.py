@@ -3,65 +3,80 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
-import apsw
 import pytest
 
 from funnelhouse import keys
 from funnelhouse.keys import KeyRing, create_key
-from funnelhouse.landing import landed_position, open_landing
+from funnelhouse.landing import Location, open_existing, open_store
+from funnelhouse.landing.store import LandingError, LandingStore
 
 
-def test_many_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from funnelhouse.landing import open_landing;"
-        "open_landing(Path(sys.argv[1]))"
-    )
-    path = tmp_path / "home" / "landing.sqlite"
-    openers = [subprocess.Popen([sys.executable, "-c", code, path]) for _ in range(6)]
+def test_many_processes_may_open_a_new_store_at_once(location: Location) -> None:
+    code = f"from funnelhouse.landing import open_store; from pathlib import *;open_store({location!r})"
+    openers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
     assert [opener.wait(30) for opener in openers] == [0] * 6
-    assert landed_position(open_landing(path)) == {"events": 0, "definitions": 0}
+    with closing(open_store(location)) as store:
+        assert store.sealable() == {"events": (0, 0), "definitions": (0, 0)}
+
+
+def test_a_transaction_that_fails_leaves_nothing(landing: LandingStore) -> None:
+    with pytest.raises(ZeroDivisionError), landing.transaction():
+        landing.execute("INSERT INTO projects VALUES (?, ?)", "shop", 1)
+        raise ZeroDivisionError
+    with pytest.raises(LandingError), landing.transaction():
+        landing.execute("INSERT INTO projects VALUES (?, ?)", "shop", 1)
+        landing.execute("INSERT INTO projects VALUES (?, ?)", "shop", 1)
+    assert landing.query("SELECT project_id FROM projects") == []
+
+
+def test_a_store_for_queries_changes_nothing(landing: LandingStore, location: Location) -> None:
+    with closing(open_existing(location)) as reader:
+        with pytest.raises(LandingError):
+            reader.execute("INSERT INTO projects VALUES (?, ?)", "shop", 1)
+        assert reader.query("SELECT count(*) FROM projects") == [(0,)]
 
 
 def test_a_column_that_joined_the_contract_is_added_to_an_older_store(tmp_path: Path) -> None:
     path = tmp_path / "landing.sqlite"
-    older = open_landing(path)
-    older.execute("ALTER TABLE events DROP COLUMN experiments")
-    older.close()
-    names = [row[1] for row in open_landing(path).execute("PRAGMA table_info(events)")]
+    with closing(open_store(path)) as older:
+        older.execute("ALTER TABLE events DROP COLUMN experiments")
+    with closing(open_store(path)) as store:
+        names = [row[1] for row in store.query("PRAGMA table_info(events)")]
     assert "experiments" in names
 
 
 def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
-    connection = open_landing(tmp_path / "landing.sqlite")
-    assert connection.pragma("journal_mode") == "wal"
-    assert connection.pragma("synchronous") == 2
+    with closing(open_store(tmp_path / "landing.sqlite")) as store:
+        assert store.query("PRAGMA journal_mode") == [("wal",)]
+        assert store.query("PRAGMA synchronous") == [(2,)]
 
 
 @pytest.fixture
-def landing(tmp_path: Path) -> apsw.Connection:
-    return open_landing(tmp_path / "landing.sqlite")
+def landing(location: Location) -> Iterator[LandingStore]:
+    with closing(open_store(location)) as store:
+        yield store
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "landing.sqlite")
+def ring(location: Location) -> KeyRing:
+    return KeyRing(location)
 
 
-def test_a_key_is_found_and_stored_as_a_hash_only(
-    landing: apsw.Connection, ring: KeyRing, tmp_path: Path
-) -> None:
+def test_a_key_is_found_and_stored_as_a_hash_only(landing: LandingStore, ring: KeyRing) -> None:
     key = create_key(landing, "shop", ["read", "ingest"])
     found = ring.find(key)
     assert found is not None
     assert (found.project_id, found.scopes) == ("shop", {"read", "ingest"})
-    assert landing.execute("SELECT project_id FROM projects").fetchall() == [("shop",)]
-    secret = key.split("_")[3].encode()
-    assert all(secret not in path.read_bytes() for path in tmp_path.iterdir())
+    assert landing.query("SELECT project_id FROM projects") == [("shop",)]
+    secret = key.split("_")[3]
+    assert all(secret not in str(value) for row in landing.query("SELECT * FROM keys") for value in row)
 
 
-def test_test_keys_belong_to_a_project_of_their_own(landing: apsw.Connection, ring: KeyRing) -> None:
+def test_test_keys_belong_to_a_project_of_their_own(landing: LandingStore, ring: KeyRing) -> None:
     key = ring.find(create_key(landing, "shop", ["ingest"], is_test=True))
     assert key is not None
     assert key.project_id == "shop.test"
@@ -73,7 +88,7 @@ def test_test_keys_belong_to_a_project_of_their_own(landing: apsw.Connection, ri
     assert not live.opens("shop.test")
 
 
-def test_wrong_keys_are_not_found(landing: apsw.Connection, ring: KeyRing) -> None:
+def test_wrong_keys_are_not_found(landing: LandingStore, ring: KeyRing) -> None:
     key = create_key(landing, "shop", ["ingest"])
     other = "A" if key[-1] != "A" else "B"
     for wrong in ("", "x", key[:-1], key[:-1] + other, key + "A", "oa_live_xxxxxxxxxxxx", key + "\n"):
@@ -81,7 +96,7 @@ def test_wrong_keys_are_not_found(landing: apsw.Connection, ring: KeyRing) -> No
 
 
 def test_an_expired_key_is_not_found(
-    landing: apsw.Connection, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    landing: LandingStore, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = create_key(landing, "shop", ["ingest"], expires_days=1)
     later = time.time_ns() + 86_400_000_000_000
@@ -90,7 +105,7 @@ def test_an_expired_key_is_not_found(
 
 
 def test_answers_are_remembered_a_second_and_no_longer(
-    landing: apsw.Connection, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+    landing: LandingStore, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr(keys.time, "monotonic", lambda: now)
@@ -102,21 +117,19 @@ def test_answers_are_remembered_a_second_and_no_longer(
     assert ring.find(key) is None
 
 
-def test_the_cache_is_bounded(
-    landing: apsw.Connection, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_bounded(landing: LandingStore, ring: KeyRing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "CACHE_SIZE", 3)
     for number in range(20):
         ring.find(f"fh_live_{number:012}_{'a' * 40}")
     assert len(ring._cache) <= 3
 
 
-def test_before_the_store_exists_no_key_is_found_and_no_store_made(tmp_path: Path) -> None:
-    path = tmp_path / "home" / "landing.sqlite"
-    ring = KeyRing(path)
+def test_before_the_store_exists_no_key_is_found_and_no_store_made(location: Location) -> None:
+    ring = KeyRing(location)
     assert ring.find(f"fh_live_{'a' * 12}_{'a' * 40}") is None
-    assert not path.exists()
-    key = create_key(open_landing(path), "shop", ["read"])
+    assert open_existing(location) is None
+    with closing(open_store(location)) as store:
+        key = create_key(store, "shop", ["read"])
     assert ring.find(key) is not None
 
 
@@ -134,8 +147,6 @@ def test_before_the_store_exists_no_key_is_found_and_no_store_made(tmp_path: Pat
         ("shop", ["read"], 0),
     ],
 )
-def test_a_bad_key_is_not_created(
-    landing: apsw.Connection, project: str, scopes: list[str], days: int
-) -> None:
+def test_a_bad_key_is_not_created(landing: LandingStore, project: str, scopes: list[str], days: int) -> None:
     with pytest.raises(ValueError, match="must be"):
         create_key(landing, project, scopes, days)

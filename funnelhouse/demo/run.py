@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import httpx
@@ -14,7 +14,7 @@ from funnelhouse.console import console, plain_table, print_build, progress_bar
 from funnelhouse.demo.journeys import Journey, data_file, events_of, read_journeys
 from funnelhouse.demo.replay import replay
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.processes import Processes, ProcessesError, sigterm_as_interrupt
@@ -46,7 +46,8 @@ def run_demo(settings: Settings, once: bool) -> int:
     except FileNotFoundError as missing:
         console.print(f"[red]{missing}[/]")
         return 1
-    settings = settings.model_copy(update={"home": settings.home_dir / "demo"})
+    # Always on a SQLite file: a PostgreSQL landing store is the real one, and cannot be made anew.
+    settings = settings.model_copy(update={"home": settings.home_dir / "demo", "landing": ""})
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             key = _empty_home(settings)
@@ -72,11 +73,8 @@ def _empty_home(settings: Settings) -> str:
             if probe.connect_ex((settings.host, port)) == 0:
                 raise DemoError(f"Port {port} is in use, perhaps by another demo: end that one first.")
     shutil.rmtree(settings.home_dir, ignore_errors=True)
-    connection = open_landing(settings.landing_path)
-    try:
-        return create_key(connection, PROJECT, ["ingest", "read", "admin"])
-    finally:
-        connection.close()
+    with closing(open_store(settings.landing_store)) as store:
+        return create_key(store, PROJECT, ["ingest", "read", "admin"])
 
 
 def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:

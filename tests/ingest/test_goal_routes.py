@@ -8,8 +8,6 @@ import orjson
 import pytest
 from servers import Server
 
-from funnelhouse.landing import open_landing
-
 URL = "/v1/projects/goals/goals"
 SIGNUP = {"match": {"type": "event_name", "value": "signup"}}
 
@@ -22,9 +20,9 @@ def client(ingest_server: Server) -> Iterator[httpx.Client]:
 
 
 def stored(server: Server, goal_id: str) -> list[Any]:
-    rows = open_landing(server.settings.landing_path).execute(
+    rows = server.store().query(
         "SELECT body FROM definitions WHERE project_id = 'goals' AND kind = 'goal' AND key = ? ORDER BY id",
-        (goal_id,),
+        goal_id,
     )
     return [None if body is None else orjson.loads(body) for (body,) in rows]
 

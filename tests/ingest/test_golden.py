@@ -14,7 +14,8 @@ import pytest
 import yaml
 from servers import Server
 
-from funnelhouse.landing import open_landing
+from funnelhouse.contract import Event, columns
+from funnelhouse.landing.store import LandingStore
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = [
@@ -37,8 +38,8 @@ def client(ingest_server: Server) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: dict[str, Any], ingest_server: Server, client: httpx.Client, key: str) -> None:
-    landing = open_landing(ingest_server.settings.landing_path)
-    before = landing.execute("SELECT coalesce(max(id), 0) FROM events").get
+    landing = ingest_server.store()
+    ((before,),) = landing.query("SELECT coalesce(max(id), 0) FROM events")
     request = case["request"]
     headers = {"Authorization": f"Bearer {key}", **request.get("headers", {})}
     answer = client.request(
@@ -54,18 +55,15 @@ def test_golden(case: dict[str, Any], ingest_server: Server, client: httpx.Clien
         assert matches(value, answer.headers.get(name)), (name, answer.headers.get(name))
     wanted = case.get("lands", [])
     rows = landed(landing, before)
+    landing.close()
     assert [
         {column: row[column] for column in want} for want, row in zip(wanted, rows, strict=True)
     ] == wanted
 
 
-def landed(landing: Any, after: int) -> list[dict[str, Any]]:
-    cursor = landing.execute("SELECT * FROM events WHERE id > ? ORDER BY id", (after,))
-    rows = cursor.fetchall()
-    if not rows:
-        return []
-    cursor = landing.execute("SELECT * FROM events LIMIT 1")
-    names = [column[0] for column in cursor.getdescription()]
+def landed(landing: LandingStore, after: int) -> list[dict[str, Any]]:
+    names = [column.name for column in columns(Event)]
+    rows = landing.query(f"SELECT {', '.join(names)} FROM events WHERE id > ? ORDER BY id", after)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

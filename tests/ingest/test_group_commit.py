@@ -4,17 +4,18 @@ import asyncio
 import json
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx
 import pytest
 from servers import start_ingest
 
 from funnelhouse.contract import Definition, row_values
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.store import Batch, LandingError
 from funnelhouse.problems import Refusal
 from ingest_api import group_commit
 from ingest_api.group_commit import GroupCommit
@@ -26,23 +27,9 @@ def row(key: str) -> tuple[Any, ...]:
     )
 
 
-class Uncommitted:
-    """A connection whose transactions never come to their end."""
-
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str, *values: Any) -> None:
-        if statement != "COMMIT":
-            self._connection.execute(statement, *values)
-
-    def last_insert_rowid(self) -> int:
-        return self._connection.last_insert_rowid()
-
-
-def with_writer(path: Path, work: Callable[[GroupCommit], Coroutine[Any, Any, Any]]) -> Any:
+def with_writer(location: Location, work: Callable[[GroupCommit], Coroutine[Any, Any, Any]]) -> Any:
     async def run() -> Any:
-        commits = GroupCommit(path)
+        commits = GroupCommit(location)
         try:
             return await asyncio.wait_for(work(commits), 20)
         finally:
@@ -51,11 +38,16 @@ def with_writer(path: Path, work: Callable[[GroupCommit], Coroutine[Any, Any, An
     return asyncio.run(run())
 
 
-def landed(path: Path) -> list[tuple[int, str]]:
-    return open_landing(path).execute("SELECT id, key FROM definitions ORDER BY id").fetchall()
+def failing(batches: Sequence[Batch]) -> list[int]:
+    raise LandingError("disk full")
 
 
-def test_each_request_learns_where_its_rows_are(tmp_path: Path) -> None:
+def landed(location: Location) -> list[tuple[Any, ...]]:
+    with closing(open_store(location)) as store:
+        return store.query("SELECT id, key FROM definitions ORDER BY id")
+
+
+def test_each_request_learns_where_its_rows_are(location: Location) -> None:
     sizes = [1, 3, 70, 1, 9, 200]
 
     async def work(commits: GroupCommit) -> list[int]:
@@ -65,26 +57,17 @@ def test_each_request_learns_where_its_rows_are(tmp_path: Path) -> None:
         ]
         return await asyncio.gather(*requests)
 
-    first_ids = with_writer(tmp_path / "l.sqlite", work)
-    rows = landed(tmp_path / "l.sqlite")
+    first_ids = with_writer(location, work)
+    rows = landed(location)
     assert len(rows) == sum(sizes)
     for number, (first_id, size) in enumerate(zip(first_ids, sizes, strict=True)):
         assert [key for found, key in rows if first_id <= found < first_id + size] == [f"{number}"] * size
 
 
-def test_a_failed_commit_is_told_to_its_group_and_the_next_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "l.sqlite"
-    commit = GroupCommit._commit
-
-    def fail_once(self: GroupCommit, connection: apsw.Connection, group: Any) -> list[int]:
-        monkeypatch.setattr(GroupCommit, "_commit", commit)
-        commit(self, Uncommitted(connection), group)
-        raise apsw.IOError("fsync failed")
-
+def test_a_failed_commit_is_told_to_its_group_and_the_next_works(location: Location) -> None:
     async def work(commits: GroupCommit) -> None:
-        monkeypatch.setattr(GroupCommit, "_commit", fail_once)
+        assert commits._store is not None
+        commits._store.append = failing  # type: ignore[method-assign]
         group = [commits.submit("definitions", [row(f"lost{n}")], 1) for n in range(3)]
         refused = await asyncio.gather(*group, return_exceptions=True)
         assert [(type(r), getattr(r, "status", 0)) for r in refused] == [(Refusal, 503)] * 3
@@ -92,41 +75,48 @@ def test_a_failed_commit_is_told_to_its_group_and_the_next_works(
         await commits.submit("definitions", [row("kept")], 1)
         assert commits.is_healthy
 
-    with_writer(path, work)
-    assert [key for _, key in landed(path)] == ["kept"]
+    with_writer(location, work)
+    assert [key for _, key in landed(location)] == ["kept"]
 
 
-def test_a_store_that_failed_is_opened_again_without_a_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "l.sqlite"
-
-    def fail(self: GroupCommit, connection: apsw.Connection, group: Any) -> list[int]:
-        raise apsw.FullError("disk full")
-
+def test_a_commit_that_the_engine_refuses_leaves_nothing_of_its_group(location: Location) -> None:
     async def work(commits: GroupCommit) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(GroupCommit, "_commit", fail)
-            with pytest.raises(Refusal):
-                await commits.submit("definitions", [row("lost")], 1)
+        nameless = (None, *row("lost")[1:])
+        group = [commits.submit("definitions", [each], 1) for each in (row("lost"), nameless)]
+        refused = await asyncio.gather(*group, return_exceptions=True)
+        assert [type(each) for each in refused] == [Refusal] * 2
+        await commits.submit("definitions", [row("kept")], 1)
+
+    with_writer(location, work)
+    assert [key for _, key in landed(location)] == ["kept"]
+
+
+def test_a_store_that_failed_is_opened_again_without_a_request(location: Location) -> None:
+    async def work(commits: GroupCommit) -> None:
+        assert commits._store is not None
+        commits._store.append = failing  # type: ignore[method-assign]
+        with pytest.raises(Refusal):
+            await commits.submit("definitions", [row("lost")], 1)
         while not commits.is_healthy:
             await asyncio.sleep(0.01)
         await commits.submit("definitions", [row("kept")], 1)
 
-    with_writer(path, work)
-    assert [key for _, key in landed(path)] == ["kept"]
+    with_writer(location, work)
+    assert [key for _, key in landed(location)] == ["kept"]
 
 
-def test_the_queue_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_is_bounded_in_bytes(location: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    commit = GroupCommit._commit
-
-    def wait(self: GroupCommit, connection: apsw.Connection, group: Any) -> list[int]:
-        gate.wait(10)
-        return commit(self, connection, group)
 
     async def work(commits: GroupCommit) -> None:
-        monkeypatch.setattr(GroupCommit, "_commit", wait)
+        assert commits._store is not None
+        append = commits._store.append
+
+        def wait(batches: Sequence[Batch]) -> list[int]:
+            gate.wait(10)
+            return append(batches)
+
+        commits._store.append = wait  # type: ignore[method-assign]
         monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 10)
         first = asyncio.ensure_future(commits.submit("definitions", [row("a")], 8))
         await asyncio.sleep(0.05)
@@ -137,19 +127,19 @@ def test_the_queue_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.Monke
         await first
         await commits.submit("definitions", [row("c")], 8)
 
-    with_writer(tmp_path / "l.sqlite", work)
-    assert [key for _, key in landed(tmp_path / "l.sqlite")] == ["a", "c"]
+    with_writer(location, work)
+    assert [key for _, key in landed(location)] == ["a", "c"]
 
 
-def test_closing_writes_what_waits(tmp_path: Path) -> None:
+def test_closing_writes_what_waits(location: Location) -> None:
     async def work(commits: GroupCommit) -> None:
         waiting = asyncio.ensure_future(commits.submit("definitions", [row("last")], 1))
         await asyncio.sleep(0)
         await asyncio.to_thread(commits.close)
         await waiting
 
-    with_writer(tmp_path / "l.sqlite", work)
-    assert [key for _, key in landed(tmp_path / "l.sqlite")] == ["last"]
+    with_writer(location, work)
+    assert [key for _, key in landed(location)] == ["last"]
 
 
 @pytest.mark.parametrize("after", [0.3, 0.7])
@@ -181,8 +171,8 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path, after: floa
             await asyncio.gather(*senders)
 
     asyncio.run(run())
-    rows = open_landing(server.settings.landing_path).execute("SELECT event_id FROM events").fetchall()
-    found = [event_id for (event_id,) in rows]
+    with closing(server.store()) as store:
+        found = [event_id for (event_id,) in store.query("SELECT event_id FROM events")]
     assert acknowledged
     assert set(acknowledged) <= set(found) <= sent
     assert len(found) == len(set(found))

@@ -21,7 +21,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers import SERVE_INGEST, Server, start_ingest
 
-from funnelhouse.landing import open_landing
 from funnelhouse.problems import Refusal
 from ingest_api import body
 
@@ -68,11 +67,10 @@ def test_without_the_scope_403(ingest_server: Server) -> None:
 def test_what_test_keys_send_is_kept_apart(ingest_server: Server) -> None:
     headers = {"x-api-key": ingest_server.key("apart", "ingest", is_test=True)}
     answer = httpx.post(ingest_server.url + "/v1/projects/apart/events", headers=headers, content=PAGE_VIEW)
-    landing = open_landing(ingest_server.settings.landing_path)
+    landing = ingest_server.store()
     event_id = answer.headers["Funnelhouse-Event-Id"]
-    assert (
-        landing.execute("SELECT project_id FROM events WHERE event_id = ?", (event_id,)).get == "apart.test"
-    )
+    found = landing.query("SELECT project_id FROM events WHERE event_id = ?", event_id)
+    assert found == [("apart.test",)]
 
 
 @pytest.mark.parametrize(
@@ -229,13 +227,13 @@ def test_the_answer_never_repeats_what_was_sent(client: httpx.Client) -> None:
 
 
 def test_a_connection_that_ends_within_its_body_lands_nothing(ingest_server: Server, key: str) -> None:
-    landing = open_landing(ingest_server.settings.landing_path)
-    before = landing.execute("SELECT count(*) FROM events").get
+    landing = ingest_server.store()
+    before = landing.query("SELECT count(*) FROM events")
     with socket.create_connection(("127.0.0.1", ingest_server.settings.ingest_port)) as sender:
         head = f"POST {EVENTS} HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nContent-Length: 1000\r\n\r\n"
         sender.sendall(head.encode() + PAGE_VIEW)
     assert httpx.get(ingest_server.url + "/ingest/ready").status_code == 200
-    assert landing.execute("SELECT count(*) FROM events").get == before
+    assert landing.query("SELECT count(*) FROM events") == before
 
 
 def test_a_second_server_on_the_same_home_says_so_and_exits(tmp_path: Path) -> None:

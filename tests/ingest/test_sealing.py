@@ -5,16 +5,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-import apsw
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from funnelhouse.contract import Event, columns, row_values
-from funnelhouse.landing import open_landing, transaction
+from funnelhouse.contract import Event, row_values
+from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.store import LandingError
 from ingest_api import sealing
 from ingest_api.sealing import parquet_schema, seal
 
@@ -22,14 +23,12 @@ DAY_US = 86_400_000_000
 FIRST_DAY = 20_000 * DAY_US
 
 
-def land(path: Path, received: list[int]) -> None:
+def land(location: Location, received: list[int]) -> None:
     """Append one event per received time."""
-    connection = open_landing(path)
-    names = [column.name for column in columns(Event)]
-    start = connection.execute("SELECT count(*) FROM events").get
-    with transaction(connection):
-        for number, received_us in enumerate(received, start=start):
-            event = Event(
+    with closing(open_store(location)) as store:
+        ((start,),) = store.query("SELECT count(*) FROM events")
+        events = [
+            Event(
                 event_id=f"e{number}",
                 project_id="shop",
                 dialect="openanalytics",
@@ -41,11 +40,9 @@ def land(path: Path, received: list[int]) -> None:
                 payload='{"ü": 1}',
                 forwardable=(None, True, False)[number % 3],
             )
-            connection.execute(
-                f"INSERT INTO events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-                row_values(Event)(event),
-            )
-    connection.close()
+            for number, received_us in enumerate(received, start=start)
+        ]
+        store.append([("events", [row_values(Event)(event) for event in events])])
 
 
 def files(raw: Path) -> dict[str, str]:
@@ -72,9 +69,9 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "CHUNK_ROWS", 2)
 
 
-def test_seq_is_dense_and_follows_date_then_arrival(tmp_path: Path) -> None:
-    land(tmp_path / "l.sqlite", RECEIVED)
-    assert seal(tmp_path / "l.sqlite", tmp_path / "raw") == {"events": 5, "definitions": 0}
+def test_seq_is_dense_and_follows_date_then_arrival(location: Location, tmp_path: Path) -> None:
+    land(location, RECEIVED)
+    assert seal(location, tmp_path / "raw") == {"events": 5, "definitions": 0}
     assert rows(tmp_path / "raw") == [(1, "e0"), (2, "e1"), (3, "e3"), (4, "e2"), (5, "e4")]
     assert sorted(files(tmp_path / "raw" / "events")) == [
         "received_date=1970-01-01/seq-0-0.parquet",
@@ -82,7 +79,7 @@ def test_seq_is_dense_and_follows_date_then_arrival(tmp_path: Path) -> None:
         "received_date=2024-10-05/seq-4-4.parquet",
         "received_date=2024-10-05/seq-5-5.parquet",
     ]
-    assert seal(tmp_path / "l.sqlite", tmp_path / "raw") == {"events": 0, "definitions": 0}
+    assert seal(location, tmp_path / "raw") == {"events": 0, "definitions": 0}
 
 
 class Stopped(Exception):  # noqa: N818
@@ -103,18 +100,19 @@ def stop_at(position: int) -> Callable[[str], None]:
 
 
 def test_a_sealer_stopped_at_any_step_and_run_again_leaves_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_location: Callable[[], Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    land(tmp_path / "whole.sqlite", RECEIVED)
+    whole = new_location()
+    land(whole, RECEIVED)
     steps: list[str] = []
     monkeypatch.setattr(sealing, "_step", steps.append)
-    seal(tmp_path / "whole.sqlite", tmp_path / "whole")
+    seal(whole, tmp_path / "whole")
     expected = files(tmp_path / "whole")
     assert set(steps) == {
         "range committed", "file written", "file synced", "file renamed", "folders synced", "range finished",
     }  # fmt: skip
     for position in range(1, len(steps) + 1):
-        landing, raw = tmp_path / f"{position}.sqlite", tmp_path / f"raw{position}"
+        landing, raw = new_location(), tmp_path / f"raw{position}"
         land(landing, RECEIVED)
         monkeypatch.setattr(sealing, "_step", stop_at(position))
         with pytest.raises(Stopped):
@@ -133,7 +131,7 @@ def test_a_sealer_stopped_at_any_step_and_run_again_leaves_the_same_bytes(
 
 KILLED_SEALER = """
 import os, signal, sys
-from pathlib import Path
+from pathlib import Path, PosixPath
 from ingest_api import sealing
 count = 0
 def step(name):
@@ -143,33 +141,39 @@ def step(name):
         os.kill(os.getpid(), signal.SIGKILL)
 sealing._step = step
 sealing.RANGE_ROWS, sealing.CHUNK_ROWS = 4, 2
-sealing.seal(Path(sys.argv[1]), Path(sys.argv[2]))
+sealing.seal(eval(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
 @pytest.mark.parametrize("position", [9, 11])
-def test_a_sealer_killed_for_real_is_finished_by_the_next(tmp_path: Path, position: int) -> None:
-    for name in ("whole", "killed"):
-        land(tmp_path / f"{name}.sqlite", RECEIVED)
-    seal(tmp_path / "whole.sqlite", tmp_path / "whole")
-    landing, raw = tmp_path / "killed.sqlite", tmp_path / "killed"
-    killed = subprocess.run([sys.executable, "-c", KILLED_SEALER, landing, raw, str(position)], check=False)
+def test_a_sealer_killed_for_real_is_finished_by_the_next(
+    new_location: Callable[[], Location], tmp_path: Path, position: int
+) -> None:
+    whole, landing, raw = new_location(), new_location(), tmp_path / "killed"
+    for location in (whole, landing):
+        land(location, RECEIVED)
+    seal(whole, tmp_path / "whole")
+    arguments = [repr(landing), raw, str(position)]
+    killed = subprocess.run([sys.executable, "-c", KILLED_SEALER, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert files(raw) != files(tmp_path / "whole")
     seal(landing, raw)
     assert files(raw) == files(tmp_path / "whole")
 
 
-def test_a_new_landing_store_continues_above_the_raw_zone(tmp_path: Path) -> None:
-    land(tmp_path / "old.sqlite", RECEIVED)
-    seal(tmp_path / "old.sqlite", tmp_path / "raw")
-    land(tmp_path / "new.sqlite", [FIRST_DAY])
-    seal(tmp_path / "new.sqlite", tmp_path / "raw")
+def test_a_new_landing_store_continues_above_the_raw_zone(
+    new_location: Callable[[], Location], tmp_path: Path
+) -> None:
+    old, new = new_location(), new_location()
+    land(old, RECEIVED)
+    seal(old, tmp_path / "raw")
+    land(new, [FIRST_DAY])
+    seal(new, tmp_path / "raw")
     assert rows(tmp_path / "raw")[-1] == (6, "e0")
 
 
-def test_an_empty_store_leaves_readable_tables(tmp_path: Path) -> None:
-    seal(tmp_path / "l.sqlite", tmp_path / "raw")
+def test_an_empty_store_leaves_readable_tables(location: Location, tmp_path: Path) -> None:
+    seal(location, tmp_path / "raw")
     for table in ("events", "definitions"):
         path = tmp_path / "raw" / table / "received_date=1970-01-01" / "seq-0-0.parquet"
         assert pq.read_table(path).num_rows == 0
@@ -184,17 +188,24 @@ def test_the_empty_file_follows_the_contract(tmp_path: Path) -> None:
     assert pq.read_schema(path).equals(parquet_schema("events"))
 
 
-def test_only_sealed_rows_can_be_deleted_and_none_changed(tmp_path: Path) -> None:
+def test_only_sealed_rows_can_be_deleted_and_none_changed(location: Location, tmp_path: Path) -> None:
+    land(location, RECEIVED)
+    with closing(open_store(location)) as store:
+        with pytest.raises(LandingError, match="only after it is sealed"):
+            store.execute("DELETE FROM events")
+        seal(location, tmp_path / "raw")
+        with pytest.raises(LandingError, match="never changed"):
+            store.execute("UPDATE events SET user_id = 'x'")
+        store.execute("DELETE FROM events")
+    land(location, [FIRST_DAY])
+    assert seal(location, tmp_path / "raw")["events"] == 1
+
+
+def test_replacing_is_deleting(tmp_path: Path) -> None:
     path = tmp_path / "l.sqlite"
     land(path, RECEIVED)
-    connection = open_landing(path)
-    with pytest.raises(apsw.ConstraintError, match="only after it is sealed"):
-        connection.execute("DELETE FROM events")
-    with pytest.raises(apsw.ConstraintError, match="only after it is sealed"):
-        connection.execute("REPLACE INTO events SELECT * FROM events")
-    seal(path, tmp_path / "raw")
-    with pytest.raises(apsw.ConstraintError, match="never changed"):
-        connection.execute("UPDATE events SET user_id = 'x'")
-    connection.execute("DELETE FROM events")
-    land(path, [FIRST_DAY])
-    assert seal(path, tmp_path / "raw")["events"] == 1
+    with (
+        closing(open_store(path)) as store,
+        pytest.raises(LandingError, match="only after it is sealed"),
+    ):
+        store.execute("REPLACE INTO events SELECT * FROM events")

@@ -30,7 +30,7 @@ def run_dbt(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
 def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home in which nothing landed, with every model built and every rule tested."""
     settings = Settings(home=tmp_path_factory.mktemp("models") / "home")
-    seal(settings.landing_path, settings.raw_dir)
+    seal(settings.landing_store, settings.raw_dir)
     # dbt keeps the rows of seeds that unit tests read in its partial parse, and misses their changes.
     built = run_dbt(settings, "--no-partial-parse", "build")
     assert built.returncode == 0, built.stdout[-8000:]

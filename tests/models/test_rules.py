@@ -32,7 +32,7 @@ def test_every_model_with_a_rule_has_a_unit_test(manifest: Any) -> None:
 
 def test_a_file_whose_range_lies_inside_anothers_is_ignored(tmp_path: Any) -> None:
     settings = Settings(home=tmp_path / "home")
-    seal(settings.landing_path, settings.raw_dir)
+    seal(settings.landing_store, settings.raw_dir)
     day = settings.raw_dir / "events" / "received_date=2026-01-01"
     day.mkdir()
     rows = [_row(seq) for seq in range(1, 5)]

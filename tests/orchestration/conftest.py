@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from funnelhouse.contract import Event, columns, row_values
-from funnelhouse.landing import open_landing, transaction
+from funnelhouse.contract import Event, row_values
+from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import BuildReport, run_build
 
@@ -52,12 +52,8 @@ SALE = replace(
 
 def land(settings: Settings, *events: Event) -> None:
     """Put reports into the landing store as they are, past everything that ingest would refuse."""
-    names = [column.name for column in columns(Event)]
-    marks = ", ".join("?" for _ in names)
-    with closing(open_landing(settings.landing_path)) as connection, transaction(connection):
-        connection.executemany(
-            f"INSERT INTO events ({', '.join(names)}) VALUES ({marks})", map(row_values(Event), events)
-        )
+    with closing(open_store(settings.landing_store)) as store:
+        store.append([("events", [row_values(Event)(event) for event in events])])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.publishing import Publication, new_build_id, publish
 
@@ -68,11 +68,8 @@ def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None, sql
 
 def new_key(settings: Settings, project: str = "shop", scopes: Sequence[str] = ("read",), **more: Any) -> str:
     settings.home_dir.mkdir(parents=True, exist_ok=True)
-    connection = open_landing(settings.landing_path)
-    try:
-        return create_key(connection, project, scopes, **more)
-    finally:
-        connection.close()
+    with closing(open_store(settings.landing_store)) as store:
+        return create_key(store, project, scopes, **more)
 
 
 @dataclass

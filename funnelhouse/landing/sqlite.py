@@ -1,0 +1,323 @@
+"""The landing store as a SQLite file: one ingest process appends, others read and seal beside it.
+
+It is opened by `apsw` only: the standard library's SQLite may be old enough to carry the bug that corrupts a
+WAL with several connections.
+"""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from funnelhouse.contract import RAW_TABLES, Column, columns
+from funnelhouse.landing.store import (
+    MICROSECONDS_A_DAY,
+    Batch,
+    LandingError,
+    Position,
+    Row,
+    SealRange,
+)
+
+BUSY_MS = 10_000
+"""How long a connection waits for another one's write before it gives up."""
+
+_SQLITE_TYPES = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER"}
+
+_CONTROL_SCHEMA = """
+CREATE TABLE IF NOT EXISTS projects (
+    project_id TEXT PRIMARY KEY,
+    created_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS keys (
+    key_id TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects,
+    secret_hash BLOB NOT NULL,
+    scopes TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    expires_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seal_ranges (
+    raw_table TEXT NOT NULL,
+    first_id INTEGER NOT NULL,
+    last_id INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    row_count INTEGER NOT NULL,
+    is_finished INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (raw_table, first_id)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+# Each step of SQLite gives the interpreter lock away and must win it back: few statements with many rows do
+# that rarely. 64 rows of the widest table stay well below SQLite's limit of bound values.
+_ROWS_PER_STATEMENT = (64, 8, 1)
+
+_CHECKPOINT_PAGES = 8000
+"""Copying the WAL back less often than SQLite's default saves a quarter of the time; it stays below 40 MB."""
+
+
+def open_for_writing(path: Path) -> "SqliteStore":
+    """Open the file for writing; makes folder, file and tables that are missing. Raises LandingError."""
+    with _landing_errors():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LandingError(f"The folder of the landing store cannot be made: {error}") from error
+        connection = apsw.Connection(str(path))
+        connection.set_busy_timeout(BUSY_MS)
+        _enter_wal(connection)
+        # FULL: a commit waits for the WAL's fsync. recursive_triggers: REPLACE must fire the DELETE triggers.
+        connection.execute(
+            "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON;"
+            f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}"
+        )
+        store = SqliteStore(connection)
+        if not _is_complete(connection):
+            with store.transaction():
+                _create(connection)
+        return store
+
+
+def open_for_queries(path: Path) -> "SqliteStore | None":
+    """Open the file for queries only; None while there is no file or nothing in it. Raises LandingError."""
+    if not path.exists():
+        return None
+    with _landing_errors():
+        # Writable, because the first to open a WAL may have to recover it.
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(1000)
+        connection.execute("PRAGMA query_only=ON")
+        if not _is_made(connection):
+            connection.close()
+            return None
+        return SqliteStore(connection)
+
+
+class SqliteStore:
+    """A `LandingStore` on a connection of its own."""
+
+    row_order = "id"
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close it; also after a failure, and twice."""
+        with _landing_errors():
+            self._connection.close(True)
+
+    def query(self, sql: str, *values: Any) -> list[Row]:
+        """Rows of a SELECT."""
+        with _landing_errors():
+            rows: list[Row] = self._connection.execute(sql, values).fetchall()
+            return rows
+
+    def execute(self, sql: str, *values: Any) -> None:
+        """A statement without result."""
+        with _landing_errors():
+            self._connection.execute(sql, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A write transaction, rolled back when its body raises.
+
+        It waits for other writers before it reads anything: a transaction that reads first and then writes is
+        refused outright when somebody else wrote in between.
+        """
+        with _landing_errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                # Some failures end the transaction by themselves.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def append(self, batches: Sequence[Batch]) -> list[int]:
+        """Append all rows in one durable transaction; returns the landing id of each batch's first row."""
+        first_ids = [0] * len(batches)
+        with self.transaction():
+            for table in RAW_TABLES:
+                members = [position for position, batch in enumerate(batches) if batch[0] == table]
+                rows = list(itertools.chain.from_iterable(batches[position][1] for position in members))
+                if not rows:
+                    continue
+                start = 0
+                for count in _ROWS_PER_STATEMENT:
+                    while len(rows) - start >= count:
+                        values = tuple(itertools.chain.from_iterable(rows[start : start + count]))
+                        self._connection.execute(_INSERTS[table, count], values)
+                        start += count
+                # Ids of one transaction have no gaps: it is alone, and AUTOINCREMENT only counts up.
+                next_id = self._connection.last_insert_rowid() - len(rows) + 1
+                for position in members:
+                    first_ids[position] = next_id
+                    next_id += len(batches[position][1])
+        return first_ids
+
+    def sealable(self) -> dict[str, Position]:
+        """Per raw table the last row: with one writer at a time, ids become visible in their order."""
+        last = {
+            table: self.query(f"SELECT coalesce(max(id), 0) FROM {table}")  # noqa: S608
+            for table in RAW_TABLES
+        }
+        return {table: (0, rows[0][0]) for table, rows in last.items()}
+
+    @contextmanager
+    def sealing(self) -> Iterator[None]:
+        """Nothing to hold: who seals a file holds the build lock of the home that it lies in."""
+        yield
+
+    def unfinished_ranges(self, table: str) -> list[SealRange]:
+        """Ranges that were committed and not finished, in order."""
+        rows = self.query(
+            "SELECT first_id, last_id, first_seq, row_count FROM seal_ranges"
+            " WHERE raw_table = ? AND NOT is_finished ORDER BY first_id",
+            table,
+        )
+        return [SealRange(table, (0, row[0]), (0, row[1]), row[2], row[3]) for row in rows]
+
+    def open_range(self, table: str, until: Position, most_rows: int, above_seq: int) -> SealRange | None:
+        """Commit the next range, or None when no row is left."""
+        with self.transaction():
+            ((after, sealed_seq),) = self.query(
+                "SELECT coalesce(max(last_id), 0), coalesce(max(first_seq + row_count - 1), 0)"
+                " FROM seal_ranges WHERE raw_table = ?",
+                table,
+            )
+            ((first_id, last_id, row_count),) = self.query(
+                f"SELECT min(id), max(id), count(*) FROM"  # noqa: S608
+                f" (SELECT id FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
+                *(after, until[1], most_rows),
+            )
+            if not row_count:
+                return None
+            first_seq = max(sealed_seq, above_seq) + 1
+            self.execute(
+                "INSERT INTO seal_ranges (raw_table, first_id, last_id, first_seq, row_count)"
+                " VALUES (?, ?, ?, ?, ?)",
+                *(table, first_id, last_id, first_seq, row_count),
+            )
+        return SealRange(table, (0, first_id), (0, last_id), first_seq, row_count)
+
+    def range_days(self, opened: SealRange) -> list[tuple[int, int]]:
+        """Received days of a range's rows and the number of rows of each; by day."""
+        rows = self.query(
+            f"SELECT received_us / {MICROSECONDS_A_DAY} AS day, count(*) FROM {opened.table}"  # noqa: S608
+            " WHERE id BETWEEN ? AND ? GROUP BY day ORDER BY day",
+            *(opened.first[1], opened.last[1]),
+        )
+        return [(day, count) for day, count in rows]
+
+    def range_rows(self, opened: SealRange, day: int, chunk_rows: int) -> Iterator[list[Row]]:
+        """Rows of one day of a range by landing id."""
+        described = columns(RAW_TABLES[opened.table])
+        flags = [position for position, column in enumerate(described) if column.sql_type == "BOOLEAN"]
+        with _landing_errors():
+            rows = self._connection.execute(
+                f"SELECT {', '.join(column.name for column in described)} FROM {opened.table}"  # noqa: S608
+                f" WHERE id BETWEEN ? AND ? AND received_us / {MICROSECONDS_A_DAY} = ? ORDER BY id",
+                (opened.first[1], opened.last[1], day),
+            )
+            while chunk := list(itertools.islice(rows, chunk_rows)):
+                yield [_with_booleans(row, flags) for row in chunk] if flags else chunk
+
+    def finish_range(self, opened: SealRange) -> None:
+        """Mark a range as written to stable storage."""
+        self.execute(
+            "UPDATE seal_ranges SET is_finished = 1 WHERE raw_table = ? AND first_id = ?",
+            *(opened.table, opened.first[1]),
+        )
+
+
+@contextmanager
+def _landing_errors() -> Iterator[None]:
+    try:
+        yield
+    except apsw.Error as error:
+        raise LandingError(f"SQLite: {error}") from error
+
+
+def _with_booleans(row: Row, flags: list[int]) -> Row:
+    """SQLite has 0 and 1."""
+    values = list(row)
+    for position in flags:
+        if values[position] is not None:
+            values[position] = bool(values[position])
+    return tuple(values)
+
+
+def _enter_wal(connection: apsw.Connection) -> None:
+    """Switch to WAL; retried by hand, because SQLite skips the busy handler for this one change."""
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _is_made(connection: apsw.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'keys'").get)
+
+
+def _is_complete(connection: apsw.Connection) -> bool:
+    control = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('projects', 'keys', 'seal_ranges')"
+    ).get
+    return control == 3 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+
+
+def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
+    present = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    return [column for column in columns(RAW_TABLES[table]) if column.name not in present]
+
+
+def _create(connection: apsw.Connection) -> None:
+    connection.execute(_CONTROL_SCHEMA)
+    for table, row in RAW_TABLES.items():
+        declared = ", ".join(_declare(column) for column in columns(row))
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (id INTEGER PRIMARY KEY AUTOINCREMENT, {declared}) STRICT"
+        )
+        # A store made before a column joined the contract gets it now; its older rows have NULL there.
+        for column in _missing_columns(connection, table):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {_declare(column)}")
+        connection.execute(
+            f"""
+            CREATE TRIGGER IF NOT EXISTS {table}_never_updated BEFORE UPDATE ON {table}
+            BEGIN SELECT raise(ABORT, 'rows of {table} are never changed'); END;
+            CREATE TRIGGER IF NOT EXISTS {table}_deleted_when_sealed BEFORE DELETE ON {table}
+            WHEN NOT EXISTS (
+                SELECT 1 FROM seal_ranges
+                WHERE raw_table = '{table}' AND is_finished AND OLD.id BETWEEN first_id AND last_id
+            )
+            BEGIN SELECT raise(ABORT, 'a row of {table} may go only after it is sealed'); END;
+            """  # noqa: S608
+        )
+    connection.execute(
+        "CREATE INDEX IF NOT EXISTS definitions_by_key ON definitions (project_id, kind, key, id)"
+    )
+
+
+def _declare(column: Column) -> str:
+    return f"{column.name} {_SQLITE_TYPES[column.sql_type]}{' NOT NULL' if column.is_required else ''}"
+
+
+def _insert(table: str, count: int) -> str:
+    names = [column.name for column in columns(RAW_TABLES[table])]
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608
+
+
+_INSERTS = {(table, count): _insert(table, count) for table in RAW_TABLES for count in _ROWS_PER_STATEMENT}

@@ -1,0 +1,90 @@
+"""What a landing store can do, whichever engine keeps it.
+
+Rows of the raw tables (`funnelhouse.contract.RAW_TABLES`) are only ever appended, and deleted after they were
+sealed. Control data (projects, keys) is read and written by plain SQL that both engines understand.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+"""Values of a raw table's row in the order of its contract; or of a query's columns."""
+
+Batch = tuple[str, Sequence[Row]]
+"""Raw table and rows to append to it."""
+
+Position = tuple[int, int]
+"""Where a row of a raw table stands in the order of sealing: its transaction (0 in a store with one writer)
+and its landing id. `(0, 0)` is before all rows."""
+
+MICROSECONDS_A_DAY = 86_400_000_000
+
+
+class LandingError(Exception):
+    """The store cannot be opened, read or written; after a commit that failed, its rows may be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealRange:
+    """Rows that one round of sealing takes: all from position `first` to `last`, both included."""
+
+    table: str
+    first: Position
+    last: Position
+    first_seq: int
+    row_count: int
+
+
+class LandingStore(Protocol):
+    """A connection to a landing store, for one thread at a time. Its methods raise LandingError."""
+
+    row_order: str
+    """Columns of a raw table, for ORDER BY, in whose order rows become part of the permanent record."""
+
+    def close(self) -> None:
+        """Close it; also after a failure, and twice."""
+
+    def query(self, sql: str, *values: Any) -> list[Row]:
+        """Rows of a SELECT that both engines understand; each `?` stands for one of `values`."""
+
+    def execute(self, sql: str, *values: Any) -> None:
+        """A statement without result, like `query`; durable when it returns, unless in a transaction."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """A transaction that is durable when its body is left, and rolled back when that raises."""
+
+    def append(self, batches: Sequence[Batch]) -> list[int]:
+        """Append all rows in one transaction that is on stable storage when this returns.
+
+        Returns per batch the landing id of its first row; the others follow without a gap. When it raises,
+        the rows may be there all the same, and the store must be closed.
+        """
+
+    def sealable(self) -> dict[str, Position]:
+        """Per raw table the last position that can be sealed now: no row will ever appear at or before it.
+
+        Differs from an earlier answer when rows that can be sealed have come.
+        """
+
+    def sealing(self) -> AbstractContextManager[None]:
+        """While open, this is the one sealer of the store. Raises LandingError when there is another."""
+
+    def unfinished_ranges(self, table: str) -> list[SealRange]:
+        """Ranges that were committed and not finished, in order."""
+
+    def open_range(self, table: str, until: Position, most_rows: int, above_seq: int) -> SealRange | None:
+        """Commit the next range of at most `most_rows` rows up to `until`; None when there is no such row.
+
+        Its seq continues the last range's, or `above_seq` when that is higher.
+        """
+
+    def range_days(self, opened: SealRange) -> list[tuple[int, int]]:
+        """Received days of a range's rows, in days since 1970, and the number of rows of each; by day."""
+
+    def range_rows(self, opened: SealRange, day: int, chunk_rows: int) -> Iterator[list[Row]]:
+        """Rows of one day of a range by position, up to `chunk_rows` at a time."""
+
+    def finish_range(self, opened: SealRange) -> None:
+        """Mark a range as written to stable storage; from now on its rows may be deleted."""
