@@ -15,7 +15,7 @@ import pytest
 from servers import free_port
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_landing
+from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -63,9 +63,9 @@ def up(settings: Settings) -> Iterator[None]:
 
 
 def test_what_arrives_is_published_without_anybody_asking(settings: Settings) -> None:
-    connection = open_landing(settings.landing_path)
-    key = create_key(connection, "shop", ["ingest", "read"])
-    connection.close()
+    store = open_store(settings.landing_store)
+    key = create_key(store, "shop", ["ingest", "read"])
+    store.close()
     headers = {"Authorization": f"Bearer {key}"}
     with up(settings):
         for published in (1, 2):
