@@ -1,11 +1,17 @@
 """The command line. Each command imports its room when it runs, so that `funnelhouse keys` starts at once."""
 
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from funnelhouse.settings import Settings
+
+if TYPE_CHECKING:
+    from funnelhouse.landing.store import LandingStore
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,15 +32,60 @@ def keys() -> None:
 def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
     """Print a new key, once, alone on stdout; only a hash of it is kept."""
     from funnelhouse.keys import create_key
+
+    wanted = [scope.strip() for scope in scopes.split(",")]
+    with _landing_store() as store:
+        click.echo(create_key(store, project, wanted, expires_days, is_test))
+
+
+@keys.command("list")
+@click.option("--project", help="Only this project's keys, its test keys included.")
+def list_(project: str | None) -> None:
+    """Show the ids of keys with project, scopes and end; never a secret."""
+    from funnelhouse.keys import list_keys
+
+    now = datetime.now(UTC)
+    with _landing_store() as store:
+        for key in list_keys(store, project):
+            ends = datetime.fromtimestamp(key.expires_us / 1_000_000, UTC)
+            state = "works until" if ends > now else "ended"
+            scopes = ",".join(sorted(key.scopes))
+            click.echo(f"{key.key_id}  {key.project_id}  {scopes}  {state} {ends:%Y-%m-%d %H:%M} UTC")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """End a key; every process has forgotten it within a second. KEY_ID as `keys list` shows it."""
+    from funnelhouse.keys import revoke_key
+
+    with _landing_store() as store:
+        revoke_key(store, key_id)
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 365))
+@click.option("--expires-days", default=365, show_default=True, type=click.IntRange(1, 36500))
+def rotate(key_id: str, overlap_days: int, expires_days: int) -> None:
+    """Print a new key like KEY_ID, which goes on working for the overlap."""
+    from funnelhouse.keys import rotate_key
+
+    with _landing_store() as store:
+        click.echo(rotate_key(store, key_id, overlap_days, expires_days))
+
+
+@contextmanager
+def _landing_store() -> Iterator["LandingStore"]:
+    """The landing store; what it or a command refuses becomes a message."""
     from funnelhouse.landing import open_store
     from funnelhouse.landing.store import LandingError
 
     try:
         with closing(open_store(Settings().landing_store)) as store:
-            key = create_key(store, project, [s.strip() for s in scopes.split(",")], expires_days, is_test)
+            yield store
     except (ValueError, LandingError) as refused:
         raise click.ClickException(str(refused)) from None
-    click.echo(key)
 
 
 @main.group()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from funnelhouse.landing import Location, open_existing
-from funnelhouse.landing.store import LandingStore
+from funnelhouse.landing.store import LandingStore, Row
 
 Scope = Literal["ingest", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -24,13 +24,16 @@ TEST_SUFFIX = ".test"
 CACHE_SECONDS = 1.0
 CACHE_SIZE = 10_000
 
+DAY_US = 86_400_000_000
+
+_KEY_COLUMNS = "key_id, project_id, scopes, expires_us"
 _BASE62 = string.digits + string.ascii_letters
 _KEY = re.compile(r"fh_(?:live|test)_([0-9A-Za-z]{12})_([0-9A-Za-z]{40})")
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that was presented, known, and not expired when looked up."""
+    """A key as it is kept, without its secret. `expires_us`: Unix microseconds; revoking moves it to now."""
 
     key_id: str
     project_id: str
@@ -69,20 +72,68 @@ def create_key(
     if not 1 <= expires_days <= 36_500:
         raise ValueError("expires_days must be 1 to 36500")
     owner = project_id + TEST_SUFFIX if is_test else project_id
-    key_id, secret = _random_base62(12), _random_base62(40)
-    now_us = time.time_ns() // 1000
     with store.transaction():
-        store.execute("INSERT INTO projects VALUES (?, ?) ON CONFLICT DO NOTHING", owner, now_us)
-        store.execute(
-            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)",
-            key_id,
-            owner,
-            _hash(secret),
-            ",".join(scope for scope in SCOPES if scope in wanted),
-            now_us,
-            now_us + expires_days * 86_400_000_000,
+        store.execute("INSERT INTO projects VALUES (?, ?) ON CONFLICT DO NOTHING", owner, _now_us())
+        return _insert_key(store, owner, ",".join(scope for scope in SCOPES if scope in wanted), expires_days)
+
+
+def list_keys(store: LandingStore, project_id: str | None = None) -> list[Key]:
+    """Keys of a project (its test keys included), or of all; expired and revoked ones too, by project."""
+    rows = store.query(f"SELECT {_KEY_COLUMNS} FROM keys ORDER BY project_id, key_id")  # noqa: S608
+    found = [_key(row) for row in rows]
+    return [key for key in found if project_id is None or key.opens(project_id)]
+
+
+def revoke_key(store: LandingStore, key_id: str) -> None:
+    """End a key now; every process has forgotten it a second later.
+
+    Raises ValueError when there is no such key, LandingError when it cannot be stored.
+    """
+    with store.transaction():
+        _end_key(store, _existing(store, key_id), _now_us())
+
+
+def rotate_key(store: LandingStore, key_id: str, overlap_days: int = 7, expires_days: int = 365) -> str:
+    """Create a key like this one and return it; the old one goes on working for `overlap_days`.
+
+    Raises ValueError when there is no such key or it has expired, LandingError when it cannot be stored.
+    """
+    with store.transaction():
+        old = _existing(store, key_id)
+        now_us = _now_us()
+        if old.expires_us <= now_us:
+            raise ValueError("this key has expired or was revoked: create a new one")
+        _end_key(store, old, now_us + overlap_days * DAY_US)
+        return _insert_key(
+            store, old.project_id, ",".join(s for s in SCOPES if s in old.scopes), expires_days
         )
-    return f"fh_{'test' if is_test else 'live'}_{key_id}_{secret}"
+
+
+def _insert_key(store: LandingStore, owner: str, scopes: str, expires_days: int) -> str:
+    key_id, secret = _random_base62(12), _random_base62(40)
+    now_us = _now_us()
+    store.execute(
+        "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?)",
+        key_id,
+        owner,
+        _hash(secret),
+        scopes,
+        now_us,
+        now_us + expires_days * DAY_US,
+    )
+    return f"fh_{'test' if owner.endswith(TEST_SUFFIX) else 'live'}_{key_id}_{secret}"
+
+
+def _existing(store: LandingStore, key_id: str) -> Key:
+    rows = store.query(f"SELECT {_KEY_COLUMNS} FROM keys WHERE key_id = ?", key_id)  # noqa: S608
+    if not rows:
+        raise ValueError("there is no key with this id; `funnelhouse keys list` shows them")
+    return _key(rows[0])
+
+
+def _end_key(store: LandingStore, key: Key, at_us: int) -> None:
+    # Ending is expiring: a key never works longer than it was made for.
+    store.execute("UPDATE keys SET expires_us = ? WHERE key_id = ?", min(at_us, key.expires_us), key.key_id)
 
 
 class KeyRing:
@@ -120,16 +171,23 @@ class KeyRing:
             if self._store is None:
                 return None
             rows = self._store.query(
-                "SELECT project_id, secret_hash, scopes, expires_us FROM keys WHERE key_id = ?", key_id
+                f"SELECT secret_hash, {_KEY_COLUMNS} FROM keys WHERE key_id = ?",  # noqa: S608 (constants)
+                key_id,
             )
-        if not rows:
+        if not rows or not hmac.compare_digest(rows[0][0], _hash(secret)):
             return None
-        row = rows[0]
-        if not hmac.compare_digest(row[1], _hash(secret)):
-            return None
-        if row[3] <= time.time_ns() // 1000:
-            return None
-        return Key(key_id, row[0], frozenset(row[2].split(",")), row[3])
+        key = _key(rows[0][1:])
+        return key if key.expires_us > _now_us() else None
+
+
+def _key(row: Row) -> Key:
+    """A key from `_KEY_COLUMNS`."""
+    key_id, project_id, scopes, expires_us = row
+    return Key(key_id, project_id, frozenset(scopes.split(",")), expires_us)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _random_base62(length: int) -> str:
