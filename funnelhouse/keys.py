@@ -7,7 +7,7 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -74,7 +74,7 @@ def create_key(
     owner = project_id + TEST_SUFFIX if is_test else project_id
     with store.transaction():
         store.execute("INSERT INTO projects VALUES (?, ?) ON CONFLICT DO NOTHING", owner, _now_us())
-        return _insert_key(store, owner, ",".join(scope for scope in SCOPES if scope in wanted), expires_days)
+        return _insert_key(store, owner, wanted, expires_days)
 
 
 def list_keys(store: LandingStore, project_id: str | None = None) -> list[Key]:
@@ -109,7 +109,7 @@ def rotate_key(store: LandingStore, key_id: str, overlap_days: int = 7, expires_
         )
 
 
-def _insert_key(store: LandingStore, owner: str, scopes: str, expires_days: int) -> str:
+def _insert_key(store: LandingStore, owner: str, scopes: Collection[str], expires_days: int) -> str:
     key_id, secret = _random_base62(12), _random_base62(40)
     now_us = _now_us()
     store.execute(
@@ -117,7 +117,7 @@ def _insert_key(store: LandingStore, owner: str, scopes: str, expires_days: int)
         key_id,
         owner,
         _hash(secret),
-        scopes,
+        ",".join(scope for scope in SCOPES if scope in scopes),
         now_us,
         now_us + expires_days * DAY_US,
     )

@@ -1,4 +1,4 @@
-"""Keys from the command line: made, shown without secrets, rotated with an overlap, revoked within a second."""
+"""Keys from the command line: made, listed without secrets, rotated with overlap, revoked within a second."""
 
 import os
 import subprocess
