@@ -39,9 +39,14 @@ def present(item: Slice) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput("an event must be a JSON object")
     # A look at the text is far cheaper than one at every field.
-    if "null" in text or '""' in text:
-        return {name: field for name, field in value.items() if field is not None and field != ""}
-    return value
+    return without_absent(value) if "null" in text or '""' in text else value
+
+
+def without_absent(value: Any) -> Any:
+    """An inner object without its absent fields; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {name: field for name, field in value.items() if field is not None and field != ""}
 
 
 def faults(error: ValidationError) -> str:
