@@ -27,11 +27,21 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.post(
-    "/v1/projects/{project_id}/events", status_code=202, openapi_extra=_body(openanalytics.BODY_SCHEMA)
+    "/v1/projects/{project_id}/events", status_code=202, openapi_extra=_body(openanalytics.EVENTS_SCHEMA)
 )
 async def post_events(request: Request, caller: IngestCaller) -> Response:
     """OpenAnalytics events: one object, or an array of which the good items are accepted."""
     return await receive_events(request, caller, openanalytics.read, openanalytics.answer)
+
+
+@router.post(
+    "/v1/projects/{project_id}/conversions",
+    status_code=202,
+    openapi_extra=_body(openanalytics.CONVERSIONS_SCHEMA),
+)
+async def post_project_conversions(request: Request, caller: IngestCaller) -> Response:
+    """OpenAnalytics conversions and refunds: as events, and `event_type` may be left out."""
+    return await receive_events(request, caller, openanalytics.read_conversions, openanalytics.answer)
 
 
 @router.post("/v1/conversions", openapi_extra=_body(pagent.V1_SCHEMA))
