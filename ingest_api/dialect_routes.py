@@ -1,20 +1,30 @@
 """The routes of all dialects, and the shape in which each shows an error."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.auth import IngestCaller
+from funnelhouse.auth import IngestCaller, IngestCallerOrBody, authorize
+from funnelhouse.keys import Key
 from funnelhouse.problems import Renderer, problem
 from ingest_api import answers
-from ingest_api.dialects import openanalytics, pagent
-from ingest_api.requests import receive_events
+from ingest_api.arrival import Arrival, Reading
+from ingest_api.body import read_body
+from ingest_api.dialects import openanalytics, pagent, segment, superfunnel
+from ingest_api.requests import land_events, parsed, receive_events
 
 router = APIRouter()
 
-_RENDERERS: dict[str, Renderer] = dict.fromkeys(
-    ["/v1/conversions", "/v2/conversions", "/v2/conversions/bulk"], answers.error
-)
+_RENDERERS: dict[str, Renderer] = {
+    "/v1/conversions": answers.error,
+    "/v2/conversions": answers.error,
+    "/v2/conversions/bulk": answers.error,
+    "/v1/analytics/report-conversion": answers.error,
+    "/v1/batch": segment.refuse,
+    **dict.fromkeys((f"/v1/{call}" for call in segment.CALLS), segment.refuse),
+}
 
 
 def renderer(request: Request) -> Renderer:
@@ -60,3 +70,36 @@ async def post_conversion_v2(request: Request, caller: IngestCaller) -> Response
 async def post_conversions_v2(request: Request, caller: IngestCaller) -> Response:
     """Pagent conversions, v2: all or nothing."""
     return await receive_events(request, caller, pagent.read_v2_bulk, answers.accepted)
+
+
+@router.post("/v1/analytics/report-conversion", openapi_extra=_body(superfunnel.BODY_SCHEMA))
+async def report_conversion(request: Request, caller: IngestCaller) -> Response:
+    """One superfunnel conversion, named by any of its identifiers."""
+    return await receive_events(request, caller, superfunnel.read, answers.accepted)
+
+
+@router.post("/v1/batch", openapi_extra=_body(segment.BATCH_SCHEMA))
+async def post_batch(request: Request, caller: IngestCallerOrBody) -> Response:
+    """Segment calls of all types; the good ones are accepted."""
+    return await _receive_segment(request, caller, segment.read_batch)
+
+
+def _add_segment_call(call: segment.Call) -> None:
+    @router.post(f"/v1/{call}", name=f"segment_{call}", openapi_extra=_body(segment.CALL_SCHEMA))
+    async def post_call(request: Request, caller: IngestCallerOrBody) -> Response:
+        """One Segment call."""
+        return await _receive_segment(request, caller, partial(segment.read_call, call))
+
+
+for _call in segment.CALLS:
+    _add_segment_call(_call)
+
+
+async def _receive_segment(
+    request: Request, caller: Key | None, read: Callable[[bytes, Arrival], Reading]
+) -> Response:
+    body = await read_body(request)
+    if caller is None:
+        key = await parsed(body, segment.sent_key)
+        caller = authorize(request, "ingest", key_in_body=key)
+    return await land_events(request, caller.project_id, body, read, segment.answer)
