@@ -1,6 +1,7 @@
 """The command line. Each command imports its room when it runs, so that `funnelhouse keys` starts at once."""
 
 import sys
+from typing import Literal
 
 import click
 
@@ -35,6 +36,37 @@ def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
     finally:
         connection.close()
     click.echo(key)
+
+
+@main.group()
+def projects() -> None:
+    """Settings of projects."""
+
+
+@projects.command("set")
+@click.argument("project")
+@click.option(
+    "--postbacks",
+    required=True,
+    type=click.Choice(["open", "secret", "off"]),
+    help="Conversions without a key: from everybody, with a secret in the address, or not at all.",
+)
+def set_project(project: str, postbacks: Literal["open", "secret", "off"]) -> None:
+    """Change a project. Prints the address for postbacks; a secret in it is new, and shown only this once."""
+    from funnelhouse.landing import open_landing
+    from funnelhouse.postbacks import set_postbacks
+
+    settings = Settings()
+    connection = open_landing(settings.landing_path)
+    try:
+        path = set_postbacks(connection, project, postbacks)
+    except ValueError as refused:
+        raise click.ClickException(str(refused)) from None
+    finally:
+        connection.close()
+    if path is not None:
+        parameters = "hit=REPLACE&tx=REPLACE&rev=REPLACE"
+        click.echo(f"http://{settings.host}:{settings.ingest_port}{path}?{parameters}")
 
 
 @main.group()

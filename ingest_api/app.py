@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_landing
+from funnelhouse.postbacks import Postbacks
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
@@ -28,6 +29,7 @@ def create_app() -> FastAPI:
         commits = GroupCommit(settings.landing_path)
         landing = open_landing(settings.landing_path)
         app.state.stores = Stores(commits, landing)
+        app.state.postbacks = Postbacks(landing)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

@@ -12,7 +12,8 @@ from funnelhouse.problems import Renderer, problem
 from ingest_api import answers
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
-from ingest_api.dialects import openanalytics, pagent, segment, superfunnel
+from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
+from ingest_api.postback_access import PostbackProject
 from ingest_api.requests import land_events, parsed, receive_events
 
 router = APIRouter()
@@ -29,7 +30,10 @@ _RENDERERS: dict[str, Renderer] = {
 
 def renderer(request: Request) -> Renderer:
     """Vendor routes answer every error in the vendor's shape, those of the framework included."""
-    return _RENDERERS.get(request.scope["path"], problem)
+    path: str = request.scope["path"]
+    if path == "/pb" or path.startswith("/pb/"):
+        return funnelflux.refuse
+    return _RENDERERS.get(path, problem)
 
 
 def _body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -103,3 +107,29 @@ async def _receive_segment(
         key = await parsed(body, segment.sent_key)
         caller = authorize(request, "ingest", key_in_body=key)
     return await land_events(request, caller.project_id, body, read, segment.answer)
+
+
+_POSTBACK: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in funnelflux.BODY_SCHEMA["properties"].items()
+    ]
+}
+
+
+@router.get("/pb", openapi_extra=_POSTBACK)
+@router.get("/pb/{project_id}", openapi_extra=_POSTBACK)
+@router.get("/pb/{project_id}/{secret}", openapi_extra=_POSTBACK)
+async def get_postback(request: Request, project: PostbackProject) -> Response:
+    """A FunnelFlux postback."""
+    read = partial(funnelflux.read, request.scope["query_string"])
+    return await land_events(request, project, b"", read, funnelflux.answer)
+
+
+@router.post("/pb", openapi_extra=_POSTBACK)
+@router.post("/pb/{project_id}", openapi_extra=_POSTBACK)
+@router.post("/pb/{project_id}/{secret}", openapi_extra=_POSTBACK)
+async def post_postback(request: Request, project: PostbackProject) -> Response:
+    """A FunnelFlux postback with parameters in the query, or in a urlencoded or JSON body."""
+    read = partial(funnelflux.read, request.scope["query_string"])
+    return await land_events(request, project, await read_body(request), read, funnelflux.answer)

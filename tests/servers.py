@@ -13,6 +13,7 @@ import httpx
 
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_landing
+from funnelhouse.postbacks import CACHE_SECONDS, Mode, set_postbacks
 from funnelhouse.settings import Settings
 
 SERVE_INGEST = (
@@ -35,6 +36,15 @@ class Server:
             return create_key(connection, project, scopes.split(","), **options)  # type: ignore[arg-type]
         finally:
             connection.close()
+
+    def set_postbacks(self, project: str, mode: Mode) -> str | None:
+        """Switch a project's postbacks and wait until the server knows; returns their path."""
+        connection = open_landing(self.settings.landing_path)
+        try:
+            return set_postbacks(connection, project, mode)
+        finally:
+            connection.close()
+            time.sleep(CACHE_SECONDS)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it: SIGTERM asks the main process, SIGKILL takes the whole group. Returns the exit code."""

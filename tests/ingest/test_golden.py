@@ -27,8 +27,11 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def key(ingest_server: Server) -> str:
-    return ingest_server.key("golden", "ingest")
+def key(ingest_server: Server) -> Iterator[str]:
+    key = ingest_server.key("golden", "ingest")
+    ingest_server.set_postbacks("golden", "open")
+    yield key
+    ingest_server.set_postbacks("golden", "off")
 
 
 @pytest.fixture(scope="module")
