@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server, start_ingest
 
@@ -59,9 +59,8 @@ def test_a_secret_opens_its_own_path_only(server: Server) -> None:
     assert path is not None
     assert path.startswith("/pb/one/")
     assert status(server, path) == 200
-    assert [
-        status(server, wrong) for wrong in ("/pb/", "/pb/one/", path[:-2], path.replace("one", "two"))
-    ] == [404] * 4
+    for wrong in ("/pb/", "/pb/one/", path[:-2], path.replace("one", "two")):
+        assert status(server, wrong) == 404
     newer = server.set_postbacks("one", "secret")
     assert newer is not None
     assert (status(server, path), status(server, newer)) == (404, 200)
@@ -117,14 +116,12 @@ def test_a_change_takes_effect_within_a_second(tmp_path: Path, monkeypatch: pyte
     assert postbacks.find("shop", None) == "shop"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@settings(max_examples=300, deadline=None)
 @given(query=st.data())
 def test_any_query_and_body_is_one_event_or_bad_input(query: st.DataObject) -> None:
     pairs = st.lists(
         st.tuples(
-            st.sampled_from(
-                ["hit", "vid", "p", "tx", "rev", "status", "disable_postbacks", "currency", "%68it"]
-            ),
+            st.sampled_from(["hit", "vid", "p", "tx", "rev", "status", "currency", "%68it", "other"]),
             st.one_of(
                 st.text(),
                 st.sampled_from(["REPLACE", "{a}", "%7Ba%7D", "-1", "1.5", "%ff", "%00", "%", "eur", "a+b"]),
