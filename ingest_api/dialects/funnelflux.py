@@ -36,7 +36,7 @@ from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import SHAPE, Currency, TextOrInteger, faults, major_amount
 from ingest_api.strict_json import BadInput, parse, without_members
 
-_MACRO = re.compile(r"REPLACE|.*(?:\{[^{}]*\}|%7B.*%7D).*", re.IGNORECASE | re.DOTALL)
+_BRACES = re.compile(r"\{[^{}]*\}")
 _AMOUNT = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,30})?|\.[0-9]{1,30}|-1(?:\.0{1,30})?", re.ASCII)
 
 
@@ -136,8 +136,13 @@ def _uncached(response: Response) -> Response:
 
 def _is_given(value: Any) -> bool:
     if isinstance(value, str):
-        return value.strip() != "" and not _MACRO.fullmatch(value.strip())
+        return value.strip() not in ("", "REPLACE") and not _has_macro(value)
     return value is not None
+
+
+def _has_macro(text: str) -> bool:
+    # The encoded form stays where somebody encoded twice.
+    return bool(_BRACES.search(text)) or "%7D" in text.upper().partition("%7B")[2]
 
 
 def _text(what: str, sent: bytes) -> str:

@@ -53,6 +53,9 @@ from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope,
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)
 
+MAX_ITEMS = 5000
+"""More than a body of real calls can hold; the vendor limits the bytes only."""
+
 _KINDS: dict[str, Kind] = {
     "track": "event",
     "page": "visit",
@@ -115,6 +118,7 @@ BATCH_SCHEMA: dict[str, Any] = {
     "properties": {
         "batch": {
             "type": "array",
+            "maxItems": MAX_ITEMS,
             "items": {
                 **CALL_SCHEMA,
                 "required": ["type"],
@@ -144,8 +148,8 @@ def read_batch(body: bytes, arrival: Arrival) -> Reading:
     """Events of a batch; bad items are results. Raises BadInput when the body has no array `batch`."""
     envelope = parse_envelope(body, "batch")
     items = envelope.get("batch")
-    if not isinstance(items, list):
-        raise BadInput("batch: required, an array of calls")
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        raise BadInput(f"batch: required, an array of at most {MAX_ITEMS} calls")
     calls = [(item[0].get("type") if isinstance(item[0], dict) else None, item) for item in items]
     return _read(calls, envelope.get("context"), arrival)
 

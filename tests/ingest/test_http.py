@@ -137,6 +137,13 @@ def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) ->
             assert client.post(written, content=b"x").status_code == 400
 
 
+def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) -> None:
+    described = client.get("/ingest/openapi.json").json()["paths"]
+    postbacks = {"/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}"}
+    taking = {path for path in described if not path.startswith("/ingest/") and "/goals" not in path}
+    assert taking == {path.replace("/http/", "/{project_id}/") for path in BY_KEY} | postbacks
+
+
 @pytest.mark.parametrize(
     ("path", "shape"),
     [
