@@ -16,7 +16,9 @@ from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, supe
 from ingest_api.postback_access import PostbackProject
 from ingest_api.requests import land_events, parsed, receive_events
 
-router = APIRouter()
+router = APIRouter(
+    responses={"4XX": {"description": "Refused: problem details, or the dialect's own shape of an error."}}
+)
 
 _RENDERERS: dict[str, Renderer] = {
     "/v1/conversions": answers.error,
@@ -36,12 +38,20 @@ def renderer(request: Request) -> Renderer:
     return _RENDERERS.get(path, problem)
 
 
-def _body(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _body(schema: dict[str, Any], *in_path: str) -> dict[str, Any]:
+    """A JSON body and path parameters, for OpenAPI."""
+    body = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return {"requestBody": body, "parameters": [_in_path(name) for name in in_path]}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 @router.post(
-    "/v1/projects/{project_id}/events", status_code=202, openapi_extra=_body(openanalytics.EVENTS_SCHEMA)
+    "/v1/projects/{project_id}/events",
+    status_code=202,
+    openapi_extra=_body(openanalytics.EVENTS_SCHEMA, "project_id"),
 )
 async def post_events(request: Request, caller: IngestCaller) -> Response:
     """OpenAnalytics events: one object, or an array of which the good items are accepted."""
@@ -51,7 +61,7 @@ async def post_events(request: Request, caller: IngestCaller) -> Response:
 @router.post(
     "/v1/projects/{project_id}/conversions",
     status_code=202,
-    openapi_extra=_body(openanalytics.CONVERSIONS_SCHEMA),
+    openapi_extra=_body(openanalytics.CONVERSIONS_SCHEMA, "project_id"),
 )
 async def post_project_conversions(request: Request, caller: IngestCaller) -> Response:
     """OpenAnalytics conversions and refunds: as events, and `event_type` may be left out."""
@@ -109,26 +119,27 @@ async def _receive_segment(
     return await land_events(request, caller.project_id, body, read, segment.answer)
 
 
-_POSTBACK: dict[str, Any] = {
-    "parameters": [
+def _postback(*in_path: str) -> dict[str, Any]:
+    """Query and path parameters, for OpenAPI."""
+    in_query = [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in funnelflux.BODY_SCHEMA["properties"].items()
     ]
-}
+    return {"parameters": [*(_in_path(name) for name in in_path), *in_query]}
 
 
-@router.get("/pb", openapi_extra=_POSTBACK)
-@router.get("/pb/{project_id}", openapi_extra=_POSTBACK)
-@router.get("/pb/{project_id}/{secret}", openapi_extra=_POSTBACK)
+@router.get("/pb", openapi_extra=_postback())
+@router.get("/pb/{project_id}", openapi_extra=_postback("project_id"))
+@router.get("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret"))
 async def get_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback."""
     read = partial(funnelflux.read, request.scope["query_string"])
     return await land_events(request, project, b"", read, funnelflux.answer)
 
 
-@router.post("/pb", openapi_extra=_POSTBACK)
-@router.post("/pb/{project_id}", openapi_extra=_POSTBACK)
-@router.post("/pb/{project_id}/{secret}", openapi_extra=_POSTBACK)
+@router.post("/pb", openapi_extra=_postback())
+@router.post("/pb/{project_id}", openapi_extra=_postback("project_id"))
+@router.post("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret"))
 async def post_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback with parameters in the query, or in a urlencoded or JSON body."""
     read = partial(funnelflux.read, request.scope["query_string"])

@@ -5,6 +5,7 @@ import base64
 import fcntl
 import gzip
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -142,6 +143,10 @@ def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) 
     postbacks = {"/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}"}
     taking = {path for path in described if not path.startswith("/ingest/") and "/goals" not in path}
     assert taking == {path.replace("/http/", "/{project_id}/") for path in BY_KEY} | postbacks
+    for path in taking:
+        named = {p["name"] for p in described[path]["post"].get("parameters", ()) if p["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+        assert set(described[path]["post"]["responses"]) >= {"4XX"}
 
 
 @pytest.mark.parametrize(
