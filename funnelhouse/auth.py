@@ -32,9 +32,12 @@ def presented_key(request: Request) -> str | None:
     return None
 
 
-def authenticate(request: Request) -> Key:
-    """The caller's key. Raises Refusal 401; 503 when the landing store cannot be read."""
-    presented = presented_key(request)
+def authenticate(request: Request, key_in_body: str | None = None) -> Key:
+    """The caller's key, from the headers, else from the body where a dialect may put it there.
+
+    Raises Refusal 401; 503 when the landing store cannot be read.
+    """
+    presented = presented_key(request) or key_in_body
     challenge = {"WWW-Authenticate": "Bearer"}
     if not presented:
         raise Refusal(401, "Send an API key: Authorization: Bearer <key>.", headers=challenge)
@@ -50,12 +53,12 @@ def authenticate(request: Request) -> Key:
     return key
 
 
-def authorize(request: Request, *scopes: Scope) -> Key:
+def authorize(request: Request, *scopes: Scope, key_in_body: str | None = None) -> Key:
     """The caller's key, when it opens the path's project and has one of `scopes`.
 
     Raises Refusal 401, then 404, then 403.
     """
-    key = authenticate(request)
+    key = authenticate(request, key_in_body)
     project = request.path_params.get("project_id")
     if project is not None and not key.opens(project):
         raise Refusal(404, "Unknown project; use the project that the API key belongs to.")
@@ -67,6 +70,10 @@ def authorize(request: Request, *scopes: Scope) -> Key:
 # Coroutines, because FastAPI sends plain functions to a thread, which costs more than the look-up.
 async def _ingest(request: Request) -> Key:
     return authorize(request, "ingest")
+
+
+async def _ingest_by_header(request: Request) -> Key | None:
+    return authorize(request, "ingest") if presented_key(request) else None
 
 
 async def _read(request: Request) -> Key:
@@ -82,6 +89,9 @@ async def _any(request: Request) -> Key:
 
 
 IngestCaller = Annotated[Key, Depends(_ingest)]
+IngestCallerOrBody = Annotated[Key | None, Depends(_ingest_by_header)]
+"""As IngestCaller where headers carry a key. None leaves it to the route to find one in the body and call
+`authorize` with it: what a body says is known only after it was read, which a dependency comes before."""
 ReadCaller = Annotated[Key, Depends(_read)]
 AdminCaller = Annotated[Key, Depends(_admin)]
 AnyCaller = Annotated[Key, Depends(_any)]

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -86,6 +86,31 @@ def _landing_store() -> Iterator["LandingStore"]:
             yield store
     except (ValueError, LandingError) as refused:
         raise click.ClickException(str(refused)) from None
+
+
+@main.group()
+def projects() -> None:
+    """Settings of projects."""
+
+
+@projects.command("set")
+@click.argument("project")
+@click.option(
+    "--postbacks",
+    required=True,
+    type=click.Choice(["open", "secret", "off"]),
+    help="Conversions without a key: from everybody, with a secret in the address, or not at all.",
+)
+def set_project(project: str, postbacks: Literal["open", "secret", "off"]) -> None:
+    """Change a project. Prints the address for postbacks; a secret in it is new, and shown only this once."""
+    from funnelhouse.postbacks import set_postbacks
+
+    settings = Settings()
+    with _landing_store() as store:
+        path = set_postbacks(store, project, postbacks)
+    if path is not None:
+        parameters = "hit=REPLACE&tx=REPLACE&rev=REPLACE"
+        click.echo(f"http://{settings.host}:{settings.ingest_port}{path}?{parameters}")
 
 
 @main.group()

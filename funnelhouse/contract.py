@@ -27,11 +27,17 @@ class Event:
     project_id: Annotated[str, Doc("Tenant that the key belongs to.")]
     dialect: Annotated[str, Doc("Wire format that the report came in, e.g. `openanalytics`.")]
     dialect_version: Annotated[str, Doc("Version of the wire format.")]
-    sender: Annotated[Sender, Doc("`browser` when the request named an origin, else `server`.")]
+    sender: Annotated[
+        Sender,
+        Doc("`browser` when the request names an origin or the event a library for browsers, else `server`."),
+    ]
     kind: Annotated[Kind, Doc("What the sender says this is.")]
     received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
     occurred_us: Annotated[int, Doc("When it happened by the sender's clock, else `received_us`.")]
-    payload: Annotated[str, Doc("The exact text of this one event's JSON value as it stood in the body.")]
+    payload: Annotated[
+        str,
+        Doc("The exact text of this one event as it stood in the request: JSON, or a query string."),
+    ]
     name: Annotated[str | None, Doc("Event name, e.g. `purchase`; pagent's label.")] = None
     goal_id: Annotated[str | None, Doc("Goal that the sender names as completed (pagent).")] = None
     hit_id: Annotated[str | None, Doc("Page view that the report is, or belongs to.")] = None

@@ -7,6 +7,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 _TITLES = {
     400: "Bad request",
@@ -80,7 +81,8 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
             405: f"This path does not take {request.method}; the Allow header says what it takes.",
         }
         detail = details.get(error.status_code, str(error.detail))
-        return renderer_for(request)(Refusal(error.status_code, detail, headers=error.headers))
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return renderer_for(request)(Refusal(error.status_code, detail, headers=headers))
 
     def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -96,3 +98,15 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_crash)
+
+
+def _allowed(request: Request) -> str:
+    """Methods that a path takes; the framework names those of the path's first route only."""
+    return ", ".join(
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    )

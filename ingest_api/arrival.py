@@ -34,7 +34,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a dialect read: the accepted events and, where items are answered one by one, their results."""
+    """What a dialect read: the accepted events and, where items stand for themselves, their results.
+
+    A result is `{"index", "status", "event_id" or "error"}`. Dialects that skip bad items without telling the
+    sender (segment) list those only: with their reasons, this is what is known about what was not accepted.
+    """
 
     events: list[Event]
     results: list[dict[str, Any]] | None = None

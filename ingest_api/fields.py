@@ -39,9 +39,14 @@ def present(item: Slice) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadInput("an event must be a JSON object")
     # A look at the text is far cheaper than one at every field.
-    if "null" in text or '""' in text:
-        return {name: field for name, field in value.items() if field is not None and field != ""}
-    return value
+    return without_absent(value) if "null" in text or '""' in text else value
+
+
+def without_absent(value: Any) -> Any:
+    """An inner object without its absent fields; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {name: field for name, field in value.items() if field is not None and field != ""}
 
 
 def faults(error: ValidationError) -> str:
@@ -92,10 +97,20 @@ def time_to_us(value: Any) -> int:
 
 
 def _major_amount(value: Any) -> str:
+    if type(value) in _NUMBERS and value < 0:
+        raise ValueError('must not be negative; send a refund (event_type "refund") instead')
+    return major_amount(value)
+
+
+def major_amount(value: Any) -> str:
+    """A JSON number in major units as plain decimal text with all its digits.
+
+    Raises ValueError, also when it is negative or has more than 13 digits before the point, 30 after it.
+    """
     if type(value) not in _NUMBERS:
         raise ValueError("must be a JSON number in major units, e.g. 49.99, without quotes")
     if value < 0:
-        raise ValueError('must not be negative; send a refund (event_type "refund") instead')
+        raise ValueError("must not be negative")
     text = str(value)
     if not _PLAIN_AMOUNT.fullmatch(text):
         # Exponents, -0.0, and what is too long; the exponent is looked at before it is written out in zeros.
@@ -175,6 +190,8 @@ Time = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
 ]
 MajorAmount = Annotated[str, PlainValidator(_major_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+ValueAmount = Annotated[str, PlainValidator(major_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+"""As MajorAmount, where the dialect has no refunds that a negative amount could be sent as."""
 MinorAmount = Annotated[str, PlainValidator(_minor_amount), WithJsonSchema({"type": "integer", "minimum": 0})]
 TextOrInteger = Annotated[
     str, PlainValidator(_text_or_integer), WithJsonSchema({"type": ["string", "integer"]})

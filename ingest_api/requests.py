@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 
@@ -22,6 +22,7 @@ LARGE_BODY_BYTES = 64 * 1024
 
 DRY_RUN = "Funnelhouse-Dry-Run"
 
+_T = TypeVar("_T")
 _event_row: Callable[[Any], Row] = row_values(Event)
 
 
@@ -61,29 +62,43 @@ async def receive_events(
     answer: Callable[[Reading], Response],
 ) -> Response:
     """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
+    return await land_events(request, caller.project_id, await read_body(request), read, answer)
+
+
+async def land_events(
+    request: Request,
+    project_id: str,
+    body: bytes,
+    read: Callable[[bytes, Arrival], Reading],
+    answer: Callable[[Reading], Response],
+) -> Response:
+    """As `receive_events`, for a body that was read already and a project that its sender may write to."""
     is_trial = is_dry_run(request)
-    body = await read_body(request)
     headers = request.headers
     is_browser = "origin" in headers
     arrival = Arrival(
-        project_id=caller.project_id,
+        project_id=project_id,
         received_us=now_us(),
         sender="browser" if is_browser else "server",
         user_agent=headers.get("user-agent") if is_browser else None,
     )
 
-    def prepare() -> tuple[Reading, list[Row]]:
+    def prepare(body: bytes) -> tuple[Reading, list[Row]]:
         reading = read(body, arrival)
         return reading, [_event_row(event) for event in reading.events]
 
-    try:
-        large = len(body) > LARGE_BODY_BYTES
-        reading, rows = await asyncio.to_thread(prepare) if large else prepare()
-    except BadInput as error:
-        raise Refusal(400, str(error)) from None
+    reading, rows = await parsed(body, prepare)
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
     response = answer(reading)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
+
+
+async def parsed(body: bytes, parse: Callable[[bytes], _T]) -> _T:
+    """What `parse` makes of a body, in a thread when it is large. Raises Refusal 400 for its BadInput."""
+    try:
+        return await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY_BYTES else parse(body)
+    except BadInput as error:
+        raise Refusal(400, str(error)) from None

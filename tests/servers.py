@@ -15,6 +15,7 @@ import httpx
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingStore
+from funnelhouse.postbacks import CACHE_SECONDS, Mode, set_postbacks
 from funnelhouse.settings import Settings
 
 SERVE_INGEST = (
@@ -38,6 +39,13 @@ class Server:
     def store(self) -> LandingStore:
         """The landing store that the server uses; the caller closes it."""
         return open_store(self.settings.landing_store)
+
+    def set_postbacks(self, project: str, mode: Mode) -> str | None:
+        """Switch a project's postbacks and wait until the server knows; returns their path."""
+        with closing(self.store()) as store:
+            path = set_postbacks(store, project, mode)
+        time.sleep(CACHE_SECONDS)
+        return path
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it: SIGTERM asks the main process, SIGKILL takes the whole group. Returns the exit code."""

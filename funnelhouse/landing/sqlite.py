@@ -41,6 +41,11 @@ CREATE TABLE IF NOT EXISTS keys (
     created_us INTEGER NOT NULL,
     expires_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS postbacks (
+    project_id TEXT PRIMARY KEY REFERENCES projects,
+    mode TEXT NOT NULL,
+    secret_hash TEXT
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seal_ranges (
     raw_table TEXT NOT NULL,
     first_id INTEGER NOT NULL,
@@ -273,9 +278,9 @@ def _is_made(connection: apsw.Connection) -> bool:
 
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name IN ('projects', 'keys', 'seal_ranges')"
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('projects', 'keys', 'postbacks', 'seal_ranges')"
     ).get
-    return control == 3 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 4 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:

@@ -1,5 +1,8 @@
 """OpenAnalytics events: one object or an array of 1 to 1,000. Money is in major units, a JSON number.
 
+The vendor plans a second address for conversions only; ours takes the same shape, where `event_type` is
+conversion or refund, and conversion when it is left out.
+
 Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 
 | field | column |
@@ -19,6 +22,7 @@ Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 | `event_id` | `event_id` |
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Required
 
 import orjson
@@ -96,28 +100,47 @@ class Report(TypedDict, total=False):
 
 
 _SHAPE: TypeAdapter[Report] = TypeAdapter(Report)
-
-BODY_SCHEMA: dict[str, Any] = {
-    "anyOf": [
-        _SHAPE.json_schema(),
-        {"type": "array", "items": _SHAPE.json_schema(), "minItems": 1, "maxItems": MAX_ITEMS},
-    ]
+_EVENT = _SHAPE.json_schema()
+_CONVERSION = {
+    **_EVENT,
+    "required": [],
+    "properties": {
+        **_EVENT["properties"],
+        "event_type": {"type": "string", "enum": ["conversion", "refund"], "default": "conversion"},
+    },
 }
-"""The request body, for OpenAPI."""
+
+
+def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": MAX_ITEMS}]}
+
+
+EVENTS_SCHEMA = _one_or_many(_EVENT)
+CONVERSIONS_SCHEMA = _one_or_many(_CONVERSION)
+"""The request bodies, for OpenAPI."""
 
 
 def read(body: bytes, arrival: Arrival) -> Reading:
     """Events of one body. A bad item of an array is a result, a bad single object raises BadInput."""
+    return _read(body, arrival, _event)
+
+
+def read_conversions(body: bytes, arrival: Arrival) -> Reading:
+    """Conversions and refunds of one body; bad ones as with `read`."""
+    return _read(body, arrival, _conversion)
+
+
+def _read(body: bytes, arrival: Arrival, read_item: Callable[[Slice, Arrival], Event]) -> Reading:
     document = parse_items(body)
     if not isinstance(document, list):
-        return Reading([_event(document, arrival)])
+        return Reading([read_item(document, arrival)])
     if not 1 <= len(document) <= MAX_ITEMS:
         raise BadInput(f"the array must hold 1 to {MAX_ITEMS} events; split it")
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     for index, item in enumerate(document):
         try:
-            event = _event(item, arrival)
+            event = read_item(item, arrival)
         except BadInput as error:
             results.append({"index": index, "status": 400, "error": str(error)})
         else:
@@ -138,6 +161,13 @@ def answer(reading: Reading) -> Response:
     else:
         body["results"] = reading.results
     return Response(orjson.dumps(body), 202, headers, media_type="application/json")
+
+
+def _conversion(item: Slice, arrival: Arrival) -> Event:
+    sent = present(item)
+    if sent.get("event_type", "conversion") not in ("conversion", "refund"):
+        raise BadInput("event_type: must be conversion or refund here; send others to /events")
+    return _event(({"event_type": "conversion", **sent}, item[1]), arrival)
 
 
 def _event(item: Slice, arrival: Arrival) -> Event:

@@ -1,4 +1,4 @@
-"""Pagent server-side conversions, v1. Money is integer cents; conversion_id is a goal; all or nothing.
+"""Pagent server-side conversions, v1 and v2. Money is integer cents; conversion_id is a goal; all or nothing.
 
 Vendor's page: "Server-Side Conversions", https://www.pagent.ai/docs/llms.txt
 
@@ -12,83 +12,121 @@ Vendor's page: "Server-Side Conversions", https://www.pagent.ai/docs/llms.txt
 | `revenue` | `amount_text`, with `amount_unit` minor |
 | `properties` | `properties`, as JSON; its `order_id` (of an object) is `transaction_id` |
 | `time` | `occurred_us` |
+
+In v1 the four ids stand on the event itself, in v2 in its `session_data`.
+Answers are `{"accepted": n}` and `{"error": "…"}`.
 """
 
 from typing import Annotated, Any, Required
 
-import orjson
-from fastapi import Response
-from pydantic import Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
-from funnelhouse.problems import Refusal
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import SHAPE, MinorAmount, Objects, UnixMs, faults, order_id, present
-from ingest_api.strict_json import BadInput, Slice, dump, parse_envelope, without_members
+from ingest_api.fields import (
+    SHAPE,
+    MinorAmount,
+    Objects,
+    UnixMs,
+    faults,
+    order_id,
+    present,
+    without_absent,
+)
+from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
 
-PATHS = frozenset({"/v1/conversions"})
 MAX_ITEMS = 100
 
 
 @with_config(SHAPE)
-class Conversion(TypedDict, total=False):
-    """One conversion, by column; unknown fields are kept in the record only."""
+class SessionData(TypedDict, total=False):
+    """What `_pgnt.variables()` gives, by column; unknown fields are kept in the record only."""
 
     session_id: Required[str]
     visitor_id: Required[Annotated[str, Field(validation_alias="user_id")]]
     goal_id: Required[Annotated[str, Field(validation_alias="conversion_id")]]
     hit_id: Annotated[str, Field(validation_alias="visit_id")]
+
+
+@with_config(SHAPE)
+class Report(TypedDict, total=False):
+    """What both versions say about a conversion, by column."""
+
     name: Annotated[str, Field(validation_alias="label")]
     amount_text: Annotated[MinorAmount, Field(validation_alias="revenue")]
     properties: Objects
     occurred_us: Annotated[UnixMs, Field(validation_alias="time")]
 
 
-_SHAPE: TypeAdapter[Conversion] = TypeAdapter(Conversion)
-
-BODY_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["events"],
-    "properties": {
-        "events": {
-            "type": "array",
-            "items": _SHAPE.json_schema(),
-            "minItems": 1,
-            "maxItems": MAX_ITEMS,
-        }
-    },
-}
-"""The request body, for OpenAPI."""
+@with_config(SHAPE)
+class ConversionV1(SessionData, Report, total=False):
+    """One conversion of v1."""
 
 
-def read(body: bytes, arrival: Arrival) -> Reading:
-    """Events of one body. Raises BadInput, naming the index, when any of them is bad."""
+@with_config(SHAPE)
+class ConversionV2(Report, total=False):
+    """One conversion of v2."""
+
+    session_data: Required[Annotated[SessionData, BeforeValidator(without_absent)]]
+
+
+_V1: TypeAdapter[Any] = TypeAdapter(ConversionV1)
+_V2: TypeAdapter[Any] = TypeAdapter(ConversionV2)
+
+
+def _many(shape: TypeAdapter[Any]) -> dict[str, Any]:
+    items = {"type": "array", "items": shape.json_schema(), "minItems": 1, "maxItems": MAX_ITEMS}
+    return {"type": "object", "required": ["events"], "properties": {"events": items}}
+
+
+V1_SCHEMA = _many(_V1)
+V2_BULK_SCHEMA = _many(_V2)
+V2_SCHEMA = _V2.json_schema()
+"""The request bodies, for OpenAPI."""
+
+
+def read_v1(body: bytes, arrival: Arrival) -> Reading:
+    """Events of one body of v1. Raises BadInput, naming the index, when any of them is bad."""
+    return _read_many(_V1, "1", body, arrival)
+
+
+def read_v2(body: bytes, arrival: Arrival) -> Reading:
+    """The one event of a body of v2. Raises BadInput."""
+    return Reading([_event(_V2, "2", parse(body), arrival)])
+
+
+def read_v2_bulk(body: bytes, arrival: Arrival) -> Reading:
+    """Events of one bulk body of v2. Raises BadInput, naming the index, when any of them is bad."""
+    return _read_many(_V2, "2", body, arrival)
+
+
+def _read_many(shape: TypeAdapter[Any], version: str, body: bytes, arrival: Arrival) -> Reading:
     items = parse_envelope(body, "events").get("events")
     if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
         raise BadInput(f"events: required, an array of 1 to {MAX_ITEMS} conversions")
-    return Reading([_event(index, item, arrival) for index, item in enumerate(items)])
+    events = []
+    for index, item in enumerate(items):
+        try:
+            events.append(_event(shape, version, item, arrival))
+        except _BadField as error:
+            raise BadInput(f"events[{index}].{error}") from None
+        except BadInput as error:
+            raise BadInput(f"events[{index}]: {error}") from None
+    return Reading(events)
 
 
-def answer(reading: Reading) -> Response:
-    """200 with the number of accepted conversions."""
-    return Response(orjson.dumps({"accepted": len(reading.events)}), media_type="application/json")
+class _BadField(BadInput):
+    """The message begins with the name of a field."""
 
 
-def refuse(refusal: Refusal) -> Response:
-    """An error in the vendor's shape, `{"error": "…"}`."""
-    body = orjson.dumps({"error": refusal.detail})
-    return Response(body, refusal.status, refusal.headers, media_type="application/json")
-
-
-def _event(index: int, item: Slice, arrival: Arrival) -> Event:
+def _event(shape: TypeAdapter[Any], version: str, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        conversion: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
+        conversion: dict[str, Any] = shape.validator.validate_python(present(item))
     except ValidationError as error:
-        raise BadInput(f"events[{index}].{faults(error)}") from None
-    except BadInput as error:
-        raise BadInput(f"events[{index}]: {error}") from None
+        raise _BadField(faults(error)) from None
+    conversion |= conversion.pop("session_data", {})
     if "amount_text" in conversion:
         conversion["amount_unit"] = "minor"
     if "properties" in conversion:
@@ -100,7 +138,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         event_id=arrival.new_event_id(),
         project_id=arrival.project_id,
         dialect="pagent",
-        dialect_version="1",
+        dialect_version=version,
         sender=arrival.sender,
         kind="conversion",
         received_us=arrival.received_us,

@@ -1,9 +1,11 @@
 """Every dialect on the wire: requests to the letter, answers, what lands. Cases are data, in tests/golden.
 
 A case: `request` (method POST unless said otherwise, path, headers, body), `answer` (status, headers, body;
-`<any>` stands for what differs from run to run) and `lands` (per event, the columns that matter).
+`<any>` stands for what differs from run to run) and `lands` (per event, the columns that matter). `<key>` in
+a request's headers or body is an ingest key of the project `golden`, `<basic>` the same as Basic's user name.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +28,11 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def key(ingest_server: Server) -> str:
-    return ingest_server.key("golden", "ingest")
+def key(ingest_server: Server) -> Iterator[str]:
+    key = ingest_server.key("golden", "ingest")
+    ingest_server.set_postbacks("golden", "open")
+    yield key
+    ingest_server.set_postbacks("golden", "off")
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +46,12 @@ def test_golden(case: dict[str, Any], ingest_server: Server, client: httpx.Clien
     landing = ingest_server.store()
     ((before,),) = landing.query("SELECT coalesce(max(id), 0) FROM events")
     request = case["request"]
-    headers = {"Authorization": f"Bearer {key}", **request.get("headers", {})}
+    headers = {"Authorization": "Bearer <key>", **request.get("headers", {})}
     answer = client.request(
         request.get("method", "POST"),
         request["path"],
-        headers={name: value for name, value in headers.items() if value is not None},
-        content=request["body"],
+        headers={name: with_key(value, key) for name, value in headers.items() if value is not None},
+        content=with_key(request.get("body", ""), key),
     )
     expected = case["answer"]
     assert answer.status_code == expected["status"], answer.text
@@ -59,6 +64,10 @@ def test_golden(case: dict[str, Any], ingest_server: Server, client: httpx.Clien
     assert [
         {column: row[column] for column in want} for want, row in zip(wanted, rows, strict=True)
     ] == wanted
+
+
+def with_key(text: str, key: str) -> str:
+    return text.replace("<key>", key).replace("<basic>", base64.b64encode(f"{key}:".encode()).decode())
 
 
 def landed(landing: LandingStore, after: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import base64
 import fcntl
 import gzip
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -27,10 +28,30 @@ from ingest_api import body
 EVENTS = "/v1/projects/http/events"
 PAGE_VIEW = b'{"event_type":"pageview"}'
 
+BY_KEY = [
+    EVENTS,
+    "/v1/projects/http/conversions",
+    "/v1/conversions",
+    "/v2/conversions",
+    "/v2/conversions/bulk",
+    "/v1/analytics/report-conversion",
+    "/v1/batch",
+    "/v1/track",
+    "/v1/page",
+    "/v1/screen",
+    "/v1/identify",
+    "/v1/group",
+    "/v1/alias",
+]
+POSTBACK = "/pb/http"
+
 
 @pytest.fixture(scope="module")
-def key(ingest_server: Server) -> str:
-    return ingest_server.key("http", "ingest")
+def key(ingest_server: Server) -> Iterator[str]:
+    key = ingest_server.key("http", "ingest")
+    ingest_server.set_postbacks("http", "open")
+    yield key
+    ingest_server.set_postbacks("http", "off")
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +128,49 @@ def test_a_large_body_is_one_transaction(client: httpx.Client) -> None:
 
 
 def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) -> None:
-    for path in (EVENTS, EVENTS + "/", "/v1/conversions", "/v1/conversions/"):
-        assert client.head(path).status_code == 405
-        assert client.get(path).status_code == 405
-        assert client.post(path, content=b"x").status_code == 400
+    for path in BY_KEY:
+        for written in (path, path + "/"):
+            assert client.head(written).status_code == 405
+            assert client.get(written).status_code == 405
+            assert client.put(written).headers["allow"] == "POST"
+            assert client.post(written, content=b"x").status_code == 400
+
+
+def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) -> None:
+    described = client.get("/ingest/openapi.json").json()["paths"]
+    postbacks = {"/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}"}
+    taking = {path for path in described if not path.startswith("/ingest/") and "/goals" not in path}
+    assert taking == {path.replace("/http/", "/{project_id}/") for path in BY_KEY} | postbacks
+    for path in taking:
+        named = {p["name"] for p in described[path]["post"].get("parameters", ()) if p["in"] == "path"}
+        assert named == set(re.findall(r"{(\w+)}", path))
+        assert set(described[path]["post"]["responses"]) >= {"4XX"}
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        *((path, {"type", "title", "status", "detail"}) for path in BY_KEY if "/projects/" in path),
+        *((path, {"error"}) for path in BY_KEY[2:6]),
+        *((path, {"success", "message"}) for path in BY_KEY[6:]),
+        (POSTBACK, {"error"}),
+    ],
+)
+def test_every_error_of_a_route_has_its_dialects_shape(
+    client: httpx.Client, path: str, shape: set[str]
+) -> None:
+    answers = [
+        client.post(path, content=b"{"),
+        client.post(path, content=b"x", headers={"Content-Encoding": "br"}),
+        client.post(path, content=b"x" * 1_048_577),
+        client.post(path, content=b"{}", headers={"Funnelhouse-Dry-Run": "2"}),
+        client.put(path),
+    ]
+    if path != POSTBACK:
+        answers.append(client.post(path, headers={"Authorization": "Bearer wrong"}, content=b"{}"))
+    assert [answer.status_code for answer in answers] == [400, 415, 413, 400, 405, 401][: len(answers)]
+    for answer in answers:
+        assert set(answer.json()) == shape
 
 
 def test_unknown_paths_are_problems(client: httpx.Client) -> None:
@@ -132,8 +192,8 @@ def test_health_and_description(client: httpx.Client) -> None:
     assert set(goal["responses"]) == {"200", "4XX"}
 
 
-@pytest.mark.parametrize("path", [EVENTS, "/v1/conversions"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("path", [*BY_KEY, POSTBACK, f"{POSTBACK}?hit=h"])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:
     values = st.recursive(
@@ -158,6 +218,22 @@ def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, dat
             "currency",
             "transaction_id",
             "previous_id",
+            "session_data",
+            "sessionId",
+            "visitHash",
+            "gclid",
+            "event",
+            "conversion",
+            "type",
+            "userId",
+            "anonymousId",
+            "messageId",
+            "context",
+            "traits",
+            "writeKey",
+            "hit",
+            "rev",
+            "disable_postbacks",
         ]
     )
     events = st.fixed_dictionaries(
@@ -167,7 +243,10 @@ def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, dat
         st.binary(max_size=300),
         st.text(max_size=300).map(lambda text: text.encode("utf-8", "surrogatepass")),
         st.one_of(
-            events, st.lists(events, max_size=3), st.lists(events).map(lambda e: {"events": e}), values
+            events,
+            st.lists(events, max_size=3),
+            st.lists(events).map(lambda e: {"events": e, "batch": e}),
+            values,
         ).map(lambda value: json.dumps(value).encode()),
     )
     assert client.post(path, content=data.draw(bodies)).status_code < 500

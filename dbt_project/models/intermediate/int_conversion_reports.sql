@@ -40,6 +40,19 @@ keyed as (
                     || {{ id_part('events.goal_id') }}
                     || ':'
                     || {{ id_part('events.transaction_id') }}
+            -- A postback names the hit, else the visitor and the page that converted.
+            when events.dialect = 'funnelflux' and events.hit_id is not null
+                then
+                    'hit:' || {{ id_part('events.hit_id') }}
+                    || coalesce(':' || {{ id_part('events.transaction_id') }}, '')
+            when
+                events.dialect = 'funnelflux'
+                and events.visitor_id is not null
+                and events.transaction_id is not null
+                then
+                    'visitor:' || {{ id_part('events.visitor_id') }}
+                    || ':' || {{ id_part("coalesce(events.page_id, '')") }}
+                    || ':' || {{ id_part('events.transaction_id') }}
             when events.name is not null and events.transaction_id is not null
                 then 'order:' || {{ id_part('events.name') }} || ':' || {{ id_part('events.transaction_id') }}
             else 'event:' || events.event_id
@@ -64,8 +77,12 @@ select
     keyed.transaction_id,
     keyed.country,
     keyed.status,
-    coalesce(status_words.state, 'approved') as state,
-    keyed.amount_minor,
+    -- Only postbacks can carry less than nothing: -1 is their way to reject, whatever the status says.
+    case
+        when keyed.amount_minor < 0 then 'rejected'
+        else coalesce(status_words.state, 'approved')
+    end as state,
+    case when keyed.amount_minor >= 0 then keyed.amount_minor end as amount_minor,
     keyed.currency
 from keyed
 left join status_words

@@ -54,6 +54,7 @@ select
 
     believed.url,
     believed.referrer,
+    believed.page_id,
     upper(believed.country) as country,
     believed.user_agent,
     believed.utm_source,

@@ -1,0 +1,260 @@
+"""Segment's HTTP tracking API: single calls and batches. Bad items are skipped; the answer stays 200.
+
+Vendor's page: https://segment.com/docs/connections/sources/catalog/libraries/server/http-api/
+
+| field | column |
+|---|---|
+| `type` (of a batch's items; else the path) | `kind`: page and screen are `visit`, track and group `event` |
+| `event` of a track (required) | `name`; "Order Completed" is a `conversion`, "Order Refunded" a `refund` |
+| `properties.revenue`, else `.total`, of these two | `amount_text`, with `amount_unit` major |
+| their `properties.currency` and `.order_id` | `currency`, `transaction_id` |
+| `name` of a page or screen | `name` |
+| `userId`, `anonymousId` (one is required) | `user_id`, `visitor_id` |
+| `previousId` (required for alias, as `userId` is) | `previous_id` |
+| `groupId` (required for group) and `traits` of a group | `properties`, as JSON; `name` is "group" |
+| `properties`, `traits` | `properties`, as JSON |
+| `messageId` | `event_id` |
+| `timestamp` | `occurred_us`; without it the received time |
+| `context.campaign`: source, medium, name, term, content | `utm_*`; name is `utm_campaign` |
+| `context.page`: url, referrer; of a page its `properties` first | `url`, `referrer` |
+| `context.userAgent` | `user_agent` |
+| `context.library.name` | `sender`: browser for analytics.js |
+
+A batch's own `context` stands in for what an item's leaves out. A context that is not what it should be fills
+nothing: no event is lost for its decoration. `writeKey` is a key, and is never kept.
+"""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+import orjson
+from fastapi import Response
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from funnelhouse.contract import Event, Kind
+from funnelhouse.problems import Refusal
+from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.fields import (
+    SHAPE,
+    Currency,
+    EventId,
+    JsonObject,
+    TextOrInteger,
+    Time,
+    ValueAmount,
+    faults,
+    order_id,
+    present,
+    without_absent,
+)
+from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
+
+Call = Literal["track", "page", "screen", "identify", "group", "alias"]
+CALLS: tuple[Call, ...] = get_args(Call)
+
+MAX_ITEMS = 5000
+"""More than a body of real calls can hold; the vendor limits the bytes only."""
+
+_KINDS: dict[str, Kind] = {
+    "track": "event",
+    "page": "visit",
+    "screen": "visit",
+    "identify": "identify",
+    "group": "event",
+    "alias": "alias",
+}
+_ORDERS: dict[str, Kind] = {"Order Completed": "conversion", "Order Refunded": "refund"}
+_REQUIRED = {"track": ["event"], "group": ["groupId"], "alias": ["userId", "previousId"]}
+_CAMPAIGN = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "name",
+    "utm_term": "term",
+    "utm_content": "content",
+}
+_UNPADDED_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?=T|$)", re.ASCII)
+
+
+def _padded(value: Any) -> Any:
+    """The vendor's own examples write 2015-2-02."""
+    if not isinstance(value, str):
+        return value
+    return _UNPADDED_DAY.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", value, count=1)
+
+
+@with_config(SHAPE)
+class Message(TypedDict, total=False):
+    """What all calls may carry, by the vendor's names; unknown fields are kept in the record only."""
+
+    userId: TextOrInteger
+    anonymousId: TextOrInteger
+    previousId: TextOrInteger
+    groupId: TextOrInteger
+    messageId: EventId
+    timestamp: Annotated[Time, BeforeValidator(_padded)]
+    event: str
+    name: str
+    properties: JsonObject
+    traits: JsonObject
+
+
+@with_config(SHAPE)
+class Order(TypedDict, total=False):
+    """The properties of an order that fill columns, money in major units."""
+
+    amount_text: Annotated[ValueAmount, Field(validation_alias="revenue")]
+    total: ValueAmount
+    currency: Currency
+
+
+_SHAPE: TypeAdapter[Any] = TypeAdapter(Message)
+_ORDER: TypeAdapter[Any] = TypeAdapter(Order)
+
+CALL_SCHEMA: dict[str, Any] = _SHAPE.json_schema()
+BATCH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["batch"],
+    "properties": {
+        "batch": {
+            "type": "array",
+            "maxItems": MAX_ITEMS,
+            "items": {
+                **CALL_SCHEMA,
+                "required": ["type"],
+                "properties": {**CALL_SCHEMA["properties"], "type": {"type": "string", "enum": [*CALLS]}},
+            },
+        }
+    },
+}
+"""The request bodies, for OpenAPI."""
+
+
+def sent_key(body: bytes) -> str | None:
+    """The key that a body of any call names as its `writeKey`. Raises BadInput when it is no JSON object."""
+    key = parse_envelope(body, "batch").get("writeKey")
+    return key if isinstance(key, str) else None
+
+
+def read_call(call: Call, body: bytes, arrival: Arrival) -> Reading:
+    """The event of one call; a bad one is a result. Raises BadInput when the body is no JSON object."""
+    item = parse(body)
+    if not isinstance(item[0], dict):
+        raise BadInput("the body must be a JSON object")
+    return _read([(call, item)], None, arrival)
+
+
+def read_batch(body: bytes, arrival: Arrival) -> Reading:
+    """Events of a batch; bad items are results. Raises BadInput when the body has no array `batch`."""
+    envelope = parse_envelope(body, "batch")
+    items = envelope.get("batch")
+    if not isinstance(items, list) or len(items) > MAX_ITEMS:
+        raise BadInput(f"batch: required, an array of at most {MAX_ITEMS} calls")
+    calls = [(item[0].get("type") if isinstance(item[0], dict) else None, item) for item in items]
+    return _read(calls, envelope.get("context"), arrival)
+
+
+def answer(_reading: Reading) -> Response:
+    """200, whatever was skipped: the vendor's libraries would send a refused batch again and again."""
+    return Response(orjson.dumps({"success": True}), media_type="application/json")
+
+
+def refuse(refusal: Refusal) -> Response:
+    """An error in the vendor's shape, `{"success": false, "message": "…"}`."""
+    body = orjson.dumps({"success": False, "message": refusal.detail})
+    return Response(body, refusal.status, refusal.headers, media_type="application/json")
+
+
+def _read(calls: list[tuple[Any, Slice]], shared_context: Any, arrival: Arrival) -> Reading:
+    events: list[Event] = []
+    results: list[dict[str, Any]] = []
+    for index, (call, item) in enumerate(calls):
+        try:
+            events.append(_event(call, item, shared_context, arrival))
+        except BadInput as error:
+            results.append({"index": index, "status": 400, "error": str(error)})
+    return Reading(events, results)
+
+
+def _event(call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Event:
+    value, payload = item
+    sent = present(item)
+    if not isinstance(call, str) or call not in _KINDS:
+        raise BadInput(f"type: must be one of {', '.join(CALLS)}")
+    try:
+        message: dict[str, Any] = _SHAPE.validator.validate_python(sent)
+    except ValidationError as error:
+        raise BadInput(faults(error)) from None
+    for field in _REQUIRED.get(call, []):
+        if field not in message:
+            raise BadInput(f"{field}: required for {call}")
+    if "userId" not in message and "anonymousId" not in message:
+        raise BadInput("userId or anonymousId: required")
+    properties = message.get("properties", {})
+    name = message.get("event") if call == "track" else message.get("name")
+    kind, money = _KINDS[call], {}
+    if call == "track" and name in _ORDERS:
+        kind, money = _ORDERS[name], _money(properties)
+    contexts = [context for context in (sent.get("context"), shared_context) if isinstance(context, dict)]
+    campaign: dict[str, Any] = {
+        column: _text(contexts, "campaign", field) for column, field in _CAMPAIGN.items()
+    }
+    pages = [properties] if call == "page" else []
+    pages += [context["page"] for context in contexts if isinstance(context.get("page"), dict)]
+    is_browser = _text(contexts, "library", "name") == "analytics.js"
+    return Event(
+        event_id=message.get("messageId") or arrival.new_event_id(),
+        project_id=arrival.project_id,
+        dialect="segment",
+        dialect_version="1",
+        sender="browser" if is_browser else arrival.sender,
+        kind=kind,
+        received_us=arrival.received_us,
+        occurred_us=message.get("timestamp", arrival.received_us),
+        payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
+        name="group" if call == "group" else name,
+        visitor_id=message.get("anonymousId"),
+        user_id=message.get("userId"),
+        previous_id=message.get("previousId") if call == "alias" else None,
+        url=_text(pages, "url"),
+        referrer=_text(pages, "referrer"),
+        user_agent=_text(contexts, "userAgent") or arrival.user_agent,
+        properties=_kept(call, message),
+        **campaign,
+        **money,
+    )
+
+
+def _money(properties: dict[str, Any]) -> dict[str, Any]:
+    """The money columns of an order. Raises BadInput."""
+    given = without_absent(properties)
+    if "revenue" in given:
+        given = {name: value for name, value in given.items() if name != "total"}
+    try:
+        columns: dict[str, Any] = _ORDER.validator.validate_python(given)
+    except ValidationError as error:
+        raise BadInput(f"properties.{faults(error)}") from None
+    if "total" in columns:
+        columns["amount_text"] = columns.pop("total")
+    if "amount_text" in columns:
+        columns["amount_unit"] = "major"
+    return {**columns, "transaction_id": order_id(properties)}
+
+
+def _kept(call: str, message: dict[str, Any]) -> str | None:
+    """What an event says besides the columns, as JSON."""
+    if call == "group":
+        return dump({name: message[name] for name in ("groupId", "traits") if name in message})
+    kept = message.get("traits" if call == "identify" else "properties")
+    return None if kept is None else dump(kept)
+
+
+def _text(objects: list[dict[str, Any]], *path: str) -> str | None:
+    """The first text found at a path of member names."""
+    for found in objects:
+        value: Any = found
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, str) and value:
+            return value
+    return None
