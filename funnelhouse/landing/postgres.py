@@ -154,7 +154,7 @@ class PostgresStore:
         return first_ids
 
     def sealable(self) -> dict[str, Position]:
-        """Per raw table the last row below the horizon.
+        """Per raw table the last row below the horizon, deleted ones included.
 
         Raises LandingError when the rows come from another cluster, whose transactions were numbered anew.
         """
@@ -169,10 +169,14 @@ class PostgresStore:
                     SELECT coalesce(max(last_xid) >= {HORIZON}, false) FROM seal_ranges WHERE raw_table = ?
                 )
                 FROM (SELECT) AS always LEFT JOIN LATERAL (
-                    SELECT xid, id FROM {table} WHERE xid < {HORIZON} ORDER BY xid DESC, id DESC LIMIT 1
+                    SELECT xid, id FROM (
+                        (SELECT xid, id FROM {table} WHERE xid < {HORIZON} ORDER BY xid DESC, id DESC LIMIT 1)
+                        UNION ALL
+                        SELECT last_xid, last_id FROM seal_ranges WHERE raw_table = ?
+                    ) AS ends ORDER BY xid DESC, id DESC LIMIT 1
                 ) AS last ON true
                 """,  # noqa: S608
-                table,
+                *(table, table),
             )
             if is_foreign:
                 raise LandingError(

@@ -21,6 +21,7 @@ from funnelhouse.landing import open_existing, open_store, postgres
 from funnelhouse.landing.postgres_schema import SCHEMA
 from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
+from ingest_api import sealing
 from ingest_api.group_commit import GroupCommit
 from ingest_api.sealing import seal
 
@@ -136,6 +137,10 @@ def test_errors_repeat_neither_rows_nor_passwords(store: LandingStore) -> None:
         assert "needle" not in str(refused.value)
 
 
+class Stopped(Exception):  # noqa: N818
+    pass
+
+
 def hold_open(store: LandingStore, stack: ExitStack, key: str) -> None:
     """Append in a transaction that stays open until the stack is left."""
     stack.enter_context(store.transaction())
@@ -175,8 +180,17 @@ def test_without_the_horizon_a_row_would_be_lost(
     assert sealed[1] == ["before", "quick"]
 
 
-def test_sealing_beside_many_writers_takes_every_row_once(url: str, tmp_path: Path) -> None:
+def test_sealing_beside_many_writers_takes_every_row_once(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the sealer is stopped between two of its steps."""
     open_store(url).close()
+    chance_to_stop = random.Random(1)
+
+    def step(name: str) -> None:
+        if chance_to_stop.random() < 0.1:
+            raise Stopped(name)
+
     ends = time.monotonic() + 2.5
     counts = [0] * 5
 
@@ -197,8 +211,15 @@ def test_sealing_beside_many_writers_takes_every_row_once(url: str, tmp_path: Pa
     writers = [threading.Thread(target=write, args=(number,)) for number in range(len(counts))]
     for writer in writers:
         writer.start()
+    monkeypatch.setattr(sealing, "_step", step)
+    stops = 0
     while any(writer.is_alive() for writer in writers):
-        seal(url, tmp_path)
+        try:
+            seal(url, tmp_path)
+        except Stopped:
+            stops += 1
+    assert stops
+    monkeypatch.undo()
     seal(url, tmp_path)
     expected = {f"{writer}-{number}" for writer, count in enumerate(counts) for number in range(count)}
     found = sealed_keys(tmp_path)
