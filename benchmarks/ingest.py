@@ -178,16 +178,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one run")
     parser.add_argument("--rounds", type=int, default=2, help="runs per case; the best counts")
+    parser.add_argument("--landing", default="", help="PostgreSQL URL of an empty database; default: SQLite")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = ("127.0.0.1", probe.getsockname()[1])
         probe.close()
-        landing = open_store(Path(folder) / "landing.sqlite")
+        landing = open_store(options.landing or Path(folder) / "landing.sqlite")
         key = create_key(landing, "bench", ["ingest"])
         environment = {
             **os.environ,
             "FUNNELHOUSE_HOME": folder,
+            "FUNNELHOUSE_LANDING": options.landing,
             "FUNNELHOUSE_INGEST_PORT": str(address[1]),
         }
         server = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=subprocess.DEVNULL)

@@ -1,14 +1,19 @@
 """Fixtures that every room's tests use: a home of their own, and a real ingest server."""
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
 
 from funnelhouse.landing import Location
 from funnelhouse.settings import Settings
+
+# A developer's .env may name a real database; no test writes there.
+os.environ["FUNNELHOUSE_LANDING"] = ""
 
 
 @pytest.fixture
@@ -19,16 +24,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def ingest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One ingest server over real sockets for the whole run; tests use projects of their own."""
-    server = start_ingest(tmp_path_factory.mktemp("ingest") / "home")
-    yield server
-    server.stop()
+def postgres() -> Iterator[Cluster]:
+    """One PostgreSQL for the whole run; tests use databases of their own, and leave it running."""
+    bin_dir = binaries()
+    if bin_dir is None:
+        pytest.skip(HOW_TO_GET_IT)
+    with running_cluster(bin_dir) as cluster:
+        yield cluster
 
 
-@pytest.fixture(params=["sqlite"])
-def new_location(tmp_path: Path) -> Callable[[], Location]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_location(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Location]:
     """`new_location()`: where another landing store can be made, of each kind in turn."""
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgres")
+        return cluster.new_database
     numbers = count(1)
     return lambda: tmp_path / "landing" / f"{next(numbers)}.sqlite"
 
@@ -37,3 +47,15 @@ def new_location(tmp_path: Path) -> Callable[[], Location]:
 def location(new_location: Callable[[], Location]) -> Location:
     """Where a landing store can be made."""
     return new_location()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def ingest_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One ingest server per kind of landing store over real sockets; tests use projects of their own."""
+    is_postgres = request.param == "postgresql"
+    location = request.getfixturevalue("postgres").new_database() if is_postgres else None
+    server = start_ingest(tmp_path_factory.mktemp("ingest") / "home", location)
+    yield server
+    server.stop()

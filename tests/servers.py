@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
+from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingStore
 from funnelhouse.postbacks import CACHE_SECONDS, Mode, set_postbacks
 from funnelhouse.settings import Settings
@@ -70,17 +70,27 @@ def free_port() -> int:
         return port
 
 
-def start_ingest(home: Path) -> Server:
-    """Start an ingest server on `home` and wait until it is ready; the caller stops it."""
-    port = free_port()
-    environment = {**os.environ, "FUNNELHOUSE_HOME": str(home), "FUNNELHOUSE_INGEST_PORT": str(port)}
+def start_ingest(home: Path, location: Location | None = None) -> Server:
+    """Start an ingest server and wait until it is ready; the caller stops it.
+
+    It lands in PostgreSQL when `location` is a URL, else in `home`.
+    """
+    settings = Settings(
+        home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()
+    )
+    environment = {
+        **os.environ,
+        "FUNNELHOUSE_HOME": str(home),
+        "FUNNELHOUSE_LANDING": settings.landing,
+        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE_INGEST],
         env=environment,
         start_new_session=True,
         stdout=subprocess.DEVNULL,
     )
-    server = Server(f"http://127.0.0.1:{port}", Settings(home=home, ingest_port=port), process)
+    server = Server(f"http://127.0.0.1:{settings.ingest_port}", settings, process)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
         try:

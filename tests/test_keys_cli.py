@@ -10,10 +10,14 @@ from servers import Server
 
 
 def keys(server: Server, *arguments: str, expect: int = 0) -> str:
-    """Run `funnelhouse keys …` on the server's home; returns stdout, or stderr when it must fail."""
+    """Run `funnelhouse keys …` on the server's store; returns stdout, or stderr when it must fail."""
     done = subprocess.run(
         [sys.executable, "-m", "funnelhouse", "keys", *arguments],
-        env={**os.environ, "FUNNELHOUSE_HOME": str(server.settings.home_dir)},
+        env={
+            **os.environ,
+            "FUNNELHOUSE_HOME": str(server.settings.home_dir),
+            "FUNNELHOUSE_LANDING": server.settings.landing,
+        },
         capture_output=True,
         text=True,
         check=False,

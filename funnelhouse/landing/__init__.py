@@ -6,6 +6,7 @@ and machines. `funnelhouse.landing.store` says what both can do; nobody else ope
 
 from pathlib import Path
 
+# PostgreSQL's driver is imported only where it is used: it takes a tenth of a second.
 from funnelhouse.landing import sqlite
 from funnelhouse.landing.store import LandingError, LandingStore
 
@@ -18,7 +19,11 @@ def open_store(location: Location) -> LandingStore:
 
     Several processes may do so at once. Raises LandingError when it cannot be opened.
     """
-    return sqlite.open_for_writing(_path(location))
+    if isinstance(location, Path):
+        return sqlite.open_for_writing(location)
+    from funnelhouse.landing import postgres
+
+    return postgres.open_for_writing(_checked(location))
 
 
 def open_existing(location: Location) -> LandingStore | None:
@@ -26,10 +31,14 @@ def open_existing(location: Location) -> LandingStore | None:
 
     Raises LandingError when it cannot be opened.
     """
-    return sqlite.open_for_queries(_path(location))
+    if isinstance(location, Path):
+        return sqlite.open_for_queries(location)
+    from funnelhouse.landing import postgres
+
+    return postgres.open_for_queries(_checked(location))
 
 
-def _path(location: Location) -> Path:
-    if isinstance(location, str):
-        raise LandingError("FUNNELHOUSE_LANDING must be empty.")
-    return location
+def _checked(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise LandingError("FUNNELHOUSE_LANDING must be empty or a postgresql:// URL.")
+    return url

@@ -65,7 +65,7 @@ class LandingStore(Protocol):
     def sealable(self) -> dict[str, Position]:
         """Per raw table the last position that can be sealed now: no row will ever appear at or before it.
 
-        Differs from an earlier answer when rows that can be sealed have come.
+        Differs from an earlier answer when rows that can be sealed have come, and only then.
         """
 
     def sealing(self) -> AbstractContextManager[None]:

@@ -143,8 +143,10 @@ def test_closing_writes_what_waits(location: Location) -> None:
 
 
 @pytest.mark.parametrize("after", [0.3, 0.7])
-def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path, after: float) -> None:
-    server = start_ingest(tmp_path / "home")
+def test_what_was_acknowledged_is_there_after_kill_9(
+    location: Location, tmp_path: Path, after: float
+) -> None:
+    server = start_ingest(tmp_path / "home", location)
     headers = {"x-api-key": server.key("kill", "ingest")}
     sent: set[str] = set()
     acknowledged: list[str] = []
@@ -178,4 +180,4 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path, after: floa
     assert len(found) == len(set(found))
     # A request is whole or not there at all.
     assert len(found) % 3 == 0
-    start_ingest(tmp_path / "home").stop()
+    start_ingest(tmp_path / "home", location).stop()

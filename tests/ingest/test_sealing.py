@@ -196,7 +196,9 @@ def test_only_sealed_rows_can_be_deleted_and_none_changed(location: Location, tm
         seal(location, tmp_path / "raw")
         with pytest.raises(LandingError, match="never changed"):
             store.execute("UPDATE events SET user_id = 'x'")
+        before = store.sealable()
         store.execute("DELETE FROM events")
+        assert store.sealable() == before
     land(location, [FIRST_DAY])
     assert seal(location, tmp_path / "raw")["events"] == 1
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from funnelhouse.settings import Settings
 from orchestration.build_lock import build_lock
 from orchestration.instance import JOB, end_lost_runs
 from orchestration.triggers import arrivals_sensor, hourly_schedule
@@ -18,6 +19,12 @@ def nothing_to_do():
 @dg.job(name=JOB)
 def stand_in():
     nothing_to_do()
+
+
+@pytest.fixture
+def empty_home(location, tmp_path):
+    """A home in which nothing has landed, with each kind of landing store in turn."""
+    return Settings(home=tmp_path / "home", landing=location if isinstance(location, str) else "")
 
 
 @pytest.fixture
@@ -70,6 +77,7 @@ def test_a_landing_store_without_rows_starts_nothing(look, empty_home, land_even
 
 def test_it_does_not_open_the_warehouse(look, empty_home, land_events, visit):
     land_events(empty_home, visit)
+    empty_home.home_dir.mkdir(exist_ok=True)
     empty_home.warehouse_path.write_bytes(b"no database")
     assert look()[0]
 
