@@ -81,7 +81,20 @@ class Definition:
     body: Annotated[str | None, Doc("The definition as JSON; absent when this version deletes it.")]
 
 
-RAW_TABLES: dict[str, type[Event] | type[Definition]] = {"events": Event, "definitions": Definition}
+@dataclass(slots=True, kw_only=True)
+class Rejected:
+    """What an authenticated sender sent that could not be accepted."""
+
+    project_id: Annotated[str, Doc("Tenant that the sender may write to.")]
+    path: Annotated[str, Doc("Route that it was sent to, e.g. `/v1/conversions`.")]
+    received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
+    reason: Annotated[str, Doc("Why it was not accepted; names the field, never its value.")]
+    body: Annotated[str, Doc("The first 64 KB of what was sent, in base64; API keys are blanked.")]
+
+
+RawRow = Event | Definition | Rejected
+
+RAW_TABLES: dict[str, type[RawRow]] = {"events": Event, "definitions": Definition, "rejected": Rejected}
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 
 SEQ_DOC = "Position in the permanent record: dense, given at sealing, increasing in seal order."
@@ -98,13 +111,13 @@ class Column:
     doc: str
 
 
-def columns(row: type[Event] | type[Definition]) -> list[Column]:
+def columns(row: type[RawRow]) -> list[Column]:
     """Columns that a row class stands for, in order; without `seq`, which sealing adds in front."""
     hints = get_type_hints(row, include_extras=True)
     return [_column(field.name, hints[field.name]) for field in fields(row)]
 
 
-def row_values(row: type[Event] | type[Definition]) -> Callable[[Any], tuple[Any, ...]]:
+def row_values(row: type[RawRow]) -> Callable[[Any], tuple[Any, ...]]:
     """Getter of a row's values as a tuple, in the order of `columns(row)`."""
     return attrgetter(*(field.name for field in fields(row)))
 

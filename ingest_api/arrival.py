@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from funnelhouse.contract import Event, Sender
+from ingest_api.rejected import Rejection
 
 SENT_KEYS = frozenset({"writeKey", "api_key"})
 """Members of an event that carry an API key: they are not kept."""
@@ -34,11 +35,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a dialect read: the accepted events and, where items stand for themselves, their results.
+    """What a dialect read: the accepted events, and what was not accepted where items stand for themselves.
 
-    A result is `{"index", "status", "event_id" or "error"}`. Dialects that skip bad items without telling the
-    sender (segment) list those only: with their reasons, this is what is known about what was not accepted.
+    `results` tell the sender of each item, `{"index", "status", "event_id" or "error"}`, where the dialect
+    has such an answer.
     """
 
     events: list[Event]
     results: list[dict[str, Any]] | None = None
+    rejections: list[Rejection] = field(default_factory=list)

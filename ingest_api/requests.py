@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
 
-from funnelhouse.contract import Event, row_values
+from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import Key
 from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit
+from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 
 LARGE_BODY_BYTES = 64 * 1024
@@ -24,6 +25,7 @@ DRY_RUN = "Funnelhouse-Dry-Run"
 
 _T = TypeVar("_T")
 _event_row: Callable[[Any], Row] = row_values(Event)
+_rejected_row: Callable[[Any], Row] = row_values(Rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Stores:
     commits: GroupCommit
     landing: LandingStore
     """For reading definitions."""
+    quota: Quota = field(default_factory=Quota)
 
 
 def stores(request: Request) -> Stores:
@@ -87,13 +90,32 @@ async def land_events(
         reading = read(body, arrival)
         return reading, [_event_row(event) for event in reading.events]
 
-    reading, rows = await parsed(body, prepare)
+    try:
+        reading, rows = await parsed(body, prepare)
+    except Refusal as refusal:
+        if not is_trial:
+            sent = body or request.scope["query_string"]
+            await _keep_rejected(request, arrival, [Rejection(refusal.detail, sent)])
+        raise
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
+    if reading.rejections and not is_trial:
+        await _keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
+
+
+async def _keep_rejected(request: Request, arrival: Arrival, rejections: Sequence[Rejection]) -> None:
+    """Land what was not accepted, within the project's quota."""
+    granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
+    if granted > 0:
+        # The route's path, not the request's: that of a postback may hold a secret.
+        path: str = request.scope["route"].path
+        rows = rejected_rows(arrival.project_id, path, arrival.received_us, rejections[:granted])
+        size = sum(len(row.body) for row in rows)
+        await stores(request).commits.submit("rejected", [_rejected_row(row) for row in rows], size)
 
 
 async def parsed(body: bytes, parse: Callable[[bytes], _T]) -> _T:

@@ -47,6 +47,7 @@ from ingest_api.fields import (
     order_id,
     present,
 )
+from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Slice, dump, parse_items, without_members
 
 MAX_ITEMS = 1000
@@ -138,15 +139,17 @@ def _read(body: bytes, arrival: Arrival, read_item: Callable[[Slice, Arrival], E
         raise BadInput(f"the array must hold 1 to {MAX_ITEMS} events; split it")
     events: list[Event] = []
     results: list[dict[str, Any]] = []
+    rejections: list[Rejection] = []
     for index, item in enumerate(document):
         try:
             event = read_item(item, arrival)
         except BadInput as error:
             results.append({"index": index, "status": 400, "error": str(error)})
+            rejections.append(Rejection(str(error), item[1].encode()))
         else:
             events.append(event)
             results.append({"index": index, "status": 202, "event_id": event.event_id})
-    return Reading(events, results)
+    return Reading(events, results, rejections)
 
 
 def answer(reading: Reading) -> Response:

@@ -48,6 +48,7 @@ from ingest_api.fields import (
     present,
     without_absent,
 )
+from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
@@ -137,7 +138,7 @@ def sent_key(body: bytes) -> str | None:
 
 
 def read_call(call: Call, body: bytes, arrival: Arrival) -> Reading:
-    """The event of one call; a bad one is a result. Raises BadInput when the body is no JSON object."""
+    """The event of one call, or its rejection. Raises BadInput when the body is no JSON object."""
     item = parse(body)
     if not isinstance(item[0], dict):
         raise BadInput("the body must be a JSON object")
@@ -145,7 +146,7 @@ def read_call(call: Call, body: bytes, arrival: Arrival) -> Reading:
 
 
 def read_batch(body: bytes, arrival: Arrival) -> Reading:
-    """Events of a batch; bad items are results. Raises BadInput when the body has no array `batch`."""
+    """Events of a batch, and rejections of its bad items. Raises BadInput when there is no array `batch`."""
     envelope = parse_envelope(body, "batch")
     items = envelope.get("batch")
     if not isinstance(items, list) or len(items) > MAX_ITEMS:
@@ -167,13 +168,13 @@ def refuse(refusal: Refusal) -> Response:
 
 def _read(calls: list[tuple[Any, Slice]], shared_context: Any, arrival: Arrival) -> Reading:
     events: list[Event] = []
-    results: list[dict[str, Any]] = []
-    for index, (call, item) in enumerate(calls):
+    rejections: list[Rejection] = []
+    for call, item in calls:
         try:
             events.append(_event(call, item, shared_context, arrival))
         except BadInput as error:
-            results.append({"index": index, "status": 400, "error": str(error)})
-    return Reading(events, results)
+            rejections.append(Rejection(str(error), item[1].encode()))
+    return Reading(events, rejections=rejections)
 
 
 def _event(call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Event:

@@ -10,18 +10,20 @@ from servers import Server
 
 from ingest_api.arrival import Arrival
 from ingest_api.dialects import segment
+from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput
 
 ARRIVAL = Arrival("shop", received_us=1_772_362_800_000_000, sender="server", user_agent=None)
 
 
 def reasons(*items: object) -> list[tuple[int, str]]:
+    """Index and reason of each item that is rejected; the others are events."""
     reading = segment.read_batch(json.dumps({"batch": items}).encode(), ARRIVAL)
-    assert len(reading.events) == len(items) - len(reading.results or [])
-    return [(result["index"], result["error"]) for result in reading.results or []]
+    assert len(reading.events) == len(items) - len(reading.rejections)
+    return [(items.index(json.loads(each.body)), each.reason) for each in reading.rejections]
 
 
-def test_each_skipped_item_is_a_result_with_its_reason() -> None:
+def test_each_skipped_item_is_rejected_with_its_reason() -> None:
     good = {"type": "track", "userId": "u", "event": "x"}
     assert reasons(
         good,
@@ -50,10 +52,10 @@ def test_each_skipped_item_is_a_result_with_its_reason() -> None:
     ]
 
 
-def test_a_single_call_that_is_bad_is_a_result_too() -> None:
-    assert segment.read_call("alias", b'{"userId":"u"}', ARRIVAL).results == [
-        {"index": 0, "status": 400, "error": "previousId: required for alias"}
-    ]
+def test_a_single_call_that_is_bad_is_rejected_alike() -> None:
+    call = b'{"userId":"u"}'
+    rejection = Rejection("previousId: required for alias", call)
+    assert segment.read_call("alias", call, ARRIVAL).rejections == [rejection]
     with pytest.raises(BadInput):
         segment.read_call("alias", b"7", ARRIVAL)
 

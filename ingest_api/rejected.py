@@ -1,0 +1,63 @@
+"""What an authenticated sender sent that could not be accepted, kept so that nobody has to guess.
+
+A daily quota per project keeps a broken integration from filling the disk; it is counted per process, and in
+memory only.
+"""
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from funnelhouse.contract import Rejected
+
+KEPT_BYTES = 64 * 1024
+DAILY_QUOTA = 1000
+
+_DAY_US = 86_400_000_000
+# By pattern, not by parsing: the body may be what could not be parsed.
+_SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One thing that was not accepted: why, in the words of the answer, and the bytes that were sent."""
+
+    reason: str
+    body: bytes
+
+
+class Quota:
+    """Counts what is kept per project and day (UTC)."""
+
+    def __init__(self, daily: int = DAILY_QUOTA) -> None:
+        self._daily = daily
+        self._day = 0
+        self._kept: Counter[str] = Counter()
+
+    def take(self, project_id: str, wanted: int, received_us: int) -> int:
+        """How many of `wanted` may still be kept today; they count as kept."""
+        day = received_us // _DAY_US
+        if day != self._day:
+            self._day = day
+            self._kept.clear()
+        granted = min(wanted, self._daily - self._kept[project_id])
+        self._kept[project_id] += granted
+        return granted
+
+
+def rejected_rows(
+    project_id: str, path: str, received_us: int, rejections: Sequence[Rejection]
+) -> list[Rejected]:
+    """Rows of raw table `rejected`: the first 64 KB of each body in base64, without API keys."""
+    return [
+        Rejected(
+            project_id=project_id,
+            path=path,
+            received_us=received_us,
+            reason=rejection.reason,
+            body=base64.b64encode(_SENT_KEY.sub(rb'\1""', rejection.body)[:KEPT_BYTES]).decode(),
+        )
+        for rejection in rejections
+    ]
