@@ -17,6 +17,7 @@ Sender = Literal["browser", "server"]
 Kind = Literal["visit", "event", "conversion", "refund", "identify", "alias", "unalias"]
 PageKind = Literal["lander", "offer", "page"]
 AmountUnit = Literal["major", "minor"]
+DefinitionKind = Literal["goal", "funnel", "page", "traffic_source", "experiment", "settings"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,13 +70,29 @@ class Definition:
     """One version of something a project has defined; the highest `seq` of a key holds."""
 
     project_id: Annotated[str, Doc("Tenant that the definition belongs to.")]
-    kind: Annotated[Literal["goal"], Doc("What is defined.")]
+    kind: Annotated[DefinitionKind, Doc("What is defined.")]
     key: Annotated[str, Doc("Id of the defined thing within project and kind.")]
     received_us: Annotated[int, Doc("When this version arrived, Unix microseconds.")]
     body: Annotated[str | None, Doc("The definition as JSON; absent when this version deletes it.")]
 
 
-RAW_TABLES: dict[str, type[Event] | type[Definition]] = {"events": Event, "definitions": Definition}
+@dataclass(slots=True, kw_only=True)
+class Cost:
+    """What a project spent on ads on one day, by origin; the highest `seq` of an origin's day holds."""
+
+    project_id: Annotated[str, Doc("Tenant that the cost belongs to.")]
+    received_us: Annotated[int, Doc("When this report arrived, Unix microseconds.")]
+    day: Annotated[str, Doc("Day of the spending in the project's time zone, as YYYY-MM-DD.")]
+    source: Annotated[str, Doc("Source that was paid, as visits carry it.")]
+    medium: Annotated[str | None, Doc("Medium that was paid for, as visits carry it.")]
+    campaign: Annotated[str | None, Doc("Campaign that was paid for, as visits carry it.")]
+    amount_text: Annotated[str, Doc("Amount as the sender wrote it, a plain decimal in major units.")]
+    currency: Annotated[str, Doc("ISO 4217 code of the amount.")]
+
+
+RawRow = Event | Definition | Cost
+
+RAW_TABLES: dict[str, type[RawRow]] = {"events": Event, "definitions": Definition, "costs": Cost}
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 
 SEQ_DOC = "Position in the permanent record: dense, given at sealing, increasing in seal order."
@@ -92,13 +109,13 @@ class Column:
     doc: str
 
 
-def columns(row: type[Event] | type[Definition]) -> list[Column]:
+def columns(row: type[RawRow]) -> list[Column]:
     """Columns that a row class stands for, in order; without `seq`, which sealing adds in front."""
     hints = get_type_hints(row, include_extras=True)
     return [_column(field.name, hints[field.name]) for field in fields(row)]
 
 
-def row_values(row: type[Event] | type[Definition]) -> Callable[[Any], tuple[Any, ...]]:
+def row_values(row: type[RawRow]) -> Callable[[Any], tuple[Any, ...]]:
     """Getter of a row's values as a tuple, in the order of `columns(row)`."""
     return attrgetter(*(field.name for field in fields(row)))
 

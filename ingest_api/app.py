@@ -16,7 +16,8 @@ from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
-from ingest_api import goals
+from ingest_api import costs
+from ingest_api.definitions import routes as definitions
 from ingest_api.dialects import openanalytics, pagent
 from ingest_api.group_commit import GroupCommit
 from ingest_api.requests import Stores, receive_events, stores
@@ -56,7 +57,8 @@ def create_app() -> FastAPI:
     app.add_middleware(TrailingSlash)
     install_refusals(app, _renderer)
     _add_routes(app)
-    app.include_router(goals.router)
+    app.include_router(definitions.router)
+    app.include_router(costs.router)
     return app
 
 

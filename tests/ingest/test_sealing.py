@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from funnelhouse.contract import Event, row_values
+from funnelhouse.contract import RAW_TABLES, Event, row_values
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingError
 from ingest_api import sealing
@@ -71,7 +71,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_seq_is_dense_and_follows_date_then_arrival(location: Location, tmp_path: Path) -> None:
     land(location, RECEIVED)
-    assert seal(location, tmp_path / "raw") == {"events": 5, "definitions": 0}
+    assert seal(location, tmp_path / "raw") == {"events": 5, "definitions": 0, "costs": 0}
     assert rows(tmp_path / "raw") == [(1, "e0"), (2, "e1"), (3, "e3"), (4, "e2"), (5, "e4")]
     assert sorted(files(tmp_path / "raw" / "events")) == [
         "received_date=1970-01-01/seq-0-0.parquet",
@@ -79,7 +79,7 @@ def test_seq_is_dense_and_follows_date_then_arrival(location: Location, tmp_path
         "received_date=2024-10-05/seq-4-4.parquet",
         "received_date=2024-10-05/seq-5-5.parquet",
     ]
-    assert seal(location, tmp_path / "raw") == {"events": 0, "definitions": 0}
+    assert seal(location, tmp_path / "raw") == dict.fromkeys(RAW_TABLES, 0)
 
 
 class Stopped(Exception):  # noqa: N818
@@ -174,7 +174,7 @@ def test_a_new_landing_store_continues_above_the_raw_zone(
 
 def test_an_empty_store_leaves_readable_tables(location: Location, tmp_path: Path) -> None:
     seal(location, tmp_path / "raw")
-    for table in ("events", "definitions"):
+    for table in RAW_TABLES:
         path = tmp_path / "raw" / table / "received_date=1970-01-01" / "seq-0-0.parquet"
         assert pq.read_table(path).num_rows == 0
         assert pq.read_schema(path).equals(parquet_schema(table))

@@ -5,6 +5,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import CHECKOUT
 from orchestration.build_job import build_definitions
 from orchestration.instance import JOB
@@ -28,7 +29,7 @@ def test_dagster_can_load_them(definitions):
 def test_raw_assets_have_the_keys_of_dbt_s_sources(built_home, graph):
     sources = {tuple(s["fqn"][-2:]) for s in load_manifest(built_home.settings)["sources"].values()}
     raw = {tuple(key.path) for key in graph.get_all_asset_keys() if key.path[0] == "raw"}
-    assert raw == sources == {("raw", "events"), ("raw", "definitions")}
+    assert raw == sources == {("raw", table) for table in RAW_TABLES}
     assert all(graph.get(dg.AssetKey(list(key))).is_materializable for key in raw)
 
 
