@@ -8,9 +8,13 @@ import httpx
 import orjson
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from servers import Server
 
 from funnelhouse.settings import CHECKOUT
+from ingest_api import costs
+from ingest_api.definitions import project_settings
 from ingest_api.definitions.kind import Kind
 from ingest_api.definitions.routes import KINDS
 
@@ -292,3 +296,34 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["lookback_days"] == variables["lookback_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
+
+
+BODIES = {
+    **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
+    "settings": ("PUT", project_settings.EXAMPLE),
+    "costs": ("POST", costs.EXAMPLE),
+}
+
+
+def with_one_part_changed(value: Any, draw: st.DataObject) -> Any:
+    """The value with something in it, somewhere, replaced by anything that JSON can say."""
+    parts = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    key, part = draw.draw(st.sampled_from(parts))
+    if isinstance(part, dict | list) and part and draw.draw(st.booleans()):
+        changed = with_one_part_changed(part, draw)
+    else:
+        scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800")
+        changed = draw.draw(
+            st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+        )
+    return {**value, key: changed} if isinstance(value, dict) else [*value[:key], changed, *value[key + 1 :]]
+
+
+@pytest.mark.parametrize("path", BODIES)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:
+    method, example = BODIES[path]
+    body = json.dumps(with_one_part_changed(example, data)).encode()
+    answer = client.request(method, f"{PROJECT}/{path}", content=body, headers=DRY)
+    assert answer.status_code in (200, 400)
