@@ -17,6 +17,7 @@ Sender = Literal["browser", "server"]
 Kind = Literal["visit", "event", "conversion", "refund", "identify", "alias", "unalias"]
 PageKind = Literal["lander", "offer", "page"]
 AmountUnit = Literal["major", "minor"]
+DefinitionKind = Literal["goal", "funnel", "page", "traffic_source", "experiment", "settings"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,10 +76,24 @@ class Definition:
     """One version of something a project has defined; the highest `seq` of a key holds."""
 
     project_id: Annotated[str, Doc("Tenant that the definition belongs to.")]
-    kind: Annotated[Literal["goal"], Doc("What is defined.")]
+    kind: Annotated[DefinitionKind, Doc("What is defined.")]
     key: Annotated[str, Doc("Id of the defined thing within project and kind.")]
     received_us: Annotated[int, Doc("When this version arrived, Unix microseconds.")]
     body: Annotated[str | None, Doc("The definition as JSON; absent when this version deletes it.")]
+
+
+@dataclass(slots=True, kw_only=True)
+class Cost:
+    """What a project spent on ads on one day, by origin; the highest `seq` of an origin's day holds."""
+
+    project_id: Annotated[str, Doc("Tenant that the cost belongs to.")]
+    received_us: Annotated[int, Doc("When this report arrived, Unix microseconds.")]
+    day: Annotated[str, Doc("Day of the spending in the project's time zone, as YYYY-MM-DD.")]
+    source: Annotated[str, Doc("Source that was paid, as visits carry it.")]
+    medium: Annotated[str | None, Doc("Medium that was paid for, as visits carry it.")]
+    campaign: Annotated[str | None, Doc("Campaign that was paid for, as visits carry it.")]
+    amount_text: Annotated[str, Doc("Amount as the sender wrote it, a plain decimal in major units.")]
+    currency: Annotated[str, Doc("ISO 4217 code of the amount.")]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,9 +107,14 @@ class Rejected:
     body: Annotated[str, Doc("The first 64 KB of what was sent, in base64; API keys are blanked.")]
 
 
-RawRow = Event | Definition | Rejected
+RawRow = Event | Definition | Cost | Rejected
 
-RAW_TABLES: dict[str, type[RawRow]] = {"events": Event, "definitions": Definition, "rejected": Rejected}
+RAW_TABLES: dict[str, type[RawRow]] = {
+    "events": Event,
+    "definitions": Definition,
+    "costs": Cost,
+    "rejected": Rejected,
+}
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 
 SEQ_DOC = "Position in the permanent record: dense, given at sealing, increasing in seal order."

@@ -15,7 +15,8 @@ from funnelhouse.postbacks import Postbacks
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
-from ingest_api import dialect_routes, goals
+from ingest_api import costs, dialect_routes
+from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
 from ingest_api.requests import Stores, stores
 
@@ -57,7 +58,8 @@ def create_app() -> FastAPI:
     _add_routes(app)
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
-    app.include_router(goals.router)
+    app.include_router(definitions.router)
+    app.include_router(costs.router)
     return app
 
 

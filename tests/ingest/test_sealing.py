@@ -71,7 +71,7 @@ def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_seq_is_dense_and_follows_date_then_arrival(location: Location, tmp_path: Path) -> None:
     land(location, RECEIVED)
-    assert seal(location, tmp_path / "raw") == {"events": 5, "definitions": 0, "rejected": 0}
+    assert seal(location, tmp_path / "raw") == {**dict.fromkeys(RAW_TABLES, 0), "events": 5}
     assert rows(tmp_path / "raw") == [(1, "e0"), (2, "e1"), (3, "e3"), (4, "e2"), (5, "e4")]
     assert sorted(files(tmp_path / "raw" / "events")) == [
         "received_date=1970-01-01/seq-0-0.parquet",
@@ -174,7 +174,7 @@ def test_a_new_landing_store_continues_above_the_raw_zone(
 
 def test_an_empty_store_leaves_readable_tables(location: Location, tmp_path: Path) -> None:
     seal(location, tmp_path / "raw")
-    for table in ("events", "definitions"):
+    for table in RAW_TABLES:
         path = tmp_path / "raw" / table / "received_date=1970-01-01" / "seq-0-0.parquet"
         assert pq.read_table(path).num_rows == 0
         assert pq.read_schema(path).equals(parquet_schema(table))

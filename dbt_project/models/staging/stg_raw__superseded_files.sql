@@ -3,6 +3,8 @@ with files as (
     select distinct filename from {{ source('raw', 'events') }}
     union
     select distinct filename from {{ source('raw', 'definitions') }}
+    union
+    select distinct filename from {{ source('raw', 'costs') }}
 ),
 
 ranges as (

@@ -1,0 +1,69 @@
+"""Goals: stored rules that pick events, and what a picked event counts as.
+
+Stored: `name`, the rule (`event_rule`), `counts_as_conversion`, `is_micro`, `stage`.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from ingest_api.definitions.event_rule import EventRule, flat_rule, shown_rule
+from ingest_api.definitions.kind import Kind, check_slug
+
+_STAGE = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_REPORT_COLUMNS = ("clicks", "conversions", "microconversions")
+
+
+class Goal(EventRule):
+    """A stored rule that picks events. `stage` is the slug of its column in the funnel report."""
+
+    name: str | None = None
+    counts_as_conversion: bool = False
+    is_micro: bool = False
+    stage: Annotated[str, Field(pattern=_STAGE)] | None = None
+
+    @field_validator("stage")
+    @classmethod
+    def _stage_is_free(cls, stage: str | None) -> str | None:
+        if stage in _REPORT_COLUMNS:
+            raise ValueError(f"{', '.join(_REPORT_COLUMNS)} are columns that the report has already")
+        return stage
+
+
+def _stored(goal: Goal) -> dict[str, Any]:
+    return {
+        "name": goal.name,
+        **flat_rule(goal),
+        "counts_as_conversion": goal.counts_as_conversion,
+        "is_micro": goal.is_micro,
+        "stage": goal.stage,
+    }
+
+
+def _shown(stored: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": stored["name"],
+        **shown_rule(stored),
+        "counts_as_conversion": stored["counts_as_conversion"],
+        "is_micro": stored["is_micro"],
+        "stage": stored["stage"],
+    }
+
+
+GOALS = Kind(
+    kind="goal",
+    path="goals",
+    plural="goals",
+    noun="goal",
+    id_name="goal_id",
+    check_id=check_slug,
+    shape=Goal,
+    stored=_stored,
+    shown=_shown,
+    example={
+        "name": "Checkout begun",
+        "match": {"type": "url_path", "operator": "prefix", "value": "/checkout"},
+        "is_micro": True,
+        "stage": "checkout",
+    },
+)

@@ -1,0 +1,54 @@
+"""What the routes must know of a kind of definition, and what a definition's id may be."""
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from funnelhouse.contract import DefinitionKind
+from funnelhouse.problems import Refusal
+from ingest_api.native import OwnShape
+
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SENDERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of definition. `path` is its plural in addresses, `plural` in JSON, `id_name` its id's name.
+
+    `stored` makes of a valid `shape` what is kept, `shown` makes of that what the API shows: the shape that
+    PUT takes. `example` is a body of PUT. `check_id` raises Refusal 400 for what cannot be an id.
+    """
+
+    kind: DefinitionKind
+    path: str
+    plural: str
+    noun: str
+    id_name: str
+    check_id: Callable[[str, str], None]
+    shape: type[OwnShape]
+    stored: Callable[[Any], dict[str, Any]]
+    shown: Callable[[dict[str, Any]], dict[str, Any]]
+    example: dict[str, Any]
+
+
+def check_slug(id_name: str, value: str) -> None:
+    """An id that we are the first to give. Raises Refusal 400."""
+    try:
+        is_uuid = str(uuid.UUID(value)) == value.lower()
+    except ValueError:
+        is_uuid = False
+    if not is_uuid and not _SLUG.fullmatch(value):
+        raise Refusal(
+            400, f"{id_name}: 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit; or a UUID."
+        )
+
+
+def check_senders_id(id_name: str, value: str) -> None:
+    """An id that senders give, in their spelling. Raises Refusal 400."""
+    if not _SENDERS.fullmatch(value):
+        raise Refusal(
+            400, f"{id_name}: 1 to 255 of letters, digits and _ . : ~ -, starting with a letter, digit or _."
+        )

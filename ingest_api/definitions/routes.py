@@ -1,0 +1,157 @@
+"""Definitions over HTTP: the same four routes for every kind, and three for a project's settings."""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import ValidationError
+
+from funnelhouse.auth import AdminCaller, AnyCaller
+from funnelhouse.problems import Refusal
+from ingest_api.definitions import versions
+from ingest_api.definitions.experiment import EXPERIMENTS
+from ingest_api.definitions.funnel import FUNNELS
+from ingest_api.definitions.goal import GOALS
+from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.page import PAGES
+from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
+from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
+from ingest_api.definitions.versions import Version
+from ingest_api.fields import faults
+from ingest_api.native import OwnShape, described_body, json_answer, read_value
+from ingest_api.requests import DRY_RUN, is_dry_run, now_us
+
+KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
+
+router = APIRouter()
+
+_SETTINGS_PATH = "/v1/projects/{project_id}/settings"
+_SETTINGS_KEY = "settings"
+_Shape = TypeVar("_Shape", bound=OwnShape)
+
+
+def _add_routes(kind: Kind) -> None:
+    things = f"/v1/projects/{{project_id}}/{kind.path}"
+    thing = f"{things}/{{{kind.id_name}}}"
+    article = "an" if kind.noun[0] in "aeiou" else "a"
+
+    async def checked_id(value: Annotated[str, Path(alias=kind.id_name)]) -> str:
+        kind.check_id(kind.id_name, value)
+        return value
+
+    def existing(request: Request, project_id: str, key: str) -> Version:
+        version = versions.newest(request, project_id, kind.kind, key)
+        if version is None or version.body is None:
+            raise Refusal(404, f"Unknown {kind.noun}; GET {things} lists those that exist.")
+        return version
+
+    def shown(key: str, version: Version) -> dict[str, Any]:
+        return {
+            kind.id_name: key,
+            "version": version.number,
+            "received_us": version.received_us,
+            **kind.shown(version.body or {}),
+        }
+
+    @router.put(
+        thing,
+        summary=f"Define {article} {kind.noun}",
+        openapi_extra=described_body(kind.shape.model_json_schema(), kind.example),
+    )
+    async def put(
+        request: Request, caller: AdminCaller, key: Annotated[str, Depends(checked_id)]
+    ) -> Response:
+        """Define it, or give it a new version; the newest holds, for all history."""
+        is_trial = is_dry_run(request)
+        body = kind.stored(await _read(request, kind.shape))
+        if is_trial:
+            before = versions.newest(request, caller.project_id, kind.kind, key)
+            return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
+        return json_answer(
+            shown(key, await versions.append(request, caller.project_id, kind.kind, key, body))
+        )
+
+    @router.get(thing, summary=f"Show {article} {kind.noun}")
+    async def get(request: Request, caller: AnyCaller, key: Annotated[str, Depends(checked_id)]) -> Response:
+        """The newest version; 404 when there is none or it was deleted."""
+        return json_answer(shown(key, existing(request, caller.project_id, key)))
+
+    @router.get(things, summary=f"List {kind.plural.replace('_', ' ')}")
+    async def get_all(request: Request, caller: AnyCaller) -> Response:
+        """All of the project that are not deleted, by id."""
+        found = versions.newest_by_key(request, caller.project_id, kind.kind)
+        return json_answer({kind.plural: [shown(key, version) for key, version in found.items()]})
+
+    @router.delete(thing, status_code=204, summary=f"Delete {article} {kind.noun}")
+    async def delete(
+        request: Request, caller: AdminCaller, key: Annotated[str, Depends(checked_id)]
+    ) -> Response:
+        """Delete it; its versions stay in the record."""
+        is_trial = is_dry_run(request)
+        existing(request, caller.project_id, key)
+        if is_trial:
+            return Response(status_code=204, headers={DRY_RUN: "1"})
+        await versions.append(request, caller.project_id, kind.kind, key, None)
+        return Response(status_code=204)
+
+
+for _kind in KINDS:
+    _add_routes(_kind)
+
+
+@router.put(_SETTINGS_PATH, openapi_extra=described_body(ProjectSettings.model_json_schema(), EXAMPLE))
+async def put_settings(request: Request, caller: AdminCaller) -> Response:
+    """Set the project's settings; those left out take their defaults."""
+    is_trial = is_dry_run(request)
+    body = (await _read(request, ProjectSettings)).model_dump()
+    if is_trial:
+        before = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
+        return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
+    return json_answer(
+        _shown_settings(await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, body))
+    )
+
+
+@router.get(_SETTINGS_PATH)
+async def get_settings(request: Request, caller: AnyCaller) -> Response:
+    """The project's settings: what was put last, else the defaults (version 0, or the deletion's)."""
+    return json_answer(
+        _shown_settings(versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
+    )
+
+
+@router.delete(_SETTINGS_PATH, status_code=204)
+async def delete_settings(request: Request, caller: AdminCaller) -> Response:
+    """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
+    is_trial = is_dry_run(request)
+    version = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
+    if version is None or version.body is None:
+        raise Refusal(404, "No settings were put; the defaults hold already.")
+    if is_trial:
+        return Response(status_code=204, headers={DRY_RUN: "1"})
+    await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, None)
+    return Response(status_code=204)
+
+
+def _shown_settings(version: Version | None) -> dict[str, Any]:
+    body = version.body if version else None
+    return {
+        "version": version.number if version else 0,
+        "received_us": version.received_us if version else None,
+        **(ProjectSettings().model_dump() if body is None else body),
+    }
+
+
+async def _read(request: Request, shape: type[_Shape]) -> _Shape:
+    """The body in a shape. Raises Refusal 400 naming the fields at fault."""
+    value = await read_value(request)
+    if not isinstance(value, dict):
+        raise Refusal(400, "the body must be a JSON object")
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        raise Refusal(400, faults(error)) from None
+
+
+def _after(before: Version | None, body: dict[str, Any]) -> Version:
+    """What a trial shows: the version that would have come."""
+    return Version((before.number if before else 0) + 1, now_us(), body)

@@ -1,0 +1,84 @@
+"""What routes of our own API share: strict shapes, bodies of one JSON value, and answers in JSON."""
+
+import asyncio
+from decimal import Decimal
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from funnelhouse.problems import Refusal
+from ingest_api.body import read_body
+from ingest_api.fields import MajorAmount
+from ingest_api.requests import LARGE_BODY_BYTES
+from ingest_api.strict_json import BadInput, parse
+
+
+class OwnShape(BaseModel):
+    """A shape of our own API: a misspelt field is an error, not something to be ignored."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+def _not_negative(value: Any) -> Any:
+    if type(value) in (int, float, Decimal) and value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """A whole number, however it is written: 14.0 is 14."""
+    if type(value) in (float, Decimal) and abs(value) < 10**15 and value == int(value):
+        return int(value)
+    return value
+
+
+NonEmpty = Annotated[str, Field(min_length=1)]
+Amount = Annotated[MajorAmount, BeforeValidator(_not_negative)]
+"""A number in major units, at least 0; kept as plain decimal text."""
+
+Whole = BeforeValidator(_whole)
+"""Marks an integer field that takes 14.0 too."""
+
+
+async def read_value(request: Request) -> Any:
+    """The body's JSON value. Raises Refusal 400 when it is no JSON, and as `read_body` does."""
+    body = await read_body(request)
+    try:
+        large = len(body) > LARGE_BODY_BYTES
+        value, _ = await asyncio.to_thread(parse, body) if large else parse(body)
+    except BadInput as error:
+        raise Refusal(400, str(error)) from None
+    return value
+
+
+def number(text: str | None) -> orjson.Fragment | None:
+    """A stored amount as a JSON number with all its digits."""
+    return None if text is None else orjson.Fragment(text)
+
+
+def json_answer(value: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    """200 with a JSON body."""
+    return Response(orjson.dumps(value), 200, headers, media_type="application/json")
+
+
+def described_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """A request body for OpenAPI: a JSON schema, and an example that fits it."""
+    content = {"application/json": {"schema": _inlined(schema), "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema with its `$defs` put where they are used: OpenAPI resolves references elsewhere."""
+    definitions = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return inline(definitions[node["$ref"].rpartition("/")[2]])
+            return {key: inline(value) for key, value in node.items()}
+        return [inline(value) for value in node] if isinstance(node, list) else node
+
+    result: dict[str, Any] = inline(schema)
+    return result

@@ -1,0 +1,329 @@
+"""Every kind of definition over HTTP: versions are only ever added, bodies are flat, shapes are strict."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from servers import Server
+
+from funnelhouse.settings import CHECKOUT
+from ingest_api import costs
+from ingest_api.definitions import project_settings
+from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.routes import KINDS
+
+PROJECT = "/v1/projects/definitions"
+DRY = {"Funnelhouse-Dry-Run": "1"}
+PAGE = {"name": "Offer", "kind": "offer"}
+STEP = {"name": "Sign-up", "match": {"type": "event_name", "value": "signup"}}
+FUNNEL = {"name": "F", "steps": [STEP, STEP]}
+VARIANTS = [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]
+EXPERIMENT = {"name": "E", "variants": VARIANTS, "control": "a"}
+DEFAULTS = {
+    "time_zone": "UTC",
+    "reporting_currency": "USD",
+    "lookback_days": 30,
+    "half_life_days": 7,
+    "session_gap_minutes": 30,
+    "counts_direct": False,
+    "postbacks_take_extended_status": False,
+}
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+
+
+@pytest.fixture(scope="module")
+def client(ingest_server: Server) -> Iterator[httpx.Client]:
+    headers = {"x-api-key": ingest_server.key("definitions", "admin")}
+    with httpx.Client(base_url=ingest_server.url, headers=headers) as client:
+        yield client
+
+
+def stored(server: Server, kind: str, key: str) -> list[Any]:
+    rows = server.store().query(
+        "SELECT body FROM definitions WHERE project_id = 'definitions' AND kind = ? AND key = ? ORDER BY id",
+        *(kind, key),
+    )
+    return [None if body is None else orjson.loads(body) for (body,) in rows]
+
+
+@every_kind
+def test_versions_are_added_and_never_changed(
+    kind: Kind, client: httpx.Client, ingest_server: Server
+) -> None:
+    url = f"{PROJECT}/{kind.path}/versioned"
+    first = client.put(url, json=kind.example)
+    assert first.status_code == 200
+    assert first.json() == client.get(url).json()
+    assert first.json().items() >= {kind.id_name: "versioned", "version": 1}.items()
+    assert client.put(f"{url}/", json={**kind.example, "name": "Renamed"}).json()["version"] == 2
+    assert client.delete(url).status_code == 204
+    assert client.get(url).status_code == client.delete(url).status_code == 404
+    assert client.put(url, json=kind.example).json()["version"] == 4
+    names = [body and body["name"] for body in stored(ingest_server, kind.kind, "versioned")]
+    assert names == [kind.example["name"], "Renamed", None, kind.example["name"]]
+
+
+@every_kind
+def test_what_is_shown_can_be_put_again(kind: Kind, client: httpx.Client) -> None:
+    url = f"{PROJECT}/{kind.path}/again"
+    shown = client.put(url, json=kind.example).json()
+    envelope = (kind.id_name, "version", "received_us")
+    body = {name: value for name, value in shown.items() if name not in envelope}
+    assert set(body) >= set(kind.example)
+    again = client.put(url, json=body).json()
+    assert {**again, "received_us": 0} == {**shown, "received_us": 0, "version": 2}
+
+
+@every_kind
+def test_lists_leave_deleted_ones_out(kind: Kind, client: httpx.Client) -> None:
+    for key in ("listed", "unlisted"):
+        assert client.put(f"{PROJECT}/{kind.path}/{key}", json=kind.example).status_code == 200
+    client.delete(f"{PROJECT}/{kind.path}/unlisted")
+    listed = client.get(f"{PROJECT}/{kind.path}").json()[kind.plural]
+    assert client.get(f"{PROJECT}/{kind.path}/listed").json() in listed
+    assert "unlisted" not in [each[kind.id_name] for each in listed]
+
+
+@every_kind
+def test_a_dry_run_defines_and_deletes_nothing(kind: Kind, client: httpx.Client) -> None:
+    url = f"{PROJECT}/{kind.path}"
+    answer = client.put(f"{url}/dry", json=kind.example, headers=DRY)
+    assert (answer.status_code, answer.headers["Funnelhouse-Dry-Run"]) == (200, "1")
+    assert answer.json()["version"] == 1
+    assert client.get(f"{url}/dry").status_code == 404
+    client.put(f"{url}/wet", json=kind.example)
+    assert client.delete(f"{url}/wet", headers=DRY).status_code == 204
+    assert client.get(f"{url}/wet").status_code == 200
+    assert client.put(f"{url}/dry", json={}, headers={"Funnelhouse-Dry-Run": "yes"}).status_code == 400
+
+
+@every_kind
+def test_who_may_do_what(kind: Kind, client: httpx.Client, ingest_server: Server) -> None:
+    url = f"{PROJECT}/{kind.path}/scoped"
+    client.put(url, json=kind.example)
+    for scope in ("ingest", "read"):
+        headers = {"x-api-key": ingest_server.key("definitions", scope)}
+        assert client.get(url, headers=headers).status_code == 200
+        assert client.get(f"{PROJECT}/{kind.path}", headers=headers).status_code == 200
+        assert client.put(url, json=kind.example, headers=headers).status_code == 403
+        assert client.delete(url, headers=headers).status_code == 403
+    foreign = {"x-api-key": ingest_server.key("elsewhere", "admin")}
+    assert client.get(url, headers=foreign).status_code == 404
+    assert client.get(url, headers={"x-api-key": "none"}).status_code == 401
+
+
+@every_kind
+def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) -> None:
+    paths = client.get("/ingest/openapi.json").json()["paths"]
+    put = paths[f"/v1/projects/{{project_id}}/{kind.path}/{{{kind.id_name}}}"]["put"]
+    assert put["requestBody"]["content"]["application/json"]["example"] == kind.example
+    assert "$ref" not in json.dumps(put)
+    assert {parameter["name"] for parameter in put["parameters"]} == {kind.id_name}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("funnels", {}, "name: Field required; steps: Field required"),
+        ("funnels", {**FUNNEL, "steps": [STEP]}, "steps: List should have at least 2"),
+        ("funnels", {**FUNNEL, "steps": [STEP] * 21}, "steps: List should have at most 20"),
+        ("funnels", {**FUNNEL, "steps": [STEP, {"name": "S"}]}, "steps.1.match: Field required"),
+        ("funnels", {**FUNNEL, "steps": [STEP, {**STEP, "name": ""}]}, "steps.1.name"),
+        ("funnels", {**FUNNEL, "steps": [STEP, {**STEP, "is_micro": True}]}, "steps.1.is_micro: Extra"),
+        ("funnels", {**FUNNEL, "steps": [STEP, {**STEP, "minimum_amount": -1}]}, "must not be negative"),
+        ("funnels", {**FUNNEL, "mode": "loose"}, "mode"),
+        ("funnels", {**FUNNEL, "unit": "visitor"}, "unit"),
+        ("funnels", {**FUNNEL, "window_days": 0}, "window_days"),
+        ("funnels", {**FUNNEL, "window_days": 366}, "window_days"),
+        ("funnels", {**FUNNEL, "window_days": 1.5}, "window_days"),
+        ("funnels", {**FUNNEL, "window_days": True}, "window_days"),
+        ("funnels", {**FUNNEL, "windows": 3}, "windows: Extra inputs"),
+        ("pages", {"name": "Offer"}, "kind: Field required"),
+        ("pages", {**PAGE, "kind": "landing"}, "kind"),
+        ("pages", {**PAGE, "path": "offers"}, "path"),
+        ("pages", {**PAGE, "path": "/a?b=c"}, "path"),
+        ("pages", {**PAGE, "payouts": {}}, "payouts"),
+        ("pages", {**PAGE, "payouts": [{"valid_from": "2026-01-01"}]}, "payouts.0.amount: Field required"),
+        (
+            "pages",
+            {**PAGE, "payouts": [{"valid_from": 1767225600000, "amount": 1, "currency": "USD"}]},
+            "payouts.0.valid_from: must be an ISO 8601",
+        ),
+        (
+            "pages",
+            {**PAGE, "payouts": [{"valid_from": "1999-01-01", "amount": 1, "currency": "USD"}]},
+            "payouts.0.valid_from: must be a time in the years",
+        ),
+        (
+            "pages",
+            {**PAGE, "payouts": [{"valid_from": "2026-01-01", "amount": "1", "currency": "USD"}]},
+            "payouts.0.amount: must be a JSON number",
+        ),
+        (
+            "pages",
+            {
+                **PAGE,
+                "payouts": [
+                    {"valid_from": "2026-01-01", "amount": 1, "currency": "USD"},
+                    {"valid_from": "2026-01-01T01:00:00+01:00", "amount": 2, "currency": "USD"},
+                ],
+            },
+            "payouts: two have the same valid_from",
+        ),
+        ("traffic-sources", {"name": "Ads"}, "source: Field required"),
+        ("traffic-sources", {"name": "Ads", "source": ""}, "source"),
+        ("traffic-sources", {"name": "Ads", "source": "ads", "is_paid": 1}, "is_paid"),
+        ("traffic-sources", {"name": "Ads", "source": "ads", "cost": 1}, "cost: Extra inputs"),
+        ("experiments", {**EXPERIMENT, "variants": VARIANTS[:1]}, "variants: List should have at least 2"),
+        ("experiments", {**EXPERIMENT, "variants": VARIANTS[:1] * 2}, "variants: two have the same id"),
+        ("experiments", {**EXPERIMENT, "control": "c"}, "control: must be the id of one of the variants"),
+        ("experiments", {"name": "E", "variants": VARIANTS}, "control: Field required"),
+        ("experiments", {**EXPERIMENT, "goal_ids": ["a", "a"]}, "goal_ids: a goal is named twice"),
+        ("experiments", {**EXPERIMENT, "goals": ["a"]}, "goals: Extra inputs"),
+        ("settings", {"time_zone": "Mars/Olympus"}, "time_zone: must be a name of the IANA"),
+        ("settings", {"time_zone": "../UTC"}, "time_zone"),
+        ("settings", {"time_zone": "localtime"}, "time_zone"),
+        ("settings", {"reporting_currency": "EURO"}, "reporting_currency"),
+        ("settings", {"lookback_days": 91}, "lookback_days"),
+        ("settings", {"lookback_days": 0}, "lookback_days"),
+        ("settings", {"half_life_days": 0}, "half_life_days"),
+        ("settings", {"session_gap_minutes": 1441}, "session_gap_minutes"),
+        ("settings", {"counts_direct": "yes"}, "counts_direct"),
+        ("settings", {"timezone": "UTC"}, "timezone: Extra inputs"),
+        ("settings", [], "JSON object"),
+    ],
+)
+def test_a_bad_body_is_a_problem_naming_the_field(
+    client: httpx.Client, path: str, body: Any, field: str
+) -> None:
+    url = f"{PROJECT}/{path}" if path == "settings" else f"{PROJECT}/{path}/bad"
+    answer = client.put(url, json=body)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert field in answer.json()["detail"]
+    if path != "settings":
+        assert client.get(url).status_code == 404
+
+
+def test_a_funnel_has_defaults_and_flat_steps(client: httpx.Client, ingest_server: Server) -> None:
+    steps = [
+        {**STEP, "property": {"key": "plan", "value": "pro"}, "minimum_amount": 9.5},
+        {"name": "Any", "match": {"type": "any_conversion"}},
+    ]
+    body = {"name": "F", "steps": steps, "window_days": 30.0}
+    answer = client.put(f"{PROJECT}/funnels/flat", json=body).json()
+    assert (answer["mode"], answer["window_days"], answer["unit"]) == ("ordered", 30, "person")
+    assert answer["steps"][0]["minimum_amount"] == 9.5
+    flat = {
+        "name": "Sign-up",
+        "match_type": "event_name",
+        "match_operator": "exact",
+        "match_value": "signup",
+        "property_key": "plan",
+        "property_value": "pro",
+        "minimum_amount": "9.5",
+    }
+    nothing = {"match_value": None, "property_key": None, "property_value": None, "minimum_amount": None}
+    assert stored(ingest_server, "funnel", "flat")[0] == {
+        "name": "F",
+        "mode": "ordered",
+        "window_days": 30,
+        "unit": "person",
+        "steps": [flat, {**flat, **nothing, "name": "Any", "match_type": "any_conversion"}],
+    }
+
+
+def test_payouts_are_kept_by_time_in_microseconds(client: httpx.Client, ingest_server: Server) -> None:
+    payouts = [
+        {"valid_from": "2026-06-01T12:00:00.5+02:00", "amount": 27.5, "currency": "usd"},
+        {"valid_from": "2026-01-01", "amount": 25, "currency": "USD"},
+    ]
+    answer = client.put(f"{PROJECT}/pages/Offer.1:de", json={**PAGE, "payouts": payouts})
+    assert answer.json()["payouts"] == [
+        {"valid_from": "2026-01-01T00:00:00Z", "amount": 25, "currency": "USD"},
+        {"valid_from": "2026-06-01T10:00:00.500000Z", "amount": 27.5, "currency": "USD"},
+    ]
+    assert stored(ingest_server, "page", "Offer.1:de")[0]["payouts"] == [
+        {"valid_from_us": 1767225600000000, "amount": "25", "currency": "USD"},
+        {"valid_from_us": 1780308000500000, "amount": "27.5", "currency": "USD"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("funnels", "A"), ("traffic-sources", "a.b"), ("pages", "a b"), ("pages", "a" * 256), ("pages", "-a")],
+)
+def test_a_bad_id_is_refused(client: httpx.Client, path: str, key: str) -> None:
+    answer = client.put(f"{PROJECT}/{path}/{key}", json=PAGE)
+    assert answer.status_code == 400
+    assert "_id: 1 to" in answer.json()["detail"]
+
+
+def test_settings_are_versioned_and_start_from_defaults(ingest_server: Server) -> None:
+    url = "/v1/projects/settled/settings"
+    headers = {"x-api-key": ingest_server.key("settled", "admin")}
+    with httpx.Client(base_url=ingest_server.url, headers=headers) as client:
+        assert client.get(url).json() == {"version": 0, "received_us": None, **DEFAULTS}
+        assert client.delete(url).status_code == 404
+        body = {"time_zone": "Europe/Madrid", "reporting_currency": "eur", "lookback_days": 90}
+        trial = client.put(url, json=body, headers=DRY)
+        assert (trial.json()["version"], trial.headers["Funnelhouse-Dry-Run"]) == (1, "1")
+        assert client.get(url).json()["version"] == 0
+        put = client.put(url, json=body).json()
+        assert put.items() >= {**DEFAULTS, **body, "reporting_currency": "EUR", "version": 1}.items()
+        assert client.get(url).json() == put
+        # What the second version leaves out is the default again, not the first version's.
+        assert client.put(url, json={"counts_direct": True}).json()["time_zone"] == "UTC"
+        assert client.delete(url, headers=DRY).status_code == 204
+        assert client.delete(url).status_code == 204
+        assert client.get(url).json().items() >= {**DEFAULTS, "version": 3}.items()
+        assert client.delete(url).status_code == 404
+        read_key = {"x-api-key": ingest_server.key("settled", "read")}
+        assert client.get(url, headers=read_key).status_code == 200
+        assert client.put(url, json={}, headers=read_key).status_code == 403
+        assert client.delete(url, headers=read_key).status_code == 403
+
+
+def test_defaults_of_settings_are_those_of_the_models() -> None:
+    variables = yaml.safe_load((CHECKOUT / "dbt_project/dbt_project.yml").read_text())["vars"]
+    assert DEFAULTS["lookback_days"] == variables["lookback_days"]
+    assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
+    assert DEFAULTS["reporting_currency"] == variables["default_currency"]
+
+
+BODIES = {
+    **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
+    "settings": ("PUT", project_settings.EXAMPLE),
+    "costs": ("POST", costs.EXAMPLE),
+}
+
+
+def with_one_part_changed(value: Any, draw: st.DataObject) -> Any:
+    """The value with something in it, somewhere, replaced by anything that JSON can say."""
+    parts = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+    key, part = draw.draw(st.sampled_from(parts))
+    if isinstance(part, dict | list) and part and draw.draw(st.booleans()):
+        changed = with_one_part_changed(part, draw)
+    else:
+        scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800")
+        changed = draw.draw(
+            st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+        )
+    return {**value, key: changed} if isinstance(value, dict) else [*value[:key], changed, *value[key + 1 :]]
+
+
+@pytest.mark.parametrize("path", BODIES)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:
+    method, example = BODIES[path]
+    body = json.dumps(with_one_part_changed(example, data)).encode()
+    answer = client.request(method, f"{PROJECT}/{path}", content=body, headers=DRY)
+    assert answer.status_code in (200, 400)
