@@ -1,29 +1,14 @@
-"""dbt, run as a data team would run it: on a home of its own, parsed anew."""
+"""A home with every model built and every rule tested, for the tests that look at them."""
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt_cli import run_dbt
 
 from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
-from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment, load_manifest
-
-
-def run_dbt(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a dbt command over the project; the caller looks at its exit code and output."""
-    command = [str(DBT_EXECUTABLE), "--no-use-colors", *arguments, "--profiles-dir", str(DBT_PROJECT)]
-    return subprocess.run(
-        command,
-        cwd=DBT_PROJECT,
-        env={**os.environ, **dbt_environment(settings)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from orchestration.manifest import load_manifest
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from conftest import run_dbt
+from dbt_cli import run_dbt
 
 from funnelhouse.settings import Settings
 from ingest_api.sealing import parquet_schema, seal
