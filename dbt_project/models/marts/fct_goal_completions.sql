@@ -65,8 +65,10 @@ completed as (
         on
             coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq)
             = sessions.first_page_view_seq
-    -- A rejected conversion completes nothing, nor does a bot.
-    where coalesce(conversions.state, 'approved') <> 'rejected' and not coalesce(sessions.is_bot, false)
+    -- A rejected conversion completes nothing, nor does a bot; but a conversion always counts.
+    where
+        coalesce(conversions.state, 'approved') <> 'rejected'
+        and (conversions.conversion_id is not null or not coalesce(sessions.is_bot, false))
 ),
 
 numbered as (
