@@ -294,6 +294,7 @@ def test_settings_are_versioned_and_start_from_defaults(ingest_server: Server) -
 def test_defaults_of_settings_are_those_of_the_models() -> None:
     variables = yaml.safe_load((CHECKOUT / "dbt_project/dbt_project.yml").read_text())["vars"]
     assert DEFAULTS["lookback_days"] == variables["lookback_days"]
+    assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
 

@@ -25,7 +25,8 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _sql(folder: Path, model: str) -> str:
-    (path,) = folder.glob(f"*/{model}.sql")
+    # Below a YAML file's name lie the tests that stand in it.
+    (path,) = (path for path in folder.rglob(f"{model}.sql") if path.parent.suffix != ".yml")
     return path.read_text()
 
 

@@ -17,6 +17,10 @@ currencies as (
     select * from {{ ref('currencies') }}
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
 deduplicated as (
     select reports.*
     from reports
@@ -25,10 +29,12 @@ deduplicated as (
 
 believed as (
     select
-        *,
-        occurred_us > received_us + {{ hours_us(var('clock_ahead_hours')) }} as is_time_corrected,
-        coalesce(currency, '{{ var("default_currency") }}') as amount_currency
+        deduplicated.*,
+        deduplicated.occurred_us > deduplicated.received_us + {{ hours_us(var('clock_ahead_hours')) }}
+            as is_time_corrected,
+        coalesce(deduplicated.currency, projects.reporting_currency) as amount_currency
     from deduplicated
+    inner join projects on deduplicated.project_id = projects.project_id
 )
 
 select

@@ -1,15 +1,7 @@
 -- One row per goal in force: the latest version defined over the API, else the seed's.
-with versions as (
-    select
-        *,
-        row_number() over (partition by project_id, key order by seq desc) as recency
-    from {{ ref('stg_raw__definitions') }}
+with put as (
+    select * from {{ ref('int_definitions') }}
     where kind = 'goal'
-),
-
-latest as (
-    select * from versions
-    where recency = 1
 ),
 
 seeded as (
@@ -30,8 +22,8 @@ defined as (
         {{ json_value('body', "'counts_as_conversion'") }} = 'true' as counts_as_conversion,
         {{ json_value('body', "'is_micro'") }} = 'true' as is_micro,
         {{ json_value('body', "'stage'") }} as stage
-    from latest
-    where body is not null
+    from put
+    where not is_deleted
 )
 
 select
@@ -64,5 +56,5 @@ select
     seeded.stage
 from seeded
 -- A goal deleted over the API stays deleted, even where a seed names it.
-left join latest on seeded.project_id = latest.project_id and seeded.goal_id = latest.key
-where latest.key is null
+left join put on seeded.project_id = put.project_id and seeded.goal_id = put.key
+where put.key is null

@@ -3,20 +3,8 @@ with conversions as (
     select * from {{ ref('int_conversions_stated') }}
 ),
 
-reports as (
-    select * from {{ ref('int_conversion_reports') }}
-),
-
-people as (
-    select * from {{ ref('int_event_people') }}
-),
-
-visits_found as (
-    select * from {{ ref('int_visits_found') }}
-),
-
-activities as (
-    select * from {{ ref('int_activities_sessionized') }}
+traced as (
+    select * from {{ ref('int_conversions_traced') }}
 ),
 
 sessions as (
@@ -30,35 +18,6 @@ refunds as (
         max(case when amount_minor is null then 1 else 0 end) = 1 as takes_all
     from {{ ref('int_refunds_matched') }}
     group by conversion_id
-),
-
-traced as (
-    -- The report that tells most: a known user first, then a visit that the sender named, then the earliest.
-    select
-        reports.conversion_id,
-        people.person_id,
-        -- A report that is a page view is its own visit.
-        coalesce(visits_found.matched_by, case
-            when activities.is_page_view then 'hit'
-            when people.is_user_known then 'user'
-            else 'none'
-        end) as matched_by,
-        coalesce(found_activity.first_page_view_seq, activities.first_page_view_seq) as first_page_view_seq,
-        row_number() over (
-            partition by reports.conversion_id
-            order by
-                case when people.is_user_known then 0 else 1 end,
-                case coalesce(visits_found.matched_by, '')
-                    when 'hit' then 0 when 'session' then 1 when 'visitor' then 2 else 3
-                end,
-                reports.occurred_us,
-                reports.seq
-        ) as preference
-    from reports
-    inner join people on reports.seq = people.seq
-    left join visits_found on reports.seq = visits_found.seq
-    left join activities as found_activity on visits_found.page_view_seq = found_activity.seq
-    left join activities on reports.seq = activities.seq
 ),
 
 refunded as (
@@ -98,5 +57,5 @@ select
     end as net_amount_minor,
     refunded.reports
 from refunded
-inner join traced on refunded.conversion_id = traced.conversion_id and traced.preference = 1
+inner join traced on refunded.conversion_id = traced.conversion_id
 left join sessions on traced.first_page_view_seq = sessions.first_page_view_seq

@@ -1,0 +1,36 @@
+-- One row per project that has sent or defined anything: its settings, and defaults for the rest.
+with projects as (
+    select project_id from {{ ref('stg_raw__events') }}
+    union
+    select project_id from {{ ref('stg_raw__definitions') }}
+    union
+    select project_id from {{ ref('stg_raw__costs') }}
+),
+
+settings as (
+    select
+        project_id,
+        {{ json_value('body', "'time_zone'") }} as time_zone,
+        {{ json_value('body', "'reporting_currency'") }} as reporting_currency,
+        cast({{ json_value('body', "'lookback_days'") }} as bigint) as lookback_days,
+        cast({{ json_value('body', "'half_life_days'") }} as bigint) as half_life_days,
+        cast({{ json_value('body', "'session_gap_minutes'") }} as bigint) as session_gap_minutes,
+        {{ json_value('body', "'counts_direct'") }} = 'true' as counts_direct,
+        {{ json_value('body', "'postbacks_take_extended_status'") }} = 'true'
+            as postbacks_take_extended_status
+    from {{ ref('int_definitions') }}
+    where kind = 'settings'
+)
+
+select
+    projects.project_id,
+    coalesce(settings.time_zone, 'UTC') as time_zone,
+    coalesce(settings.reporting_currency, '{{ var("default_currency") }}') as reporting_currency,
+    coalesce(settings.lookback_days, {{ var('lookback_days') }}) * {{ days_us(1) }} as lookback_us,
+    coalesce(settings.half_life_days, {{ var('half_life_days') }}) * {{ days_us(1) }} as half_life_us,
+    coalesce(settings.session_gap_minutes, {{ var('session_gap_minutes') }}) * {{ minutes_us(1) }}
+        as session_gap_us,
+    coalesce(settings.counts_direct, false) as counts_direct,
+    coalesce(settings.postbacks_take_extended_status, false) as postbacks_take_extended_status
+from projects
+left join settings on projects.project_id = settings.project_id
