@@ -43,7 +43,7 @@ credited as (
         ranked.model,
         ranked.conversion_id,
         ranked.touch_id,
-        touches.touched_us,
+        ranked.touched_us,
         touches.source,
         touches.medium,
         touches.campaign,

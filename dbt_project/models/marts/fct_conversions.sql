@@ -12,6 +12,8 @@ select
     state,
     status,
     matched_by,
+    unmatched_reason,
+    has_other_page_kind,
     session_id,
     country,
     currency,

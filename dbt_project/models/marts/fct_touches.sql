@@ -1,4 +1,4 @@
--- One row per page view that brought a known source; the candidates for credit.
+-- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
 select
     touch_id,
     project_id,

@@ -46,6 +46,8 @@ select
     refunded.state,
     refunded.status,
     traced.matched_by,
+    traced.unmatched_reason,
+    traced.has_other_page_kind,
     sessions.session_id,
     coalesce(refunded.country, sessions.country) as country,
     refunded.currency,

@@ -3,6 +3,10 @@ with reports as (
     select * from {{ ref('int_conversion_reports') }}
 ),
 
+events as (
+    select * from {{ ref('int_events') }}
+),
+
 people as (
     select * from {{ ref('int_event_people') }}
 ),
@@ -15,39 +19,81 @@ activities as (
     select * from {{ ref('int_activities_sessionized') }}
 ),
 
-ranked as (
-    -- The report that tells most: a known user first, then a visit that the sender named, then the earliest.
+page_views as (
+    select * from {{ ref('int_page_views') }}
+),
+
+placed as (
     select
         reports.conversion_id,
+        reports.seq,
+        reports.dialect,
+        reports.sender,
+        reports.occurred_us,
+        events.user_id,
         people.person_id,
+        people.is_user_known,
+        visits_found.unmatched_reason,
         -- A report that is a page view is its own visit.
-        coalesce(visits_found.matched_by, case
-            when activities.is_page_view then 'hit'
-            when people.is_user_known then 'user'
-            else 'none'
-        end) as matched_by,
-        coalesce(found_activity.first_page_view_seq, activities.first_page_view_seq) as first_page_view_seq,
-        row_number() over (
-            partition by reports.conversion_id
-            order by
-                case when people.is_user_known then 0 else 1 end,
-                case coalesce(visits_found.matched_by, '')
-                    when 'hit' then 0 when 'session' then 1 when 'visitor' then 2 else 3
-                end,
-                reports.occurred_us,
-                reports.seq
-        ) as preference
+        coalesce(visits_found.page_view_seq, case when activities.is_page_view then reports.seq end)
+            as page_view_seq,
+        coalesce(visits_found.matched_by, case when activities.is_page_view then 'hit' end) as matched_by,
+        coalesce(visits_found.is_named, activities.is_page_view, false) as is_named,
+        activities.first_page_view_seq as own_first_page_view_seq
     from reports
+    inner join events on reports.seq = events.seq
     inner join people on reports.seq = people.seq
     left join visits_found on reports.seq = visits_found.seq
-    left join activities as found_activity on visits_found.page_view_seq = found_activity.seq
     left join activities on reports.seq = activities.seq
+),
+
+ranked as (
+    -- Its reports complete each other: one may name the user and another one the visit.
+    select
+        *,
+        row_number() over (
+            partition by conversion_id
+            order by
+                case matched_by
+                    when 'hit' then 1 when 'session' then 2 when 'hash' then 3 when 'click' then 4
+                    when 'visitor' then 5 else 6
+                end,
+                occurred_us,
+                seq
+        ) as visit_preference,
+        row_number() over (
+            partition by conversion_id
+            order by
+                -- What a server says of the user goes before what a browser says.
+                case when user_id is null then 2 when sender = 'browser' then 1 else 0 end,
+                case when is_user_known then 0 else 1 end,
+                case when matched_by is null then 2 when is_named then 0 else 1 end,
+                occurred_us,
+                seq
+        ) as person_preference,
+        row_number() over (
+            partition by conversion_id
+            order by case when unmatched_reason is null then 1 else 0 end, occurred_us, seq
+        ) as reason_preference
+    from placed
 )
 
 select
-    conversion_id,
-    person_id,
-    matched_by,
-    first_page_view_seq
-from ranked
-where preference = 1
+    visit.conversion_id,
+    person.person_id,
+    coalesce(visit.matched_by, case when person.is_user_known then 'user' else 'none' end) as matched_by,
+    case
+        when visit.page_view_seq is null then coalesce(reason.unmatched_reason, 'nothing_named')
+    end as unmatched_reason,
+    case when visit.is_named then visit.page_view_seq end as named_page_view_seq,
+    coalesce(found_activity.first_page_view_seq, visit.own_first_page_view_seq) as first_page_view_seq,
+    visit.dialect = 'funnelflux' and coalesce(page_views.page_kind not in ('lander', 'offer'), false)
+        as has_other_page_kind
+from ranked as visit
+inner join ranked as person
+    on visit.conversion_id = person.conversion_id and person.person_preference = 1
+inner join ranked as reason
+    on visit.conversion_id = reason.conversion_id and reason.reason_preference = 1
+left join activities as found_activity on visit.page_view_seq = found_activity.seq
+left join page_views on visit.page_view_seq = page_views.seq
+where visit.visit_preference = 1

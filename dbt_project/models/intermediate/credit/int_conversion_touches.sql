@@ -1,4 +1,4 @@
--- One row per conversion and touch that may share its credit: the person's touches within the look-back.
+-- One row per conversion and touch that may share its credit: within the look-back, or of the named visit.
 with conversions as (
     -- Rejected conversions count nowhere; pending ones have credit and no money.
     select * from {{ ref('int_conversions') }}
@@ -7,19 +7,87 @@ with conversions as (
 
 touches as (
     select * from {{ ref('int_touches') }}
+),
+
+traced as (
+    select * from {{ ref('int_conversions_traced') }}
+),
+
+activities as (
+    select * from {{ ref('int_activities_sessionized') }}
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+within_look_back as (
+    select
+        conversions.conversion_id,
+        touches.touch_id,
+        touches.seq,
+        touches.touched_us
+    from conversions
+    inner join projects on conversions.project_id = projects.project_id
+    inner join touches
+        on
+            conversions.person_id = touches.person_id
+            and conversions.occurred_us >= touches.touched_us
+            and touches.touched_us >= conversions.occurred_us - projects.lookback_us
+),
+
+brought_by as (
+    -- What brought the page view that the sender named: the latest touch of its session up to it.
+    select
+        conversions.conversion_id,
+        touches.touch_id,
+        touches.seq,
+        -- It counts whatever its age; where its clock says later, at the conversion's time.
+        least(touches.touched_us, conversions.occurred_us) as touched_us,
+        row_number() over (
+            partition by conversions.conversion_id order by touches.touched_us desc, touches.seq desc
+        ) as recency
+    from conversions
+    inner join traced on conversions.conversion_id = traced.conversion_id
+    inner join activities as named on traced.named_page_view_seq = named.seq
+    inner join touches
+        on
+            named.first_page_view_seq = touches.first_page_view_seq
+            and named.occurred_us >= touches.touched_us
+),
+
+claimed as (
+    select
+        *,
+        0 as is_named
+    from within_look_back
+    union all
+    select
+        conversion_id,
+        touch_id,
+        seq,
+        touched_us,
+        1 as is_named
+    from brought_by
+    where recency = 1
+),
+
+merged as (
+    select
+        conversion_id,
+        touch_id,
+        seq,
+        touched_us,
+        max(is_named) = 1 as is_named
+    from claimed
+    group by conversion_id, touch_id, seq, touched_us
 )
 
 select
-    conversions.conversion_id,
-    touches.touch_id,
-    touches.touched_us,
-    row_number() over (
-        partition by conversions.conversion_id order by touches.touched_us, touches.seq
-    ) as touch_number,
-    count(*) over (partition by conversions.conversion_id) as touch_count
-from conversions
-inner join touches
-    on
-        conversions.person_id = touches.person_id
-        and conversions.occurred_us >= touches.touched_us
-        and touches.touched_us >= conversions.occurred_us - {{ days_us(var('lookback_days')) }}
+    conversion_id,
+    touch_id,
+    touched_us,
+    is_named,
+    row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
+    count(*) over (partition by conversion_id) as touch_count
+from merged

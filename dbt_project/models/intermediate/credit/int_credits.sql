@@ -18,6 +18,7 @@ weighed as (
         claims.conversion_id,
         claims.touch_id,
         conversion_touches.touch_number,
+        conversion_touches.touched_us,
         cast(round(claims.share * 1000000000000) as bigint) as weight
     from claims
     inner join {{ ref('int_conversion_touches') }} as conversion_touches
@@ -57,5 +58,6 @@ select
     conversion_id,
     touch_id,
     touch_number,
+    touched_us,
     floor_nano + case when remainder_rank <= left_over then 1 else 0 end as credit_nano
 from ranked

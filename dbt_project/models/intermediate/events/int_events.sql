@@ -57,10 +57,13 @@ select
     case when junk_user.junk_id is null then believed.user_id end as user_id,
     believed.click_id,
     believed.click_id_type,
+    believed.alias_type,
+    believed.alias_value,
 
     believed.url,
     believed.referrer,
     believed.page_id,
+    believed.page_kind,
     upper(believed.country) as country,
     believed.user_agent,
     believed.utm_source,

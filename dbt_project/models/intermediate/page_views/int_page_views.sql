@@ -16,6 +16,10 @@ click_id_types as (
     select * from {{ ref('click_id_types') }}
 ),
 
+pages as (
+    select * from {{ ref('int_pages') }}
+),
+
 parsed as (
     -- A sender that fills any UTM field speaks for all five; else the address does.
     select
@@ -78,11 +82,21 @@ classified as (
         click_id_types.medium as click_medium,
         referrer_hosts.source as referrer_source,
         referrer_hosts.medium as referrer_medium,
-        coalesce(user_agents.is_bot, false) as is_bot
+        coalesce(user_agents.is_bot, false) as is_bot,
+        coalesce(named.page_id, pages_by_path.page_id, named.page_path) as page,
+        coalesce(named.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
     from named
     left join click_id_types on named.named_click_id_type = click_id_types.click_id_type
     left join referrer_hosts on named.referrer_host = referrer_hosts.referrer_host
     left join user_agents on named.user_agent = user_agents.user_agent
+    left join pages as pages_by_id
+        on named.project_id = pages_by_id.project_id and named.page_id = pages_by_id.page_id
+    left join pages as pages_by_path
+        on
+            named.page_id is null
+            and named.project_id = pages_by_path.project_id
+            and named.page_path = pages_by_path.page_path
+            and pages_by_path.owns_path
 )
 
 select
@@ -95,6 +109,8 @@ select
     visitor_id,
     url,
     page_path,
+    page as page_id,
+    kind_of_page as page_kind,
     referrer_host,
     country,
     is_bot,

@@ -7,6 +7,10 @@ people as (
     select * from {{ ref('int_event_people') }}
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
 activities as (
     -- Page views open sessions, other browser events extend them, server events do neither.
     select
@@ -14,6 +18,7 @@ activities as (
         events.project_id,
         events.occurred_us,
         events.session_id,
+        projects.session_gap_us,
         events.kind = 'visit' as is_page_view,
         people.person_id,
         people.visitor_id,
@@ -21,6 +26,7 @@ activities as (
         coalesce(events.session_id, '') as sender_session
     from events
     inner join people on events.seq = people.seq
+    inner join projects on events.project_id = projects.project_id
     where
         events.kind = 'visit'
         or (events.sender = 'browser' and events.kind in ('event', 'conversion', 'identify'))
@@ -44,7 +50,7 @@ opened as (
         case
             when idle_us is null then 1
             when person_id <> previous_person_id then 1
-            when session_id is null and idle_us > {{ minutes_us(var('session_gap_minutes')) }} then 1
+            when session_id is null and idle_us > session_gap_us then 1
             -- A session that the sender named goes on until the sender names another, or for a day.
             when idle_us > {{ hours_us(var('sender_session_idle_hours')) }} then 1
             else 0

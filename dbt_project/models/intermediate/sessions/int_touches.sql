@@ -1,4 +1,4 @@
--- One row per touch: a page view that brought a known source, of a visitor that is no known bot.
+-- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
 with activities as (
     select * from {{ ref('int_activities_sessionized') }}
     where is_page_view
@@ -9,8 +9,13 @@ page_views as (
 ),
 
 sessions as (
+    -- Known bots touch nobody.
     select * from {{ ref('int_sessions') }}
     where not is_bot
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
 )
 
 select
@@ -20,8 +25,9 @@ select
     activities.person_id,
     activities.visitor_id,
     sessions.session_id,
+    sessions.first_page_view_seq,
     page_views.occurred_us as touched_us,
-    page_views.source,
+    coalesce(page_views.source, '(direct)') as source,
     page_views.medium,
     page_views.campaign,
     page_views.term,
@@ -33,8 +39,9 @@ select
 from page_views
 inner join activities on page_views.seq = activities.seq
 inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
+inner join projects on page_views.project_id = projects.project_id
 where
-    page_views.origin <> 'none'
+    (page_views.origin <> 'none' or projects.counts_direct)
     and (
         page_views.seq = sessions.first_page_view_seq
         -- A later page view counts when its own UTM or click id differs from its session's.
@@ -50,3 +57,23 @@ where
             )
         )
     )
+union all
+select
+    touch_id,
+    seq,
+    project_id,
+    person_id,
+    visitor_id,
+    cast(null as varchar) as session_id,
+    cast(null as bigint) as first_page_view_seq,
+    touched_us,
+    source,
+    medium,
+    cast(null as varchar) as campaign,
+    cast(null as varchar) as term,
+    cast(null as varchar) as content,
+    click_id,
+    click_id_type,
+    cast(null as varchar) as landing_page,
+    country
+from {{ ref('int_click_touches') }}
