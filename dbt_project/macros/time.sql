@@ -10,5 +10,9 @@
 
 {% macro duckdb__utc_timestamp(us) %}make_timestamp({{ us }}){% endmacro %}
 
-{# Day of a Unix-microsecond column in the project's time zone, which is UTC until projects have settings. #}
-{% macro project_date(us) %}cast({{ utc_timestamp(us) }} as date){% endmacro %}
+{# Day of a Unix-microsecond column in a time zone (its IANA name), as projects count days. #}
+{% macro project_date(us, time_zone) %}{{ adapter.dispatch('project_date')(us, time_zone) }}{% endmacro %}
+
+{% macro duckdb__project_date(us, time_zone) -%}
+cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as date)
+{%- endmacro %}

@@ -70,12 +70,13 @@ def _fill(warehouse: duckdb.DuckDBPyConnection, amounts_and_weights: list[tuple[
             net_amount_minor bigint, occurred_us bigint
         );
         create or replace table int_conversion_touches (
-            conversion_id varchar, touch_id varchar, touch_number bigint, share double
+            conversion_id varchar, touch_id varchar, touched_us bigint, touch_number bigint, share double
         );
         create or replace table int_touches (
             touch_id varchar, touched_us bigint, source varchar, medium varchar, campaign varchar,
             term varchar, content varchar
         );
+        create or replace table int_projects as select 'shop' as project_id, 'UTC' as time_zone;
         create or replace table int_sessions (
             session_id varchar, person_id varchar, started_us bigint, is_direct boolean, is_bot boolean
         );
@@ -89,8 +90,8 @@ def _fill(warehouse: duckdb.DuckDBPyConnection, amounts_and_weights: list[tuple[
         for touch, weight in enumerate(weights):
             touch_id = f"{number}-{touch}"
             warehouse.execute(
-                "insert into int_conversion_touches values (?, ?, ?, ?)",
-                [str(number), touch_id, touch + 1, weight / sum(weights)],
+                "insert into int_conversion_touches values (?, ?, ?, ?, ?)",
+                [str(number), touch_id, touch, touch + 1, weight / sum(weights)],
             )
             warehouse.execute(
                 "insert into int_touches values (?, ?, 'news', null, null, null, null)", [touch_id, touch]

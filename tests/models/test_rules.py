@@ -16,7 +16,6 @@ PASSES_ROWS_ON = {
     "stg_raw__events",
     "stg_raw__definitions",
     "stg_raw__costs",
-    "fct_sessions",
     "fct_touches",
     "fct_conversions",
 }

@@ -4,6 +4,10 @@ with conversions as (
     where state <> 'rejected'
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
 credits as (
     select * from {{ ref('int_credits') }}
 ),
@@ -120,7 +124,7 @@ select
     combined.touch_id,
     conversions.person_id,
     {{ utc_timestamp('conversions.occurred_us') }} as converted_at,
-    {{ project_date('conversions.occurred_us') }} as conversion_date,
+    {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
     {{ utc_timestamp('combined.touched_us') }} as touched_at,
     combined.source,
     coalesce(combined.medium, '(none)') as medium,
@@ -133,3 +137,4 @@ select
     cast(combined.credited_amount_minor as bigint) as credited_amount_minor
 from combined
 inner join conversions on combined.conversion_id = conversions.conversion_id
+inner join projects on conversions.project_id = projects.project_id

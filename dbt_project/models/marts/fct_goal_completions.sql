@@ -7,6 +7,10 @@ goals as (
     select * from {{ ref('int_goals') }}
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
 events as (
     select * from {{ ref('int_events') }}
 ),
@@ -89,10 +93,11 @@ select
     numbered.conversion_id,
     numbered.event_id,
     {{ utc_timestamp('numbered.occurred_us') }} as completed_at,
-    {{ project_date('numbered.occurred_us') }} as completion_date,
+    {{ project_date('numbered.occurred_us', 'projects.time_zone') }} as completion_date,
     -- A goal that only a sender names is a goal all the same.
     coalesce(goals.is_micro, false) as is_micro,
     goals.stage
 from numbered
+inner join projects on numbered.project_id = projects.project_id
 left join goals on numbered.project_id = goals.project_id and numbered.goal_id = goals.goal_id
 where numbered.completion_number = 1

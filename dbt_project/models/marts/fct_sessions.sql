@@ -1,25 +1,34 @@
 -- One row per session: a visitor's run of page views, bots and direct visits included.
+with sessions as (
+    select * from {{ ref('int_sessions') }}
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+)
+
 select
-    session_id,
-    project_id,
-    person_id,
-    visitor_id,
-    sender_session_id,
-    {{ utc_timestamp('started_us') }} as started_at,
-    {{ utc_timestamp('ended_us') }} as ended_at,
-    {{ project_date('started_us') }} as session_date,
-    coalesce(source, '(direct)') as source,
-    coalesce(medium, '(none)') as medium,
-    campaign,
-    term,
-    content,
-    click_id,
-    click_id_type,
-    referrer_host,
-    landing_url,
-    landing_page,
-    country,
-    page_views,
-    is_direct,
-    is_bot
-from {{ ref('int_sessions') }}
+    sessions.session_id,
+    sessions.project_id,
+    sessions.person_id,
+    sessions.visitor_id,
+    sessions.sender_session_id,
+    {{ utc_timestamp('sessions.started_us') }} as started_at,
+    {{ utc_timestamp('sessions.ended_us') }} as ended_at,
+    {{ project_date('sessions.started_us', 'projects.time_zone') }} as session_date,
+    coalesce(sessions.source, '(direct)') as source,
+    coalesce(sessions.medium, '(none)') as medium,
+    sessions.campaign,
+    sessions.term,
+    sessions.content,
+    sessions.click_id,
+    sessions.click_id_type,
+    sessions.referrer_host,
+    sessions.landing_url,
+    sessions.landing_page,
+    sessions.country,
+    sessions.page_views,
+    sessions.is_direct,
+    sessions.is_bot
+from sessions
+inner join projects on sessions.project_id = projects.project_id
