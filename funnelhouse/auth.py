@@ -1,4 +1,5 @@
-"""Who calls: API keys as FastAPI types, for both APIs. The app keeps its `KeyRing` in `app.state.keys`.
+"""Who calls: API keys as FastAPI types, for both APIs. The app keeps its `KeyRing` in `app.state.keys`, and
+in `app.state.admit`, where there is one, a function of request and project that may still refuse a caller.
 
 A route that takes a `…Caller` is closed to everyone else: missing, wrong or expired key 401; a `{project_id}`
 in the path that is not the key's 404, as if it did not exist; a key without the scope 403. Always use the
@@ -56,7 +57,7 @@ def authenticate(request: Request, key_in_body: str | None = None) -> Key:
 def authorize(request: Request, *scopes: Scope, key_in_body: str | None = None) -> Key:
     """The caller's key, when it opens the path's project and has one of `scopes`.
 
-    Raises Refusal 401, then 404, then 403.
+    Raises Refusal 401, then 404, then 403, then what the app's `admit` raises.
     """
     key = authenticate(request, key_in_body)
     project = request.path_params.get("project_id")
@@ -64,6 +65,9 @@ def authorize(request: Request, *scopes: Scope, key_in_body: str | None = None) 
         raise Refusal(404, "Unknown project; use the project that the API key belongs to.")
     if key.scopes.isdisjoint(scopes):
         raise Refusal(403, f"The API key needs the scope {' or '.join(scopes)}.")
+    admit = getattr(request.app.state, "admit", None)
+    if admit is not None:
+        admit(request, key.project_id)
     return key
 
 

@@ -97,20 +97,65 @@ def projects() -> None:
 @click.argument("project")
 @click.option(
     "--postbacks",
-    required=True,
     type=click.Choice(["open", "secret", "off"]),
     help="Conversions without a key: from everybody, with a secret in the address, or not at all.",
 )
-def set_project(project: str, postbacks: Literal["open", "secret", "off"]) -> None:
-    """Change a project. Prints the address for postbacks; a secret in it is new, and shown only this once."""
-    from funnelhouse.postbacks import set_postbacks
+@click.option("--host", help="Host name at which /pb/ means this project, such as pb.shop.example; or off.")
+@click.option("--origins", help="Comma-separated origins of web pages that may read answers (CORS); or off.")
+@click.option("--rate-limit", help="Requests per time and ingest process, such as 1000/minute; or off.")
+def set_project(
+    project: str,
+    postbacks: Literal["open", "secret", "off"] | None,
+    host: str | None,
+    origins: str | None,
+    rate_limit: str | None,
+) -> None:
+    """Change what is given; every process knows within a second.
 
+    Prints the address for postbacks when they are switched on; a secret in it is new, and shown only this
+    once.
+    """
+    from funnelhouse.access import set_access
+
+    if (postbacks, host, origins, rate_limit) == (None,) * 4:
+        raise click.UsageError("Give at least one of --postbacks, --host, --origins, --rate-limit.")
     settings = Settings()
     with _landing_store() as store:
-        path = set_postbacks(store, project, postbacks)
+        path = set_access(
+            store,
+            project,
+            postbacks=postbacks,
+            host=host,
+            origins=None if origins is None else [origin.strip() for origin in origins.split(",")],
+            rate_limit=rate_limit,
+        )
     if path is not None:
         parameters = "hit=REPLACE&tx=REPLACE&rev=REPLACE"
         click.echo(f"http://{settings.host}:{settings.ingest_port}{path}?{parameters}")
+
+
+@projects.command("list")
+def list_projects() -> None:
+    """Show all projects and what was set for them."""
+    from funnelhouse.access import read_access
+
+    with _landing_store() as store:
+        for project, access in read_access(store).items():
+            click.echo("  ".join([project, *(f"{name} {value}" for name, value in access.shown().items())]))
+
+
+@projects.command("show")
+@click.argument("project")
+def show_project(project: str) -> None:
+    """Show what was set for PROJECT, a line each."""
+    from funnelhouse.access import read_access
+
+    with _landing_store() as store:
+        access = read_access(store).get(project)
+    if access is None:
+        raise click.ClickException("unknown project; `funnelhouse projects list` shows them")
+    for name, value in access.shown().items():
+        click.echo(f"{name + ':':12}{value}")
 
 
 @main.group()

@@ -54,7 +54,9 @@ class Event:
     referrer: Annotated[str | None, Doc("Address that led to the page.")] = None
     page_id: Annotated[str | None, Doc("The sender's id of the page.")] = None
     page_kind: Annotated[PageKind | None, Doc("Role of the page in a funnel.")] = None
-    country: Annotated[str | None, Doc("ISO 3166-1 alpha-2 code, as the sender gave it.")] = None
+    country: Annotated[str | None, Doc("ISO 3166-1 alpha-2 code: the sender's, else a trusted proxy's.")] = (
+        None
+    )
     user_agent: Annotated[str | None, Doc("User agent of the visitor's browser.")] = None
     utm_source: Annotated[str | None, Doc("Campaign source.")] = None
     utm_medium: Annotated[str | None, Doc("Campaign medium.")] = None

@@ -1,11 +1,20 @@
 """Settings: read from the environment (`FUNNELHOUSE_…`) or `.env`; `.env.example` explains each."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+RATE_LIMIT = r"[1-9][0-9]{0,8}/(?:second|minute|hour|day)"
+"""Requests per time, e.g. `1000/minute`; a regular expression."""
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -21,6 +30,17 @@ class Settings(BaseSettings):
     ingest_port: int = Field(default=8001, description="Port of the ingest API.")
     read_port: int = Field(default=8002, description="Port of the read API.")
     dagster_port: int = Field(default=8003, description="Port of Dagster's web page.")
+    postback_rate_limit: str = Field(
+        default="3000/minute",
+        pattern=rf"^(?:off|{RATE_LIMIT})$",
+        description="Postbacks per client address, N/second|minute|hour|day, or off.",
+    )
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = (
+        Field(default=(), description="Proxies whose word on the client is believed: addresses, networks.")
+    )
+    country_header: str = Field(
+        default="", description="Header in which a trusted proxy names the visitor's country; empty: none."
+    )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
 
     @property

@@ -8,16 +8,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from funnelhouse.access import AccessRules
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
-from funnelhouse.postbacks import Postbacks
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes
+from ingest_api.access import admit
+from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
+from ingest_api.proxies import TrustedProxies
+from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
 
 
@@ -30,7 +34,7 @@ def create_app() -> FastAPI:
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
-        app.state.postbacks = Postbacks(landing)
+        app.state.access = AccessRules(landing)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -53,6 +57,10 @@ def create_app() -> FastAPI:
         },
     )
     app.state.keys = KeyRing(settings.landing_store)
+    app.state.admit = admit
+    app.state.rate_limits = RateLimits(settings.postback_rate_limit)
+    app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
+    app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash)
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)

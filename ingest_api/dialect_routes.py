@@ -10,10 +10,10 @@ from funnelhouse.auth import IngestCaller, IngestCallerOrBody, authorize
 from funnelhouse.keys import Key
 from funnelhouse.problems import Renderer, problem
 from ingest_api import answers
+from ingest_api.access import PostbackProject
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
-from ingest_api.postback_access import PostbackProject
 from ingest_api.requests import land_events, parsed, receive_events
 
 router = APIRouter(

@@ -15,6 +15,7 @@ from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit
+from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 
@@ -85,9 +86,16 @@ async def land_events(
         sender="browser" if is_browser else "server",
         user_agent=headers.get("user-agent") if is_browser else None,
     )
+    proxies: TrustedProxies = request.app.state.proxies
+    country = proxies.country(request) if is_browser else None
 
     def prepare(body: bytes) -> tuple[Reading, list[Row]]:
         reading = read(body, arrival)
+        if country is not None:
+            for event in reading.events:
+                # A server's own country says nothing about the visitor.
+                if event.sender == "browser" and event.country is None:
+                    event.country = country
         return reading, [_event_row(event) for event in reading.events]
 
     try:

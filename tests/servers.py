@@ -9,13 +9,14 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from funnelhouse.access import CACHE_SECONDS, Mode, set_access
 from funnelhouse.keys import create_key
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingStore
-from funnelhouse.postbacks import CACHE_SECONDS, Mode, set_postbacks
 from funnelhouse.settings import Settings
 
 SERVE_INGEST = (
@@ -42,8 +43,12 @@ class Server:
 
     def set_postbacks(self, project: str, mode: Mode) -> str | None:
         """Switch a project's postbacks and wait until the server knows; returns their path."""
+        return self.set_access(project, postbacks=mode)
+
+    def set_access(self, project: str, **options: Any) -> str | None:
+        """As `funnelhouse.access.set_access`, and wait until the server knows."""
         with closing(self.store()) as store:
-            path = set_postbacks(store, project, mode)
+            path = set_access(store, project, **options)
         time.sleep(CACHE_SECONDS)
         return path
 
@@ -70,16 +75,17 @@ def free_port() -> int:
         return port
 
 
-def start_ingest(home: Path, location: Location | None = None) -> Server:
+def start_ingest(home: Path, location: Location | None = None, **environment: str) -> Server:
     """Start an ingest server and wait until it is ready; the caller stops it.
 
-    It lands in PostgreSQL when `location` is a URL, else in `home`.
+    It lands in PostgreSQL when `location` is a URL, else in `home`. `environment` is its own besides ours.
     """
     settings = Settings(
         home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()
     )
     environment = {
         **os.environ,
+        **environment,
         "FUNNELHOUSE_HOME": str(home),
         "FUNNELHOUSE_LANDING": settings.landing,
         "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),

@@ -27,10 +27,13 @@ CREATE TABLE IF NOT EXISTS keys (
     created_us bigint NOT NULL,
     expires_us bigint NOT NULL
 );
-CREATE TABLE IF NOT EXISTS postbacks (
+CREATE TABLE IF NOT EXISTS project_access (
     project_id text PRIMARY KEY REFERENCES projects,
-    mode text NOT NULL,
-    secret_hash text
+    postbacks text NOT NULL,
+    secret_hash text,
+    host text UNIQUE,
+    origins text NOT NULL,
+    rate_limit text
 );
 CREATE TABLE IF NOT EXISTS seal_ranges (
     raw_table text NOT NULL,
@@ -64,7 +67,7 @@ END $$;
 def is_complete(connection: psycopg.Connection[Any]) -> bool:
     """Whether every table is there with every column. Raises `psycopg.Error`."""
     present = _columns_present(connection)
-    return {"projects", "keys", "postbacks", "seal_ranges"} <= present.keys() and not any(
+    return {"projects", "keys", "project_access", "seal_ranges"} <= present.keys() and not any(
         _missing_columns(present, table) for table in RAW_TABLES
     )
 
@@ -73,6 +76,12 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
     """Make what is missing, in the transaction that is open, alone. Raises `psycopg.Error`."""
     connection.execute(_CONTROL.encode())
     before = _columns_present(connection)
+    if "postbacks" in before:
+        # A store made when postbacks were all that was said of a project's access.
+        connection.execute(
+            "INSERT INTO project_access SELECT project_id, mode, secret_hash, NULL, '', NULL FROM postbacks"
+        )
+        connection.execute("DROP TABLE postbacks")
     for table, row in RAW_TABLES.items():
         declared = ", ".join(_declare(column) for column in columns(row))
         connection.execute(

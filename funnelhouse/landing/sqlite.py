@@ -41,10 +41,13 @@ CREATE TABLE IF NOT EXISTS keys (
     created_us INTEGER NOT NULL,
     expires_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS postbacks (
+CREATE TABLE IF NOT EXISTS project_access (
     project_id TEXT PRIMARY KEY REFERENCES projects,
-    mode TEXT NOT NULL,
-    secret_hash TEXT
+    postbacks TEXT NOT NULL,
+    secret_hash TEXT,
+    host TEXT UNIQUE,
+    origins TEXT NOT NULL,
+    rate_limit TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seal_ranges (
     raw_table TEXT NOT NULL,
@@ -275,7 +278,8 @@ def _is_made(connection: apsw.Connection) -> bool:
 
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
-        "SELECT count(*) FROM sqlite_schema WHERE name IN ('projects', 'keys', 'postbacks', 'seal_ranges')"
+        "SELECT count(*) FROM sqlite_schema"
+        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges')"
     ).get
     return control == 4 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
@@ -287,6 +291,12 @@ def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
 
 def _create(connection: apsw.Connection) -> None:
     connection.execute(_CONTROL_SCHEMA)
+    if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'postbacks'").get:
+        # A store made when postbacks were all that was said of a project's access.
+        connection.execute(
+            "INSERT INTO project_access SELECT project_id, mode, secret_hash, NULL, '', NULL FROM postbacks;"
+            "DROP TABLE postbacks"
+        )
     for table, row in RAW_TABLES.items():
         declared = ", ".join(_declare(column) for column in columns(row))
         connection.execute(

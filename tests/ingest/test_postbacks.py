@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server, start_ingest
 
+from funnelhouse.access import CACHE_SECONDS, AccessRules, set_access
 from funnelhouse.cli import main
 from funnelhouse.landing import open_store
-from funnelhouse.postbacks import CACHE_SECONDS, Postbacks, set_postbacks
 from ingest_api.arrival import Arrival
 from ingest_api.dialects import funnelflux
 from ingest_api.strict_json import BadInput
@@ -98,9 +98,9 @@ def test_the_command_line_prints_the_address_once(tmp_path: Path, monkeypatch: p
     secret = urlsplit(run("shop", "--postbacks", "secret")).path.split("/")[3]
     assert secret.encode() not in b"".join(file.read_bytes() for file in tmp_path.glob("landing.sqlite*"))
     store = open_store(tmp_path / "landing.sqlite")
-    assert Postbacks(store).find("shop", secret) == "shop"
+    assert AccessRules(store).postback_project("shop", secret, "") == "shop"
     assert run("shop", "--postbacks", "off") == ""
-    assert Postbacks(store).find("shop", secret) is None
+    assert AccessRules(store).postback_project("shop", secret, "") is None
 
 
 def test_a_change_takes_effect_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,12 +108,12 @@ def test_a_change_takes_effect_within_a_second(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(time, "monotonic", lambda: now)
     store = open_store(tmp_path / "landing.sqlite")
     store.execute("INSERT INTO projects VALUES ('shop', 0)")
-    postbacks = Postbacks(store)
-    assert postbacks.find("shop", None) is None
-    set_postbacks(store, "shop", "open")
-    assert postbacks.find("shop", None) is None
+    rules = AccessRules(store)
+    assert rules.postback_project("shop", None, "") is None
+    set_access(store, "shop", postbacks="open")
+    assert rules.postback_project("shop", None, "") is None
     now += CACHE_SECONDS
-    assert postbacks.find("shop", None) == "shop"
+    assert rules.postback_project("shop", None, "") == "shop"
 
 
 @settings(max_examples=300, deadline=None)

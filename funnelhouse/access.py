@@ -1,0 +1,215 @@
+"""Who may send to a project besides its keys' holders, from which web pages, and how much.
+
+Postbacks, which networks send without a key, are `open` (whoever knows a hit or visitor id may report), ask
+for a `secret` in the path, or are `off`, which all are at first. The secret is kept as a hash only.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
+
+from funnelhouse.keys import TEST_SUFFIX
+from funnelhouse.landing.store import LandingError, LandingStore, Row
+from funnelhouse.settings import RATE_LIMIT
+
+Mode = Literal["open", "secret", "off"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+CACHE_SECONDS = 1.0
+
+OFF = "off"
+"""Takes a host, the origins or the rate limit away."""
+
+_ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://((?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
+)
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectAccess:
+    """What holds for one project; as it stands, for one of which nothing was said."""
+
+    postbacks: Mode = "off"
+    secret_hash: str | None = None
+    host: str | None = None
+    """Host name at which `/pb/` means this project."""
+    origins: tuple[str, ...] = ()
+    """Origins of web pages that may read our answers (CORS), as browsers write them."""
+    rate_limit: str | None = None
+    """Requests per time, e.g. `1000/minute`."""
+
+    def shown(self) -> dict[str, str]:
+        """By option of `funnelhouse projects set`, as it takes them; never the secret."""
+        return {
+            "postbacks": self.postbacks,
+            "host": self.host or OFF,
+            "origins": ",".join(self.origins) or OFF,
+            "rate-limit": self.rate_limit or OFF,
+        }
+
+
+_COLUMNS = ", ".join(field.name for field in fields(ProjectAccess))
+
+
+def set_access(
+    store: LandingStore,
+    project_id: str,
+    *,
+    postbacks: Mode | None = None,
+    host: str | None = None,
+    origins: Sequence[str] | None = None,
+    rate_limit: str | None = None,
+) -> str | None:
+    """Change what is given, leave the rest; returns the path of postbacks when they were switched on.
+
+    `off` takes a host, the origins or the rate limit away. Each `secret` makes a new one, which the path
+    holds and nothing else: the one before ends. Raises ValueError for what is malformed, a host that another
+    project has and a project that does not exist, LandingError when it cannot be stored.
+    """
+    secret = secrets.token_urlsafe(24) if postbacks == "secret" else None
+    changes: dict[str, object] = {}
+    if postbacks is not None:
+        changes |= {"postbacks": postbacks, "secret_hash": secret and _hash(secret)}
+    if host is not None:
+        changes["host"] = None if host == OFF else _checked_host(host)
+    if origins is not None:
+        changes["origins"] = () if list(origins) == [OFF] else tuple(map(_checked_origin, origins))
+    if rate_limit is not None:
+        changes["rate_limit"] = None if rate_limit == OFF else _checked_rate_limit(rate_limit)
+    with store.transaction():
+        known = read_access(store)
+        if project_id not in known:
+            raise ValueError("unknown project; `funnelhouse keys create` makes it")
+        changed = replace(known[project_id], **changes)  # type: ignore[arg-type]
+        for other, access in known.items():
+            if changed.host is not None and access.host == changed.host and other != project_id:
+                raise ValueError(f"host: {other} has it; `funnelhouse projects set {other} --host off` first")
+        store.execute("DELETE FROM project_access WHERE project_id = ?", project_id)
+        store.execute(
+            f"INSERT INTO project_access (project_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+            *(project_id, changed.postbacks, changed.secret_hash, changed.host),
+            *(" ".join(changed.origins), changed.rate_limit),
+        )
+    if postbacks in (None, "off"):
+        return None
+    return f"/pb/{project_id}/{secret}/" if secret else f"/pb/{project_id}/"
+
+
+def read_access(store: LandingStore) -> dict[str, ProjectAccess]:
+    """What holds for each project, by id. Raises LandingError."""
+    rows = store.query(
+        f"SELECT project_id, {_COLUMNS} FROM projects"  # noqa: S608 (constants)
+        " LEFT JOIN project_access USING (project_id) ORDER BY project_id"
+    )
+    return {row[0]: _access(row[1:]) for row in rows}
+
+
+def _access(row: Row) -> ProjectAccess:
+    postbacks, secret_hash, host, origins, rate_limit = row
+    return ProjectAccess(postbacks or "off", secret_hash, host, tuple((origins or "").split()), rate_limit)
+
+
+def host_name(written: str) -> str:
+    """A Host header's value without port, as host names are compared."""
+    name, colon, port = written.rpartition(":")
+    return (name if colon and port.isdecimal() else written).lower().removesuffix(".")
+
+
+def _checked_host(written: str) -> str:
+    host = written.lower().removesuffix(".")
+    if not _HOST.fullmatch(host):
+        raise ValueError(
+            "host: must be a bare host name such as pb.shop.example, without scheme, port or path"
+        )
+    return host
+
+
+def _checked_origin(written: str) -> str:
+    """An origin in the form that browsers send: in lower case, without the scheme's own port."""
+    match = _ORIGIN.fullmatch(written.strip().lower())
+    if match is None:
+        raise ValueError(
+            "origins: each must be scheme://host[:port] such as https://shop.example, without path or slash "
+            "at the end; no wildcards"
+        )
+    scheme, host, port = match.groups()
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"
+
+
+def _checked_rate_limit(written: str) -> str:
+    if not re.fullmatch(RATE_LIMIT, written):
+        raise ValueError(
+            "rate-limit: must be N/second, N/minute, N/hour or N/day such as 1000/minute, or off"
+        )
+    return written
+
+
+class AccessRules:
+    """What holds for the projects of a landing store; a change takes effect within a second."""
+
+    def __init__(self, store: LandingStore) -> None:
+        self._store = store
+        self._rules: Mapping[str, ProjectAccess] = {}
+        self._until = 0.0
+
+    def of(self, project_id: str) -> ProjectAccess:
+        """What holds for a project. Raises LandingError."""
+        return self._read().get(project_id, _NOTHING_SAID)
+
+    def postback_project(self, project_id: str | None, secret: str | None, host: str) -> str | None:
+        """The project that a postback's path means, or None when it takes no postbacks there.
+
+        Without a project in the path it is the one that has the host, else the one that is open, if there is
+        exactly one. An open project takes any secret, so that addresses with one go on working. Raises
+        LandingError.
+        """
+        rules = self._read()
+        if project_id is None:
+            name = host_name(host)
+            meant = [project for project, access in rules.items() if access.host == name] or [
+                project for project, access in rules.items() if access.postbacks == "open"
+            ]
+            if len(meant) != 1:
+                return None
+            project_id = meant[0]
+        access = rules.get(project_id, _NOTHING_SAID)
+        if access.postbacks == "secret" and secret is not None and access.secret_hash is not None:
+            return project_id if hmac.compare_digest(access.secret_hash, _hash(secret)) else None
+        return project_id if access.postbacks == "open" else None
+
+    def allows_origin(self, origin: str, project_id: str | None) -> bool:
+        """Whether pages of `origin` may read answers of a project; of any project where None.
+
+        What a project allows holds for its test keys too. While the store cannot be read, what was known
+        last holds, so that a page can read the error.
+        """
+        try:
+            rules = self._read()
+        except LandingError:
+            rules = self._rules
+        if project_id is None:
+            return any(origin in access.origins for access in rules.values())
+        live = project_id.removesuffix(TEST_SUFFIX)
+        return any(origin in rules.get(project, _NOTHING_SAID).origins for project in (project_id, live))
+
+    def _read(self) -> Mapping[str, ProjectAccess]:
+        now = time.monotonic()
+        if now >= self._until:
+            self._rules = read_access(self._store)
+            self._until = now + CACHE_SECONDS
+        return self._rules
+
+
+_NOTHING_SAID = ProjectAccess()
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

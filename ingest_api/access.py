@@ -1,0 +1,60 @@
+"""Who is let in besides a key's holder: postbacks, whose senders have none; and how often each may call."""
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from funnelhouse.access import AccessRules
+from funnelhouse.landing.store import LandingError
+from funnelhouse.problems import Refusal
+from ingest_api.proxies import TrustedProxies
+from ingest_api.rate_limits import RateLimits
+
+PROJECT = "funnelhouse.project"
+"""Key of the scope: the project that the sender may write to, once that is known."""
+
+_T = TypeVar("_T")
+
+
+def admit(request: Request, project_id: str) -> None:
+    """Count a request of a sender that may write to a project. Raises Refusal 429, or 503."""
+    request.scope[PROJECT] = project_id
+    limit = _asked(request, lambda rules: rules.of(project_id).rate_limit)
+    if limit is not None:
+        rate_limits: RateLimits = request.app.state.rate_limits
+        rate_limits.count_project(request, project_id, limit)
+
+
+# A coroutine, because FastAPI sends plain functions to a thread, which costs more than the look-up.
+async def _postback_project(request: Request) -> str:
+    rate_limits: RateLimits = request.app.state.rate_limits
+    proxies: TrustedProxies = request.app.state.proxies
+    # Before the project is looked for: whoever tries secrets is counted too.
+    rate_limits.count_address(request, proxies.client(request))
+    path, host = request.path_params, request.headers.get("host", "")
+    project = _asked(
+        request, lambda rules: rules.postback_project(path.get("project_id"), path.get("secret"), host)
+    )
+    if project is None:
+        raise Refusal(
+            404,
+            "No project takes postbacks at this address; `funnelhouse projects set <project> --postbacks "
+            "open|secret` switches them on.",
+        )
+    admit(request, project)
+    return project
+
+
+PostbackProject = Annotated[str, Depends(_postback_project)]
+"""Id of the project that path or host means: 404 when that takes no postbacks, or no such secret."""
+
+
+def _asked(request: Request, ask: Callable[[AccessRules], _T]) -> _T:
+    rules: AccessRules = request.app.state.access
+    try:
+        return ask(rules)
+    except LandingError as error:
+        raise Refusal(
+            503, "Settings cannot be read just now; try again.", headers={"Retry-After": "1"}
+        ) from error
