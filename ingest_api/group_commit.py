@@ -16,6 +16,9 @@ from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+ROW_BYTES = 1024
+"""What a row takes besides the text in it, roughly: two dozen small objects."""
+
 GATHER_SECONDS = 0.001
 REOPEN_SECONDS = 0.5
 """Pause between attempts to open a landing store that failed; what waits meanwhile is tried once."""
@@ -48,16 +51,17 @@ class GroupCommit:
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the last commit worked."""
+        """Whether the last commit worked, or the store has taken a write since."""
         return self._store is not None and self._thread.is_alive()
 
     async def submit(self, table: str, rows: Sequence[Row], size: int) -> int:
         """Append rows (values in contract order) and return when they are on stable storage.
 
-        `size` is what they count in the bounded queue, in bytes. Returns the landing id of the first row; the
-        others follow without a gap. Raises Refusal 503 when the queue is full or the commit failed; after
+        `size` is that of their text, in bytes. Returns the landing id of the first row; the others follow
+        without a gap. Raises Refusal 503 when the queue is full or the commit failed; after
         the latter the rows may be there all the same.
         """
+        size += ROW_BYTES * len(rows)
         if self._is_closing or self._waiting_bytes + size > MAX_WAITING_BYTES:
             raise Refusal(503, "Too much is waiting to be written; try again.", headers={"Retry-After": "1"})
         waiting = _Waiting(table, rows, size, self._loop.create_future())
@@ -89,14 +93,18 @@ class GroupCommit:
             first_ids: list[int] | None = None
             try:
                 if self._store is None:
-                    self._store = open_store(self._location)
+                    # A full disk can be opened and read: only a write says that it takes rows again.
+                    self._store = _open_writable(self._location)
                 if group:
                     first_ids = self._store.append([(each.table, each.rows) for each in group])
-            except Exception:
+            except Exception as error:
                 # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
-                _log.exception(
-                    "A commit to the landing store failed; %d requests are answered 503", len(group)
-                )
+                if group:
+                    _log.exception(
+                        "A commit to the landing store failed; %d requests are answered 503", len(group)
+                    )
+                else:
+                    _log.error("The landing store takes no rows yet: %s", error)
                 self._reset()
             self._loop.call_soon_threadsafe(self._settle, group, first_ids)
         self._reset()
@@ -124,3 +132,13 @@ class GroupCommit:
                 store.close()
             except LandingError:
                 _log.exception("The landing store did not close cleanly")
+
+
+def _open_writable(location: Location) -> LandingStore:
+    store = open_store(location)
+    try:
+        store.prove_writable()
+    except LandingError:
+        store.close()
+        raise
+    return store

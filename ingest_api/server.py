@@ -1,12 +1,16 @@
 """Runs the ingest API on granian: one process per SQLite landing store, any number per PostgreSQL."""
 
 import fcntl
+import time
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import IO
 
 from funnelhouse.serving import run_server
 from funnelhouse.settings import Settings
+
+ORPHAN_SECONDS = 3.0
+"""The worker of a server that was killed notices within half a second, answers what it has, and ends."""
 
 
 def serve(settings: Settings) -> None:
@@ -22,11 +26,16 @@ def serve(settings: Settings) -> None:
 def _hold(path: Path) -> IO[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.open("a")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise SystemExit(
-            f"Another ingest server is running on {path.parent}; stop it first, or set FUNNELHOUSE_HOME."
-        ) from None
-    return lock
+    deadline = time.monotonic() + ORPHAN_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                lock.close()
+                raise SystemExit(
+                    f"Another ingest server is running on {path.parent}; stop it first,"
+                    " or set FUNNELHOUSE_HOME."
+                ) from None
+            time.sleep(0.02)

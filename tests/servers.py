@@ -75,10 +75,13 @@ def free_port() -> int:
         return port
 
 
-def start_ingest(home: Path, location: Location | None = None, **environment: str) -> Server:
+def start_ingest(
+    home: Path, location: Location | None = None, code: str = SERVE_INGEST, **environment: str
+) -> Server:
     """Start an ingest server and wait until it is ready; the caller stops it.
 
-    It lands in PostgreSQL when `location` is a URL, else in `home`. `environment` is its own besides ours.
+    It lands in PostgreSQL when `location` is a URL, else in `home`. `code` may plant a fault; `environment` is
+    its own besides ours.
     """
     settings = Settings(
         home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()
@@ -91,7 +94,7 @@ def start_ingest(home: Path, location: Location | None = None, **environment: st
         "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE_INGEST],
+        [sys.executable, "-c", code],
         env=environment,
         start_new_session=True,
         stdout=subprocess.DEVNULL,

@@ -131,6 +131,10 @@ class PostgresStore:
         with self._rest_of_transaction():
             yield
 
+    def prove_writable(self) -> None:
+        """Commit something that changes no row to stable storage."""
+        self.query("SELECT pg_logical_emit_message(true, 'funnelhouse', '')")
+
     def append(self, batches: Sequence[Batch]) -> list[int]:
         """Append all rows in one durable transaction; returns the landing id of each batch's first row."""
         first_ids = [0] * len(batches)

@@ -148,6 +148,11 @@ class SqliteStore:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def prove_writable(self) -> None:
+        """Commit something that changes no row to stable storage."""
+        # Whatever its value, setting it is a write of the first page.
+        self.execute("PRAGMA user_version = 0")
+
     def append(self, batches: Sequence[Batch]) -> list[int]:
         """Append all rows in one durable transaction; returns the landing id of each batch's first row."""
         first_ids = [0] * len(batches)

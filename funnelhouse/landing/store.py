@@ -55,6 +55,9 @@ class LandingStore(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """A transaction that is durable when its body is left, and rolled back when that raises."""
 
+    def prove_writable(self) -> None:
+        """Commit something that changes no row to stable storage, as an append would have to."""
+
     def append(self, batches: Sequence[Batch]) -> list[int]:
         """Append all rows in one transaction that is on stable storage when this returns.
 

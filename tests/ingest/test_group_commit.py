@@ -117,7 +117,7 @@ def test_the_queue_is_bounded_in_bytes(location: Location, monkeypatch: pytest.M
             return append(batches)
 
         commits._store.append = wait  # type: ignore[method-assign]
-        monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 10)
+        monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 10 + group_commit.ROW_BYTES)
         first = asyncio.ensure_future(commits.submit("definitions", [row("a")], 8))
         await asyncio.sleep(0.05)
         with pytest.raises(Refusal) as refused:

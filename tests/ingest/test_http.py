@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import fcntl
 import gzip
 import json
 import re
@@ -10,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -338,15 +336,7 @@ def test_a_worker_ends_with_its_killed_main_process(tmp_path: Path) -> None:
     server = start_ingest(tmp_path)
     server.process.kill()
     server.process.wait(5)
-    lock = (tmp_path / "ingest.lock").open()
-    for _ in range(100):
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the orphan still holds the lock")
-    lock.close()
+    # A supervisor starts the next at once, while the worker still holds the lock.
     start_ingest(tmp_path).stop()
 
 
