@@ -6,16 +6,25 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from funnelhouse.settings import Settings
 
+STOP_SECONDS = 45
+"""Requests that were begun have this long to be answered after SIGTERM. A body may take 30 s to arrive."""
+
+READ_AHEAD_BYTES = 64 * 1024
+"""Read from a connection, of which there are 1,024, before anybody asks for it; also the limit of headers."""
+
 
 def run_server(app_factory: str, settings: Settings, port: int) -> None:
-    """Serve `module:factory` until SIGTERM or SIGINT, finish what was begun, and return."""
+    """Serve `module:factory` until SIGTERM or SIGINT, answer what was begun, and return.
+
+    From then on connections are refused, and kept ones closed after the answer that is due.
+    """
     # The worker is forked: it reads its settings from the environment that it inherits.
     os.environ["FUNNELHOUSE_HOME"] = str(settings.home_dir)
     os.environ["FUNNELHOUSE_LANDING"] = settings.landing
@@ -29,7 +38,10 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
         websockets=False,
         # Access logs would print query strings.
         log_access=False,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        # HTTP/2 would allow many requests per connection, and with them more memory than is bounded here.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=READ_AHEAD_BYTES),
+        workers_kill_timeout=STOP_SECONDS,
     ).serve()
 
 

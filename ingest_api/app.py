@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -18,11 +19,14 @@ from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
+from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
+
+PARSERS = 2
 
 
 def create_app() -> FastAPI:
@@ -31,6 +35,8 @@ def create_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Large bodies are parsed in these. One interpreter lock: more would only hold more memory.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(PARSERS))
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
@@ -62,6 +68,7 @@ def create_app() -> FastAPI:
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash)
+    app.add_middleware(HeldBodies)
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.

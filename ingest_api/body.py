@@ -4,13 +4,47 @@ import asyncio
 import zlib
 
 from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from funnelhouse.problems import Refusal
 
 MAX_BYTES = 1_048_576
 DEADLINE_SECONDS = 30
 
+MAX_HELD_BYTES = 64 * 1024 * 1024
+"""Bodies of all requests that are not answered yet."""
+
 _TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
+
+
+class HeldBodies:
+    """Refuses with 503 what would make the bodies that are held more than `MAX_HELD_BYTES` together.
+
+    The queue of rows is bounded behind it; this bounds what is still coming in, and what waits to be parsed.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, counting what it receives until it is answered."""
+        held = 0
+
+        async def counted() -> Message:
+            nonlocal held
+            message = await receive()
+            size = len(message.get("body", b""))
+            if self._held + size > MAX_HELD_BYTES:
+                raise Refusal(503, "Too much is being received; try again.", headers={"Retry-After": "1"})
+            self._held += size
+            held += size
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= held
 
 
 async def read_body(request: Request) -> bytes:
