@@ -48,8 +48,9 @@ build: .venv/installed ## seal, build, check and publish once
 serve: .venv/installed ## run everything: ingest, read, scheduler
 	$(BIN)/funnelhouse up
 
-bench: .venv/installed ## measure ingest, as ratios within one run
-	$(BIN)/python -m benchmarks.ingest
+bench: .venv/installed ## measure ingest, as ratios within one run, and its memory under overload
+	$(BIN)/python -m benchmarks.ingest --datasette
+	$(BIN)/python -m benchmarks.overload
 
 clean: ## remove the virtual environment and caches; data stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info dbt_project/target dbt_project/logs

@@ -1,7 +1,8 @@
-"""Durable throughput of the ingest API against the same requests with dry run; prints a markdown table.
+"""Durable throughput of the ingest API, against the same requests with dry run, and against datasette.
 
-Run it with `python -m benchmarks.ingest`. The server and the load generator are processes of their own on the
-same machine. Each case runs for a few seconds, durable and dry in turn, so that both meet the same machine.
+Run it with `python -m benchmarks.ingest`; it prints markdown tables. The servers and the load generator are
+processes of their own on the same machine. Each case runs for a few seconds, in turn with what it is compared
+with, so that both meet the same machine. `--datasette` installs datasette into a temporary environment.
 """
 
 import argparse
@@ -15,15 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+import apsw
 import httpx
 
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 
-EVENT = {
+EVENT: dict[str, Any] = {
     "event_type": "conversion",
     "event_name": "purchase",
     "user_id": "b2f1c0de5a8e4e6f9d7c1a2b3c4d5e6f",
@@ -41,18 +46,24 @@ EVENT = {
 SERVE = "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"
 
 
+DATASETTE = "datasette==1.0a41"
+"""The newest version when this was written; its stable versions have no insert API."""
+
+SECRET = "benchmark"
+
+
 @dataclass(frozen=True)
 class Case:
-    """What is sent: events per request, connections, and whether it is a dry run."""
+    """What is sent: events per request, connections, and whom to."""
 
     events: int
     connections: int
-    is_dry: bool
+    to: Literal["dry run", "durable", "datasette"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """Answers in `seconds`; latencies in milliseconds. Any answer but 202 ends the run."""
+    """Answers in `seconds`; latencies in milliseconds. Any answer but 201 and 202 ends the run."""
 
     requests: int
     seconds: float
@@ -89,11 +100,14 @@ class _Client(asyncio.Protocol):
         head = self._buffer.find(b"\r\n\r\n")
         if head < 0:
             return
-        mark = self._buffer.find(b"content-length: ") + 16
-        length = int(self._buffer[mark : self._buffer.find(b"\r\n", mark)])
-        if len(self._buffer) < head + 4 + length:
+        mark = self._buffer.find(b"content-length: ")
+        if mark < 0:
+            # Datasette's answers are chunked.
+            if not self._buffer.endswith(b"\r\n0\r\n\r\n"):
+                return
+        elif len(self._buffer) < head + 4 + int(self._buffer[mark + 16 : self._buffer.find(b"\r\n", mark)]):
             return
-        if not self._buffer.startswith(b"HTTP/1.1 202"):
+        if not self._buffer.startswith((b"HTTP/1.1 202", b"HTTP/1.1 201")):
             self.finished.set_exception(RuntimeError(self._buffer.decode()))
             self._transport.close()
             return
@@ -110,14 +124,19 @@ class _Client(asyncio.Protocol):
             self.finished.set_result(None)
 
 
-def load(address: tuple[str, int], key: str, case: Case, seconds: float) -> Result:
+def load(server: "Server", case: Case, seconds: float) -> Result:
     """Send one case's requests for `seconds`, in this process."""
+    extra = "Funnelhouse-Dry-Run: 1\r\n" if case.to == "dry run" else ""
+    if case.to == "datasette":
+        path, rows = "/bench/events/-/insert", [datasette_row(EVENT)] * case.events
+        value: Any = {"rows": rows} if case.events > 1 else {"row": rows[0]}
+    else:
+        path, value = "/v1/projects/bench/events", [EVENT] * case.events if case.events > 1 else EVENT
     # Compact, as JavaScript and most clients write it.
-    body = json.dumps([EVENT] * case.events if case.events > 1 else EVENT, separators=(",", ":")).encode()
-    dry = "Funnelhouse-Dry-Run: 1\r\n" if case.is_dry else ""
+    body = json.dumps(value, separators=(",", ":")).encode()
     request = (
-        f"POST /v1/projects/bench/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {key}\r\n"
-        f"{dry}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {server.key}\r\n"
+        f"{extra}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     latencies: list[float] = []
 
@@ -125,7 +144,11 @@ def load(address: tuple[str, int], key: str, case: Case, seconds: float) -> Resu
         loop = asyncio.get_running_loop()
         start = time.perf_counter()
         clients = [
-            (await loop.create_connection(lambda: _Client(request, start + seconds, latencies), *address))[1]
+            (
+                await loop.create_connection(
+                    lambda: _Client(request, start + seconds, latencies), *server.address
+                )
+            )[1]
             for _ in range(case.connections)
         ]
         await asyncio.gather(*(client.finished for client in clients))
@@ -141,77 +164,156 @@ def load(address: tuple[str, int], key: str, case: Case, seconds: float) -> Resu
     )
 
 
-def measure(address: tuple[str, int], key: str, seconds: float, rounds: int) -> list[tuple[Case, Result]]:
-    """Every case, the best of `rounds`; durable and dry run alternate."""
+def measure(
+    servers: dict[str, "Server"], connections: Sequence[int], seconds: float, rounds: int
+) -> list[tuple[Case, Result]]:
+    """Every case, the best of `rounds`; what is compared takes turns."""
     best: dict[Case, Result] = {}
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         for events in (1, 100):
-            for connections in (64, 256):
+            for count in connections:
                 for _ in range(rounds):
-                    for is_dry in (True, False):
-                        case = Case(events, connections, is_dry)
-                        result = pool.apply(load, (address, key, case, seconds))
+                    for to, server in servers.items():
+                        case = Case(events, count, to)  # type: ignore[arg-type]
+                        result = pool.apply(load, (server, case, seconds))
                         if case not in best or result.rate > best[case].rate:
                             best[case] = result
     return list(best.items())
 
 
-def table(results: list[tuple[Case, Result]]) -> str:
-    """The results as a markdown table; the ratio is durable ÷ dry run of the same case."""
-    dry = {(case.events, case.connections): result.rate for case, result in results if case.is_dry}
+def table(results: list[tuple[Case, Result]], compared_with: str) -> str:
+    """The results as a markdown table; the ratio is durable ÷ `compared_with` of the same case."""
+    other = {
+        (case.events, case.connections): result.rate for case, result in results if case.to == compared_with
+    }
     lines = [
-        "| events a request | connections | | requests/s | events/s | p50 ms | p99 ms | durable ÷ dry run |",
+        "| events a request | connections | | requests/s | events/s | p50 ms | p99 ms "
+        f"| durable ÷ {compared_with} |",
         "|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for case, result in results:
-        ratio = "" if case.is_dry else f"{result.rate / dry[case.events, case.connections]:.2f}"
+        is_durable = case.to == "durable"
+        ratio = f"{result.rate / other[case.events, case.connections]:.2f}" if is_durable else ""
         lines.append(
-            f"| {case.events} | {case.connections} | {'dry run' if case.is_dry else 'durable'} "
+            f"| {case.events} | {case.connections} | {case.to} "
             f"| {result.rate:,.0f} | {result.rate * case.events:,.0f} "
             f"| {result.p50_ms:.1f} | {result.p99_ms:.1f} | {ratio} |"
         )
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server in a process group of its own; `key` may write to its project or database `bench`."""
+
+    address: tuple[str, int]
+    key: str
+    pid: int
+
+
+@contextmanager
+def ingest_server(landing: str = "") -> Iterator[Server]:
+    """A server on an empty home, or on an empty PostgreSQL database; stopped at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = ("127.0.0.1", free_port())
+        with closing(open_store(landing or Path(folder) / "landing.sqlite")) as store:
+            key = create_key(store, "bench", ["ingest"])
+        environment = {
+            **os.environ,
+            "FUNNELHOUSE_HOME": folder,
+            "FUNNELHOUSE_LANDING": landing,
+            "FUNNELHOUSE_INGEST_PORT": str(address[1]),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_until_answers(f"http://{address[0]}:{address[1]}/ingest/ready")
+            yield Server(address, key, process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+@contextmanager
+def datasette_server() -> Iterator[Server]:
+    """Datasette in a temporary environment, with an empty table in a file in WAL mode; stopped at the end.
+
+    It keeps SQLite's default of `synchronous=FULL`, so that its commits, too, wait for the disk.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "environment" / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", DATASETTE], check=True)
+        datasette = python.with_name("datasette")
+        file = Path(folder) / "bench.db"
+        database = apsw.Connection(str(file))
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(f"CREATE TABLE events ({', '.join(datasette_row(EVENT))})")
+        database.close()
+        create_token = [str(datasette), "create-token", "root", "--secret", SECRET]
+        key = subprocess.check_output(create_token, text=True).strip()
+        address = ("127.0.0.1", free_port())
+        process = subprocess.Popen(
+            [datasette, "serve", file, "--secret", SECRET, "--root", "--port", str(address[1])],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_until_answers(f"http://{address[0]}:{address[1]}/-/versions.json")
+            yield Server(address, key, process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def datasette_row(event: dict[str, Any]) -> dict[str, Any]:
+    """An event as a row: one column per field, JSON as text."""
+    return {name: json.dumps(value) if isinstance(value, dict) else value for name, value in event.items()}
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_answers(url: str) -> None:
+    """Return when a URL answers 200. Raises SystemExit after 30 seconds."""
+    for _ in range(600):
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise SystemExit(f"the server of {url} did not start")
+
+
 def main() -> None:
-    """Start a server on an empty home, measure, print, stop it."""
+    """Start the servers on empty homes, measure, print, stop them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one run")
     parser.add_argument("--rounds", type=int, default=2, help="runs per case; the best counts")
     parser.add_argument("--landing", default="", help="PostgreSQL URL of an empty database; default: SQLite")
+    parser.add_argument(
+        "--datasette", action="store_true", help="compare with datasette's insert API as well"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = ("127.0.0.1", probe.getsockname()[1])
-        probe.close()
-        landing = open_store(options.landing or Path(folder) / "landing.sqlite")
-        key = create_key(landing, "bench", ["ingest"])
-        environment = {
-            **os.environ,
-            "FUNNELHOUSE_HOME": folder,
-            "FUNNELHOUSE_LANDING": options.landing,
-            "FUNNELHOUSE_INGEST_PORT": str(address[1]),
-        }
-        server = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=subprocess.DEVNULL)
-        try:
-            _wait_until_ready(address)
-            results = measure(address, key, options.seconds, options.rounds)
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait()
-        landed = landing.query("SELECT count(*) FROM events")[0][0]
-    print(table(results))
-    print(f"\n{landed:,} events are in the landing store.")
-
-
-def _wait_until_ready(address: tuple[str, int]) -> None:
-    for _ in range(200):
-        try:
-            if httpx.get(f"http://{address[0]}:{address[1]}/ingest/ready").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise SystemExit("the ingest server did not start")
+    with ingest_server(options.landing) as server:
+        same = {"dry run": server, "durable": server}
+        print(table(measure(same, (64, 256), options.seconds, options.rounds), "dry run"))
+    if options.datasette:
+        with ingest_server(options.landing) as server, datasette_server() as datasette:
+            both = {"datasette": datasette, "durable": server}
+            print()
+            print(table(measure(both, (64,), options.seconds, options.rounds), "datasette"))
 
 
 if __name__ == "__main__":
