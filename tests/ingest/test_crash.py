@@ -53,6 +53,7 @@ from ingest_api import sealing
 sealing.RANGE_ROWS = 300
 settings = Settings()
 {fault}
+print("ready", flush=True)
 sys.stdin.readline()
 while True:
     sealing.seal(settings.landing_store, settings.raw_dir)
@@ -85,7 +86,7 @@ rest = PostgresStore._rest_of_transaction
 def slow_rest(self):
     with rest(self):
         yield
-        time.sleep(random.uniform(0, 0.02))
+        time.sleep(random.choice((0, 0, 0, 0.5)))
 PostgresStore._rest_of_transaction = slow_rest
 """
 
@@ -120,12 +121,13 @@ class House:
             self.headers = {"Authorization": f"Bearer {create_key(store, 'crash', ['ingest'])}"}
             self.headers["x-api-key"] = self.headers["Authorization"].removeprefix("Bearer ")
             set_postbacks(store, "crash", "open")
+        # The empty files, which a sealer would begin with.
+        seal(self.settings.landing_store, self.settings.raw_dir)
         # Several ingest processes need PostgreSQL.
         self.ports = [free_port() for _ in range(2 if landing else 1)]
         self._ingest_code = INGEST.format(fault=ingest_fault)
         self._sealer_code = SEALER.format(fault=seal_fault)
         self._processes: list[subprocess.Popen[bytes]] = []
-        home.mkdir(exist_ok=True)
         self._log = (home / "log").open("ab")
 
     def __enter__(self) -> "House":
@@ -139,13 +141,13 @@ class House:
 
     def prepare_ingest(self, port: int) -> subprocess.Popen[bytes]:
         """An ingest process of `port` that `begin` will set going."""
-        return self._prepare(self._ingest_code, {"FUNNELHOUSE_INGEST_PORT": str(port)})
+        return self._prepare(self._ingest_code, subprocess.DEVNULL, {"FUNNELHOUSE_INGEST_PORT": str(port)})
 
     def prepare_sealer(self) -> subprocess.Popen[bytes]:
-        """A sealer that `begin` will set going."""
-        return self._prepare(self._sealer_code, {})
+        """A sealer that `begin` will set going; says so when it has imported everything."""
+        return self._prepare(self._sealer_code, subprocess.PIPE, {})
 
-    def _prepare(self, code: str, extra: dict[str, str]) -> subprocess.Popen[bytes]:
+    def _prepare(self, code: str, stdout: int, extra: dict[str, str]) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
             "FUNNELHOUSE_HOME": str(self.settings.home_dir),
@@ -157,7 +159,7 @@ class House:
             env=environment,
             start_new_session=True,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=self._log,
         )
         self._processes.append(process)
@@ -244,8 +246,10 @@ class Run:
         following = self.house.prepare_sealer()
         while self.sealer_kills < least or not until.done():
             process, following = following, self.house.prepare_sealer()
+            assert process.stdout is not None
+            assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
             begin(process)
-            await asyncio.sleep(self.rng.uniform(0.3, 1.5))
+            await asyncio.sleep(self.rng.uniform(0.1, 3.0))
             await asyncio.to_thread(kill, process)
             self.sealer_kills += 1
 
@@ -253,6 +257,10 @@ class Run:
         """The record after a last, whole sealing: seq, event id and payload of each row."""
         seal(self.house.settings.landing_store, self.house.settings.raw_dir)
         return self.record()
+
+    def files(self) -> int:
+        """How many files the record of events has."""
+        return len(list(self.house.settings.raw_dir.glob("events/*/*.parquet")))
 
     def record(self) -> list[tuple[int, str, str]]:
         """The record as it is."""
@@ -282,10 +290,13 @@ def test_sixty_kills_lose_nothing_and_count_nothing_twice(location: Location, tm
             await kills
 
         asyncio.run(run.under_traffic(work))
+        files = run.files()
         rows = run.sealed()
-    print(run.ingest_kills, run.sealer_kills, len(rows), run.ledger.answers)
+    print(run.ingest_kills, run.sealer_kills, files, len(rows), run.ledger.answers)
     assert run.ingest_kills >= 60
     assert run.sealer_kills >= 20
+    # They were killed while they sealed, not before.
+    assert files > 20
     assert len(run.ledger.acknowledged()) > 1000
     assert run.ledger.answers["lost answer"] > 20
     assert violations(run.ledger, [row[1:] for row in rows]) == []
@@ -317,6 +328,7 @@ def found_in(home: Path, location: Location, kills: int, **faults: str) -> list[
             await killing
 
         asyncio.run(run.under_traffic(work))
+        assert run.files() > 1
         try:
             rows = run.sealed()
         except (LandingError, RuntimeError):
