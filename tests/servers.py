@@ -80,8 +80,8 @@ def start_ingest(
 ) -> Server:
     """Start an ingest server and wait until it is ready; the caller stops it.
 
-    It lands in PostgreSQL when `location` is a URL, else in `home`. `code` may plant a fault; `environment` is
-    its own besides ours.
+    It lands in PostgreSQL when `location` is a URL, else in `home`. `code` may plant a fault.
+    `environment` is its own besides ours.
     """
     settings = Settings(
         home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()

@@ -24,10 +24,10 @@ from ledger import Ledger, Traffic, gaps, send_until, violations
 from postgres import Cluster
 from servers import free_port
 
+from funnelhouse.access import set_access
 from funnelhouse.keys import create_key
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingError
-from funnelhouse.postbacks import set_postbacks
 from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
 
@@ -86,7 +86,7 @@ rest = PostgresStore._rest_of_transaction
 def slow_rest(self):
     with rest(self):
         yield
-        time.sleep(random.choice((0, 0, 0, 0.5)))
+        time.sleep(random.choice((0, 0, 1)))
 PostgresStore._rest_of_transaction = slow_rest
 """
 
@@ -120,7 +120,7 @@ class House:
         with closing(open_store(self.settings.landing_store)) as store:
             self.headers = {"Authorization": f"Bearer {create_key(store, 'crash', ['ingest'])}"}
             self.headers["x-api-key"] = self.headers["Authorization"].removeprefix("Bearer ")
-            set_postbacks(store, "crash", "open")
+            set_access(store, "crash", postbacks="open")
         # The empty files, which a sealer would begin with.
         seal(self.settings.landing_store, self.settings.raw_dir)
         # Several ingest processes need PostgreSQL.
@@ -152,6 +152,7 @@ class House:
             **os.environ,
             "FUNNELHOUSE_HOME": str(self.settings.home_dir),
             "FUNNELHOUSE_LANDING": self.settings.landing,
+            "FUNNELHOUSE_POSTBACK_RATE_LIMIT": "off",
             **extra,
         }
         process = subprocess.Popen(

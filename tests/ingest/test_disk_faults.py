@@ -83,7 +83,7 @@ PAGE_VIEW = b'{"event_type": "pageview", "event_id": "%d"}'
 
 @contextmanager
 def faulty_server(home: Path) -> Iterator[Server]:
-    server = start_ingest(home, code=FAULTY)
+    server = start_ingest(home, code=FAULTY, FUNNELHOUSE_POSTBACK_RATE_LIMIT="off")
     try:
         yield server
     finally:
@@ -223,7 +223,7 @@ def test_a_checkpoint_that_fails_loses_nothing_acknowledged(tmp_path: Path) -> N
 def test_a_postgresql_that_crashes_under_load_loses_nothing_acknowledged(
     postgres: Cluster, tmp_path: Path
 ) -> None:
-    server = start_ingest(tmp_path / "home", postgres.new_database())
+    server = start_ingest(tmp_path / "home", postgres.new_database(), FUNNELHOUSE_POSTBACK_RATE_LIMIT="off")
     ledger, rng = Ledger(), random.Random(1)
     key = server.key("disk", "ingest")
     server.set_postbacks("disk", "open")
