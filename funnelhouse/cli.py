@@ -1,9 +1,11 @@
 """The command line. Each command imports its room when it runs, so that `funnelhouse keys` starts at once."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -156,6 +158,86 @@ def show_project(project: str) -> None:
         raise click.ClickException("unknown project; `funnelhouse projects list` shows them")
     for name, value in access.shown().items():
         click.echo(f"{name + ':':12}{value}")
+
+
+@main.group()
+def rejected() -> None:
+    """What senders with a key sent and could not be accepted; kept for 30 days."""
+
+
+@rejected.command("list")
+@click.option("--project", help="Only this project's. A test key writes to <project>.test.")
+@click.option("--since", type=click.DateTime(), help="Only what was received then (UTC) or later.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
+def list_rejected(project: str | None, since: datetime | None, limit: int) -> None:
+    """Show id, time, project, route, size and reason of each; newest first."""
+    from ingest_api.rejected_record import kept
+
+    since_us = int(since.replace(tzinfo=UTC).timestamp()) * 1_000_000 if since else 0
+    with _landing_store() as store:
+        for each in islice(kept(store, Settings().raw_dir, project, since_us), limit):
+            received = datetime.fromtimestamp(each.row.received_us / 1_000_000, UTC)
+            size = f"{len(each.body)} B{', cut' if each.is_cut else ''}"
+            click.echo(
+                f"{each.rejected_id}  {received:%Y-%m-%d %H:%M:%S}  {each.row.project_id}"
+                f"  {each.row.path}  {size}  {each.row.reason}"
+            )
+
+
+@rejected.command("show")
+@click.argument("rejected_id")
+def show_rejected(rejected_id: str) -> None:
+    """Print the reason and what was sent. REJECTED_ID as `rejected list` shows it."""
+    from ingest_api.rejected_record import kept, printable
+
+    with _landing_store() as store:
+        for each in kept(store, Settings().raw_dir):
+            if each.rejected_id == rejected_id:
+                click.echo(f"{each.row.reason}\n")
+                click.echo(printable(each.body))
+                if each.is_cut:
+                    click.echo("\nOnly this beginning was kept.", err=True)
+                return
+    raise click.ClickException(_UNKNOWN)
+
+
+@rejected.command("replay")
+@click.argument("rejected_ids", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="All of the project.")
+@click.option("--project", help="Project whose rejected reports to replay, with --all.")
+@click.option("--reason-contains", default="", help="With --all: only those whose reason holds this text.")
+def replay_rejected(
+    rejected_ids: tuple[str, ...], is_all: bool, project: str | None, reason_contains: str
+) -> None:
+    """Read reports again after a fix, and land what is accepted now. Exits 1 when any is still refused.
+
+    Repeating it is safe: an event that was replayed before is counted once. So is a running server.
+    """
+    from ingest_api.rejected_record import kept
+    from ingest_api.replay import replay
+
+    if is_all == bool(rejected_ids) or is_all != bool(project):
+        raise click.UsageError("Name ids, or --all and --project.")
+    missing = set(rejected_ids)
+    is_refused = False
+    with _landing_store() as store:
+        for each in kept(store, Settings().raw_dir, project):
+            if each.rejected_id not in missing if rejected_ids else reason_contains not in each.row.reason:
+                continue
+            missing.discard(each.rejected_id)
+            outcome = replay(store, each, time.time_ns() // 1000)
+            is_refused = is_refused or bool(outcome.reasons)
+            said = [f"accepted {outcome.accepted}"] if outcome.accepted or not outcome.reasons else []
+            said += [f"still refused: {reason}" for reason in dict.fromkeys(outcome.reasons)]
+            click.echo(f"{each.rejected_id}  {'; '.join(said)}")
+            if rejected_ids and not missing:
+                break
+    for rejected_id in sorted(missing):
+        click.echo(f"{rejected_id}  {_UNKNOWN}")
+    sys.exit(1 if is_refused or missing else 0)
+
+
+_UNKNOWN = "No such rejected report, or not any more; `funnelhouse rejected list` shows those that are kept."
 
 
 @main.group()

@@ -103,10 +103,12 @@ class Rejected:
     """What an authenticated sender sent that could not be accepted."""
 
     project_id: Annotated[str, Doc("Tenant that the sender may write to.")]
-    path: Annotated[str, Doc("Route that it was sent to, e.g. `/v1/conversions`.")]
+    path: Annotated[str, Doc("Route that it was sent to, e.g. `/v1/conversions`; of definitions the path.")]
     received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
     reason: Annotated[str, Doc("Why it was not accepted; names the field, never its value.")]
     body: Annotated[str, Doc("The first 64 KB of what was sent, in base64; API keys are blanked.")]
+    sender: Annotated[Sender | None, Doc("`browser` when the request names an origin, else `server`.")] = None
+    user_agent: Annotated[str | None, Doc("User agent of the request, when the sender is a browser.")] = None
 
 
 RawRow = Event | Definition | Cost | Rejected

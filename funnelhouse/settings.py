@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     country_header: str = Field(
         default="", description="Header in which a trusted proxy names the visitor's country; empty: none."
     )
+    landing_days: int = Field(
+        default=7, ge=1, description="Days for which what was sealed stays in the landing store."
+    )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
 
     @property

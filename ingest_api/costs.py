@@ -12,7 +12,7 @@ from funnelhouse.auth import AdminCaller
 from funnelhouse.contract import Cost, row_values
 from funnelhouse.problems import Refusal
 from ingest_api.fields import Currency, faults
-from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, read_value
+from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 
 MAX_ITEMS = 1000
@@ -71,7 +71,7 @@ EXAMPLE = [
 async def post_costs(request: Request, caller: AdminCaller) -> Response:
     """Report ad spend, all or nothing. The same day, source, medium and campaign replaces what was said."""
     is_trial = is_dry_run(request)
-    reports = _reports(await read_value(request))
+    reports = await read_shape(request, caller.project_id, _reports)
     received_us = now_us()
     rows = [
         _cost_row(

@@ -133,8 +133,9 @@ def _postback(*in_path: str) -> dict[str, Any]:
 @router.get("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret"))
 async def get_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback."""
-    read = partial(funnelflux.read, request.scope["query_string"])
-    return await land_events(request, project, b"", read, funnelflux.answer)
+    query = request.scope["query_string"]
+    read = partial(funnelflux.read, query)
+    return await land_events(request, project, b"", read, funnelflux.answer, sent=query)
 
 
 @router.post("/pb", openapi_extra=_postback())
@@ -142,5 +143,8 @@ async def get_postback(request: Request, project: PostbackProject) -> Response:
 @router.post("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret"))
 async def post_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback with parameters in the query, or in a urlencoded or JSON body."""
-    read = partial(funnelflux.read, request.scope["query_string"])
-    return await land_events(request, project, await read_body(request), read, funnelflux.answer)
+    query = request.scope["query_string"]
+    body = await read_body(request)
+    read = partial(funnelflux.read, query)
+    # No query string holds a line break, so the two can be told apart.
+    return await land_events(request, project, body, read, funnelflux.answer, sent=query + b"\n" + body)

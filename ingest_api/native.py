@@ -1,8 +1,8 @@
 """What routes of our own API share: strict shapes, bodies of one JSON value, and answers in JSON."""
 
-import asyncio
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -11,8 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from funnelhouse.problems import Refusal
 from ingest_api.body import read_body
 from ingest_api.fields import MajorAmount
-from ingest_api.requests import LARGE_BODY_BYTES
-from ingest_api.strict_json import BadInput, parse
+from ingest_api.rejected import Rejection
+from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed
+from ingest_api.strict_json import parse
+
+_T = TypeVar("_T")
 
 
 class OwnShape(BaseModel):
@@ -42,15 +45,25 @@ Whole = BeforeValidator(_whole)
 """Marks an integer field that takes 14.0 too."""
 
 
-async def read_value(request: Request) -> Any:
-    """The body's JSON value. Raises Refusal 400 when it is no JSON, and as `read_body` does."""
+async def read_shape(request: Request, project_id: str, shape: Callable[[Any], _T]) -> _T:
+    """What `shape` makes of the body's JSON value, or its Refusal 400; then the body is kept as rejected.
+
+    Raises Refusal 400 also when the body is no JSON, and as `read_body` does.
+    """
     body = await read_body(request)
     try:
-        large = len(body) > LARGE_BODY_BYTES
-        value, _ = await asyncio.to_thread(parse, body) if large else parse(body)
-    except BadInput as error:
-        raise Refusal(400, str(error)) from None
-    return value
+        value, _ = await parsed(body, parse)
+        return shape(value)
+    except Refusal as refusal:
+        if not is_dry_run(request):
+            # The path itself: it names what was to be defined, and no path of ours holds a secret.
+            await keep_rejected(
+                request,
+                arrival_of(request, project_id),
+                [Rejection(refusal.detail, body)],
+                path=request.scope["path"],
+            )
+        raise
 
 
 def number(text: str | None) -> orjson.Fragment | None:

@@ -9,8 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from funnelhouse.contract import Rejected
+
+if TYPE_CHECKING:
+    from ingest_api.arrival import Arrival
 
 KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
@@ -47,15 +51,15 @@ class Quota:
         return granted
 
 
-def rejected_rows(
-    project_id: str, path: str, received_us: int, rejections: Sequence[Rejection]
-) -> list[Rejected]:
+def rejected_rows(arrival: "Arrival", path: str, rejections: Sequence[Rejection]) -> list[Rejected]:
     """Rows of raw table `rejected`: the first 64 KB of each body in base64, without API keys."""
     return [
         Rejected(
-            project_id=project_id,
+            project_id=arrival.project_id,
             path=path,
-            received_us=received_us,
+            received_us=arrival.received_us,
+            sender=arrival.sender,
+            user_agent=arrival.user_agent,
             reason=rejection.reason,
             body=base64.b64encode(_SENT_KEY.sub(rb'\1""', rejection.body)[:KEPT_BYTES]).decode(),
         )

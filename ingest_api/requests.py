@@ -75,19 +75,16 @@ async def land_events(
     body: bytes,
     read: Callable[[bytes, Arrival], Reading],
     answer: Callable[[Reading], Response],
+    sent: bytes | None = None,
 ) -> Response:
-    """As `receive_events`, for a body that was read already and a project that its sender may write to."""
+    """As `receive_events`, for a body that was read already and a project that its sender may write to.
+
+    `sent` is what is kept when nothing of it can be accepted, where that is more than the body.
+    """
     is_trial = is_dry_run(request)
-    headers = request.headers
-    is_browser = "origin" in headers
-    arrival = Arrival(
-        project_id=project_id,
-        received_us=now_us(),
-        sender="browser" if is_browser else "server",
-        user_agent=headers.get("user-agent") if is_browser else None,
-    )
+    arrival = arrival_of(request, project_id)
     proxies: TrustedProxies = request.app.state.proxies
-    country = proxies.country(request) if is_browser else None
+    country = proxies.country(request) if arrival.sender == "browser" else None
 
     def prepare(body: bytes) -> tuple[Reading, list[Row]]:
         reading = read(body, arrival)
@@ -102,26 +99,40 @@ async def land_events(
         reading, rows = await parsed(body, prepare)
     except Refusal as refusal:
         if not is_trial:
-            sent = body or request.scope["query_string"]
-            await _keep_rejected(request, arrival, [Rejection(refusal.detail, sent)])
+            kept = body if sent is None else sent
+            await keep_rejected(request, arrival, [Rejection(refusal.detail, kept)])
         raise
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
     if reading.rejections and not is_trial:
-        await _keep_rejected(request, arrival, reading.rejections)
+        await keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
 
 
-async def _keep_rejected(request: Request, arrival: Arrival, rejections: Sequence[Rejection]) -> None:
-    """Land what was not accepted, within the project's quota."""
+def arrival_of(request: Request, project_id: str) -> Arrival:
+    """What is known of an authenticated request that arrives now."""
+    headers = request.headers
+    is_browser = "origin" in headers
+    return Arrival(
+        project_id=project_id,
+        received_us=now_us(),
+        sender="browser" if is_browser else "server",
+        user_agent=headers.get("user-agent") if is_browser else None,
+    )
+
+
+async def keep_rejected(
+    request: Request, arrival: Arrival, rejections: Sequence[Rejection], path: str | None = None
+) -> None:
+    """Land what was not accepted, within the project's quota; `path` is the route's unless it is given."""
     granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.
-        path: str = request.scope["route"].path
-        rows = rejected_rows(arrival.project_id, path, arrival.received_us, rejections[:granted])
+        sent_to: str = path or request.scope["route"].path
+        rows = rejected_rows(arrival, sent_to, rejections[:granted])
         size = sum(len(row.body) for row in rows)
         await stores(request).commits.submit("rejected", [_rejected_row(row) for row in rows], size)
 

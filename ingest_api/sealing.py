@@ -73,7 +73,7 @@ def _write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
         _write_file(
             raw_dir / opened.table / name,
             parquet_schema(opened.table),
-            _batches(store, opened, day, first_seq),
+            _batches(store, opened, day, first_seq, count),
             raw_dir,
         )
         first_seq += count
@@ -82,8 +82,11 @@ def _write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
     return opened.row_count
 
 
-def _batches(store: LandingStore, opened: SealRange, day: int, first_seq: int) -> Iterator[pa.RecordBatch]:
-    """Rows of one day of a range in order, with dense seq from `first_seq`."""
+def _batches(
+    store: LandingStore, opened: SealRange, day: int, first_seq: int, count: int
+) -> Iterator[pa.RecordBatch]:
+    """The `count` rows of one day of a range in order, with dense seq from `first_seq`."""
+    end_seq = first_seq + count
     described = columns(RAW_TABLES[opened.table])
     schema = parquet_schema(opened.table)
     for chunk in store.range_rows(opened, day, CHUNK_ROWS):
@@ -92,6 +95,9 @@ def _batches(store: LandingStore, opened: SealRange, day: int, first_seq: int) -
             arrays.append(pa.array(values, _ARROW_TYPES[column.sql_type]))
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
         first_seq += len(chunk)
+    if first_seq != end_seq:
+        # A finished range may be deleted from the landing store: a row left out here would be gone.
+        raise RuntimeError(f"{end_seq - first_seq} rows of {opened.table} that were counted were not found")
 
 
 def _write_file(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], raw_dir: Path) -> None:
@@ -111,7 +117,7 @@ def _write_file(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
     _step("file renamed")
     # The folders above as well: a crash may have come between making one and syncing its parent.
     for folder in (path.parent, path.parent.parent, raw_dir, raw_dir.parent):
-        _sync_folder(folder)
+        sync_folder(folder)
     _step("folders synced")
 
 
@@ -123,15 +129,27 @@ def _write_empty_file(raw_dir: Path, table: str) -> None:
     with suppress(FileNotFoundError, pa.ArrowInvalid):
         if pq.read_schema(path).equals(schema):
             return
-    _write_file(path, schema, iter(()), raw_dir)
+    write_empty(path, table, raw_dir)
+
+
+def write_empty(path: Path, table: str, raw_dir: Path) -> None:
+    """Put a file without rows, with every column of a raw table, in the place of `path`; durably."""
+    _write_file(path, parquet_schema(table), iter(()), raw_dir)
+
+
+def seq_range(file: Path) -> tuple[int, int]:
+    """First and last `seq` that the name of a raw zone's file says; (0, 0) for any other name."""
+    name = _FILE_NAME.fullmatch(file.name)
+    return (int(name[1]), int(name[2])) if name else (0, 0)
 
 
 def _highest_seq(table_dir: Path) -> int:
-    names = (_FILE_NAME.fullmatch(path.name) for path in table_dir.glob("received_date=*/seq-*.parquet"))
-    return max((int(name[2]) for name in names if name), default=0)
+    files = table_dir.glob("received_date=*/seq-*.parquet")
+    return max((seq_range(file)[1] for file in files), default=0)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

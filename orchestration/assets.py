@@ -3,6 +3,7 @@
 Keys of assets are those that dagster_dbt gives to sources and models, so that nothing is translated.
 """
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,15 +15,22 @@ from expectations.attribution import attribution
 from expectations.landed_events import landed_events
 from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import Settings
+from ingest_api.retention import forget
 from ingest_api.sealing import seal
 from orchestration.build_resource import Build
-from orchestration.checks import suite_check
+from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import run_dbt
 from orchestration.manifest import Manifest, model_names
 from orchestration.publishing import publish
 
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
 FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
+
+OLD_ROWS_LEAVE = dg.AssetCheckSpec(
+    "old_rows_leave",
+    asset=RAW_EVENTS,
+    description="Rows whose time is over leave the landing store, and `rejected` the raw zone.",
+)
 
 
 class BuildOptions(dg.Config):
@@ -40,12 +48,19 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
             dg.AssetSpec(["raw", table], group_name="raw", kinds={"parquet"}, description=row.__doc__)
             for table, row in RAW_TABLES.items()
         ],
+        check_specs=[OLD_ROWS_LEAVE],
         required_resource_keys={"build"},
     )
-    def sealed() -> Iterator[dg.MaterializeResult[None]]:
+    def sealed() -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
             yield dg.MaterializeResult(asset_key=["raw", table], metadata={"rows_sealed": rows[table]})
+        yield warning_if_raising(
+            OLD_ROWS_LEAVE,
+            lambda: forget(
+                settings.landing_store, settings.raw_dir, settings.landing_days, time.time_ns() // 1000
+            ),
+        )
 
     return sealed
 

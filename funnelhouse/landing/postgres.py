@@ -254,9 +254,10 @@ class PostgresStore:
 
     def range_days(self, opened: SealRange) -> list[tuple[int, int]]:
         """Received days of a range's rows and the number of rows of each; by day."""
+        # Not called `day`: GROUP BY would take the column of that name, which costs have.
         rows = self.query(
-            f"SELECT received_us / {MICROSECONDS_A_DAY} AS day, count(*) FROM {opened.table}"  # noqa: S608
-            f" WHERE {_IN_RANGE} GROUP BY day ORDER BY day",
+            f"SELECT received_us / {MICROSECONDS_A_DAY} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
+            f" WHERE {_IN_RANGE} GROUP BY received_day ORDER BY received_day",
             *(str(opened.first[0]), opened.first[1], str(opened.last[0]), opened.last[1]),
         )
         return [(day, count) for day, count in rows]
@@ -279,6 +280,55 @@ class PostgresStore:
         self.execute(
             "UPDATE seal_ranges SET is_finished = true WHERE raw_table = ? AND first_seq = ?",
             *(opened.table, opened.first_seq),
+        )
+
+    def prunable_ranges(self, table: str, before_us: int) -> list[SealRange]:
+        """Finished ranges whose first row left is old, and those without rows but for the last; in order."""
+        rows = self.query(
+            f"""
+            SELECT first_xid::text::bigint, first_id, last_xid::text::bigint, last_id, first_seq, row_count
+            FROM seal_ranges LEFT JOIN LATERAL (
+                SELECT received_us FROM {table}
+                WHERE (xid, id) >= (first_xid, first_id) AND (xid, id) <= (last_xid, last_id)
+                ORDER BY xid, id LIMIT 1
+            ) AS first_left ON true
+            WHERE raw_table = ? AND is_finished AND (
+                received_us < ? OR (
+                    received_us IS NULL
+                    AND first_seq < (SELECT max(first_seq) FROM seal_ranges WHERE raw_table = ?)
+                )
+            )
+            ORDER BY first_seq
+            """,  # noqa: S608
+            *(table, before_us, table),
+        )
+        return [SealRange(table, (row[0], row[1]), (row[2], row[3]), row[4], row[5]) for row in rows]
+
+    def prune_range(self, finished: SealRange, before_us: int, chunk_rows: int) -> Iterator[int]:
+        """Delete old rows of a finished range, chunk by chunk; then forget it when it is empty."""
+        table, last = finished.table, (str(finished.last[0]), finished.last[1])
+        after = (str(finished.first[0]), finished.first[1] - 1)
+        # Dead rows stay in the index for a while: each chunk begins behind those of the one before.
+        while chunk := self.query(
+            f"SELECT xid::text, id, received_us FROM {table}"  # noqa: S608
+            f" WHERE {_BEHIND} ORDER BY xid, id LIMIT ?",
+            *(*after, *last, chunk_rows),
+        ):
+            old = sum(received_us < before_us for _, _, received_us in chunk)
+            if not old:
+                break
+            through = chunk[-1][:2]
+            self.execute(
+                f"DELETE FROM {table} WHERE {_BEHIND} AND received_us < ?",  # noqa: S608
+                *(*after, *through, before_us),
+            )
+            yield old
+            after = through
+        self.execute(
+            f"DELETE FROM seal_ranges WHERE raw_table = ? AND first_seq = ? AND is_finished"  # noqa: S608
+            f" AND NOT EXISTS (SELECT 1 FROM {table} WHERE {_IN_RANGE})"
+            " AND first_seq < (SELECT max(first_seq) FROM seal_ranges WHERE raw_table = ?)",
+            *(table, finished.first_seq, str(finished.first[0]), finished.first[1], *last, table),
         )
 
     def _connect(self) -> psycopg.Connection[Row]:

@@ -219,9 +219,10 @@ class SqliteStore:
 
     def range_days(self, opened: SealRange) -> list[tuple[int, int]]:
         """Received days of a range's rows and the number of rows of each; by day."""
+        # Not called `day`: GROUP BY would take the column of that name, which costs have.
         rows = self.query(
-            f"SELECT received_us / {MICROSECONDS_A_DAY} AS day, count(*) FROM {opened.table}"  # noqa: S608
-            " WHERE id BETWEEN ? AND ? GROUP BY day ORDER BY day",
+            f"SELECT received_us / {MICROSECONDS_A_DAY} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
+            " WHERE id BETWEEN ? AND ? GROUP BY received_day ORDER BY received_day",
             *(opened.first[1], opened.last[1]),
         )
         return [(day, count) for day, count in rows]
@@ -244,6 +245,51 @@ class SqliteStore:
         self.execute(
             "UPDATE seal_ranges SET is_finished = 1 WHERE raw_table = ? AND first_id = ?",
             *(opened.table, opened.first[1]),
+        )
+
+    def prunable_ranges(self, table: str, before_us: int) -> list[SealRange]:
+        """Finished ranges whose first row left is old, and those without rows but for the last; in order."""
+        rows = self.query(
+            f"""
+            SELECT first_id, last_id, first_seq, row_count FROM (
+                SELECT *, (
+                    SELECT received_us FROM {table} WHERE id BETWEEN first_id AND last_id ORDER BY id LIMIT 1
+                ) AS left_us
+                FROM seal_ranges WHERE raw_table = ? AND is_finished
+            )
+            WHERE left_us < ? OR (
+                left_us IS NULL
+                AND first_id < (SELECT max(first_id) FROM seal_ranges WHERE raw_table = ?)
+            )
+            ORDER BY first_id
+            """,  # noqa: S608
+            *(table, before_us, table),
+        )
+        return [SealRange(table, (0, row[0]), (0, row[1]), row[2], row[3]) for row in rows]
+
+    def prune_range(self, finished: SealRange, before_us: int, chunk_rows: int) -> Iterator[int]:
+        """Delete old rows of a finished range, chunk by chunk; then forget it when it is empty."""
+        table, after, last_id = finished.table, finished.first[1] - 1, finished.last[1]
+        while True:
+            # Looked for outside of the transaction, which keeps ingest waiting: nobody else takes rows away.
+            ((through, old),) = self.query(
+                f"SELECT max(id), count(*) FILTER (WHERE received_us < ?) FROM"  # noqa: S608
+                f" (SELECT id, received_us FROM {table} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?)",
+                *(before_us, after, last_id, chunk_rows),
+            )
+            if not old:
+                break
+            self.execute(
+                f"DELETE FROM {table} WHERE id > ? AND id <= ? AND received_us < ?",  # noqa: S608
+                *(after, through, before_us),
+            )
+            yield old
+            after = through
+        self.execute(
+            f"DELETE FROM seal_ranges WHERE raw_table = ? AND first_id = ? AND is_finished"  # noqa: S608
+            f" AND NOT EXISTS (SELECT 1 FROM {table} WHERE id BETWEEN ? AND ?)"
+            " AND first_id < (SELECT max(first_id) FROM seal_ranges WHERE raw_table = ?)",
+            *(table, finished.first[1], finished.first[1], last_id, table),
         )
 
 

@@ -91,3 +91,16 @@ class LandingStore(Protocol):
 
     def finish_range(self, opened: SealRange) -> None:
         """Mark a range as written to stable storage; from now on its rows may be deleted."""
+
+    def prunable_ranges(self, table: str, before_us: int) -> list[SealRange]:
+        """Finished ranges whose first row that is left was received before `before_us`, in order.
+
+        Also those that have no row left, but for the table's last: sealing continues behind that.
+        """
+
+    def prune_range(self, finished: SealRange, before_us: int, chunk_rows: int) -> Iterator[int]:
+        """Delete the rows of a finished range that were received before `before_us`; yields how many.
+
+        Each time is a transaction of its own, over at most `chunk_rows` rows in order, and the first of these
+        with nothing to delete ends it. A range without rows is forgotten then, unless it is its table's last.
+        """

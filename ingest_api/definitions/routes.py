@@ -17,7 +17,7 @@ from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.fields import faults
-from ingest_api.native import OwnShape, described_body, json_answer, read_value
+from ingest_api.native import OwnShape, described_body, json_answer, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us
 
 KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
@@ -62,7 +62,7 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Define it, or give it a new version; the newest holds, for all history."""
         is_trial = is_dry_run(request)
-        body = kind.stored(await _read(request, kind.shape))
+        body = kind.stored(await _read(request, caller.project_id, kind.shape))
         if is_trial:
             before = versions.newest(request, caller.project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
@@ -102,7 +102,7 @@ for _kind in KINDS:
 async def put_settings(request: Request, caller: AdminCaller) -> Response:
     """Set the project's settings; those left out take their defaults."""
     is_trial = is_dry_run(request)
-    body = (await _read(request, ProjectSettings)).model_dump()
+    body = (await _read(request, caller.project_id, ProjectSettings)).model_dump()
     if is_trial:
         before = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
         return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
@@ -141,15 +141,18 @@ def _shown_settings(version: Version | None) -> dict[str, Any]:
     }
 
 
-async def _read(request: Request, shape: type[_Shape]) -> _Shape:
+async def _read(request: Request, project_id: str, shape: type[_Shape]) -> _Shape:
     """The body in a shape. Raises Refusal 400 naming the fields at fault."""
-    value = await read_value(request)
-    if not isinstance(value, dict):
-        raise Refusal(400, "the body must be a JSON object")
-    try:
-        return shape.model_validate(value)
-    except ValidationError as error:
-        raise Refusal(400, faults(error)) from None
+
+    def shaped(value: Any) -> _Shape:
+        if not isinstance(value, dict):
+            raise Refusal(400, "the body must be a JSON object")
+        try:
+            return shape.model_validate(value)
+        except ValidationError as error:
+            raise Refusal(400, faults(error)) from None
+
+    return await read_shape(request, project_id, shaped)
 
 
 def _after(before: Version | None, body: dict[str, Any]) -> Version:

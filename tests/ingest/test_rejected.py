@@ -12,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server
 
+from ingest_api.arrival import Arrival
 from ingest_api.rejected import KEPT_BYTES, Quota, Rejection, rejected_rows
+
+ARRIVAL = Arrival(project_id="shop", received_us=1, sender="server", user_agent=None)
 
 
 @pytest.fixture(scope="module")
 def client(ingest_server: Server) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {ingest_server.key('refusing', 'ingest')}"}
+    headers = {"Authorization": f"Bearer {ingest_server.key('refusing', 'ingest,admin')}"}
     with httpx.Client(base_url=ingest_server.url, headers=headers) as client:
         yield client
 
@@ -75,6 +78,59 @@ def test_a_postbacks_secret_is_not_kept(ingest_server: Server, client: httpx.Cli
     ingest_server.set_postbacks("refusing", "off")
 
 
+def test_a_postback_is_kept_with_its_query_and_its_body(ingest_server: Server, client: httpx.Client) -> None:
+    ingest_server.set_postbacks("refusing", "open")
+    before = len(kept(ingest_server))
+    answer = httpx.post(f"{ingest_server.url}/pb/refusing?tx=o-1", content=b'{"rev":"no"}')
+    assert answer.status_code == 400
+    ((_, _, body),) = kept(ingest_server)[before:]
+    assert body == b'tx=o-1\n{"rev":"no"}'
+    ingest_server.set_postbacks("refusing", "off")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "goals/signup", b'{"match": {"type": "unheard of"}}'),
+        ("PUT", "funnels/f", b"[]"),
+        ("PUT", "settings", b'{"time_zone": 1, "time_zone": 2}'),
+        ("POST", "costs", b'[{"day": "2026-01-31", "source": "google"}]'),
+        ("POST", "costs", b"not JSON"),
+    ],
+)
+def test_definitions_and_costs_are_kept_like_events(
+    ingest_server: Server, client: httpx.Client, method: str, path: str, body: bytes
+) -> None:
+    url = f"/v1/projects/refusing/{path}"
+    before = len(kept(ingest_server))
+    trial = client.request(method, url, content=body, headers={"Funnelhouse-Dry-Run": "1"})
+    answer = client.request(method, url, content=body)
+    assert (trial.status_code, answer.status_code) == (400, 400)
+    assert kept(ingest_server)[before:] == [(url, answer.json()["detail"], body)]
+
+
+def test_what_an_ingest_key_may_not_define_is_not_kept(ingest_server: Server) -> None:
+    key = ingest_server.key("refusing", "ingest")
+    before = len(kept(ingest_server))
+    for path in ("goals/signup", "settings", "costs"):
+        method = "POST" if path == "costs" else "PUT"
+        url = f"{ingest_server.url}/v1/projects/refusing/{path}"
+        headers = {"x-api-key": key}
+        assert httpx.request(method, url, content=b"no", headers=headers).status_code == 403
+    assert len(kept(ingest_server)) == before
+
+
+def test_a_browser_is_kept_as_one(ingest_server: Server, client: httpx.Client) -> None:
+    headers = {"Origin": "https://shop.example", "User-Agent": "a browser"}
+    client.post("/v1/projects/refusing/events", content=b"{}", headers=headers)
+    with closing(ingest_server.store()) as landing:
+        rows = landing.query(
+            "SELECT sender, user_agent FROM rejected WHERE project_id = 'refusing'"
+            f" ORDER BY {landing.row_order}"
+        )
+    assert rows[-1] == ("browser", "a browser")
+
+
 def test_nothing_is_kept_of_strangers_dry_runs_and_bodies_over_the_limit(
     ingest_server: Server, client: httpx.Client
 ) -> None:
@@ -90,12 +146,12 @@ def test_nothing_is_kept_of_strangers_dry_runs_and_bodies_over_the_limit(
 @pytest.mark.parametrize("cut", [b"", b'"', b'"}'])
 def test_keys_are_blanked_even_where_the_body_breaks_off(cut: bytes) -> None:
     body = b'{"writeKey" : "fh_live_a\\"b_secret' + cut
-    (row,) = rejected_rows("shop", "/v1/batch", 1, [Rejection("why", body)])
+    (row,) = rejected_rows(ARRIVAL, "/v1/batch", [Rejection("why", body)])
     assert b"secret" not in base64.b64decode(row.body)
 
 
 def test_only_the_first_64_kilobytes_are_kept() -> None:
-    (row,) = rejected_rows("shop", "/v1/batch", 1, [Rejection("why", b"x" * 200_000)])
+    (row,) = rejected_rows(ARRIVAL, "/v1/batch", [Rejection("why", b"x" * 200_000)])
     assert base64.b64decode(row.body) == b"x" * KEPT_BYTES
 
 

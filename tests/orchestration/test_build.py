@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import dagster as dg
@@ -12,6 +13,7 @@ import duckdb
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
+from funnelhouse.landing import open_store
 from orchestration.build import run_build
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
@@ -47,6 +49,26 @@ def test_a_build_publishes_every_mart(built_home):
     assert set(rows) == set(model_names(load_manifest(settings), "marts"))
     assert rows["fct_sessions"] == rows["fct_touches"] == rows["fct_conversions"] == 1
     assert not is_build_running(settings.build_lock_path)
+
+
+def test_it_takes_old_rows_out_of_the_landing_store(built_home):
+    with closing(open_store(built_home.settings.landing_store)) as store:
+        assert store.query("SELECT count(*) FROM events") == [(0,)]
+    assert built_home.report.warnings == ()
+
+
+def test_old_rows_that_could_not_leave_are_a_warning(home_copy, land_events, visit, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    land_events(home_copy, replace(visit, event_id="visit-2"))
+    monkeypatch.setattr("orchestration.assets.forget", full)
+    report = run_build(home_copy)
+    assert report.published
+    assert report.failures == ()
+    assert report.warnings == ("warning old_rows_leave: no space left",)
+    with closing(open_store(home_copy.landing_store)) as store:
+        assert store.query("SELECT count(*) FROM events") == [(1,)]
 
 
 def test_its_report_says_how_long_each_step_and_model_took(built_home):

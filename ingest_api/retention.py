@@ -1,0 +1,86 @@
+"""What is not kept for ever: old rows of the landing store, and what was rejected long ago.
+
+Rows leave the landing store when they are in the raw zone and older than a setting; `definitions` stay, for
+the API answers from them. Of the raw zone only `rejected` is ever forgotten. Runs after sealing, under the
+build lock.
+"""
+
+import time
+from contextlib import closing, suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.store import LandingStore
+from ingest_api.sealing import seq_range, sync_folder, write_empty
+
+PRUNED_TABLES = ("events", "costs", "rejected")
+REJECTED_DAYS = 30
+
+CHUNK_ROWS = 1000
+"""Rows of one transaction. In SQLite ingest's commits wait for it: some milliseconds."""
+
+MOST_SECONDS = 60.0
+"""A build waits no longer than this for pruning; what is left is the next one's."""
+
+
+def forget(location: Location, raw_dir: Path, landing_days: int, now_us: int) -> dict[str, int]:
+    """Take old sealed rows out of the landing store and old `rejected` out of the raw zone.
+
+    Returns rows deleted from the landing store, per table. Raises LandingError or OSError; called again, it
+    continues where it stopped.
+    """
+    forget_rejected_files(raw_dir, now_us)
+    deadline = time.monotonic() + MOST_SECONDS
+    with closing(open_store(location)) as store, store.sealing():
+        return {table: _prune(store, table, landing_days, now_us, deadline) for table in PRUNED_TABLES}
+
+
+def _prune(store: LandingStore, table: str, landing_days: int, now_us: int, deadline: float) -> int:
+    days = min(landing_days, REJECTED_DAYS) if table == "rejected" else landing_days
+    before_us = now_us - timedelta(days=days) // timedelta(microseconds=1)
+    deleted = 0
+    for finished in store.prunable_ranges(table, before_us):
+        chunks = store.prune_range(finished, before_us, CHUNK_ROWS)
+        started = time.monotonic()
+        for count in chunks:
+            deleted += count
+            if time.monotonic() > deadline:
+                return deleted
+            # Who waits for a SQLite file only asks now and then whether it is free.
+            time.sleep(max(0.002, time.monotonic() - started))
+            started = time.monotonic()
+    return deleted
+
+
+def forget_rejected_files(raw_dir: Path, now_us: int) -> None:
+    """Delete files of `raw/rejected` whose rows are all older than 30 days.
+
+    The file with the highest range loses its rows but keeps its name: a landing store that begins anew
+    continues above it, and no `seq` is given twice. Raises OSError.
+    """
+    today = datetime.fromtimestamp(now_us / 1_000_000, UTC).date()
+    table_dir = raw_dir / "rejected"
+    # The file without any range, of a day long ago, only says which columns there are.
+    ranges = {file: seq_range(file) for file in table_dir.glob("received_date=*/seq-*.parquet")}
+    files = [file for file, (_, last_seq) in ranges.items() if last_seq > 0]
+    highest = max(files, key=lambda file: ranges[file][1], default=None)
+    emptied: set[Path] = set()
+    for file in files:
+        received = date.fromisoformat(file.parent.name.removeprefix("received_date="))
+        if today - received <= timedelta(days=REJECTED_DAYS):
+            continue
+        if file != highest:
+            file.unlink()
+            emptied.add(file.parent)
+        elif pq.read_metadata(file).num_rows:
+            write_empty(file, "rejected", raw_dir)
+    for folder in emptied:
+        sync_folder(folder)
+        # Others of the day may be there.
+        with suppress(OSError):
+            folder.rmdir()
+    if emptied:
+        sync_folder(table_dir)
