@@ -3,15 +3,20 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
+import granian._signals
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from funnelhouse.settings import Settings
+
+STOP_SECONDS = 8
+"""After this the worker is killed: a client that takes no more of its answer would keep it for ever."""
 
 
 def run_server(app_factory: str, settings: Settings, port: int) -> None:
@@ -27,6 +32,7 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
         interface=Interfaces.ASGI,
         workers=1,
         websockets=False,
+        workers_kill_timeout=STOP_SECONDS,
         # Access logs would print query strings.
         log_access=False,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),
@@ -62,3 +68,39 @@ async def _end_with_parent() -> None:
     while os.getppid() == parent:
         await asyncio.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+_set_loop_signals = granian._signals.set_loop_signals
+_on_stop: list[Callable[[], None]] = []
+
+
+@contextmanager
+def on_stop_signal(call: Callable[[], None]) -> Iterator[None]:
+    """While open, call this in the worker's loop as soon as the server is asked to end.
+
+    The server tells the app only after all answers have ended; one that would go on for ever must hear of it
+    before.
+    """
+    _on_stop.append(call)
+    try:
+        yield
+    finally:
+        _on_stop.remove(call)
+
+
+def _tell_then_stop(loop: asyncio.AbstractEventLoop) -> Any:
+    """The server's own signal handling, and ours before it."""
+    stop = _set_loop_signals(loop)  # type: ignore[no-untyped-call]
+
+    def on_signal() -> None:
+        for call in _on_stop:
+            call()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+# There is no public way in: its handler cannot be asked for once it is set.
+granian._signals.set_loop_signals = _tell_then_stop

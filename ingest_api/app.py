@@ -13,7 +13,7 @@ from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal, install_refusals
-from funnelhouse.serving import TrailingSlash, ending_with_parent
+from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes
 from ingest_api.access import admit
@@ -23,6 +23,7 @@ from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
+from ingest_api.window import routes as window
 
 
 def create_app() -> FastAPI:
@@ -35,13 +36,17 @@ def create_app() -> FastAPI:
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
         app.state.access = AccessRules(landing)
+        app.state.postbacks = Postbacks(landing)
+        app.state.window = window.Window.of(settings.landing_store)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            async with ending_with_parent():
-                yield
+            with on_stop_signal(app.state.window.feed.stop):
+                async with ending_with_parent():
+                    yield
         finally:
+            await app.state.window.close()
             await asyncio.to_thread(commits.close)
             landing.close()
 
@@ -68,6 +73,7 @@ def create_app() -> FastAPI:
     app.router.routes.extend(dialect_routes.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
+    app.include_router(window.router)
     return app
 
 

@@ -71,8 +71,8 @@ _CHECKPOINT_PAGES = 8000
 
 
 _BLOCK = "id >> 12"
-"""Events are indexed by project, block of landing ids, and event id. Within a block new entries fall on the same
-few pages, whatever ids senders make up; an index by event id alone would touch a page per event."""
+"""Events are indexed by project, block of landing ids, and event id. Within a block new entries fall on the
+same few pages, whatever ids senders make up; an index by event id alone would touch a page per event."""
 
 
 def open_for_writing(path: Path) -> "SqliteStore":
@@ -231,7 +231,7 @@ class SqliteStore:
                 )
                 SELECT block FROM blocks
             ) ORDER BY id LIMIT ?3
-            """,
+            """,  # noqa: S608
             *(project_id, event_id, limit),
         )
 
@@ -353,6 +353,7 @@ def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges')"
+        " WHERE name IN ('projects', 'keys', 'postbacks', 'seal_ranges', 'events_by_project')"
     ).get
     indexes = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'events_by_project'").get
     return (
