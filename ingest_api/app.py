@@ -18,6 +18,16 @@ from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
+from funnelhouse.docs_page import add_docs_page
+from funnelhouse.keys import KeyRing
+from funnelhouse.landing import open_store
+from funnelhouse.landing.store import LandingError
+from funnelhouse.metrics import add_metrics
+from funnelhouse.postbacks import Postbacks
+from funnelhouse.problems import Refusal, install_refusals
+from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
+from funnelhouse.settings import Settings
+from ingest_api import costs, dialect_routes, metrics
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
@@ -36,6 +46,7 @@ def create_app() -> FastAPI:
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
         app.state.access = AccessRules(landing)
+        metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         app.state.postbacks = Postbacks(landing)
         app.state.window = window.Window.of(settings.landing_store)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
@@ -67,8 +78,10 @@ def create_app() -> FastAPI:
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash)
+    add_metrics(app, "/ingest/metrics")
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
+    add_docs_page(app, "/ingest/docs")
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
     app.include_router(definitions.router)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
+from ingest_api import metrics
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 GATHER_SECONDS = 0.001
@@ -50,6 +51,11 @@ class GroupCommit:
     def is_healthy(self) -> bool:
         """Whether the last commit worked."""
         return self._store is not None and self._thread.is_alive()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits to be committed, as its requests counted it."""
+        return self._waiting_bytes
 
     async def submit(self, table: str, rows: Sequence[Row], size: int) -> int:
         """Append rows (values in contract order) and return when they are on stable storage.
@@ -91,8 +97,11 @@ class GroupCommit:
                 if self._store is None:
                     self._store = open_store(self._location)
                 if group:
-                    first_ids = self._store.append([(each.table, each.rows) for each in group])
+                    with metrics.COMMIT_SECONDS.time():
+                        first_ids = self._store.append([(each.table, each.rows) for each in group])
+                    metrics.GROUP_ROWS.observe(sum(len(each.rows) for each in group))
             except Exception:
+                metrics.FAILED_COMMITS.inc()
                 # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
                 _log.exception(
                     "A commit to the landing store failed; %d requests are answered 503", len(group)

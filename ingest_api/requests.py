@@ -12,6 +12,7 @@ from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import Key
 from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
+from ingest_api import metrics
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit
@@ -107,6 +108,7 @@ async def land_events(
         raise
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
+        metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
     if reading.rejections and not is_trial:
         await _keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
@@ -117,6 +119,7 @@ async def land_events(
 
 async def _keep_rejected(request: Request, arrival: Arrival, rejections: Sequence[Rejection]) -> None:
     """Land what was not accepted, within the project's quota."""
+    metrics.REJECTED.inc(len(rejections))
     granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from funnelhouse.landing import Location
 from funnelhouse.landing.store import LandingStore, Placed, Position
 from funnelhouse.problems import Refusal
+from ingest_api import metrics
 from ingest_api.window.landed import LandingReader, cursor, item
 
 MAX_STREAMS = 100
@@ -70,10 +71,11 @@ class Feed:
                 headers={"Retry-After": "5"},
             )
         self._open += 1
+        metrics.STREAMS.inc()
         try:
             until = await self._reader.ask(_sealable)
         except BaseException:
-            self._open -= 1
+            self.leave()
             raise
         self._until = max(self._until, until)
         if self._poller is None:
@@ -83,6 +85,7 @@ class Feed:
     def leave(self) -> None:
         """Count one stream less."""
         self._open -= 1
+        metrics.STREAMS.dec()
 
     def stop(self) -> None:
         """End all streams: the server is asked to end."""
