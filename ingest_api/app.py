@@ -32,6 +32,7 @@ from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
+from ingest_api.openapi import describe
 from ingest_api.requests import Stores, stores
 from ingest_api.window import routes as window
 
@@ -87,6 +88,7 @@ def create_app() -> FastAPI:
     app.include_router(definitions.router)
     app.include_router(costs.router)
     app.include_router(window.router)
+    describe(app)
     return app
 
 
