@@ -4,13 +4,15 @@ import platform
 from importlib.metadata import version
 
 from fastapi import FastAPI, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REGISTRY = CollectorRegistry()
 """Of this process; its memory, processor time and open files are in it."""
 
+# Each counter's time of birth is noise here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 ProcessCollector(registry=REGISTRY)
 
 _REQUESTS = Counter(
@@ -60,7 +62,7 @@ class CountRequests:
         route = scope.get("route")
         # Labels must be few: neither a path that does not exist nor a method that somebody made up is one.
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        name = (method, "none" if route is None else route.path, status)
+        name = (method, getattr(route, "path_format", "other"), status)
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = _REQUESTS.labels(*name)

@@ -90,7 +90,7 @@ def test_ingest_metrics(ingest_server: Server) -> None:
 
     route = "/v1/projects/{project_id}/events"
     assert grown("funnelhouse_requests_total", method="POST", route=route, status="202") == 1
-    assert grown("funnelhouse_requests_total", method="GET", route="none", status="404") == 1
+    assert grown("funnelhouse_requests_total", method="GET", route="other", status="404") == 1
     assert grown("funnelhouse_events_acknowledged_total", dialect="openanalytics") == 2
     assert grown("funnelhouse_rejected_total") == 1
     assert grown("funnelhouse_commit_group_rows_sum") == 3
