@@ -9,30 +9,22 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
-from funnelhouse.keys import KeyRing
-from funnelhouse.landing import open_store
-from funnelhouse.landing.store import LandingError
-from funnelhouse.problems import Refusal, install_refusals
-from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
-from funnelhouse.settings import Settings
-from ingest_api import costs, dialect_routes
-from ingest_api.access import admit
-from ingest_api.answer_fields import AnswerFields
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
 from funnelhouse.metrics import add_metrics
-from funnelhouse.postbacks import Postbacks
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, metrics
+from ingest_api.access import admit
+from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
+from ingest_api.openapi import describe
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
-from ingest_api.openapi import describe
 from ingest_api.requests import Stores, stores
 from ingest_api.window import routes as window
 
@@ -48,7 +40,6 @@ def create_app() -> FastAPI:
         app.state.stores = Stores(commits, landing)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
-        app.state.postbacks = Postbacks(landing)
         app.state.window = window.Window.of(settings.landing_store)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()

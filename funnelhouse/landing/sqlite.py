@@ -352,13 +352,9 @@ def _is_made(connection: apsw.Connection) -> bool:
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
-        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges')"
-        " WHERE name IN ('projects', 'keys', 'postbacks', 'seal_ranges', 'events_by_project')"
+        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'events_by_project')"
     ).get
-    indexes = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'events_by_project'").get
-    return (
-        control == 4 and indexes == 1 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
-    )
+    return control == 5 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
