@@ -56,6 +56,7 @@ _DETAILS = {
     408: "The body must arrive within 30 seconds.",
     413: "The body must be at most 1048576 bytes, before and after gunzip; send less at once.",
     415: "Content-Encoding: send the body as it is, or gzip.",
+    429: "Too many requests; try again later.",
     503: "The landing store could not commit; try again. The same event_id makes that safe.",
 }
 _MEANINGS = {
@@ -66,6 +67,7 @@ _MEANINGS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "A Content-Encoding other than gzip.",
+    429: "Beyond the project's rate limit; Retry-After says when.",
     503: "Not now, and nobody knows whether it was done: repeat it.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
@@ -187,7 +189,7 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
     """Statuses of the errors that a route can answer."""
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
-    errors = [503] if path.startswith("/pb") else [401, 403, 503]
+    errors = [429, 503] if path.startswith("/pb") else [401, 403, 429, 503]
     if "{project_id}" in path or path.startswith("/pb"):
         errors.append(404)
     is_plain_list = method == "get" and path.endswith(("}/events/{event_id}", "}/settings"))
@@ -223,7 +225,7 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
             str(shown.media_type): {"schema": schema, "examples": {"error": {"value": example}}},
         },
     }
-    if status in (401, 503):
+    if status in (401, 429, 503):
         answer["headers"] = _CHALLENGE if status == 401 else _RETRY_AFTER
     return answer
 
