@@ -88,6 +88,10 @@ async def _admin(request: Request) -> Key:
     return authorize(request, "admin")
 
 
+async def _ingest_or_read(request: Request) -> Key:
+    return authorize(request, "ingest", "read")
+
+
 async def _any(request: Request) -> Key:
     return authorize(request, "ingest", "read", "admin")
 
@@ -98,4 +102,5 @@ IngestCallerOrBody = Annotated[Key | None, Depends(_ingest_by_header)]
 `authorize` with it: what a body says is known only after it was read, which a dependency comes before."""
 ReadCaller = Annotated[Key, Depends(_read)]
 AdminCaller = Annotated[Key, Depends(_admin)]
+IngestOrReadCaller = Annotated[Key, Depends(_ingest_or_read)]
 AnyCaller = Annotated[Key, Depends(_any)]

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
+import granian._signals
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
@@ -14,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from funnelhouse.settings import Settings
 
 STOP_SECONDS = 45
-"""Requests that were begun have this long to be answered after SIGTERM. A body may take 30 s to arrive."""
+"""Requests that were begun have this long to be answered after SIGTERM: a body may take 30 s to arrive. Then
+the worker is killed, for a client that takes no more of its answer would keep it for ever."""
 
 READ_AHEAD_BYTES = 64 * 1024
 """Read from a connection, of which there are 1,024, before anybody asks for it; also the limit of headers."""
@@ -74,3 +77,39 @@ async def _end_with_parent() -> None:
     while os.getppid() == parent:
         await asyncio.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+_set_loop_signals = granian._signals.set_loop_signals
+_on_stop: list[Callable[[], None]] = []
+
+
+@contextmanager
+def on_stop_signal(call: Callable[[], None]) -> Iterator[None]:
+    """While open, call this in the worker's loop as soon as the server is asked to end.
+
+    The server tells the app only after all answers have ended; one that would go on for ever must hear of it
+    before.
+    """
+    _on_stop.append(call)
+    try:
+        yield
+    finally:
+        _on_stop.remove(call)
+
+
+def _tell_then_stop(loop: asyncio.AbstractEventLoop) -> Any:
+    """The server's own signal handling, and ours before it."""
+    stop = _set_loop_signals(loop)  # type: ignore[no-untyped-call]
+
+    def on_signal() -> None:
+        for call in _on_stop:
+            call()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    return stop
+
+
+# There is no public way in: its handler cannot be asked for once it is set.
+granian._signals.set_loop_signals = _tell_then_stop

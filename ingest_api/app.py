@@ -10,21 +10,25 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
+from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
+from funnelhouse.metrics import add_metrics
 from funnelhouse.problems import Refusal, install_refusals
-from funnelhouse.serving import TrailingSlash, ending_with_parent
+from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
-from ingest_api import costs, dialect_routes
+from ingest_api import costs, dialect_routes, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
+from ingest_api.openapi import describe
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
+from ingest_api.window import routes as window
 
 PARSERS = 2
 
@@ -41,13 +45,17 @@ def create_app() -> FastAPI:
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)
         app.state.access = AccessRules(landing)
+        metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
+        app.state.window = window.Window.of(settings.landing_store)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            async with ending_with_parent():
-                yield
+            with on_stop_signal(app.state.window.feed.stop):
+                async with ending_with_parent():
+                    yield
         finally:
+            await app.state.window.close()
             await asyncio.to_thread(commits.close)
             landing.close()
 
@@ -69,12 +77,16 @@ def create_app() -> FastAPI:
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash)
     app.add_middleware(HeldBodies)
+    add_metrics(app, "/ingest/metrics")
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
+    add_docs_page(app, "/ingest/docs")
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
+    app.include_router(window.router)
+    describe(app)
     return app
 
 

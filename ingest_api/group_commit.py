@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
+from ingest_api import metrics
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 ROW_BYTES = 1024
@@ -53,6 +54,11 @@ class GroupCommit:
     def is_healthy(self) -> bool:
         """Whether the last commit worked, or the store has taken a write since."""
         return self._store is not None and self._thread.is_alive()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits to be committed, as its requests counted it."""
+        return self._waiting_bytes
 
     async def submit(self, table: str, rows: Sequence[Row], size: int) -> int:
         """Append rows (values in contract order) and return when they are on stable storage.
@@ -96,8 +102,11 @@ class GroupCommit:
                     # A full disk can be opened and read: only a write says that it takes rows again.
                     self._store = _open_writable(self._location)
                 if group:
-                    first_ids = self._store.append([(each.table, each.rows) for each in group])
+                    with metrics.COMMIT_SECONDS.time():
+                        first_ids = self._store.append([(each.table, each.rows) for each in group])
+                    metrics.GROUP_ROWS.observe(sum(len(each.rows) for each in group))
             except Exception as error:
+                metrics.FAILED_COMMITS.inc()
                 # Whatever went wrong, exactly this group hears of it and the next one starts afresh.
                 if group:
                     _log.exception(

@@ -12,6 +12,7 @@ from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import Key
 from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
+from ingest_api import metrics
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit
@@ -104,6 +105,7 @@ async def land_events(
         raise
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
+        metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
     if reading.rejections and not is_trial:
         await keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
@@ -128,6 +130,7 @@ async def keep_rejected(
     request: Request, arrival: Arrival, rejections: Sequence[Rejection], path: str | None = None
 ) -> None:
     """Land what was not accepted, within the project's quota; `path` is the route's unless it is given."""
+    metrics.REJECTED.inc(len(rejections))
     granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.

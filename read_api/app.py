@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 
+from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
+from funnelhouse.metrics import add_metrics
 from funnelhouse.problems import Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
@@ -36,10 +38,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
     app.add_middleware(TrailingSlash)
+    add_metrics(app, "/read/metrics")
     install_refusals(app, _renderer)
     app.include_router(report_dialect.router)
     app.include_router(attribution_report.router)
     app.include_router(marts.router)
+
+    add_docs_page(app, "/read/docs")
 
     @app.get("/read/live", tags=["health"])
     def live() -> dict[str, str]:

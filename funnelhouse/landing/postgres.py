@@ -24,6 +24,7 @@ from funnelhouse.landing.store import (
     MICROSECONDS_A_DAY,
     Batch,
     LandingError,
+    Placed,
     Position,
     Row,
     SealRange,
@@ -189,6 +190,34 @@ class PostgresStore:
                 )
             result[table] = (xid, row_id)
         return result
+
+    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
+        """A project's newest events, newest first."""
+        xid, row_id = before or (2**63 - 1, 0)
+        return self._events(
+            "project_id = ? AND (xid, id) < (?::xid8, ?) ORDER BY xid DESC, id DESC LIMIT ?",
+            *(project_id, str(xid), row_id, limit),
+        )
+
+    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+        """A project's next events in order."""
+        return self._events(
+            f"project_id = ? AND {_BEHIND} ORDER BY xid, id LIMIT ?",
+            *(project_id, str(after[0]), after[1], str(until[0]), until[1], limit),
+        )
+
+    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+        """A project's events with an event id, in order."""
+        return self._events(
+            "project_id = ? AND event_id = ? ORDER BY xid, id LIMIT ?", project_id, event_id, limit
+        )
+
+    def _events(self, condition: str, *values: Any) -> list[Placed]:
+        rows = self.query(
+            f"SELECT xid::text::bigint AS number, id, {_EVENT_NAMES} FROM events WHERE {condition}",  # noqa: S608
+            *values,
+        )
+        return [((row[0], row[1]), row[2:]) for row in rows]
 
     @contextmanager
     def sealing(self) -> Iterator[None]:
@@ -434,6 +463,7 @@ def _copy(table: str) -> bytes:
     return f"COPY {table} (id, {names}) FROM STDIN".encode()
 
 
+_EVENT_NAMES = ", ".join(column.name for column in columns(RAW_TABLES["events"]))
 _COPY = {table: _copy(table) for table in RAW_TABLES}
 
 # In one message: another round trip would cost as much as a small group's rows.

@@ -67,8 +67,13 @@ END $$;
 def is_complete(connection: psycopg.Connection[Any]) -> bool:
     """Whether every table is there with every column. Raises `psycopg.Error`."""
     present = _columns_present(connection)
-    return {"projects", "keys", "project_access", "seal_ranges"} <= present.keys() and not any(
-        _missing_columns(present, table) for table in RAW_TABLES
+    indexed = connection.execute(
+        "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'events_by_%%'", (SCHEMA,)
+    ).fetchone()
+    return (
+        {"projects", "keys", "project_access", "seal_ranges"} <= present.keys()
+        and indexed == (2,)
+        and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )
 
 
@@ -106,6 +111,8 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         "CREATE INDEX IF NOT EXISTS definitions_by_key ON definitions (project_id, kind, key, xid, id)"
     )
+    connection.execute("CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, xid, id)")
+    connection.execute("CREATE INDEX IF NOT EXISTS events_by_event_id ON events (project_id, event_id)")
 
 
 def _columns_present(connection: psycopg.Connection[Any]) -> dict[str, set[str]]:

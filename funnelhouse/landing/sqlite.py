@@ -18,6 +18,7 @@ from funnelhouse.landing.store import (
     MICROSECONDS_A_DAY,
     Batch,
     LandingError,
+    Placed,
     Position,
     Row,
     SealRange,
@@ -67,6 +68,11 @@ _ROWS_PER_STATEMENT = (64, 8, 1)
 
 _CHECKPOINT_PAGES = 8000
 """Copying the WAL back less often than SQLite's default saves a quarter of the time; it stays below 40 MB."""
+
+
+_BLOCK = "id >> 12"
+"""Events are indexed by project, block of landing ids, and event id. Within a block new entries fall on the
+same few pages, whatever ids senders make up; an index by event id alone would touch a page per event."""
 
 
 def open_for_writing(path: Path) -> "SqliteStore":
@@ -180,6 +186,69 @@ class SqliteStore:
         given = {row[0]: row[1] for row in self.query("SELECT name, seq FROM sqlite_sequence")}
         return {table: (0, given.get(table, 0)) for table in RAW_TABLES}
 
+    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
+        """A project's newest events, newest first: block by block, over those that have any."""
+        bound = before[1] if before else 2**62
+        found: list[Placed] = []
+        while len(found) < limit:
+            ((block,),) = self.query(
+                f"SELECT max({_BLOCK}) FROM events WHERE project_id = ? AND {_BLOCK} <= (? >> 12)",  # noqa: S608
+                *(project_id, bound - 1),
+            )
+            if block is None:
+                break
+            found += self._events(
+                f"project_id = ? AND {_BLOCK} = ? AND id < ? ORDER BY id DESC LIMIT ?",
+                *(project_id, block, bound, limit - len(found)),
+                order="id DESC",
+            )
+            bound = block << 12
+        return found
+
+    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+        """A project's next events in order: block by block, over those that have any."""
+        last = after[1]
+        found: list[Placed] = []
+        while len(found) < limit:
+            ((block,),) = self.query(
+                f"SELECT min({_BLOCK}) FROM events WHERE project_id = ? AND {_BLOCK} >= (? >> 12)",  # noqa: S608
+                *(project_id, last + 1),
+            )
+            if block is None or block << 12 > until[1]:
+                break
+            found += self._events(
+                f"project_id = ? AND {_BLOCK} = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+                *(project_id, block, last, until[1], limit - len(found)),
+            )
+            last = (block << 12) + 4095
+        return found
+
+    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+        """A project's events with an event id: one look into each block that has events of the project."""
+        return self._events(
+            f"""
+            project_id = ?1 AND event_id = ?2 AND {_BLOCK} IN (
+                WITH RECURSIVE blocks (block) AS (
+                    SELECT min({_BLOCK}) FROM events WHERE project_id = ?1
+                    UNION ALL
+                    SELECT (SELECT min({_BLOCK}) FROM events WHERE project_id = ?1 AND {_BLOCK} > block)
+                    FROM blocks WHERE block IS NOT NULL
+                )
+                SELECT block FROM blocks
+            ) ORDER BY id LIMIT ?3
+            """,  # noqa: S608
+            *(project_id, event_id, limit),
+        )
+
+    def _events(self, chosen: str, *values: Any, order: str = "id") -> list[Placed]:
+        # Chosen in the index alone: a block may hold thousands of rows that are not wanted.
+        rows = self.query(
+            f"SELECT id, {_EVENT_NAMES} FROM events"  # noqa: S608
+            f" WHERE id IN (SELECT id FROM events WHERE {chosen}) ORDER BY {order}",
+            *values,
+        )
+        return [((0, row[0]), _with_booleans(row[1:], _EVENT_FLAGS)) for row in rows]
+
     @contextmanager
     def sealing(self) -> Iterator[None]:
         """Nothing to hold: who seals a file holds the build lock of the home that it lies in."""
@@ -230,7 +299,7 @@ class SqliteStore:
     def range_rows(self, opened: SealRange, day: int, chunk_rows: int) -> Iterator[list[Row]]:
         """Rows of one day of a range by landing id."""
         described = columns(RAW_TABLES[opened.table])
-        flags = [position for position, column in enumerate(described) if column.sql_type == "BOOLEAN"]
+        flags = _flags(described)
         with _landing_errors():
             rows = self._connection.execute(
                 f"SELECT {', '.join(column.name for column in described)} FROM {opened.table}"  # noqa: S608
@@ -301,6 +370,10 @@ def _landing_errors() -> Iterator[None]:
         raise LandingError(f"SQLite: {error}") from error
 
 
+def _flags(described: list[Column]) -> list[int]:
+    return [position for position, column in enumerate(described) if column.sql_type == "BOOLEAN"]
+
+
 def _with_booleans(row: Row, flags: list[int]) -> Row:
     """SQLite has 0 and 1."""
     values = list(row)
@@ -330,9 +403,9 @@ def _is_made(connection: apsw.Connection) -> bool:
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
-        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges')"
+        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'events_by_project')"
     ).get
-    return control == 4 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 5 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
@@ -371,6 +444,9 @@ def _create(connection: apsw.Connection) -> None:
     connection.execute(
         "CREATE INDEX IF NOT EXISTS definitions_by_key ON definitions (project_id, kind, key, id)"
     )
+    connection.execute(
+        f"CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, {_BLOCK}, event_id)"
+    )
 
 
 def _declare(column: Column) -> str:
@@ -384,3 +460,6 @@ def _insert(table: str, count: int) -> str:
 
 
 _INSERTS = {(table, count): _insert(table, count) for table in RAW_TABLES for count in _ROWS_PER_STATEMENT}
+
+_EVENT_NAMES = ", ".join(column.name for column in columns(RAW_TABLES["events"]))
+_EVENT_FLAGS = _flags(columns(RAW_TABLES["events"]))

@@ -19,6 +19,9 @@ Position = tuple[int, int]
 """Where a row of a raw table stands in the order of sealing: its transaction (0 in a store with one writer)
 and its landing id. `(0, 0)` is before all rows."""
 
+Placed = tuple[Position, Row]
+"""A row of a raw table, and where it stands."""
+
 MICROSECONDS_A_DAY = 86_400_000_000
 
 
@@ -70,6 +73,18 @@ class LandingStore(Protocol):
 
         Differs from an earlier answer when rows that can be sealed have come, and only then.
         """
+
+    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
+        """A project's newest events (of those before a position), newest first."""
+
+    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+        """A project's next events behind one position, up to and with another, in order.
+
+        With an `until` that `sealable` gave, whoever goes on behind the last of them misses none, ever.
+        """
+
+    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+        """A project's events with an event id, in the order in which they will be sealed."""
 
     def sealing(self) -> AbstractContextManager[None]:
         """While open, this is the one sealer of the store. Raises LandingError when there is another."""

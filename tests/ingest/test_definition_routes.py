@@ -123,9 +123,10 @@ def test_who_may_do_what(kind: Kind, client: httpx.Client, ingest_server: Server
 def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) -> None:
     paths = client.get("/ingest/openapi.json").json()["paths"]
     put = paths[f"/v1/projects/{{project_id}}/{kind.path}/{{{kind.id_name}}}"]["put"]
-    assert put["requestBody"]["content"]["application/json"]["example"] == kind.example
+    assert put["requestBody"]["content"]["application/json"]["examples"]["example"]["value"] == kind.example
     assert "$ref" not in json.dumps(put)
-    assert {parameter["name"] for parameter in put["parameters"]} == {kind.id_name}
+    names = {parameter["name"] for parameter in put["parameters"]}
+    assert names == {"project_id", kind.id_name, "Funnelhouse-Dry-Run"}
 
 
 @pytest.mark.parametrize(

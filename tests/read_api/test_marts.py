@@ -160,6 +160,7 @@ def test_health_and_description(server: ReadServer, home: Settings) -> None:
         "/v1/projects/{project_id}/marts",
         "/v1/projects/{project_id}/marts/{name}",
         "/read/live",
+        "/read/metrics",
         "/read/ready",
     }
     for path in ("/docs", "/redoc", "/openapi.json"):

@@ -1,0 +1,272 @@
+"""The OpenAPI description, completed: what FastAPI cannot know of routes that read their own bodies.
+
+Names, descriptions and examples are in a YAML file beside each dialect, and in `native.yaml`. Here is what
+follows from rules: which errors a route can answer, in whose shape (made by the code that answers them), who
+may call it, which headers it takes. A test sends every example to a real server.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from fastapi import FastAPI, Request
+
+from funnelhouse.problems import Refusal
+from ingest_api import costs, dialect_routes
+from ingest_api.definitions import project_settings
+from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.routes import KINDS
+from ingest_api.requests import DRY_RUN
+
+_FOLDER = Path(__file__).parent
+
+DESCRIPTION = """\
+Send visits and conversions in the dialect that you already speak. A 2xx means that the report is on stable
+storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id.
+
+Keys are made by `funnelhouse keys create`. Test keys (`fh_test_…`) open the same paths and write to
+`<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
+"""
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
+}
+_BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in _SECURITY]
+
+_TAGS = {
+    "window": "What arrived, as received and as understood, at once and before any build.",
+    "goals": "Stored rules that pick events, for all history.",
+    "funnels": "Steps in an order, within a window.",
+    "pages": "The nodes of a funnel, and what a conversion on them is worth.",
+    "traffic-sources": "What reports call a source, and whether it is paid for.",
+    "experiments": "Variants, and the goals that judge them.",
+    "settings": "Numbers and choices that a project's models compute with.",
+    "costs": "Ad spend per day, source, medium and campaign.",
+    "health": "Of this process; without a key.",
+}
+
+_DETAILS = {
+    401: "Send an API key: Authorization: Bearer <key>.",
+    403: "The API key needs the scope {scopes}.",
+    404: "Unknown project; use the project that the API key belongs to.",
+    408: "The body must arrive within 30 seconds.",
+    413: "The body must be at most 1048576 bytes, before and after gunzip; send less at once.",
+    415: "Content-Encoding: send the body as it is, or gzip.",
+    429: "Too many requests; try again later.",
+    503: "The landing store could not commit; try again. The same event_id makes that safe.",
+}
+_MEANINGS = {
+    400: "Refused: the answer names the field and the fix.",
+    401: "No key, or a wrong, expired or revoked one.",
+    403: "The key has not the scope.",
+    404: "Not there, or not the key's.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "A Content-Encoding other than gzip.",
+    429: "Beyond the project's rate limit; Retry-After says when.",
+    503: "Not now, and nobody knows whether it was done: repeat it.",
+}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the app's OpenAPI description when it is first asked for."""
+    generate = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            _complete(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    schema["info"]["description"] = DESCRIPTION
+    schema.setdefault("components", {})["securitySchemes"] = _SECURITY
+    said = _said()
+    schema["tags"] = [
+        {"name": name, "description": text}
+        for name, text in ({tag: text for _, tag, text in _dialects()} | _TAGS).items()
+    ]
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            # A route without a word of its own keeps what FastAPI says; a test names it.
+            if about := said.get(f"{method.upper()} {path}"):
+                _complete_operation(method, path, operation, about)
+
+
+def _dialects() -> list[tuple[dict[str, Any], str, str]]:
+    """Per dialect its operations, its tag, and what is said of it."""
+    found = []
+    for path in sorted((_FOLDER / "dialects").glob("*.yaml")):
+        said = yaml.safe_load(path.read_text())
+        found.append((said["operations"], said["tag"], said["description"]))
+    return found
+
+
+def _said() -> dict[str, dict[str, Any]]:
+    """What is said of each operation: `tag`, `id`, `summary`, …"""
+    said: dict[str, dict[str, Any]] = {}
+    for operations, tag, _ in _dialects():
+        said |= {name: {"tag": tag, "is_dialect": True, **about} for name, about in operations.items()}
+    said |= yaml.safe_load((_FOLDER / "native.yaml").read_text())["operations"]
+    for kind in KINDS:
+        said |= _said_of_kind(kind)
+    settings = {"version": 1, "received_us": 1772366400123456}
+    settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()
+    path = "/v1/projects/{project_id}/settings"
+    said[f"GET {path}"]["answer"] = settings
+    said[f"PUT {path}"]["answer"] = settings
+    said["POST /v1/projects/{project_id}/costs"]["example"] = costs.EXAMPLE
+    said[f"PUT {path}"]["example"] = project_settings.EXAMPLE
+    return said
+
+
+def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
+    things = f"/v1/projects/{{project_id}}/{kind.path}"
+    thing = f"{things}/{{{kind.id_name}}}"
+    shown = {
+        kind.id_name: kind.kind,
+        "version": 1,
+        "received_us": 1772366400123456,
+        # By way of JSON: amounts are kept digit by digit.
+        **orjson.loads(orjson.dumps(kind.shown(kind.stored(kind.shape.model_validate(kind.example))))),
+    }
+    noun = kind.kind
+    return {
+        f"PUT {thing}": {"tag": kind.path, "id": f"put_{noun}", "answer": shown, "example": kind.example},
+        f"GET {thing}": {"tag": kind.path, "id": f"get_{noun}", "answer": shown},
+        f"DELETE {thing}": {"tag": kind.path, "id": f"delete_{noun}"},
+        f"GET {things}": {"tag": kind.path, "id": f"list_{kind.plural}", "answer": {kind.plural: [shown]}},
+    }
+
+
+def _complete_operation(method: str, path: str, operation: dict[str, Any], said: dict[str, Any]) -> None:
+    operation["operationId"] = said["id"]
+    operation["tags"] = [said["tag"]]
+    for name in ("summary", "description"):
+        if name in said:
+            operation[name] = said[name]
+    is_postback, is_open = path.startswith("/pb"), path.startswith("/ingest/")
+    if not is_open and not is_postback:
+        # Segment's key may be in the body instead.
+        operation["security"] = [*_BY_KEY, {}] if said["tag"] == "segment" else _BY_KEY
+    parameters = operation.setdefault("parameters", [])
+    declared = {parameter["name"] for parameter in parameters}
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", path)
+        if name not in declared
+    ]
+    if method != "get" or is_postback:
+        parameters.append(
+            {
+                "name": DRY_RUN,
+                "in": "header",
+                "description": "`1` does all but the landing, and says so in the answer.",
+                "schema": {"const": "1"},
+            }
+        )
+    responses = {
+        status: answer for status, answer in operation["responses"].items() if status not in ("4XX", "422")
+    }
+    _add_success(responses, said)
+    for status in _errors(method, path, "requestBody" in operation or method == "post"):
+        responses[str(status)] = _error(status, path, said, method)
+    operation["responses"] = dict(sorted(responses.items()))
+    _add_examples(operation, said)
+
+
+def _errors(method: str, path: str, has_body: bool) -> list[int]:
+    """Statuses of the errors that a route can answer."""
+    if path.startswith("/ingest/"):
+        return [503] if path.endswith("/ready") else []
+    errors = [429, 503] if path.startswith("/pb") else [401, 403, 429, 503]
+    if "{project_id}" in path or path.startswith("/pb"):
+        errors.append(404)
+    is_plain_list = method == "get" and path.endswith(("}/events/{event_id}", "}/settings"))
+    is_plain_list |= method == "get" and path.endswith(tuple(f"}}/{kind.path}" for kind in KINDS))
+    if not is_plain_list:
+        errors.append(400)
+    if has_body:
+        errors += [408, 413, 415]
+    return errors
+
+
+def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[str, Any]:
+    """An error as the route's own code would show it."""
+    scopes = "ingest" if said.get("is_dialect") else "admin"
+    if said["tag"] == "window":
+        scopes = "ingest or read"
+    elif method == "get" and scopes == "admin":
+        scopes = "ingest or read or admin"
+    detail = _DETAILS.get(status, f"{DRY_RUN}: send 1, or leave the header out.").format(scopes=scopes)
+    shown = dialect_routes.renderer(Request({"type": "http", "path": path}))(Refusal(status, detail))
+    example = orjson.loads(bytes(shown.body))
+    schema = {
+        "type": "object",
+        "required": list(example),
+        "properties": {
+            name: {"type": {str: "string", int: "integer", bool: "boolean"}[type(value)]}
+            for name, value in example.items()
+        },
+    }
+    answer: dict[str, Any] = {
+        "description": _MEANINGS[status],
+        "content": {
+            str(shown.media_type): {"schema": schema, "examples": {"error": {"value": example}}},
+        },
+    }
+    if status in (401, 429, 503):
+        answer["headers"] = _CHALLENGE if status == 401 else _RETRY_AFTER
+    return answer
+
+
+def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
+    status = min(responses)
+    if status == "204":
+        return
+    answer = responses[status]
+    answer["description"] = "Accepted, and on stable storage." if said.get("is_dialect") else "Done."
+    if "headers" in said:
+        answer["headers"] = said["headers"]
+    if "stream" in said:
+        media = {"schema": {"type": "string"}, "examples": {"stream": {"value": said["stream"]}}}
+        answer["content"] = {"text/event-stream": media}
+    elif said["id"] == "metrics":
+        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    else:
+        schema = said.get("answer_schema", {"type": "object"})
+        answer["content"] = {"application/json": {"schema": schema, "examples": {}}}
+        if "answer" in said:
+            answer["content"]["application/json"]["examples"]["example"] = {"value": said["answer"]}
+
+
+def _add_examples(operation: dict[str, Any], said: dict[str, Any]) -> None:
+    """Requests, and under the same name the answer that each gets."""
+    requests: dict[str, Any] = {}
+    if "example" in said:
+        requests["example"] = {"summary": "An example", "value": said["example"]}
+    for name, example in said.get("examples", {}).items():
+        answer = operation["responses"][str(example["answer"]["status"])]
+        (media,) = answer["content"].values()
+        media["examples"].pop("error", None)
+        media["examples"][name] = {"summary": example["summary"], "value": example["answer"]["body"]}
+        if "body" in example:
+            requests[name] = {"summary": example["summary"], "value": example["body"]}
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] in example.get("query", {}):
+                value = example["query"][parameter["name"]]
+                parameter.setdefault("examples", {})[name] = {"value": value}
+    if requests:
+        body = operation.setdefault("requestBody", {"content": {"application/json": {"schema": {}}}})
+        body["content"]["application/json"].pop("example", None)
+        body["content"]["application/json"]["examples"] = requests

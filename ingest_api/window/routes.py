@@ -1,0 +1,126 @@
+"""The window's routes."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from funnelhouse.auth import IngestOrReadCaller, presented_key
+from funnelhouse.keys import KeyRing
+from funnelhouse.landing import Location
+from funnelhouse.landing.store import LandingError, Position
+from funnelhouse.problems import Refusal
+from ingest_api.native import json_answer
+from ingest_api.window.landed import LandingReader, cursor, item
+from ingest_api.window.stream import Feed, Stream
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 20
+MAX_SHOWN = 100
+"""Reports with one event id that are shown."""
+
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
+_CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
+
+router = APIRouter(prefix="/v1/projects/{project_id}/events")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the running app holds in `app.state.window`."""
+
+    reader: LandingReader
+    feed: Feed
+
+    @classmethod
+    def of(cls, location: Location) -> "Window":
+        """A window onto the landing store at `location`."""
+        return cls(LandingReader(location), Feed(location))
+
+    async def close(self) -> None:
+        """End the streams, and close both connections."""
+        await self.feed.close()
+        await asyncio.to_thread(self.reader.close)
+
+
+def _window(request: Request) -> Window:
+    found: Window = request.app.state.window
+    return found
+
+
+@router.get("/recent")
+async def recent_events(
+    request: Request,
+    caller: IngestOrReadCaller,
+    limit: Annotated[str | None, Query(description="1 to 100; default 20.")] = None,
+    before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    """The newest events, newest first, at once after their acknowledgement: as received and as understood."""
+    count, place = _limit(limit), _position(before, "before", "`next` of the page before")
+    found = await _window(request).reader.ask(
+        lambda store: store.newest_events(caller.project_id, count + 1, place)
+    )
+    shown = found[:count]
+    following = cursor(shown[-1][0]) if len(found) > count else None
+    return json_answer({"events": [item(placed) for placed in shown], "next": following})
+
+
+@router.get("/stream", response_class=Response)
+async def stream_events(
+    request: Request,
+    caller: IngestOrReadCaller,
+    last_event_id: Annotated[
+        str | None, Header(description="`id` of the last event that was seen: go on behind it.")
+    ] = None,
+) -> Response:
+    """Server-sent events of what arrives from now on, from all ingest processes, until the client leaves."""
+    after = _position(last_event_id, "Last-Event-ID", "`id` of an event of this stream")
+    keys: KeyRing = request.app.state.keys
+    presented = presented_key(request) or ""
+
+    def is_allowed() -> bool:
+        try:
+            return keys.find(presented) is not None
+        except LandingError:
+            return False
+
+    return Stream(_window(request).feed, caller.project_id, after, is_allowed)
+
+
+# An event id may hold any printable character, slashes too.
+@router.get("/{event_id:path}")
+async def one_event(request: Request, caller: IngestOrReadCaller, event_id: str) -> Response:
+    """All reports with an event id, in the order in which they came to stand; the first one wins."""
+    found = await _window(request).reader.ask(
+        lambda store: store.events_with_id(caller.project_id, event_id, MAX_SHOWN)
+    )
+    if not found:
+        raise Refusal(
+            404,
+            "No event with this id is in the landing store, which keeps the last days only. Look for "
+            "older ones in the read API: GET /v1/projects/{project_id}/marts lists what it has.",
+        )
+    reports: list[dict[str, Any]] = [
+        {"wins": number == 0, **item(placed)} for number, placed in enumerate(found)
+    ]
+    return json_answer({"event_id": event_id, "reports": reports})
+
+
+def _limit(text: str | None) -> int:
+    if not text:
+        return DEFAULT_LIMIT
+    limit = int(text) if _WHOLE_NUMBER.fullmatch(text) else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise Refusal(400, f"limit: must be a whole number from 1 to {MAX_LIMIT}")
+    return limit
+
+
+def _position(text: str | None, field: str, meaning: str) -> Position | None:
+    if not text:
+        return None
+    named = _CURSOR.fullmatch(text)
+    if named is None:
+        raise Refusal(400, f"{field}: must be {meaning}")
+    return int(named[1]), int(named[2])
