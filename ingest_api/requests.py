@@ -13,7 +13,7 @@ from funnelhouse.keys import Key
 from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
-from ingest_api.body import read_body
+from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
@@ -66,7 +66,18 @@ async def receive_events(
     answer: Callable[[Reading], Response],
 ) -> Response:
     """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
-    return await land_events(request, caller.project_id, await read_body(request), read, answer)
+    body = await read_known(request, caller.project_id)
+    return await land_events(request, caller.project_id, body, read, answer)
+
+
+async def read_known(request: Request, project_id: str) -> bytes:
+    """The body of a sender who may write to a project; one that cannot be decoded is kept as it came."""
+    try:
+        return await read_body(request)
+    except UndecodableBody as refusal:
+        if not is_dry_run(request):
+            await _keep_rejected(request, project_id, now_us(), [Rejection(refusal.detail, refusal.sent)])
+        raise
 
 
 async def land_events(
@@ -103,25 +114,27 @@ async def land_events(
     except Refusal as refusal:
         if not is_trial:
             sent = body or request.scope["query_string"]
-            await _keep_rejected(request, arrival, [Rejection(refusal.detail, sent)])
+            await _keep_rejected(request, project_id, arrival.received_us, [Rejection(refusal.detail, sent)])
         raise
     if rows and not is_trial:
         await stores(request).commits.submit("events", rows, len(body))
     if reading.rejections and not is_trial:
-        await _keep_rejected(request, arrival, reading.rejections)
+        await _keep_rejected(request, project_id, arrival.received_us, reading.rejections)
     response = answer(reading)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
 
 
-async def _keep_rejected(request: Request, arrival: Arrival, rejections: Sequence[Rejection]) -> None:
+async def _keep_rejected(
+    request: Request, project_id: str, received_us: int, rejections: Sequence[Rejection]
+) -> None:
     """Land what was not accepted, within the project's quota."""
-    granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
+    granted = stores(request).quota.take(project_id, len(rejections), received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.
         path: str = request.scope["route"].path
-        rows = rejected_rows(arrival.project_id, path, arrival.received_us, rejections[:granted])
+        rows = rejected_rows(project_id, path, received_us, rejections[:granted])
         size = sum(len(row.body) for row in rows)
         await stores(request).commits.submit("rejected", [_rejected_row(row) for row in rows], size)
 
