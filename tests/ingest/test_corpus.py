@@ -36,10 +36,10 @@ import pytest
 import yaml
 from servers import Server
 
+from funnelhouse.access import CACHE_SECONDS, set_access
 from funnelhouse.contract import Event, columns
 from funnelhouse.keys import revoke_key
 from funnelhouse.landing.store import LandingStore
-from funnelhouse.postbacks import CACHE_SECONDS, set_postbacks
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 FILES = {path: yaml.safe_load(path.read_text()) for path in sorted(CORPUS.glob("*/*.yaml"))}
@@ -149,11 +149,11 @@ def project_of(file: Path) -> str:
 def texts(ingest_server: Server, landing: LandingStore) -> Iterator[Texts]:
     for file in FILES:
         ingest_server.key(project_of(file))
-        set_postbacks(landing, project_of(file), "open")
+        set_access(landing, project_of(file), postbacks="open")
     time.sleep(CACHE_SECONDS)
     yield Texts(ingest_server, landing)
     for file in FILES:
-        set_postbacks(landing, project_of(file), "off")
+        set_access(landing, project_of(file), postbacks="off")
 
 
 class Wire:
