@@ -71,6 +71,6 @@ def test_the_description_is_true(ingest_server: Server) -> None:
 
 @pytest.mark.slow
 def test_the_description_is_true_of_ten_thousand_requests(ingest_server: Server) -> None:
-    sent = try_description(ingest_server, examples=300)
+    sent = try_description(ingest_server, examples=200)
     print(f"{sent} requests made from the description")
     assert sent >= 10_000
