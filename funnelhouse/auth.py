@@ -7,7 +7,6 @@ caller's `project_id`, never the path's: a test key writes `shop` and means `sho
 """
 
 import base64
-import binascii
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -20,7 +19,7 @@ from funnelhouse.problems import Refusal
 def presented_key(request: Request) -> str | None:
     """The key as Bearer, as Basic user name, or in `x-api-key`; None when there is none."""
     authorization = request.headers.get("authorization")
-    if authorization is None:
+    if not authorization:
         return request.headers.get("x-api-key")
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "bearer":
@@ -28,7 +27,7 @@ def presented_key(request: Request) -> str | None:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             return None
     return None
 

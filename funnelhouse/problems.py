@@ -1,6 +1,7 @@
 """Refusals, and how they are shown: RFC 9457 problem details, or the shape of a vendor's dialect."""
 
 from collections.abc import Callable, Mapping
+from http import HTTPMethod
 from typing import Any
 
 import orjson
@@ -79,7 +80,7 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
         assert isinstance(error, HTTPException)
         details = {
             404: "No such path. The OpenAPI description lists what exists.",
-            405: f"This path does not take {request.method}; the Allow header says what it takes.",
+            405: f"This path does not take {_method(request)}; the Allow header says what it takes.",
         }
         detail = details.get(error.status_code, str(error.detail))
         headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
@@ -99,6 +100,11 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_crash)
+
+
+def _method(request: Request) -> str:
+    # Any word can be a method, and what was sent is not repeated.
+    return request.method if request.method in HTTPMethod.__members__ else "this method"
 
 
 def _allowed(request: Request) -> str:

@@ -59,6 +59,9 @@ class TrailingSlash:
         path = scope.get("path", "")
         if path.endswith("/"):
             scope["path"] = path.rstrip("/") or "/"
+        elif path.endswith("\n"):
+            # To a regular expression's `$` the line break would not count, and the path be another's.
+            scope["path"] = f"{path}/"
         await self._app(scope, receive, send)
 
 

@@ -47,11 +47,17 @@ class HeldBodies:
             self._held -= held
 
 
+class UndecodableBody(Refusal):
+    """A body that arrived whole and cannot be decoded; `sent` is what arrived."""
+
+    def __init__(self, status: int, detail: str, sent: bytes) -> None:
+        super().__init__(status, detail)
+        self.sent = sent
+
+
 async def read_body(request: Request) -> bytes:
-    """The body, gunzipped where it says so. Raises Refusal 400, 408, 413 or 415."""
+    """The body, gunzipped where it says so. Raises Refusal 400, 408, 413, UndecodableBody 400 or 415."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Refusal(415, "Content-Encoding: send the body as it is, or gzip.")
     message = await request.receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.disconnect" or message.get("more_body"):
@@ -63,6 +69,8 @@ async def read_body(request: Request) -> bytes:
             raise Refusal(408, f"The body must arrive within {DEADLINE_SECONDS} seconds.") from None
     if len(body) > MAX_BYTES:
         raise Refusal(413, _TOO_LARGE)
+    if encoding not in ("identity", "gzip"):
+        raise UndecodableBody(415, "Content-Encoding: send the body as it is, or gzip.", body)
     return _gunzip(body) if encoding == "gzip" else body
 
 
@@ -83,18 +91,21 @@ async def _rest(request: Request, first: bytes, is_gone: bool) -> bytes:
     return b"".join(parts)
 
 
-def _gunzip(body: bytes) -> bytes:
+def _gunzip(sent: bytes) -> bytes:
     """All members of a gzip stream; never more than the limit is held."""
     result = bytearray()
+    body = sent
     while body:
         member = zlib.decompressobj(wbits=31)
         try:
             result += member.decompress(body, MAX_BYTES + 1 - len(result))
         except zlib.error:
-            raise Refusal(400, "The body is not gzip, although Content-Encoding says so.") from None
+            raise UndecodableBody(
+                400, "The body is not gzip, although Content-Encoding says so.", sent
+            ) from None
         if len(result) > MAX_BYTES:
             raise Refusal(413, _TOO_LARGE)
         if not member.eof:
-            raise Refusal(400, "The gzip body is cut off; send all of it.")
+            raise UndecodableBody(400, "The gzip body is cut off; send all of it.", sent)
         body = member.unused_data
     return bytes(result)

@@ -14,7 +14,7 @@ from ingest_api.access import PostbackProject
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
-from ingest_api.requests import land_events, parsed, receive_events
+from ingest_api.requests import land_events, parsed, read_known, receive_events
 
 router = APIRouter(
     responses={"4XX": {"description": "Refused: problem details, or the dialect's own shape of an error."}}
@@ -112,7 +112,7 @@ for _call in segment.CALLS:
 async def _receive_segment(
     request: Request, caller: Key | None, read: Callable[[bytes, Arrival], Reading]
 ) -> Response:
-    body = await read_body(request)
+    body = await read_known(request, caller.project_id) if caller else await read_body(request)
     if caller is None:
         key = await parsed(body, segment.sent_key)
         caller = authorize(request, "ingest", key_in_body=key)
@@ -144,7 +144,7 @@ async def get_postback(request: Request, project: PostbackProject) -> Response:
 async def post_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback with parameters in the query, or in a urlencoded or JSON body."""
     query = request.scope["query_string"]
-    body = await read_body(request)
+    body = await read_known(request, project)
     read = partial(funnelflux.read, query)
     # No query string holds a line break, so the two can be told apart.
     return await land_events(request, project, body, read, funnelflux.answer, sent=query + b"\n" + body)

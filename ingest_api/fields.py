@@ -20,6 +20,8 @@ _RANGE = "must be a time in the years 2000 to 2100"
 _MAX_INTEGER_DIGITS = 13
 _MAX_DECIMALS = 30
 
+# Python's own reading allows any character between day and time, and takes an offset there for a time.
+_ISO_8601 = re.compile(r"[0-9W-]{7,10}(?:[T ][0-9:.,+-]+Z?)?")
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
 _PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{_MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_MAX_DECIMALS}}})?")
@@ -84,6 +86,8 @@ def time_to_us(value: Any) -> int:
     if not isinstance(value, str):
         return unix_ms_to_us(value)
     try:
+        if not _ISO_8601.fullmatch(value):
+            raise ValueError
         moment = datetime.fromisoformat(value)
         elapsed = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     except (ValueError, OverflowError):

@@ -9,10 +9,9 @@ from fastapi import Request, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from funnelhouse.problems import Refusal
-from ingest_api.body import read_body
 from ingest_api.fields import MajorAmount
 from ingest_api.rejected import Rejection
-from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed
+from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
 from ingest_api.strict_json import parse
 
 _T = TypeVar("_T")
@@ -50,19 +49,16 @@ async def read_shape(request: Request, project_id: str, shape: Callable[[Any], _
 
     Raises Refusal 400 also when the body is no JSON, and as `read_body` does.
     """
-    body = await read_body(request)
+    # The path itself: it names what was to be defined, and no path of ours holds a secret.
+    path: str = request.scope["path"]
+    body = await read_known(request, project_id, path)
     try:
         value, _ = await parsed(body, parse)
         return shape(value)
     except Refusal as refusal:
         if not is_dry_run(request):
-            # The path itself: it names what was to be defined, and no path of ours holds a secret.
-            await keep_rejected(
-                request,
-                arrival_of(request, project_id),
-                [Rejection(refusal.detail, body)],
-                path=request.scope["path"],
-            )
+            rejection = Rejection(refusal.detail, body)
+            await keep_rejected(request, arrival_of(request, project_id), [rejection], path)
         raise
 
 

@@ -14,7 +14,7 @@ from funnelhouse.landing.store import LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api import metrics
 from ingest_api.arrival import Arrival, Reading
-from ingest_api.body import read_body
+from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import GroupCommit
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
@@ -67,7 +67,22 @@ async def receive_events(
     answer: Callable[[Reading], Response],
 ) -> Response:
     """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
-    return await land_events(request, caller.project_id, await read_body(request), read, answer)
+    body = await read_known(request, caller.project_id)
+    return await land_events(request, caller.project_id, body, read, answer)
+
+
+async def read_known(request: Request, project_id: str, path: str | None = None) -> bytes:
+    """The body of a sender who may write to a project; one that cannot be decoded is kept as it came.
+
+    Raises as `read_body` does; `path` is as in `keep_rejected`.
+    """
+    try:
+        return await read_body(request)
+    except UndecodableBody as refusal:
+        if not is_dry_run(request):
+            rejection = Rejection(refusal.detail, refusal.sent)
+            await keep_rejected(request, arrival_of(request, project_id), [rejection], path)
+        raise
 
 
 async def land_events(
