@@ -4,16 +4,17 @@ import re
 from datetime import date
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 
 from funnelhouse.auth import AdminCaller
 from funnelhouse.contract import Cost, row_values
 from funnelhouse.problems import Refusal
+from ingest_api.body import read_body
 from ingest_api.fields import Currency, faults
-from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, read_value
-from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
+from ingest_api.idempotency import PARAMETER, once
+from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, parsed_value
+from ingest_api.requests import is_dry_run, land, now_us
 
 MAX_ITEMS = 1000
 
@@ -67,11 +68,16 @@ EXAMPLE = [
 """A body of POST."""
 
 
-@router.post("/v1/projects/{project_id}/costs", openapi_extra=described_body(_SCHEMA, EXAMPLE))
+@router.post(
+    "/v1/projects/{project_id}/costs",
+    openapi_extra={**described_body(_SCHEMA, EXAMPLE), "parameters": [PARAMETER]},
+)
 async def post_costs(request: Request, caller: AdminCaller) -> Response:
     """Report ad spend, all or nothing. The same day, source, medium and campaign replaces what was said."""
     is_trial = is_dry_run(request)
-    reports = _reports(await read_value(request))
+    body = await read_body(request)
+    repeatable = once(request, caller.project_id, body)
+    reports = _reports(await parsed_value(body))
     received_us = now_us()
     rows = [
         _cost_row(
@@ -88,9 +94,8 @@ async def post_costs(request: Request, caller: AdminCaller) -> Response:
         )
         for report in reports
     ]
-    if not is_trial:
-        await stores(request).commits.submit("costs", rows, len(orjson.dumps(rows)))
-    return json_answer({"accepted": len(rows)}, {DRY_RUN: "1"} if is_trial else None)
+    answer = json_answer({"accepted": len(rows)})
+    return await land(request, "costs", rows, len(body), answer, repeatable, is_trial)
 
 
 def _reports(value: Any) -> list[CostReport]:

@@ -44,7 +44,11 @@ Whole = BeforeValidator(_whole)
 
 async def read_value(request: Request) -> Any:
     """The body's JSON value. Raises Refusal 400 when it is no JSON, and as `read_body` does."""
-    body = await read_body(request)
+    return await parsed_value(await read_body(request))
+
+
+async def parsed_value(body: bytes) -> Any:
+    """A body's JSON value. Raises Refusal 400 when it is no JSON."""
     try:
         large = len(body) > LARGE_BODY_BYTES
         value, _ = await asyncio.to_thread(parse, body) if large else parse(body)

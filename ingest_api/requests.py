@@ -10,11 +10,13 @@ from fastapi import Request, Response
 
 from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import Key
-from funnelhouse.landing.store import LandingStore, Row
+from funnelhouse.landing.answers import find_answer
+from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.group_commit import GroupCommit
+from ingest_api.idempotency import Once, once
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
@@ -35,7 +37,7 @@ class Stores:
 
     commits: GroupCommit
     landing: LandingStore
-    """For reading definitions."""
+    """For reading definitions and answers."""
     quota: Quota = field(default_factory=Quota)
 
 
@@ -78,6 +80,7 @@ async def land_events(
 ) -> Response:
     """As `receive_events`, for a body that was read already and a project that its sender may write to."""
     is_trial = is_dry_run(request)
+    repeatable = once(request, project_id, body)
     headers = request.headers
     is_browser = "origin" in headers
     arrival = Arrival(
@@ -85,6 +88,7 @@ async def land_events(
         received_us=now_us(),
         sender="browser" if is_browser else "server",
         user_agent=headers.get("user-agent") if is_browser else None,
+        once=repeatable,
     )
     proxies: TrustedProxies = request.app.state.proxies
     country = proxies.country(request) if is_browser else None
@@ -105,14 +109,51 @@ async def land_events(
             sent = body or request.scope["query_string"]
             await _keep_rejected(request, arrival, [Rejection(refusal.detail, sent)])
         raise
-    if rows and not is_trial:
-        await stores(request).commits.submit("events", rows, len(body))
-    if reading.rejections and not is_trial:
-        await _keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
+    landed = await land(request, "events", rows, len(body), response, repeatable, is_trial)
+    if landed is response and reading.rejections and not is_trial:
+        await _keep_rejected(request, arrival, reading.rejections)
+    return landed
+
+
+async def land(
+    request: Request,
+    table: str,
+    rows: Sequence[Row],
+    size: int,
+    response: Response,
+    repeatable: Once | None,
+    is_trial: bool,
+) -> Response:
+    """Land rows and return `response` when they are durable; a dry run lands nothing and is answered alike.
+
+    Where an earlier request under the same Idempotency-Key was accepted, nothing is landed either, and its
+    answer is returned. Raises Refusal 422 when that had another body, 503 as `GroupCommit.submit` does.
+    """
+    if repeatable is None or response.status_code >= 400:
+        if rows and not is_trial:
+            await stores(request).commits.submit(table, rows, size)
+    else:
+        if is_trial:
+            earlier = _kept(request, repeatable)
+        else:
+            answer = repeatable.answer(response)
+            earlier = await stores(request).commits.submit_once(table, rows, size, answer)
+        if earlier is not None:
+            response = repeatable.replay(earlier)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
+
+
+def _kept(request: Request, repeatable: Once) -> Answer | None:
+    landing = stores(request).landing
+    try:
+        return find_answer(landing, repeatable.project_id, repeatable.route, repeatable.key)
+    except LandingError as error:
+        raise Refusal(
+            503, "Earlier answers cannot be read just now; try again.", headers={"Retry-After": "1"}
+        ) from error
 
 
 async def _keep_rejected(request: Request, arrival: Arrival, rejections: Sequence[Rejection]) -> None:

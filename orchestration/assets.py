@@ -3,7 +3,9 @@
 Keys of assets are those that dagster_dbt gives to sources and models, so that nothing is translated.
 """
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +15,8 @@ from dagster_dbt import dbt_assets
 from expectations.attribution import attribution
 from expectations.landed_events import landed_events
 from funnelhouse.contract import RAW_TABLES
+from funnelhouse.landing import open_store
+from funnelhouse.landing.answers import KEPT_US, forget_answers
 from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
 from orchestration.build_resource import Build
@@ -46,6 +50,8 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
         rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
             yield dg.MaterializeResult(asset_key=["raw", table], metadata={"rows_sealed": rows[table]})
+        with closing(open_store(settings.landing_store)) as landing:
+            forget_answers(landing, time.time_ns() // 1000 - KEPT_US)
 
     return sealed
 

@@ -46,6 +46,18 @@ CREATE TABLE IF NOT EXISTS seal_ranges (
     is_finished boolean NOT NULL DEFAULT false,
     PRIMARY KEY (raw_table, first_seq)
 );
+CREATE TABLE IF NOT EXISTS answers (
+    project_id text NOT NULL,
+    route text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    answered_us bigint NOT NULL,
+    status bigint NOT NULL,
+    headers text NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (project_id, route, idempotency_key)
+);
+CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE 'rows of % are never changed', TG_TABLE_NAME;
@@ -67,7 +79,7 @@ END $$;
 def is_complete(connection: psycopg.Connection[Any]) -> bool:
     """Whether every table is there with every column. Raises `psycopg.Error`."""
     present = _columns_present(connection)
-    return {"projects", "keys", "project_access", "seal_ranges"} <= present.keys() and not any(
+    return {"projects", "keys", "project_access", "seal_ranges", "answers"} <= present.keys() and not any(
         _missing_columns(present, table) for table in RAW_TABLES
     )
 

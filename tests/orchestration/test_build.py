@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import dagster as dg
@@ -12,6 +13,7 @@ import duckdb
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
+from funnelhouse.landing import open_store
 from orchestration.build import run_build
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
@@ -68,6 +70,11 @@ def test_the_promises_about_money_are_tested_in_it(built_home):
     results = json.loads(results_path(built_home.settings).read_text())["results"]
     passed = {result["unique_id"].split(".")[2] for result in results if result["status"] == "pass"}
     assert {path.stem for path in (DBT_PROJECT / "tests").glob("assert_*.sql")} <= passed
+
+
+def test_answers_to_repeats_are_forgotten_after_30_days(built_home):
+    with closing(open_store(built_home.settings.landing_store)) as store:
+        assert store.query("SELECT idempotency_key FROM answers") == [("new",)]
 
 
 def test_without_any_data_it_publishes_empty_marts(empty_home):
