@@ -19,6 +19,7 @@ _TITLES = {
     408: "Request timeout",
     413: "Content too large",
     415: "Unsupported media type",
+    422: "Unprocessable content",
     429: "Too many requests",
     500: "Internal error",
     503: "Temporarily unavailable",

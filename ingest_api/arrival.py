@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from funnelhouse.contract import Event, Sender
+from ingest_api.idempotency import Once
 from ingest_api.rejected import Rejection
 
 SENT_KEYS = frozenset({"writeKey", "api_key"})
@@ -19,14 +20,21 @@ class Arrival:
     received_us: int
     sender: Sender
     user_agent: str | None
+    once: Once | None = None
+    """Set when the request has an Idempotency-Key."""
     _id_prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
         ms = self.received_us // 1000
         self._id_prefix = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
 
-    def new_event_id(self) -> str:
-        """An id for a report that came without one: UUIDv7 (RFC 9562) of the arrival."""
+    def new_event_id(self, index: int) -> str:
+        """An id for the report at `index` of the request, which came without one.
+
+        The same in each repeat of a request with an Idempotency-Key, else UUIDv7 (RFC 9562) of the arrival.
+        """
+        if self.once is not None:
+            return self.once.event_id(index)
         # An id is no secret: asking the system for randomness at each event would only cost time.
         bits = random.getrandbits(74)
         digits = f"{bits >> 2:018x}"

@@ -4,7 +4,6 @@ import re
 from datetime import date
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 
@@ -12,8 +11,9 @@ from funnelhouse.auth import AdminCaller
 from funnelhouse.contract import Cost, row_values
 from funnelhouse.problems import Refusal
 from ingest_api.fields import Currency, faults
-from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, read_shape
-from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
+from ingest_api.idempotency import PARAMETER, once
+from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, shaped
+from ingest_api.requests import is_dry_run, land, now_us, read_known
 
 MAX_ITEMS = 1000
 
@@ -67,11 +67,16 @@ EXAMPLE = [
 """A body of POST."""
 
 
-@router.post("/v1/projects/{project_id}/costs", openapi_extra=described_body(_SCHEMA, EXAMPLE))
+@router.post(
+    "/v1/projects/{project_id}/costs",
+    openapi_extra={**described_body(_SCHEMA, EXAMPLE), "parameters": [PARAMETER]},
+)
 async def post_costs(request: Request, caller: AdminCaller) -> Response:
     """Report ad spend, all or nothing. The same day, source, medium and campaign replaces what was said."""
     is_trial = is_dry_run(request)
-    reports = await read_shape(request, caller.project_id, _reports)
+    body = await read_known(request, caller.project_id, request.scope["path"])
+    repeatable = once(request, caller.project_id, body)
+    reports = await shaped(request, caller.project_id, body, _reports)
     received_us = now_us()
     rows = [
         _cost_row(
@@ -88,9 +93,8 @@ async def post_costs(request: Request, caller: AdminCaller) -> Response:
         )
         for report in reports
     ]
-    if not is_trial:
-        await stores(request).commits.submit("costs", rows, len(orjson.dumps(rows)))
-    return json_answer({"accepted": len(rows)}, {DRY_RUN: "1"} if is_trial else None)
+    answer = json_answer({"accepted": len(rows)})
+    return await land(request, "costs", rows, len(body), answer, repeatable, is_trial)
 
 
 def _reports(value: Any) -> list[CostReport]:

@@ -1,6 +1,6 @@
 """The routes of all dialects, and the shape in which each shows an error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from ingest_api.access import PostbackProject
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
+from ingest_api.idempotency import PARAMETER
 from ingest_api.requests import land_events, parsed, read_known, receive_events
 
 router = APIRouter(
@@ -41,7 +42,7 @@ def renderer(request: Request) -> Renderer:
 def _body(schema: dict[str, Any], *in_path: str) -> dict[str, Any]:
     """A JSON body and path parameters, for OpenAPI."""
     body = {"required": True, "content": {"application/json": {"schema": schema}}}
-    return {"requestBody": body, "parameters": [_in_path(name) for name in in_path]}
+    return {"requestBody": body, "parameters": [*(_in_path(name) for name in in_path), PARAMETER]}
 
 
 def _in_path(name: str) -> dict[str, Any]:
@@ -119,13 +120,13 @@ async def _receive_segment(
     return await land_events(request, caller.project_id, body, read, segment.answer)
 
 
-def _postback(*in_path: str) -> dict[str, Any]:
-    """Query and path parameters, for OpenAPI."""
+def _postback(*in_path: str, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Query and path parameters, and others, for OpenAPI."""
     in_query = [
         {"name": name, "in": "query", "required": False, "schema": schema}
         for name, schema in funnelflux.BODY_SCHEMA["properties"].items()
     ]
-    return {"parameters": [*(_in_path(name) for name in in_path), *in_query]}
+    return {"parameters": [*(_in_path(name) for name in in_path), *in_query, *others]}
 
 
 @router.get("/pb", openapi_extra=_postback())
@@ -138,9 +139,9 @@ async def get_postback(request: Request, project: PostbackProject) -> Response:
     return await land_events(request, project, b"", read, funnelflux.answer, sent=query)
 
 
-@router.post("/pb", openapi_extra=_postback())
-@router.post("/pb/{project_id}", openapi_extra=_postback("project_id"))
-@router.post("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret"))
+@router.post("/pb", openapi_extra=_postback(others=[PARAMETER]))
+@router.post("/pb/{project_id}", openapi_extra=_postback("project_id", others=[PARAMETER]))
+@router.post("/pb/{project_id}/{secret}", openapi_extra=_postback("project_id", "secret", others=[PARAMETER]))
 async def post_postback(request: Request, project: PostbackProject) -> Response:
     """A FunnelFlux postback with parameters in the query, or in a urlencoded or JSON body."""
     query = request.scope["query_string"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingError, LandingStore, Row
+from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api import metrics
 
@@ -32,7 +32,8 @@ class _Waiting:
     table: str
     rows: Sequence[Row]
     size: int
-    committed: asyncio.Future[int]
+    answer: Answer | None
+    committed: asyncio.Future[int | Answer]
 
 
 class GroupCommit:
@@ -67,10 +68,25 @@ class GroupCommit:
         without a gap. Raises Refusal 503 when the queue is full or the commit failed; after
         the latter the rows may be there all the same.
         """
+        first_id = await self._commit(table, rows, size, None)
+        assert isinstance(first_id, int)
+        return first_id
+
+    async def submit_once(self, table: str, rows: Sequence[Row], size: int, answer: Answer) -> Answer | None:
+        """As `submit`, and keep `answer` with the rows; unless its key has an answer already.
+
+        Then nothing is appended, and the earlier answer returned when it is on stable storage.
+        """
+        earlier = await self._commit(table, rows, size + len(answer.body), answer)
+        return earlier if isinstance(earlier, Answer) else None
+
+    async def _commit(
+        self, table: str, rows: Sequence[Row], size: int, answer: Answer | None
+    ) -> int | Answer:
         size += ROW_BYTES * len(rows)
         if self._is_closing or self._waiting_bytes + size > MAX_WAITING_BYTES:
             raise Refusal(503, "Too much is waiting to be written; try again.", headers={"Retry-After": "1"})
-        waiting = _Waiting(table, rows, size, self._loop.create_future())
+        waiting = _Waiting(table, rows, size, answer, self._loop.create_future())
         self._waiting_bytes += size
         with self._changed:
             self._waiting.append(waiting)
@@ -96,14 +112,17 @@ class GroupCommit:
                 group, self._waiting = self._waiting, []
             if not group and self._is_closing:
                 break
-            first_ids: list[int] | None = None
+            results: list[int | Answer] | None = None
             try:
                 if self._store is None:
                     # A full disk can be opened and read: only a write says that it takes rows again.
                     self._store = _open_writable(self._location)
                 if group:
                     with metrics.COMMIT_SECONDS.time():
-                        first_ids = self._store.append([(each.table, each.rows) for each in group])
+                        results = self._store.append(
+                            [(each.table, each.rows) for each in group],
+                            {at: each.answer for at, each in enumerate(group) if each.answer is not None},
+                        )
                     metrics.GROUP_ROWS.observe(sum(len(each.rows) for each in group))
             except Exception as error:
                 metrics.FAILED_COMMITS.inc()
@@ -115,24 +134,25 @@ class GroupCommit:
                 else:
                     _log.error("The landing store takes no rows yet: %s", error)
                 self._reset()
-            self._loop.call_soon_threadsafe(self._settle, group, first_ids)
+            self._loop.call_soon_threadsafe(self._settle, group, results)
         self._reset()
 
-    def _settle(self, group: list[_Waiting], first_ids: list[int] | None) -> None:
+    def _settle(self, group: list[_Waiting], results: list[int | Answer] | None) -> None:
         """On the loop: wake the requests of a group."""
         for position, waiting in enumerate(group):
             self._waiting_bytes -= waiting.size
             if waiting.committed.done():
                 continue  # The request was cancelled; its rows are there nevertheless.
-            if first_ids is None:
+            if results is None:
                 refusal = Refusal(
                     503,
-                    "The landing store could not commit; try again. The same event_id makes that safe.",
+                    "The landing store could not commit; try again. "
+                    "The same event_id or Idempotency-Key makes that safe.",
                     headers={"Retry-After": "1"},
                 )
                 waiting.committed.set_exception(refusal)
             else:
-                waiting.committed.set_result(first_ids[position])
+                waiting.committed.set_result(results[position])
 
     def _reset(self) -> None:
         store, self._store = self._store, None

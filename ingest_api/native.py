@@ -45,20 +45,24 @@ Whole = BeforeValidator(_whole)
 
 
 async def read_shape(request: Request, project_id: str, shape: Callable[[Any], _T]) -> _T:
+    """Read the body, then as `shaped`. Raises also as `read_body` does."""
+    body = await read_known(request, project_id, request.scope["path"])
+    return await shaped(request, project_id, body, shape)
+
+
+async def shaped(request: Request, project_id: str, body: bytes, shape: Callable[[Any], _T]) -> _T:
     """What `shape` makes of the body's JSON value, or its Refusal 400; then the body is kept as rejected.
 
-    Raises Refusal 400 also when the body is no JSON, and as `read_body` does.
+    Raises Refusal 400 also when the body is no JSON.
     """
-    # The path itself: it names what was to be defined, and no path of ours holds a secret.
-    path: str = request.scope["path"]
-    body = await read_known(request, project_id, path)
     try:
         value, _ = await parsed(body, parse)
         return shape(value)
     except Refusal as refusal:
         if not is_dry_run(request):
             rejection = Rejection(refusal.detail, body)
-            await keep_rejected(request, arrival_of(request, project_id), [rejection], path)
+            # The path itself: it names what was to be defined, and no path of ours holds a secret.
+            await keep_rejected(request, arrival_of(request, project_id), [rejection], request.scope["path"])
         raise
 
 

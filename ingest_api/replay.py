@@ -96,8 +96,8 @@ class _Again(Arrival):
 
     given: set[str] = field(default_factory=set)
 
-    def new_event_id(self) -> str:
-        event_id = Arrival.new_event_id(self)
+    def new_event_id(self, index: int) -> str:
+        event_id = Arrival.new_event_id(self, index)
         self.given.add(event_id)
         return event_id
 

@@ -10,12 +10,14 @@ from fastapi import Request, Response
 
 from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import Key
-from funnelhouse.landing.store import LandingStore, Row
+from funnelhouse.landing.answers import find_answer
+from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api import metrics
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import GroupCommit
+from ingest_api.idempotency import Once, once
 from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
@@ -36,7 +38,7 @@ class Stores:
 
     commits: GroupCommit
     landing: LandingStore
-    """For reading definitions."""
+    """For reading definitions and answers."""
     quota: Quota = field(default_factory=Quota)
 
 
@@ -98,7 +100,8 @@ async def land_events(
     `sent` is what is kept when nothing of it can be accepted, where that is more than the body.
     """
     is_trial = is_dry_run(request)
-    arrival = arrival_of(request, project_id)
+    repeatable = once(request, project_id, body)
+    arrival = arrival_of(request, project_id, repeatable)
     proxies: TrustedProxies = request.app.state.proxies
     country = proxies.country(request) if arrival.sender == "browser" else None
 
@@ -118,18 +121,47 @@ async def land_events(
             kept = body if sent is None else sent
             await keep_rejected(request, arrival, [Rejection(refusal.detail, kept)])
         raise
-    if rows and not is_trial:
-        await stores(request).commits.submit("events", rows, len(body))
-        metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
-    if reading.rejections and not is_trial:
-        await keep_rejected(request, arrival, reading.rejections)
     response = answer(reading)
+    landed = await land(request, "events", rows, len(body), response, repeatable, is_trial)
+    if landed is response and not is_trial:
+        if rows:
+            metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
+        if reading.rejections:
+            await keep_rejected(request, arrival, reading.rejections)
+    return landed
+
+
+async def land(
+    request: Request,
+    table: str,
+    rows: Sequence[Row],
+    size: int,
+    response: Response,
+    repeatable: Once | None,
+    is_trial: bool,
+) -> Response:
+    """Land rows and return `response` when they are durable; a dry run lands nothing and is answered alike.
+
+    Where an earlier request under the same Idempotency-Key was accepted, nothing is landed either, and its
+    answer is returned. Raises Refusal 422 when that had another body, 503 as `GroupCommit.submit` does.
+    """
+    if repeatable is None or response.status_code >= 400:
+        if rows and not is_trial:
+            await stores(request).commits.submit(table, rows, size)
+    else:
+        if is_trial:
+            earlier = _kept(request, repeatable)
+        else:
+            answer = repeatable.answer(response)
+            earlier = await stores(request).commits.submit_once(table, rows, size, answer)
+        if earlier is not None:
+            response = repeatable.replay(earlier)
     if is_trial:
         response.headers[DRY_RUN] = "1"
     return response
 
 
-def arrival_of(request: Request, project_id: str) -> Arrival:
+def arrival_of(request: Request, project_id: str, repeatable: Once | None = None) -> Arrival:
     """What is known of an authenticated request that arrives now."""
     headers = request.headers
     is_browser = "origin" in headers
@@ -138,7 +170,18 @@ def arrival_of(request: Request, project_id: str) -> Arrival:
         received_us=now_us(),
         sender="browser" if is_browser else "server",
         user_agent=headers.get("user-agent") if is_browser else None,
+        once=repeatable,
     )
+
+
+def _kept(request: Request, repeatable: Once) -> Answer | None:
+    landing = stores(request).landing
+    try:
+        return find_answer(landing, repeatable.project_id, repeatable.route, repeatable.key)
+    except LandingError as error:
+        raise Refusal(
+            503, "Earlier answers cannot be read just now; try again.", headers={"Retry-After": "1"}
+        ) from error
 
 
 async def keep_rejected(

@@ -1,4 +1,4 @@
-"""What is not kept for ever: old rows of the landing store, and what was rejected long ago.
+"""What is not kept for ever: old rows of the landing store, answers to repeats, what was rejected long ago.
 
 Rows leave the landing store when they are in the raw zone and older than a setting; `definitions` stay, for
 the API answers from them. Of the raw zone only `rejected` is ever forgotten. Runs after sealing, under the
@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.answers import KEPT_US, forget_answers
 from funnelhouse.landing.store import LandingStore
 from ingest_api.sealing import seq_range, sync_folder, write_empty
 
@@ -29,13 +30,15 @@ MOST_SECONDS = 60.0
 def forget(location: Location, raw_dir: Path, landing_days: int, now_us: int) -> dict[str, int]:
     """Take old sealed rows out of the landing store and old `rejected` out of the raw zone.
 
-    Returns rows deleted from the landing store, per table. Raises LandingError or OSError; called again, it
-    continues where it stopped.
+    Answers to repeats go after 30 days. Returns rows deleted from the landing store, per raw table. Raises
+    LandingError or OSError; called again, it continues where it stopped.
     """
     forget_rejected_files(raw_dir, now_us)
     deadline = time.monotonic() + MOST_SECONDS
-    with closing(open_store(location)) as store, store.sealing():
-        return {table: _prune(store, table, landing_days, now_us, deadline) for table in PRUNED_TABLES}
+    with closing(open_store(location)) as store:
+        forget_answers(store, now_us - KEPT_US)
+        with store.sealing():
+            return {table: _prune(store, table, landing_days, now_us, deadline) for table in PRUNED_TABLES}
 
 
 def _prune(store: LandingStore, table: str, landing_days: int, now_us: int, deadline: float) -> int:

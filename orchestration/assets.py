@@ -29,7 +29,7 @@ FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
 OLD_ROWS_LEAVE = dg.AssetCheckSpec(
     "old_rows_leave",
     asset=RAW_EVENTS,
-    description="Rows whose time is over leave the landing store, and `rejected` the raw zone.",
+    description="Rows and answers whose time is over leave the landing store, and `rejected` the raw zone.",
 )
 
 

@@ -9,7 +9,7 @@ begin: a pooler that hands out another session per transaction must not stand be
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -19,9 +19,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from funnelhouse.contract import RAW_TABLES, columns
+from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
 from funnelhouse.landing.store import (
     MICROSECONDS_A_DAY,
+    Answer,
     Batch,
     LandingError,
     Placed,
@@ -51,13 +53,15 @@ _CONNECTION_DEFAULTS = {
 }
 
 # What the server is set to could lose an acknowledged row: the session says itself what a commit waits for.
-# The transaction of a process that vanished would hold back the horizon, and sealing, until it is given up.
+# The transaction of a process that vanished would hold back the horizon, and sealing, and who repeats its
+# requests elsewhere: it is given up before those who wait for it give up.
 _SET_UP = f"""
 SET search_path = {SCHEMA};
+SET default_transaction_isolation = 'read committed';
 SET lock_timeout = '{LOCK_SECONDS}s';
-SET idle_in_transaction_session_timeout = '60s';
-SET tcp_keepalives_idle = 30;
-SET tcp_keepalives_interval = 10;
+SET idle_in_transaction_session_timeout = '{LOCK_SECONDS - 2}s';
+SET tcp_keepalives_idle = {LOCK_SECONDS - 5};
+SET tcp_keepalives_interval = 1;
 SET tcp_keepalives_count = 3;
 SET client_min_messages = warning;
 SELECT set_config('synchronous_commit', 'on', false)
@@ -136,27 +140,36 @@ class PostgresStore:
         """Commit something that changes no row to stable storage."""
         self.query("SELECT pg_logical_emit_message(true, 'funnelhouse', '')")
 
-    def append(self, batches: Sequence[Batch]) -> list[int]:
-        """Append all rows in one durable transaction; returns the landing id of each batch's first row."""
-        first_ids = [0] * len(batches)
-        if not any(rows for _, rows in batches):
-            return first_ids
+    def append(
+        self, batches: Sequence[Batch], answers: Mapping[int, Answer] | None = None
+    ) -> list[int | Answer]:
+        """Append rows and answers in one durable transaction; returns first ids or earlier answers."""
+        results: list[int | Answer] = [0] * len(batches)
+        if not answers and not any(rows for _, rows in batches):
+            return results
         # Repeatable: until this has worked, nothing was written.
         next_ids = self._repeatable(self._begin_with_ids)
         with self._rest_of_transaction():
+            earlier = keep_answers(self, answers) if answers else {}
+            for position, answer in earlier.items():
+                results[position] = answer
             for table in RAW_TABLES:
-                members = [position for position, batch in enumerate(batches) if batch[0] == table]
+                members = [
+                    position
+                    for position, batch in enumerate(batches)
+                    if batch[0] == table and position not in earlier
+                ]
                 if sum(len(batches[position][1]) for position in members) > ID_BLOCK:
                     raise LandingError(f"PostgreSQL: more than {ID_BLOCK} rows in one transaction")
                 if not members:
                     continue
                 with self.connection.cursor() as cursor, cursor.copy(_COPY[table]) as copy:
                     for position in members:
-                        first_ids[position] = next_ids[table]
+                        results[position] = next_ids[table]
                         for row in batches[position][1]:
                             copy.write_row((next_ids[table], *row))
                             next_ids[table] += 1
-        return first_ids
+        return results
 
     def sealable(self) -> dict[str, Position]:
         """Per raw table the last row below the horizon, deleted ones included.

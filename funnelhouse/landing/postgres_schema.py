@@ -46,6 +46,18 @@ CREATE TABLE IF NOT EXISTS seal_ranges (
     is_finished boolean NOT NULL DEFAULT false,
     PRIMARY KEY (raw_table, first_seq)
 );
+CREATE TABLE IF NOT EXISTS answers (
+    project_id text NOT NULL,
+    route text NOT NULL,
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    answered_us bigint NOT NULL,
+    status bigint NOT NULL,
+    headers text NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (project_id, route, idempotency_key)
+);
+CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE 'rows of % are never changed', TG_TABLE_NAME;
@@ -71,7 +83,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'events_by_%%'", (SCHEMA,)
     ).fetchone()
     return (
-        {"projects", "keys", "project_access", "seal_ranges"} <= present.keys()
+        {"projects", "keys", "project_access", "seal_ranges", "answers"} <= present.keys()
         and indexed == (2,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )

@@ -6,7 +6,7 @@ WAL with several connections.
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 import apsw
 
 from funnelhouse.contract import RAW_TABLES, Column, columns
+from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.store import (
     MICROSECONDS_A_DAY,
+    Answer,
     Batch,
     LandingError,
     Placed,
@@ -59,6 +61,18 @@ CREATE TABLE IF NOT EXISTS seal_ranges (
     is_finished INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (raw_table, first_id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    project_id TEXT NOT NULL,
+    route TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    request_hash BLOB NOT NULL,
+    answered_us INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (project_id, route, idempotency_key)
+) STRICT;
+CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
 """
 
 
@@ -159,12 +173,21 @@ class SqliteStore:
         # Whatever its value, setting it is a write of the first page.
         self.execute("PRAGMA user_version = 0")
 
-    def append(self, batches: Sequence[Batch]) -> list[int]:
-        """Append all rows in one durable transaction; returns the landing id of each batch's first row."""
-        first_ids = [0] * len(batches)
+    def append(
+        self, batches: Sequence[Batch], answers: Mapping[int, Answer] | None = None
+    ) -> list[int | Answer]:
+        """Append rows and answers in one durable transaction; returns first ids or earlier answers."""
+        results: list[int | Answer] = [0] * len(batches)
         with self.transaction():
+            earlier = keep_answers(self, answers) if answers else {}
+            for position, answer in earlier.items():
+                results[position] = answer
             for table in RAW_TABLES:
-                members = [position for position, batch in enumerate(batches) if batch[0] == table]
+                members = [
+                    position
+                    for position, batch in enumerate(batches)
+                    if batch[0] == table and position not in earlier
+                ]
                 rows = list(itertools.chain.from_iterable(batches[position][1] for position in members))
                 if not rows:
                     continue
@@ -177,9 +200,9 @@ class SqliteStore:
                 # Ids of one transaction have no gaps: it is alone, and AUTOINCREMENT only counts up.
                 next_id = self._connection.last_insert_rowid() - len(rows) + 1
                 for position in members:
-                    first_ids[position] = next_id
+                    results[position] = next_id
                     next_id += len(batches[position][1])
-        return first_ids
+        return results
 
     def sealable(self) -> dict[str, Position]:
         """Per raw table the last id ever given: with one writer at a time, rows appear in their order."""
@@ -403,9 +426,10 @@ def _is_made(connection: apsw.Connection) -> bool:
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
-        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'events_by_project')"
+        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'answers', 'answers_by_age',"
+        " 'events_by_project')"
     ).get
-    return control == 5 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 7 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:

@@ -1,10 +1,10 @@
 """What a landing store can do, whichever engine keeps it.
 
 Rows of the raw tables (`funnelhouse.contract.RAW_TABLES`) are only ever appended, and deleted after they were
-sealed. Control data (projects, keys) is read and written by plain SQL that both engines understand.
+sealed. Control data (projects, keys, answers) is read and written by plain SQL that both engines understand.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +23,24 @@ Placed = tuple[Position, Row]
 """A row of a raw table, and where it stands."""
 
 MICROSECONDS_A_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request with an Idempotency-Key was answered; a repeat is answered the same.
+
+    One is kept per project, route (a path template) and key. `request_hash` tells a repeat from another
+    request under the same key.
+    """
+
+    project_id: str
+    route: str
+    idempotency_key: str
+    request_hash: bytes
+    answered_us: int
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class LandingError(Exception):
@@ -61,11 +79,17 @@ class LandingStore(Protocol):
     def prove_writable(self) -> None:
         """Commit something that changes no row to stable storage, as an append would have to."""
 
-    def append(self, batches: Sequence[Batch]) -> list[int]:
+    def append(
+        self, batches: Sequence[Batch], answers: Mapping[int, Answer] | None = None
+    ) -> list[int | Answer]:
         """Append all rows in one transaction that is on stable storage when this returns.
 
-        Returns per batch the landing id of its first row; the others follow without a gap. When it raises,
-        the rows may be there all the same, and the store must be closed.
+        `answers` are kept beside the batches at their positions, in the same transaction. A batch whose
+        project, route and key have an answer already, from an earlier batch or transaction, is left out;
+        while another transaction is about to keep one, this waits for its end.
+
+        Returns per batch the landing id of its first row, the others follow without a gap; or the earlier
+        answer. When it raises, the rows may be there all the same, and the store must be closed.
         """
 
     def sealable(self) -> dict[str, Position]:

@@ -103,7 +103,7 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
         raise BadInput("hit or vid: required, with its macro replaced")
     kept_body = _without_json_keys(body_text, sent_in_body) if is_json else _without_keys(body_text)
     event = Event(
-        event_id=arrival.new_event_id(),
+        event_id=arrival.new_event_id(0),
         project_id=arrival.project_id,
         dialect="funnelflux",
         dialect_version="1",

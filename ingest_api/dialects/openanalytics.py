@@ -131,10 +131,10 @@ def read_conversions(body: bytes, arrival: Arrival) -> Reading:
     return _read(body, arrival, _conversion)
 
 
-def _read(body: bytes, arrival: Arrival, read_item: Callable[[Slice, Arrival], Event]) -> Reading:
+def _read(body: bytes, arrival: Arrival, read_item: Callable[[int, Slice, Arrival], Event]) -> Reading:
     document = parse_items(body)
     if not isinstance(document, list):
-        return Reading([read_item(document, arrival)])
+        return Reading([read_item(0, document, arrival)])
     if not 1 <= len(document) <= MAX_ITEMS:
         raise BadInput(f"the array must hold 1 to {MAX_ITEMS} events; split it")
     events: list[Event] = []
@@ -142,7 +142,7 @@ def _read(body: bytes, arrival: Arrival, read_item: Callable[[Slice, Arrival], E
     rejections: list[Rejection] = []
     for index, item in enumerate(document):
         try:
-            event = read_item(item, arrival)
+            event = read_item(index, item, arrival)
         except BadInput as error:
             results.append({"index": index, "status": 400, "error": str(error)})
             rejections.append(Rejection(str(error), item[1].encode()))
@@ -166,14 +166,14 @@ def answer(reading: Reading) -> Response:
     return Response(orjson.dumps(body), 202, headers, media_type="application/json")
 
 
-def _conversion(item: Slice, arrival: Arrival) -> Event:
+def _conversion(index: int, item: Slice, arrival: Arrival) -> Event:
     sent = present(item)
     if sent.get("event_type", "conversion") not in ("conversion", "refund"):
         raise BadInput("event_type: must be conversion or refund here; send others to /events")
-    return _event(({"event_type": "conversion", **sent}, item[1]), arrival)
+    return _event(index, ({"event_type": "conversion", **sent}, item[1]), arrival)
 
 
-def _event(item: Slice, arrival: Arrival) -> Event:
+def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
         report: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
@@ -194,7 +194,7 @@ def _event(item: Slice, arrival: Arrival) -> Event:
         if "transaction_id" not in report:
             report["transaction_id"] = order_id(properties)
     if "event_id" not in report:
-        report["event_id"] = arrival.new_event_id()
+        report["event_id"] = arrival.new_event_id(index)
     report.setdefault("occurred_us", arrival.received_us)
     report.setdefault("user_agent", arrival.user_agent)
     return Event(

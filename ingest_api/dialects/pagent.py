@@ -93,7 +93,7 @@ def read_v1(body: bytes, arrival: Arrival) -> Reading:
 
 def read_v2(body: bytes, arrival: Arrival) -> Reading:
     """The one event of a body of v2. Raises BadInput."""
-    return Reading([_event(_V2, "2", parse(body), arrival)])
+    return Reading([_event(_V2, "2", 0, parse(body), arrival)])
 
 
 def read_v2_bulk(body: bytes, arrival: Arrival) -> Reading:
@@ -108,7 +108,7 @@ def _read_many(shape: TypeAdapter[Any], version: str, body: bytes, arrival: Arri
     events = []
     for index, item in enumerate(items):
         try:
-            events.append(_event(shape, version, item, arrival))
+            events.append(_event(shape, version, index, item, arrival))
         except _BadField as error:
             raise BadInput(f"events[{index}].{error}") from None
         except BadInput as error:
@@ -120,7 +120,7 @@ class _BadField(BadInput):
     """The message begins with the name of a field."""
 
 
-def _event(shape: TypeAdapter[Any], version: str, item: Slice, arrival: Arrival) -> Event:
+def _event(shape: TypeAdapter[Any], version: str, index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
         conversion: dict[str, Any] = shape.validator.validate_python(present(item))
@@ -135,7 +135,7 @@ def _event(shape: TypeAdapter[Any], version: str, item: Slice, arrival: Arrival)
         conversion["transaction_id"] = order_id(properties) if isinstance(properties, dict) else None
     conversion.setdefault("occurred_us", arrival.received_us)
     return Event(
-        event_id=arrival.new_event_id(),
+        event_id=arrival.new_event_id(index),
         project_id=arrival.project_id,
         dialect="pagent",
         dialect_version=version,

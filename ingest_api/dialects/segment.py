@@ -169,15 +169,15 @@ def refuse(refusal: Refusal) -> Response:
 def _read(calls: list[tuple[Any, Slice]], shared_context: Any, arrival: Arrival) -> Reading:
     events: list[Event] = []
     rejections: list[Rejection] = []
-    for call, item in calls:
+    for index, (call, item) in enumerate(calls):
         try:
-            events.append(_event(call, item, shared_context, arrival))
+            events.append(_event(index, call, item, shared_context, arrival))
         except BadInput as error:
             rejections.append(Rejection(str(error), item[1].encode()))
     return Reading(events, rejections=rejections)
 
 
-def _event(call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Event:
+def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Event:
     value, payload = item
     sent = present(item)
     if not isinstance(call, str) or call not in _KINDS:
@@ -204,7 +204,7 @@ def _event(call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Eve
     pages += [context["page"] for context in contexts if isinstance(context.get("page"), dict)]
     is_browser = _text(contexts, "library", "name") == "analytics.js"
     return Event(
-        event_id=message.get("messageId") or arrival.new_event_id(),
+        event_id=message.get("messageId") or arrival.new_event_id(index),
         project_id=arrival.project_id,
         dialect="segment",
         dialect_version="1",

@@ -82,7 +82,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
     click_id_type = _first(sent, CLICK_IDS)
     amount = report.get("conversion", {}).get("value")
     event = Event(
-        event_id=arrival.new_event_id(),
+        event_id=arrival.new_event_id(0),
         project_id=arrival.project_id,
         dialect="superfunnel",
         dialect_version="1",

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from servers import start_ingest
 
 from funnelhouse.contract import Definition, row_values
 from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import Batch, LandingError
+from funnelhouse.landing.store import Answer, Batch, LandingError
 from funnelhouse.problems import Refusal
 from ingest_api import group_commit
 from ingest_api.group_commit import GroupCommit
@@ -38,7 +38,7 @@ def with_writer(location: Location, work: Callable[[GroupCommit], Coroutine[Any,
     return asyncio.run(run())
 
 
-def failing(batches: Sequence[Batch]) -> list[int]:
+def failing(*_: object) -> list[int | Answer]:
     raise LandingError("disk full")
 
 
@@ -112,9 +112,9 @@ def test_the_queue_is_bounded_in_bytes(location: Location, monkeypatch: pytest.M
         assert commits._store is not None
         append = commits._store.append
 
-        def wait(batches: Sequence[Batch]) -> list[int]:
+        def wait(batches: Sequence[Batch], answers: Mapping[int, Answer] | None = None) -> list[int | Answer]:
             gate.wait(10)
-            return append(batches)
+            return append(batches, answers)
 
         commits._store.append = wait  # type: ignore[method-assign]
         monkeypatch.setattr(group_commit, "MAX_WAITING_BYTES", 10 + group_commit.ROW_BYTES)

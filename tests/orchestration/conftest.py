@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import pytest
 
 from funnelhouse.contract import Event, row_values
 from funnelhouse.landing import open_store
+from funnelhouse.landing.store import MICROSECONDS_A_DAY, Answer
 from funnelhouse.settings import Settings
 from orchestration.build import BuildReport, run_build
 
@@ -58,7 +60,8 @@ def land(settings: Settings, *events: Event) -> None:
 
 @dataclass(frozen=True)
 class BuiltHome:
-    """A home with one visit and one sale, built, the report of that build, and the progress it gave."""
+    """A home with one visit, one sale and two answers to old requests, built; that build's report, and the
+    progress it gave."""
 
     settings: Settings
     report: BuildReport
@@ -70,6 +73,12 @@ def built_home(tmp_path_factory: pytest.TempPathFactory) -> BuiltHome:
     """Not to be changed: `home_copy` is."""
     settings = Settings(home=tmp_path_factory.mktemp("built") / "home")
     land(settings, VISIT, SALE)
+    with closing(open_store(settings.landing_store)) as store:
+        now_us = time.time_ns() // 1000
+        for key, days in (("old", 31), ("new", 29)):
+            answered_us = now_us - days * MICROSECONDS_A_DAY
+            answer = Answer("shop", "/v1/conversions", key, b"hash", answered_us, 200, {}, b"{}")
+            store.append([("events", [])], {0: answer})
     progress: list[tuple[str, int, int]] = []
     report = run_build(settings, on_progress=lambda *step: progress.append(step))
     return BuiltHome(settings, report, progress)

@@ -92,6 +92,11 @@ def test_the_promises_about_money_are_tested_in_it(built_home):
     assert {path.stem for path in (DBT_PROJECT / "tests").glob("assert_*.sql")} <= passed
 
 
+def test_answers_to_repeats_are_forgotten_after_30_days(built_home):
+    with closing(open_store(built_home.settings.landing_store)) as store:
+        assert store.query("SELECT idempotency_key FROM answers") == [("new",)]
+
+
 def test_without_any_data_it_publishes_empty_marts(empty_home):
     report = run_build(empty_home)
     assert report.failures == ()
