@@ -5,3 +5,6 @@
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 
 {% macro duckdb__sha256_hex(text) %}sha256({{ text }}){% endmacro %}
+
+{# A word as seeds spell it: case and blanks don't matter. #}
+{% macro word(text) %}lower(replace({{ text }}, ' ', '')){% endmacro %}

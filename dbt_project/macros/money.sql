@@ -16,3 +16,22 @@ cast((cast({{ total }} as hugeint) * {{ weight }}) // {{ weight_sum }} as bigint
 {% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
 cast((cast({{ total }} as hugeint) * {{ weight }}) % {{ weight_sum }} as bigint)
 {%- endmacro %}
+
+{# Minor units of another currency at a rate of numerator / denominator; half a unit rounds away from zero. #}
+{% macro converted(amount_minor, numerator, denominator) %}{{ adapter.dispatch('converted')(amount_minor, numerator, denominator) }}{% endmacro %}
+
+{% macro duckdb__converted(amount_minor, numerator, denominator) -%}
+cast(
+    sign({{ amount_minor }})
+    * ((2 * abs(cast({{ amount_minor }} as hugeint)) * {{ numerator }} + {{ denominator }}) // (2 * cast({{ denominator }} as hugeint)))
+    as bigint
+)
+{%- endmacro %}
+
+{# Minor units of the reporting currency at a row of `int_exchange_rates`; null where no rate is known. #}
+{% macro reporting_minor(amount_minor, currency, reporting_currency, rates) -%}
+case
+    when {{ currency }} = {{ reporting_currency }} then {{ amount_minor }}
+    else {{ converted(amount_minor, rates ~ '.numerator', rates ~ '.denominator') }}
+end
+{%- endmacro %}

@@ -30,6 +30,11 @@ coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
 json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
 {%- endmacro %}
 
+{# A row for each element, as JSON, of the array under one top-level key of a JSON object. `key` is plain text. #}
+{% macro json_elements(json, key) %}{{ adapter.dispatch('json_elements')(json, key) }}{% endmacro %}
+
+{% macro duckdb__json_elements(json, key) %}unnest(json_extract({{ json }}, '$.{{ key }}[*]')){% endmacro %}
+
 {# Whether text matches a regular expression (the common subset: no look-around, no back-references). #}
 {% macro matches_pattern(text, pattern) %}{{ adapter.dispatch('matches_pattern')(text, pattern) }}{% endmacro %}
 

@@ -5,30 +5,58 @@ with conversions as (
 
 projects as (
     select * from {{ ref('int_projects') }}
+),
+
+rates as (
+    select * from {{ ref('int_exchange_rates') }}
+),
+
+dated as (
+    select
+        conversions.*,
+        projects.reporting_currency,
+        {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
+    from conversions
+    inner join projects on conversions.project_id = projects.project_id
 )
 
 select
-    conversions.conversion_id,
-    conversions.project_id,
-    conversions.person_id,
-    conversions.name,
-    conversions.goal_id,
-    conversions.transaction_id,
-    conversions.dialect,
-    {{ utc_timestamp('conversions.occurred_us') }} as occurred_at,
-    {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
-    conversions.state,
-    conversions.status,
-    conversions.matched_by,
-    conversions.unmatched_reason,
-    conversions.has_other_page_kind,
-    conversions.session_id,
-    conversions.country,
-    conversions.currency,
-    conversions.amount_minor,
-    cast(conversions.refunded_minor as bigint) as refunded_minor,
-    cast(conversions.net_amount_minor as bigint) as net_amount_minor,
-    conversions.reports,
-    conversions.event_id
-from conversions
-inner join projects on conversions.project_id = projects.project_id
+    dated.conversion_id,
+    dated.project_id,
+    dated.person_id,
+    dated.name,
+    dated.goal_id,
+    dated.transaction_id,
+    dated.dialect,
+    {{ utc_timestamp('dated.occurred_us') }} as occurred_at,
+    dated.conversion_date,
+    dated.state,
+    dated.status,
+    dated.is_status_unknown,
+    dated.is_suspected_double,
+    dated.matched_by,
+    dated.unmatched_reason,
+    dated.has_other_page_kind,
+    dated.session_id,
+    dated.page_id,
+    dated.page_path,
+    dated.country,
+    dated.currency,
+    dated.amount_minor,
+    dated.is_default_payout,
+    cast(dated.refunded_minor as bigint) as refunded_minor,
+    cast(dated.net_amount_minor as bigint) as net_amount_minor,
+    dated.net_amount_with_placeholder_minor,
+    dated.reporting_currency,
+    cast({{ reporting_minor(
+        'dated.net_amount_minor', 'dated.currency', 'dated.reporting_currency', 'rates'
+    ) }} as bigint) as reporting_net_amount_minor,
+    dated.reports,
+    dated.event_id
+from dated
+left join rates
+    on
+        dated.currency = rates.currency
+        and dated.reporting_currency = rates.reporting_currency
+        and dated.conversion_date >= rates.valid_from
+        and (rates.valid_until is null or dated.conversion_date < rates.valid_until)

@@ -21,18 +21,46 @@ numbered as (
 ),
 
 latest as (
-    select * from numbered
-    where recency = 1
+    select
+        numbered.project_id,
+        numbered.source,
+        numbered.cost_medium,
+        numbered.campaign,
+        numbered.currency,
+        numbered.received_us,
+        cast(numbered.day as date) as cost_date,
+        {{ minor_units('numbered.amount_text', 'coalesce(currencies.minor_per_major, 100)') }} as amount_minor
+    from numbered
+    left join currencies on numbered.currency = currencies.currency
+    where numbered.recency = 1
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+rates as (
+    select * from {{ ref('int_exchange_rates') }}
 )
 
 select
     latest.project_id,
-    cast(latest.day as date) as cost_date,
+    latest.cost_date,
     latest.source,
     latest.cost_medium as medium,
     latest.campaign,
     latest.currency,
-    {{ minor_units('latest.amount_text', 'coalesce(currencies.minor_per_major, 100)') }} as amount_minor,
+    latest.amount_minor,
+    projects.reporting_currency,
+    cast({{ reporting_minor(
+        'latest.amount_minor', 'latest.currency', 'projects.reporting_currency', 'rates'
+    ) }} as bigint) as reporting_amount_minor,
     {{ utc_timestamp('latest.received_us') }} as reported_at
 from latest
-left join currencies on latest.currency = currencies.currency
+inner join projects on latest.project_id = projects.project_id
+left join rates
+    on
+        latest.currency = rates.currency
+        and projects.reporting_currency = rates.reporting_currency
+        and latest.cost_date >= rates.valid_from
+        and (rates.valid_until is null or latest.cost_date < rates.valid_until)

@@ -69,10 +69,13 @@ completed as (
         on
             coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq)
             = sessions.first_page_view_seq
-    -- A rejected conversion completes nothing, nor does a bot; but a conversion always counts.
+    -- A rejected conversion completes nothing, nor does a refund or a bot; but a conversion always counts.
     where
-        coalesce(conversions.state, 'approved') <> 'rejected'
-        and (conversions.conversion_id is not null or not coalesce(sessions.is_bot, false))
+        case
+            when conversion_reports.conversion_id is not null
+                then coalesce(conversions.state, 'rejected') <> 'rejected'
+            else not coalesce(sessions.is_bot, false)
+        end
 ),
 
 numbered as (

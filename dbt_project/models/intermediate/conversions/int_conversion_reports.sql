@@ -24,6 +24,10 @@ status_words as (
     select * from {{ ref('status_words') }}
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
 keyed as (
     -- The business key is what the sender said, never what we resolved; keys never join dialects.
     select
@@ -62,31 +66,51 @@ keyed as (
     left join activities on events.seq = activities.seq
     left join events as opening on activities.first_page_view_seq = opening.seq
     where events.kind = 'conversion' or counting_goals.seq is not null
+),
+
+stated as (
+    select
+        keyed.*,
+        status_words.word is null and {{ word('keyed.status') }} <> '' as is_status_unknown,
+        -- Only postbacks can carry less than nothing: -1 is their way to reject, whatever the status says.
+        case
+            when keyed.amount_minor < 0 then 'rejected'
+            else coalesce(status_words.state, 'approved')
+        end as state
+    from keyed
+    left join projects on keyed.project_id = projects.project_id
+    left join status_words
+        on
+            {{ word('keyed.status') }} = status_words.word
+            and (
+                not status_words.is_extension
+                or keyed.dialect = 'openanalytics'
+                or (keyed.dialect = 'funnelflux' and projects.postbacks_take_extended_status)
+            )
 )
 
 select
-    keyed.conversion_id,
-    keyed.seq,
-    keyed.project_id,
-    keyed.event_id,
-    keyed.dialect,
-    keyed.sender,
-    keyed.occurred_us,
-    keyed.name,
-    keyed.goal_id,
-    keyed.transaction_id,
-    keyed.country,
-    keyed.status,
-    -- Only postbacks can carry less than nothing: -1 is their way to reject, whatever the status says.
-    case
-        when keyed.amount_minor < 0 then 'rejected'
-        else coalesce(status_words.state, 'approved')
-    end as state,
-    case when keyed.amount_minor >= 0 then keyed.amount_minor end as amount_minor,
-    keyed.currency
-from keyed
-left join status_words
-    on
-        lower(trim(keyed.status)) = status_words.word
-        -- The extension applies to openanalytics always; other dialects have no setting for it yet.
-        and (not status_words.is_extension or keyed.dialect = 'openanalytics')
+    conversion_id,
+    seq,
+    project_id,
+    event_id,
+    dialect,
+    sender,
+    received_us,
+    occurred_us,
+    name,
+    goal_id,
+    transaction_id,
+    page_id,
+    {{ url_path('url') }} as page_path,
+    country,
+    status,
+    coalesce(is_status_unknown, false) as is_status_unknown,
+    state,
+    -- Once a server reports a conversion, browsers supply only visitor, session and hit.
+    sender = 'server' or max(case when sender = 'server' and state <> 'refunded' then 1 else 0 end) over (
+        partition by conversion_id
+    ) = 0 as is_deciding,
+    case when amount_minor >= 0 then amount_minor end as amount_minor,
+    currency
+from stated

@@ -1,30 +1,20 @@
 -- One row per conversion, with the state and amount that its reports leave it in, before refunds.
 with reports as (
-    select
-        *,
-        -- Once a server reports a conversion, browsers supply only visitor, session and hit.
-        sender = 'server' or max(case when sender = 'server' then 1 else 0 end) over (
-            partition by conversion_id
-        ) = 0 as is_deciding
-    from {{ ref('int_conversion_reports') }}
+    select * from {{ ref('int_conversion_reports') }}
+),
+
+pages as (
+    select * from {{ ref('int_conversion_pages') }}
 ),
 
 deciding as (
+    -- A report that it was refunded says nothing else: without another there is no conversion.
     select
         *,
-        row_number() over (partition by conversion_id order by occurred_us, seq) as report_number
-    from reports
-    where is_deciding
-),
-
-states as (
-    select
-        conversion_id,
-        state,
-        status,
+        row_number() over (partition by conversion_id order by occurred_us, seq) as report_number,
         row_number() over (partition by conversion_id order by occurred_us desc, seq desc) as recency
-    from deciding
-    where state <> 'refunded'
+    from reports
+    where is_deciding and state <> 'refunded'
 ),
 
 amounts as (
@@ -35,13 +25,14 @@ amounts as (
         currency,
         row_number() over (partition by conversion_id order by occurred_us desc, seq desc) as recency
     from deciding
-    where state <> 'refunded' and amount_minor is not null
+    where amount_minor is not null
 ),
 
 counts as (
     select
         conversion_id,
-        count(*) as reports
+        count(*) as reports,
+        max(case when sender = 'server' and state <> 'refunded' then 1 else 0 end) = 1 as has_server_report
     from reports
     group by conversion_id
 ),
@@ -56,24 +47,32 @@ countries as (
 )
 
 select
-    deciding.conversion_id,
-    deciding.seq,
-    deciding.project_id,
-    deciding.event_id,
-    deciding.dialect,
-    deciding.occurred_us,
-    deciding.name,
-    deciding.goal_id,
-    deciding.transaction_id,
+    first_report.conversion_id,
+    first_report.seq,
+    first_report.project_id,
+    first_report.event_id,
+    first_report.dialect,
+    first_report.occurred_us,
+    first_report.name,
+    first_report.goal_id,
+    first_report.transaction_id,
+    pages.page_id,
+    pages.page_path,
     countries.country,
-    coalesce(states.state, 'approved') as state,
-    states.status,
-    amounts.amount_minor,
-    coalesce(amounts.currency, deciding.currency) as currency,
+    last_report.state,
+    last_report.status,
+    last_report.is_status_unknown,
+    -- Only where no report ever gave an amount does the page's default payout count.
+    coalesce(amounts.amount_minor, pages.payout_minor) as amount_minor,
+    coalesce(amounts.currency, pages.payout_currency, first_report.currency) as currency,
+    amounts.amount_minor is null and pages.payout_minor is not null as is_default_payout,
+    counts.has_server_report,
     counts.reports
-from deciding
-inner join counts on deciding.conversion_id = counts.conversion_id
-left join states on deciding.conversion_id = states.conversion_id and states.recency = 1
-left join amounts on deciding.conversion_id = amounts.conversion_id and amounts.recency = 1
-left join countries on deciding.conversion_id = countries.conversion_id and countries.country_number = 1
-where deciding.report_number = 1
+from deciding as first_report
+inner join deciding as last_report
+    on first_report.conversion_id = last_report.conversion_id and last_report.recency = 1
+inner join counts on first_report.conversion_id = counts.conversion_id
+left join amounts on first_report.conversion_id = amounts.conversion_id and amounts.recency = 1
+left join pages on first_report.conversion_id = pages.conversion_id
+left join countries on first_report.conversion_id = countries.conversion_id and countries.country_number = 1
+where first_report.report_number = 1

@@ -85,6 +85,7 @@ select
     case
         when visit.page_view_seq is null then coalesce(reason.unmatched_reason, 'nothing_named')
     end as unmatched_reason,
+    visit.page_view_seq,
     case when visit.is_named then visit.page_view_seq end as named_page_view_seq,
     coalesce(found_activity.first_page_view_seq, visit.own_first_page_view_seq) as first_page_view_seq,
     visit.dialect = 'funnelflux' and coalesce(page_views.page_kind not in ('lander', 'offer'), false)

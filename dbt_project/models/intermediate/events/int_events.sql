@@ -50,6 +50,7 @@ select
     case when believed.is_time_corrected then believed.received_us else believed.occurred_us end
         as occurred_us,
     believed.is_time_corrected,
+    believed.received_us,
 
     believed.hit_id,
     believed.session_id,

@@ -1,0 +1,126 @@
+-- One row per report or refund of a conversion: state and amount, before refunds, as known by then.
+with reports as (
+    select * from {{ ref('int_conversion_reports') }}
+    where state <> 'refunded'
+),
+
+refunds as (
+    select * from {{ ref('int_refunds_matched') }}
+),
+
+pages as (
+    select * from {{ ref('int_conversion_pages') }}
+),
+
+steps as (
+    select
+        conversion_id as story_id,
+        seq,
+        project_id,
+        event_id,
+        received_us,
+        occurred_us,
+        false as is_refund,
+        sender = 'server' as is_servers,
+        state,
+        amount_minor,
+        currency
+    from reports
+    union all
+    select
+        story_id,
+        seq,
+        project_id,
+        event_id,
+        received_us,
+        occurred_us,
+        true as is_refund,
+        false as is_servers,
+        cast(null as varchar) as state,
+        cast(null as bigint) as amount_minor,
+        cast(null as varchar) as currency
+    from refunds
+),
+
+phased as (
+    select
+        *,
+        max(case when is_servers then 1 else 0 end) over (
+            partition by story_id order by seq rows between unbounded preceding and current row
+        ) as has_server
+    from steps
+),
+
+deciding as (
+    -- Once a server reports a conversion, browsers say nothing about its state and amount.
+    select
+        *,
+        not is_refund and (is_servers or has_server = 0) as is_deciding
+    from phased
+),
+
+compared as (
+    select
+        *,
+        max(case when is_deciding then occurred_us end) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and 1 preceding
+        ) as last_occurred_us,
+        max(case when is_deciding and amount_minor is not null then occurred_us end) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and 1 preceding
+        ) as last_amount_us
+    from deciding
+),
+
+latest as (
+    -- The latest of those received so far; of equal times the one received last.
+    select
+        *,
+        is_deciding and occurred_us >= coalesce(last_occurred_us, occurred_us) as is_latest,
+        is_deciding and amount_minor is not null and occurred_us >= coalesce(last_amount_us, occurred_us)
+            as is_latest_amount
+    from compared
+),
+
+known as (
+    select
+        story_id,
+        seq,
+        project_id,
+        event_id,
+        received_us,
+        occurred_us,
+        is_refund,
+        has_server,
+        last_value(case when is_latest then state end ignore nulls) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and current row
+        ) as state,
+        last_value(case when is_latest then occurred_us end ignore nulls) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and current row
+        ) as decided_us,
+        last_value(case when is_latest_amount then amount_minor end ignore nulls) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and current row
+        ) as given_minor,
+        last_value(case when is_latest_amount then currency end ignore nulls) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and current row
+        ) as given_currency
+    from latest
+)
+
+select
+    known.story_id,
+    known.seq,
+    known.project_id,
+    known.event_id,
+    known.is_refund,
+    known.received_us,
+    -- A refund decides for itself.
+    case when known.is_refund then known.occurred_us else known.decided_us end as decided_us,
+    known.has_server = 1 as has_server,
+    known.state,
+    -- The page's default payout, until an amount is given.
+    case when known.state is not null then coalesce(known.given_minor, pages.payout_minor) end
+        as amount_minor,
+    case when known.state is not null then coalesce(known.given_currency, pages.payout_currency) end
+        as currency
+from known
+left join pages on known.story_id = pages.conversion_id
