@@ -39,7 +39,6 @@ select
     dated.has_other_page_kind,
     dated.session_id,
     dated.page_id,
-    dated.page_path,
     dated.country,
     dated.currency,
     dated.amount_minor,

@@ -41,11 +41,11 @@ named as (
         page_views.seq,
         page_views.occurred_us,
         page_views.page_id,
-        page_views.page_path,
+        cast(null as varchar) as page_path,
         2 as preference
     from {{ ref('int_conversions_traced') }} as traced
     inner join {{ ref('int_page_views') }} as page_views on traced.page_view_seq = page_views.seq
-    where coalesce(page_views.page_id, page_views.page_path) is not null
+    where page_views.page_id is not null
 ),
 
 ranked as (
@@ -63,8 +63,7 @@ placed as (
         ranked.conversion_id,
         ranked.project_id,
         occurred.occurred_us,
-        coalesce(ranked.page_id, pages.page_id) as page_id,
-        ranked.page_path
+        coalesce(ranked.page_id, pages.page_id, ranked.page_path) as page_id
     from ranked
     inner join occurred on ranked.conversion_id = occurred.conversion_id
     left join pages
@@ -80,7 +79,6 @@ select
     placed.conversion_id,
     placed.project_id,
     placed.page_id,
-    placed.page_path,
     payouts.amount_minor as payout_minor,
     payouts.currency as payout_currency
 from placed

@@ -55,7 +55,6 @@ select
     conversions.goal_id,
     conversions.transaction_id,
     conversions.page_id,
-    conversions.page_path,
     conversions.state,
     conversions.status,
     conversions.is_status_unknown,

@@ -57,7 +57,6 @@ select
     first_report.goal_id,
     first_report.transaction_id,
     pages.page_id,
-    pages.page_path,
     countries.country,
     last_report.state,
     last_report.status,
