@@ -2,8 +2,8 @@
 
 Run it with `python -m benchmarks.invoices PATH`; PATH is a gzipped CSV with the columns `invoice_no`, `ts`,
 `customer_id`, `country`, `amount` (GBP). Invoices whose number begins with C are cancellations: they name no
-sale, so they are refunds of their own. Each is sent over HTTP, in an order that a seed shuffles, into a home of
-its own, and built; then the published marts must say what the file says, whatever the order of arrival.
+sale, so they are refunds of their own. All are sent over HTTP, in an order that a seed shuffles, into a home
+made for it, and built; then the published marts must say what the file says, whatever the order of arrival.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def event_of(invoice: dict[str, str]) -> dict[str, Any]:
 
 
 def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tuple[Any, ...]], str]:
-    """Send the events into a new home and build: totals of the marts, the conversions, and a line on times."""
+    """Send the events into a new home and build: totals of the marts, the conversions, a line on times."""
     settings = Settings(home=home, landing="", ingest_port=_free_port(), read_port=_free_port())
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
@@ -111,7 +111,7 @@ def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tu
         conversions = published.execute("select * from fct_conversions order by conversion_id").fetchall()
     if totals[2] != totals[0] - totals[1]:
         raise SystemExit("the ledger does not sum to conversions less unmatched refunds")
-    steps = ", ".join(f"{step.name} {step.seconds:.1f}" for step in report.steps)
+    steps = ", ".join(f"{step} {took:.1f}" for step, took in report.seconds.items())
     line = f"sent {sent.events:,} in {sent.seconds:.1f} s; build {seconds:.1f} s ({steps})"
     return Totals(totals[0], totals[1]), conversions, line
 

@@ -43,7 +43,7 @@ countries as (
         country,
         row_number() over (partition by conversion_id order by occurred_us, seq) as country_number
     from reports
-    where country is not null
+    where is_deciding and country is not null
 )
 
 select
