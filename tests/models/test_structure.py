@@ -56,6 +56,14 @@ def test_no_money_and_no_mart_column_is_a_float(models: dict[str, Any], empty_wa
             assert all(kind == "BIGINT" for column, kind in types.items() if column.endswith("_minor")), name
 
 
+def test_no_contract_promises_a_float_and_money_is_whole_minor_units(models: dict[str, Any]) -> None:
+    for name, model in models.items():
+        types = {c["name"]: (c["data_type"] or "").lower() for c in model["columns"].values()}
+        assert not {"double", "float", "real"} & set(types.values()), name
+        money = {kind for column, kind in types.items() if "amount" in column and model["fqn"][1] == "marts"}
+        assert money <= {"bigint"}, name
+
+
 def test_only_staging_reads_the_record(models: dict[str, Any]) -> None:
     for name, model in models.items():
         reads_record = any(node.startswith("source.") for node in model["depends_on"]["nodes"])

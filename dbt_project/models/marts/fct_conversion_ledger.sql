@@ -11,6 +11,14 @@ refunds as (
     select * from {{ ref('int_refunds_matched') }}
 ),
 
+traced as (
+    select * from {{ ref('int_conversions_traced') }}
+),
+
+people as (
+    select * from {{ ref('int_event_people') }}
+),
+
 projects as (
     select * from {{ ref('int_projects') }}
 ),
@@ -23,6 +31,7 @@ dated as (
     -- All rows of a conversion take the rate of its day; an unmatched refund has a day of its own.
     select
         entries.*,
+        coalesce(traced.person_id, people.person_id) as person_id,
         {{ project_date('coalesce(conversions.occurred_us, refunds.occurred_us)', 'projects.time_zone') }}
             as conversion_date,
         projects.reporting_currency,
@@ -30,8 +39,10 @@ dated as (
     from entries
     inner join projects on entries.project_id = projects.project_id
     left join conversions on entries.conversion_id = conversions.conversion_id
+    left join traced on entries.conversion_id = traced.conversion_id
     left join refunds
         on entries.project_id = refunds.project_id and entries.refund_event_id = refunds.event_id
+    left join people on refunds.seq = people.seq
 ),
 
 summed as (
@@ -67,6 +78,7 @@ select
     project_id,
     conversion_id,
     refund_event_id,
+    person_id,
     event_id,
     reason,
     {{ utc_timestamp('received_us') }} as learnt_at,
