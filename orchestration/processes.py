@@ -202,9 +202,12 @@ def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Variables that give a child these very settings; the home is absolute, whatever its folder is."""
-    given = {f"FUNNELHOUSE_{name.upper()}": str(value) for name, value in settings.model_dump().items()}
+    given = {f"FUNNELHOUSE_{name.upper()}": value for name, value in settings.model_dump().items()}
     return {
-        **given,
+        **{
+            name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            for name, value in given.items()
+        },
         "FUNNELHOUSE_HOME": str(settings.home_dir),
         "DAGSTER_HOME": str(settings.dagster_home),
         "DO_NOT_TRACK": "1",
