@@ -86,7 +86,8 @@ def event_of(invoice: dict[str, str]) -> dict[str, Any]:
 
 def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tuple[Any, ...]], str]:
     """Send the events into a new home and build: totals of the marts, the conversions, a line on times."""
-    settings = Settings(home=home, landing="", ingest_port=_free_port(), read_port=_free_port())
+    ingest_port, read_port = _two_free_ports()
+    settings = Settings(home=home, landing="", ingest_port=ingest_port, read_port=read_port)
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
     url = f"http://{settings.host}:{settings.ingest_port}/v1/projects/{PROJECT}/events"
@@ -116,11 +117,11 @@ def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tu
     return Totals(totals[0], totals[1]), conversions, line
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _two_free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def main() -> int:
