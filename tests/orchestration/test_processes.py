@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from ipaddress import IPv4Network
 
 import httpx
 import pytest
@@ -141,3 +142,20 @@ def children_of(process_id):
         ["ps", "-o", "pid=", "--ppid", str(process_id)], capture_output=True, text=True, check=True
     )
     return [int(word) for word in found.stdout.split()]
+
+
+def test_children_read_the_settings_that_they_are_started_with(settings, tmp_path):
+    given = settings.model_copy(
+        update={"trusted_proxies": (IPv4Network("10.0.0.0/8"), IPv4Network("127.0.0.1/32"))}
+    )
+    say = "from funnelhouse.settings import Settings; print(Settings().model_dump_json())"
+    for chosen in (settings, given):
+        log = tmp_path / "settings.json"
+        log.unlink(missing_ok=True)
+        with Processes(chosen) as processes:
+            processes.start("settings", [sys.executable, "-c", say], log)
+            deadline = time.monotonic() + 20
+            while not log.exists() or not log.read_text().endswith("\n"):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert Settings.model_validate_json(log.read_text()) == chosen
