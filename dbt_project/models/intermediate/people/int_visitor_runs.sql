@@ -1,4 +1,4 @@
--- One row each time the strong id identified on a visitor changes.
+-- One row per change of the strong id that is identified on a visitor.
 with event_ids as (
     select * from {{ ref('int_event_ids') }}
     where strong_id is not null
