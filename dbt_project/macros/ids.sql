@@ -8,3 +8,33 @@
 
 {# A word as seeds spell it: case and blanks don't matter. #}
 {% macro word(text) %}lower(replace({{ text }}, ' ', '')){% endmacro %}
+
+{# Identifier of a person's id, `project/type:value`: what a person is named by. #}
+{% macro identifier_id(id_type, value, project_id='project_id') -%}
+{{ project_id }} || '/{{ id_type }}:' || {{ value }}
+{%- endmacro %}
+
+{# Business key of a report: what the sender said of the order, never what we resolved. Reports with the same
+   project, dialect and key are of one order; keys never join dialects. #}
+{% macro order_key(event) -%}
+case
+    when {{ event }}.dialect = 'pagent' and {{ event }}.transaction_id is not null
+        then 'goal:' || {{ id_part(event ~ '.goal_id') }} || ':' || {{ id_part(event ~ '.transaction_id') }}
+    -- A postback names the hit, else the visitor and the page that converted.
+    when {{ event }}.dialect = 'funnelflux' and {{ event }}.hit_id is not null
+        then
+            'hit:' || {{ id_part(event ~ '.hit_id') }}
+            || coalesce(':' || {{ id_part(event ~ '.transaction_id') }}, '')
+    when
+        {{ event }}.dialect = 'funnelflux'
+        and {{ event }}.visitor_id is not null
+        and {{ event }}.transaction_id is not null
+        then
+            'visitor:' || {{ id_part(event ~ '.visitor_id') }}
+            || ':' || {{ id_part("coalesce(" ~ event ~ ".page_id, '')") }}
+            || ':' || {{ id_part(event ~ '.transaction_id') }}
+    when {{ event }}.name is not null and {{ event }}.transaction_id is not null
+        then 'order:' || {{ id_part(event ~ '.name') }} || ':' || {{ id_part(event ~ '.transaction_id') }}
+    else 'event:' || {{ event }}.event_id
+end
+{%- endmacro %}

@@ -16,3 +16,6 @@
 {% macro duckdb__project_date(us, time_zone) -%}
 cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as date)
 {%- endmacro %}
+
+{# A Unix-microsecond time later than any. #}
+{% macro end_of_time_us() %}9223372036854775807{% endmacro %}

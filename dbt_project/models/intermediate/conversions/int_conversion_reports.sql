@@ -29,7 +29,6 @@ projects as (
 ),
 
 keyed as (
-    -- The business key is what the sender said, never what we resolved; keys never join dialects.
     select
         events.*,
         events.project_id || '/' || events.dialect || ':' || case
@@ -38,28 +37,7 @@ keyed as (
                 then
                     'view:' || {{ id_part('counting_goals.goal_id') }}
                     || ':' || coalesce(opening.event_id, events.event_id)
-            when events.dialect = 'pagent' and events.transaction_id is not null
-                then
-                    'goal:'
-                    || {{ id_part('events.goal_id') }}
-                    || ':'
-                    || {{ id_part('events.transaction_id') }}
-            -- A postback names the hit, else the visitor and the page that converted.
-            when events.dialect = 'funnelflux' and events.hit_id is not null
-                then
-                    'hit:' || {{ id_part('events.hit_id') }}
-                    || coalesce(':' || {{ id_part('events.transaction_id') }}, '')
-            when
-                events.dialect = 'funnelflux'
-                and events.visitor_id is not null
-                and events.transaction_id is not null
-                then
-                    'visitor:' || {{ id_part('events.visitor_id') }}
-                    || ':' || {{ id_part("coalesce(events.page_id, '')") }}
-                    || ':' || {{ id_part('events.transaction_id') }}
-            when events.name is not null and events.transaction_id is not null
-                then 'order:' || {{ id_part('events.name') }} || ':' || {{ id_part('events.transaction_id') }}
-            else 'event:' || events.event_id
+            else {{ order_key('events') }}
         end as conversion_id
     from events
     left join counting_goals on events.seq = counting_goals.seq

@@ -1,4 +1,5 @@
 -- One row per event: reports with the same event id are one, and the first received wins.
+{% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
 with reports as (
     select * from {{ ref('stg_raw__events') }}
 ),
@@ -52,11 +53,18 @@ select
     believed.is_time_corrected,
     believed.received_us,
 
-    believed.hit_id,
-    believed.session_id,
-    case when junk_visitor.junk_id is null then believed.visitor_id end as visitor_id,
-    case when junk_user.junk_id is null then believed.user_id end as user_id,
-    believed.click_id,
+    -- Junk identifies nobody and names no visit.
+    {% for identifier in identifiers %}
+    case
+        when junk_{{ identifier }}.junk_id is null and trim(believed.{{ identifier }}) <> ''
+            then believed.{{ identifier }}
+    end as {{ identifier }},
+    {% endfor %}
+    {% for identifier in identifiers %}
+    (junk_{{ identifier }}.junk_id is not null or coalesce(trim(believed.{{ identifier }}) = '', false))
+    {{ 'or' if not loop.last }}
+    {% endfor %}
+        as has_junk_id,
     believed.click_id_type,
     believed.alias_type,
     believed.alias_value,
@@ -84,6 +92,8 @@ select
     believed.status,
     believed.properties
 from believed
-left join junk as junk_visitor on lower(trim(believed.visitor_id)) = junk_visitor.junk_id
-left join junk as junk_user on lower(trim(believed.user_id)) = junk_user.junk_id
+{% for identifier in identifiers %}
+left join junk as junk_{{ identifier }}
+    on lower(trim(believed.{{ identifier }})) = junk_{{ identifier }}.junk_id
+{% endfor %}
 left join currencies on believed.amount_currency = currencies.currency
