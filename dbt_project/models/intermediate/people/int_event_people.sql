@@ -17,6 +17,26 @@ visits_found as (
     where is_named
 ),
 
+owned as (
+    -- Whose the visitor of an anonymous event was at that moment. An inner join, since engines that can't hash
+    -- an outer join with such conditions would compare all with all.
+    select
+        event_ids.seq,
+        visitor_people.person_id,
+        visitor_people.is_over_limit
+    from event_ids
+    inner join visitor_people
+        on
+            event_ids.project_id = visitor_people.project_id
+            and event_ids.visitor_id = visitor_people.visitor_id
+    where
+        event_ids.strong_id is null
+        and event_ids.occurred_us >= visitor_people.from_us
+        and (event_ids.occurred_us > visitor_people.from_us or event_ids.seq >= visitor_people.from_seq)
+        and event_ids.occurred_us <= visitor_people.until_us
+        and (event_ids.occurred_us < visitor_people.until_us or event_ids.seq < visitor_people.until_seq)
+),
+
 resolved as (
     -- Who it names, else whose its visitor was at that moment.
     select
@@ -27,23 +47,15 @@ resolved as (
         coalesce(
             strong_id_people.person_id,
             event_ids.strong_id,
-            visitor_people.person_id,
+            owned.person_id,
             {{ identifier_id('visitor', 'event_ids.visitor_id', 'event_ids.project_id') }},
             event_ids.lone_person_id
         ) as person_id,
-        event_ids.strong_id is not null or coalesce(not visitor_people.is_over_limit, false) as is_user_known,
+        event_ids.strong_id is not null or coalesce(not owned.is_over_limit, false) as is_user_known,
         event_ids.is_void
     from event_ids
     left join strong_id_people on event_ids.strong_id = strong_id_people.strong_id
-    left join visitor_people
-        on
-            event_ids.strong_id is null
-            and event_ids.project_id = visitor_people.project_id
-            and event_ids.visitor_id = visitor_people.visitor_id
-            and event_ids.occurred_us >= visitor_people.from_us
-            and (event_ids.occurred_us > visitor_people.from_us or event_ids.seq >= visitor_people.from_seq)
-            and event_ids.occurred_us <= visitor_people.until_us
-            and (event_ids.occurred_us < visitor_people.until_us or event_ids.seq < visitor_people.until_seq)
+    left join owned on event_ids.seq = owned.seq
 )
 
 select
