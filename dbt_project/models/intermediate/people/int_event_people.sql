@@ -18,8 +18,8 @@ visits_found as (
 ),
 
 owned as (
-    -- Whose the visitor of an anonymous event was at that moment. An inner join, since engines that can't hash
-    -- an outer join with such conditions would compare all with all.
+    -- Whose the visitor of an anonymous event was at that moment. An inner join: engines that can't hash an
+    -- outer join with such conditions compare all with all.
     select
         event_ids.seq,
         visitor_people.person_id,
