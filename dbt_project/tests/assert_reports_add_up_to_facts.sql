@@ -9,6 +9,9 @@
     ('sessions', 'sum(sessions)', 'rpt_sources', 'true'),
     ('conversions', 'sum(conversions)', 'rpt_sources', 'true'),
     ('money', 'sum(net_amount_minor)', 'rpt_sources', 'true'),
+    ('sessions', 'sum(sessions)', 'rpt_landing_pages', 'true'),
+    ('conversions', 'sum(conversions)', 'rpt_landing_pages', 'true'),
+    ('money', 'sum(net_amount_minor)', 'rpt_landing_pages', 'true'),
     ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
     ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
 ] %}

@@ -1,18 +1,23 @@
 -- One row per project, day, source, medium, campaign and currency: sessions, conversions by last touch.
-with figures as (
+with projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+figures as (
     select
-        project_id,
-        session_date as report_date,
-        source,
-        medium,
-        campaign,
-        '{{ var("default_currency") }}' as currency,
+        sessions.project_id,
+        sessions.session_date as report_date,
+        sessions.source,
+        sessions.medium,
+        sessions.campaign,
+        projects.reporting_currency as currency,
         1 as sessions,
         0 as credit_nano,
         0 as pending_credit_nano,
         0 as net_amount_minor
-    from {{ ref('fct_sessions') }}
-    where not is_bot
+    from {{ ref('fct_sessions') }} as sessions
+    inner join projects on sessions.project_id = projects.project_id
+    where not sessions.is_bot
     union all
     select
         project_id,

@@ -12,6 +12,8 @@ defined as (
     select
         project_id,
         key as goal_id,
+        version,
+        received_us as defined_us,
         {{ json_value('body', "'name'") }} as name,
         {{ json_value('body', "'match_type'") }} as match_type,
         {{ json_value('body', "'match_operator'") }} as match_operator,
@@ -29,6 +31,9 @@ defined as (
 select
     project_id,
     goal_id,
+    'api' as defined_by,
+    version,
+    defined_us,
     name,
     match_type,
     match_operator,
@@ -44,6 +49,9 @@ union all
 select
     seeded.project_id,
     seeded.goal_id,
+    'seed' as defined_by,
+    cast(null as bigint) as version,
+    cast(null as bigint) as defined_us,
     seeded.name,
     seeded.match_type,
     seeded.match_operator,
