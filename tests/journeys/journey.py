@@ -1,0 +1,117 @@
+"""Journeys: what senders sent, and what the marts must say of it, as YAML that anybody can read.
+
+Each journey is a project of its own, named as the journey. `sent` is a list of requests, sent in that order:
+
+| step | request |
+|---|---|
+| `view`, `event`, `conversion`, `refund`, `identify`, `alias`, `unalias` | one openanalytics event |
+| `superfunnel`, `pagent`, `pagent_v2` | one report in that dialect |
+| `segment` | one call of a Segment batch |
+| `postback` | the query of a FunnelFlux postback |
+| `goal`, `page`, `funnel`, `traffic_source`, `experiment` | a definition with its `id`; that alone deletes |
+| `settings`, `costs` | the project's settings, the array of costs |
+
+`by: browser` beside a step sends it as a browser does. In texts, `@-2d` (days, hours, minutes, seconds; parts
+may be added, as in `@-2d+10m`) is that time relative to the run, and `@sha256(x)` the hash of x.
+
+`marts` maps a relation, optionally with `where …`, to the rows that it must have for the project: exactly
+these, in any order, as far as the columns that they name.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+_EVENT_TYPES = {"view": "pageview"} | {
+    kind: kind for kind in ("event", "conversion", "refund", "identify", "alias", "unalias")
+}
+_DEFINITIONS = {
+    "goal": "goals",
+    "page": "pages",
+    "funnel": "funnels",
+    "traffic_source": "traffic-sources",
+    "experiment": "experiments",
+}
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+
+
+@dataclass(frozen=True)
+class Journey:
+    """One story: requests, and the rows that they must become."""
+
+    name: str
+    says: str
+    sent: list[dict[str, Any]]
+    marts: dict[str, list[dict[str, Any]]]
+
+
+def journeys() -> list[Journey]:
+    """All journeys, of all files beside this one."""
+    found = []
+    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+        for story in yaml.safe_load(path.read_text()):
+            found.append(Journey(story["journey"], story["says"], story["sent"], story["marts"]))
+    return found
+
+
+def send(journey: Journey, client: httpx.Client) -> None:
+    """Send every request of a journey in order; the client's key is that of its project."""
+    for step in journey.sent:
+        for method, path, body in _requests(journey.name, step):
+            headers = {"Origin": "https://shop.example"} if step.get("by") == "browser" else {}
+            answer = client.request(method, path, json=body, headers=headers)
+            assert answer.is_success, f"{journey.name}: {step}: {answer.status_code} {answer.text}"
+
+
+def _requests(project: str, step: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    (kind,) = step.keys() - {"by"}
+    body = _filled(step[kind])
+    if kind in _EVENT_TYPES:
+        yield "POST", f"/v1/projects/{project}/events", {"event_type": _EVENT_TYPES[kind], **body}
+    elif kind == "superfunnel":
+        yield "POST", "/v1/analytics/report-conversion", body
+    elif kind == "pagent":
+        yield "POST", "/v1/conversions", {"events": [body]}
+    elif kind == "pagent_v2":
+        yield "POST", "/v2/conversions", body
+    elif kind == "segment":
+        yield "POST", "/v1/batch", {"batch": [body]}
+    elif kind == "postback":
+        yield "GET", f"/pb/{project}/?{body}", None
+    elif kind in _DEFINITIONS:
+        path = f"/v1/projects/{project}/{_DEFINITIONS[kind]}/{body.pop('id')}"
+        yield ("PUT", path, body) if body else ("DELETE", path, None)
+    elif kind == "settings":
+        yield "PUT", f"/v1/projects/{project}/settings", body
+    elif kind == "costs":
+        yield "POST", f"/v1/projects/{project}/costs", body
+    else:
+        raise ValueError(f"no such step: {kind}")
+
+
+def _filled(value: Any) -> Any:
+    """The value with times and hashes in place of what stands for them."""
+    if isinstance(value, dict):
+        return {key: _filled(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_filled(member) for member in value]
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"@([+-]\d+[dhms])+", value):
+        parts = re.findall(r"([+-]\d+)([dhms])", value)
+        moment = NOW + sum((timedelta(**{_UNITS[unit]: int(count)}) for count, unit in parts), timedelta())
+        return moment.isoformat().replace("+00:00", "Z")
+    return re.sub(
+        r"@sha256\(([^)]*)\)(?:\[:(\d+)\])?",
+        lambda found: hashlib.sha256(found[1].encode()).hexdigest()[: int(found[2] or 64)],
+        value,
+    )

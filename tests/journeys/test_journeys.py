@@ -1,0 +1,78 @@
+"""Every journey: sent through real HTTP, built with all the others in one real build, read from the marts."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import duckdb
+import httpx
+import pytest
+from journey import Journey, journeys, send
+from servers import start_ingest
+
+from funnelhouse.access import set_access
+from funnelhouse.keys import create_key
+from orchestration.build import run_build
+
+JOURNEYS = journeys()
+
+
+@pytest.fixture(scope="module")
+def marts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published marts of a house in which every journey took place."""
+    server = start_ingest(tmp_path_factory.mktemp("journeys") / "home")
+    try:
+        with closing(server.store()) as store:
+            keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in JOURNEYS}
+            for each in JOURNEYS:
+                set_access(store, each.name, postbacks="open")
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            for each in JOURNEYS:
+                client.headers["x-api-key"] = keys[each.name]
+                send(each, client)
+    finally:
+        server.stop()
+    report = run_build(server.settings)
+    assert report.failures == ()
+    published = (server.settings.published_dir / "current").resolve() / "marts.duckdb"
+    with duckdb.connect(str(published), read_only=True) as connection:
+        yield connection
+
+
+def test_there_are_journeys_enough_and_each_has_a_name_of_its_own() -> None:
+    names = [each.name for each in JOURNEYS]
+    assert len(set(names)) == len(names)
+    assert len(names) >= 60
+
+
+@pytest.mark.parametrize("journey", JOURNEYS, ids=lambda journey: journey.name)
+def test_journey(marts: duckdb.DuckDBPyConnection, journey: Journey) -> None:
+    for relation, rows in journey.marts.items():
+        name, _, condition = relation.partition(" where ")
+        wanted = f"project_id = ? and ({condition or 'true'})"
+        found = _rows(marts, f"select * from {name} where {wanted}", journey)
+        if not rows:
+            assert found == [], f"{journey.says} {relation} has rows"
+            continue
+        columns = sorted({column for row in rows for column in row})
+        assert set(columns) <= set(_columns(marts, name)), f"{relation} has other columns"
+        shown = [{column: _plain(row[column]) for column in columns} for row in found]
+        expected = [{column: row.get(column) for column in columns} for row in rows]
+        assert sorted(shown, key=repr) == sorted(expected, key=repr), f"{journey.says} ({relation})"
+
+
+def _rows(marts: duckdb.DuckDBPyConnection, sql: str, journey: Journey) -> list[dict[str, Any]]:
+    result = marts.execute(sql, [journey.name])
+    columns = [column[0] for column in result.description]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def _columns(marts: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    return [row[0] for row in marts.execute(f"describe {name}").fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    """As YAML says it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value)
