@@ -35,3 +35,20 @@ case
     else {{ converted(amount_minor, rates ~ '.numerator', rates ~ '.denominator') }}
 end
 {%- endmacro %}
+
+{# Decimal of a count of 10⁻⁹. #}
+{% macro of_nano(nano) -%}
+cast(cast({{ nano }} as decimal(38, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(28, 9))
+{%- endmacro %}
+
+{# Decimal of a count of 10⁻¹². #}
+{% macro of_pico(pico) -%}
+cast(cast({{ pico }} as decimal(20, 0)) * cast(0.000000000001 as decimal(12, 12)) as decimal(20, 12))
+{%- endmacro %}
+
+{# numerator / denominator of whole numbers, neither below 0, to four decimals, a half rounded up; null when it divides by 0. #}
+{% macro ratio(numerator, denominator) %}{{ adapter.dispatch('ratio')(numerator, denominator) }}{% endmacro %}
+
+{% macro duckdb__ratio(numerator, denominator) -%}
+cast(cast((cast({{ numerator }} as hugeint) * 20000 + {{ denominator }}) // nullif(cast({{ denominator }} as hugeint) * 2, 0) as decimal(30, 0)) * cast(0.0001 as decimal(4, 4)) as decimal(34, 4))
+{%- endmacro %}

@@ -19,3 +19,11 @@ cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as dat
 
 {# A Unix-microsecond time later than any. #}
 {% macro end_of_time_us() %}9223372036854775807{% endmacro %}
+
+{# Whole days of a length of time in microseconds, none begun counted. #}
+{% macro whole_days(us) %}{{ adapter.dispatch('whole_units')(us, days_us(1)) }}{% endmacro %}
+
+{# Whole seconds of a length of time in microseconds. #}
+{% macro whole_seconds(us) %}{{ adapter.dispatch('whole_units')(us, 1000000) }}{% endmacro %}
+
+{% macro duckdb__whole_units(us, unit_us) %}cast({{ us }} // {{ unit_us }} as bigint){% endmacro %}

@@ -1,4 +1,5 @@
--- Credit goes back in time only; within the look-back and to the own person, or to the visit that was named.
+-- Credit goes back in time only, to the own person or the visit that was named; and, but for one model, no
+-- further than the look-back.
 {{ config(meta={'dagster': {'ref': {'name': 'fct_attribution'}}}) }}
 select attribution.attribution_id
 from {{ ref('fct_attribution') }} as attribution
@@ -14,14 +15,17 @@ where
     attribution.touch_id is not null
     and (
         touches.touch_id is null
-        or considered.touch_id is null
+        or (considered.touch_id is null and attribution.model <> 'first_touch_lifetime')
         or touches.project_id <> attribution.project_id
         or attribution.touched_at > attribution.converted_at
         or (
-            not considered.is_named
+            not coalesce(considered.is_named, false)
             and (
                 touches.person_id <> attribution.person_id
-                or touches.touched_us < conversions.occurred_us - projects.lookback_us
+                or (
+                    touches.touched_us < conversions.occurred_us - projects.lookback_us
+                    and attribution.model <> 'first_touch_lifetime'
+                )
             )
         )
     )

@@ -1,19 +1,35 @@
-"""Whatever the shares and the amounts: credit sums to one and money to the cent, in every model."""
+"""Whatever the touches and the amounts: credit sums to one and money to the cent, in every model."""
 
 from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-NANO = 10**9
-MODELS = ("last_touch", "first_touch", "linear")
+from orchestration.manifest import DBT_PROJECT, model_names
 
-shares = st.lists(st.integers(1, 10**6), min_size=1, max_size=12)
-conversions = st.lists(st.tuples(st.integers(0, 10**13), shares), min_size=1, max_size=6)
+NANO = 10**9
+DAY = 86_400_000_000
+MODELS = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text())["vars"]["attribution_models"]
+
+touches = st.lists(
+    st.fixed_dictionaries(
+        {
+            "source": st.sampled_from("abc"),
+            "age_us": st.integers(0, 90 * DAY),
+            "is_paid": st.booleans(),
+            "is_named": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+conversions = st.lists(st.tuples(st.integers(0, 10**13), touches), min_size=1, max_size=6)
+weights = st.fixed_dictionaries({source: st.integers(-(10**12), 10**12) for source in "abc"})
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +46,26 @@ def _sql(folder: Path, model: str) -> str:
     return path.read_text()
 
 
+def test_the_models_are_the_files_of_their_folder(manifest: Any) -> None:
+    assert sorted(MODELS) == model_names(manifest, "attribution")
+    assert len(MODELS) == 11
+
+
 @settings(max_examples=60, deadline=None)
-@given(conversions)
+@given(conversions, weights)
 def test_credit_and_money_are_conserved(
     warehouse: duckdb.DuckDBPyConnection,
     compiled_models: Path,
-    amounts_and_weights: list[tuple[int, list[int]]],
+    amounts_and_touches: list[tuple[int, list[dict[str, Any]]]],
+    source_weights: dict[str, int],
 ) -> None:
-    _fill(warehouse, amounts_and_weights)
-    warehouse.execute("create or replace table int_credits as " + _sql(compiled_models, "int_credits"))
+    _fill(warehouse, amounts_and_touches, source_weights)
+    for model in ("int_conversion_first_touches", *MODELS, "int_credits"):
+        warehouse.execute(f"create or replace table {model} as {_sql(compiled_models, model)}")
+    shares: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for model in MODELS:
+        for conversion_id, touch_id, share in warehouse.execute(f"from {model}").fetchall():
+            shares[model, conversion_id][touch_id] = share
     rows = warehouse.execute(
         "select model, conversion_id, touch_id, credit_nano, credited_amount_minor from ("
         + _sql(compiled_models, "fct_attribution")
@@ -49,64 +76,83 @@ def test_credit_and_money_are_conserved(
     for model, conversion_id, touch_id, nano, minor in rows:
         credit[model, conversion_id] += nano
         money[model, conversion_id] += minor
-        if model == "linear":
-            amount, weights = amounts_and_weights[int(conversion_id)]
-            exact = Fraction(weights[int(touch_id.split("-")[1])], sum(weights))
-            # Largest remainder: nobody is off by a whole unit. Weights are rounded to twelve decimals first.
-            assert abs(nano - exact * NANO) < 1 + Fraction(len(weights), 1000)
-            assert abs(minor - amount * Fraction(nano, NANO)) < 1
-    expected = {(model, str(n)) for model in MODELS for n in range(len(amounts_and_weights))}
+        amount, its_touches = amounts_and_touches[int(conversion_id)]
+        assert (touch_id is None) == (not its_touches)
+        # Largest remainder: nobody is off by a whole unit. Shares are rounded to twelve decimals first.
+        exact = Fraction(shares[model, conversion_id][touch_id]) if its_touches else Fraction(1)
+        assert abs(nano - exact * NANO) < 1 + Fraction(len(its_touches), 1000)
+        assert abs(minor - amount * Fraction(nano, NANO)) < 1
+    expected = {(model, str(n)) for model in MODELS for n in range(len(amounts_and_touches))}
     assert set(credit) == expected
     assert all(nano == NANO for nano in credit.values())
-    assert all(minor == amounts_and_weights[int(c)][0] for (_, c), minor in money.items())
+    assert all(minor == amounts_and_touches[int(c)][0] for (_, c), minor in money.items())
+    assert all(sum(of.values()) == pytest.approx(1, abs=1e-11) for of in shares.values())
 
 
-def _fill(warehouse: duckdb.DuckDBPyConnection, amounts_and_weights: list[tuple[int, list[int]]]) -> None:
-    """Conversions whose touches claim the drawn weights in `linear`, the ends in the other models."""
+def _fill(
+    warehouse: duckdb.DuckDBPyConnection,
+    amounts_and_touches: list[tuple[int, list[dict[str, Any]]]],
+    source_weights: dict[str, int],
+) -> None:
+    """Conversions, each of a person of its own, with the drawn touches."""
     warehouse.execute(
         """
         create or replace table int_conversions (
             conversion_id varchar, project_id varchar, person_id varchar, state varchar, currency varchar,
             net_amount_minor bigint, occurred_us bigint
         );
-        create or replace table int_conversion_touches (
-            conversion_id varchar, touch_id varchar, touched_us bigint, touch_number bigint, share double
-        );
         create or replace table int_touches (
-            touch_id varchar, touched_us bigint, source varchar, medium varchar, campaign varchar,
-            term varchar, content varchar
+            touch_id varchar, seq bigint, person_id varchar, touched_us bigint, source varchar,
+            medium varchar, campaign varchar, term varchar, content varchar, conversion_id varchar,
+            is_paid boolean, is_named boolean
         );
-        create or replace table int_projects as select 'shop' as project_id, 'UTC' as time_zone;
+        create or replace table int_source_weights (
+            project_id varchar, source varchar, removal_effect_pico bigint, shapley_value_pico bigint
+        );
         create or replace table int_sessions (
             session_id varchar, person_id varchar, started_us bigint, is_direct boolean, is_bot boolean
         );
         """
     )
-    for number, (amount, weights) in enumerate(amounts_and_weights):
+    warehouse.execute(
+        "create or replace table int_projects as "
+        f"select 'shop' as project_id, 'UTC' as time_zone, {DAY} as half_life_us"
+    )
+    for source, weight in source_weights.items():
         warehouse.execute(
-            "insert into int_conversions values (?, 'shop', 'p', 'approved', 'USD', ?, 99)",
-            [str(number), amount],
+            "insert into int_source_weights values ('shop', ?, ?, ?)", [source, max(weight, 0), weight]
         )
-        for touch, weight in enumerate(weights):
-            touch_id = f"{number}-{touch}"
+    for number, (amount, its_touches) in enumerate(amounts_and_touches):
+        warehouse.execute(
+            "insert into int_conversions values (?, 'shop', ?, 'approved', 'USD', ?, ?)",
+            [str(number), str(number), amount, 90 * DAY],
+        )
+        for seq, touch in enumerate(its_touches):
             warehouse.execute(
-                "insert into int_conversion_touches values (?, ?, ?, ?, ?)",
-                [str(number), touch_id, touch, touch + 1, weight / sum(weights)],
-            )
-            warehouse.execute(
-                "insert into int_touches values (?, ?, 'news', null, null, null, null)", [touch_id, touch]
+                "insert into int_touches values (?, ?, ?, ?, ?, null, null, null, null, ?, ?, ?)",
+                [
+                    f"{number}-{seq}",
+                    seq,
+                    str(number),
+                    90 * DAY - touch["age_us"],
+                    touch["source"],
+                    str(number),
+                    touch["is_paid"],
+                    touch["is_named"],
+                ],
             )
     warehouse.execute(
         """
-        create or replace table linear as
-        select conversion_id, touch_id, share from int_conversion_touches;
-        create or replace table first_touch as
-        select conversion_id, touch_id, 1.0::double as share from int_conversion_touches
-        where touch_number = 1;
-        create or replace table last_touch as
-        select conversion_id, touch_id, 1.0::double as share from int_conversion_touches
-        where (conversion_id, touch_number) in (
-            select conversion_id, max(touch_number) from int_conversion_touches group by conversion_id
-        );
+        create or replace table int_conversion_touches as
+        select
+            *, 'shop' as project_id,
+            row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
+            count(*) over (partition by conversion_id) as touch_count,
+            max(touched_us) over (partition by conversion_id) as latest_touched_us,
+            row_number() over (partition by conversion_id, source order by touched_us, seq)
+                as source_touch_number,
+            count(*) over (partition by conversion_id, source) as source_touch_count,
+            count(distinct source) over (partition by conversion_id) as source_count
+        from int_touches
         """
     )

@@ -17,8 +17,9 @@ def models(manifest: Any) -> dict[str, Any]:
 def test_line_one_states_the_grain_and_so_does_the_description(models: dict[str, Any]) -> None:
     for name, model in models.items():
         first_line = model["raw_code"].splitlines()[0]
-        assert first_line.startswith("-- One row per "), name
-        assert model["description"] == first_line.removeprefix("-- "), name
+        comment = {"sql": "-- ", "python": "# "}[model["language"]]
+        assert first_line.startswith(f"{comment}One row per "), name
+        assert model["description"] == first_line.removeprefix(comment), name
 
 
 def test_every_model_has_its_key_tested(models: dict[str, Any], manifest: Any) -> None:

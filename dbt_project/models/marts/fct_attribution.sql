@@ -37,7 +37,7 @@ ranked as (
         net_amount_minor
         - cast(sum(floor_minor) over (partition by model, conversion_id) as bigint) as left_over,
         row_number() over (
-            partition by model, conversion_id order by remainder desc, touch_number asc
+            partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank
     from floored
 ),
@@ -60,31 +60,6 @@ credited as (
     inner join touches on ranked.touch_id = touches.touch_id
 ),
 
-untouched as (
-    select
-        conversions.*,
-        row_number()
-            over (
-                partition by conversions.conversion_id
-                order by sessions.started_us desc, sessions.session_id asc
-            )
-            as recency,
-        -- Direct is who came, and only ever came, without a source.
-        case
-            when
-                count(sessions.session_id) over (partition by conversions.conversion_id) > 0
-                and max(case when sessions.is_direct then 0 else 1 end)
-                    over (partition by conversions.conversion_id)
-                = 0
-                then '(direct)'
-            else '(unattributed)'
-        end as source
-    from conversions
-    left join sessions
-        on conversions.person_id = sessions.person_id and conversions.occurred_us >= sessions.started_us
-    where conversions.conversion_id not in (select conversion_id from credits)
-),
-
 models as (
     {% for model in var('attribution_models') %}
     select '{{ model }}' as model
@@ -92,24 +67,58 @@ models as (
     {% endfor %}
 ),
 
+credited_ones as (
+    select distinct
+        model,
+        conversion_id
+    from credits
+),
+
+without_credit as (
+    -- By model: a touch before the look-back counts in one of them only.
+    select
+        models.model,
+        conversions.*
+    from conversions
+    cross join models
+    left join credited_ones
+        on
+            models.model = credited_ones.model
+            and conversions.conversion_id = credited_ones.conversion_id
+    where credited_ones.conversion_id is null
+),
+
+visited as (
+    select
+        person_id,
+        min(started_us) as first_started_us,
+        min(case when not is_direct then started_us end) as first_sourced_us
+    from sessions
+    group by person_id
+),
+
 combined as (
     select * from credited
     union all
     select
-        models.model,
-        untouched.conversion_id,
+        without_credit.model,
+        without_credit.conversion_id,
         cast(null as varchar) as touch_id,
         cast(null as bigint) as touched_us,
-        untouched.source,
+        -- Direct is who came, and until then only ever came, without a source.
+        case
+            when without_credit.occurred_us >= visited.first_sourced_us then '(unattributed)'
+            when without_credit.occurred_us >= visited.first_started_us then '(direct)'
+            else '(unattributed)'
+        end as source,
         cast(null as varchar) as medium,
         cast(null as varchar) as campaign,
         cast(null as varchar) as term,
         cast(null as varchar) as content,
         1000000000 as credit_nano,
-        untouched.net_amount_minor as credited_amount_minor
-    from untouched
-    cross join models
-    where untouched.recency = 1
+        without_credit.net_amount_minor as credited_amount_minor
+    from without_credit
+    left join visited on without_credit.person_id = visited.person_id
 )
 
 select

@@ -8,8 +8,7 @@ select
     campaign,
     currency,
     cast(sum(credit_nano) as bigint) as credit_nano,
-    cast(cast(sum(credit_nano) as decimal(38, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(28, 9))
-        as conversions,
+    {{ of_nano('sum(credit_nano)') }} as conversions,
     cast(sum(credited_amount_minor) as bigint) as net_amount_minor
 from {{ ref('fct_attribution') }}
 group by project_id, conversion_date, model, source, medium, campaign, currency

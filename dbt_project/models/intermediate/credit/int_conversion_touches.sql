@@ -21,11 +21,18 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
+paid_mediums as (
+    select * from {{ ref('paid_mediums') }}
+),
+
 within_look_back as (
     select
         conversions.conversion_id,
+        conversions.project_id,
         touches.touch_id,
         touches.seq,
+        touches.source,
+        touches.medium,
         touches.touched_us
     from conversions
     inner join projects on conversions.project_id = projects.project_id
@@ -40,8 +47,11 @@ brought_by as (
     -- What brought the page view that the sender named: the latest touch of its session up to it.
     select
         conversions.conversion_id,
+        conversions.project_id,
         touches.touch_id,
         touches.seq,
+        touches.source,
+        touches.medium,
         -- It counts whatever its age; where its clock says later, at the conversion's time.
         least(touches.touched_us, conversions.occurred_us) as touched_us,
         row_number() over (
@@ -64,8 +74,11 @@ claimed as (
     union all
     select
         conversion_id,
+        project_id,
         touch_id,
         seq,
+        source,
+        medium,
         touched_us,
         1 as is_named
     from brought_by
@@ -75,19 +88,46 @@ claimed as (
 merged as (
     select
         conversion_id,
+        project_id,
         touch_id,
         seq,
+        source,
+        medium,
         touched_us,
         max(is_named) = 1 as is_named
     from claimed
-    group by conversion_id, touch_id, seq, touched_us
+    group by conversion_id, project_id, touch_id, seq, source, medium, touched_us
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
+        count(*) over (partition by conversion_id) as touch_count,
+        max(touched_us) over (partition by conversion_id) as latest_touched_us,
+        row_number() over (partition by conversion_id, source order by touched_us, seq)
+            as source_touch_number,
+        count(*) over (partition by conversion_id, source) as source_touch_count
+    from merged
 )
 
 select
-    conversion_id,
-    touch_id,
-    touched_us,
-    is_named,
-    row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
-    count(*) over (partition by conversion_id) as touch_count
-from merged
+    numbered.conversion_id,
+    numbered.project_id,
+    numbered.touch_id,
+    numbered.source,
+    paid_mediums.medium is not null as is_paid,
+    numbered.is_named,
+    numbered.touched_us,
+    numbered.latest_touched_us,
+    numbered.touch_number,
+    numbered.touch_count,
+    numbered.source_touch_number,
+    numbered.source_touch_count,
+    cast(
+        sum(case when numbered.source_touch_number = 1 then 1 else 0 end)
+            over (partition by numbered.conversion_id)
+        as bigint
+    ) as source_count
+from numbered
+left join paid_mediums on lower(numbered.medium) = paid_mediums.medium

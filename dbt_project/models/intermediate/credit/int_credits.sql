@@ -17,14 +17,14 @@ weighed as (
         claims.model,
         claims.conversion_id,
         claims.touch_id,
-        conversion_touches.touch_number,
-        conversion_touches.touched_us,
+        touches.seq as touch_seq,
+        -- A touch that the sender named may have a later clock than its conversion.
+        least(touches.touched_us, conversions.occurred_us) as touched_us,
         cast(round(claims.share * 1000000000000) as bigint) as weight
     from claims
-    inner join {{ ref('int_conversion_touches') }} as conversion_touches
-        on
-            claims.conversion_id = conversion_touches.conversion_id
-            and claims.touch_id = conversion_touches.touch_id
+    inner join {{ ref('int_touches') }} as touches on claims.touch_id = touches.touch_id
+    inner join {{ ref('int_conversions') }} as conversions
+        on claims.conversion_id = conversions.conversion_id
 ),
 
 totalled as (
@@ -48,7 +48,7 @@ ranked as (
         *,
         1000000000 - cast(sum(floor_nano) over (partition by model, conversion_id) as bigint) as left_over,
         row_number() over (
-            partition by model, conversion_id order by remainder desc, touch_number asc
+            partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank
     from floored
 )
@@ -57,7 +57,7 @@ select
     model,
     conversion_id,
     touch_id,
-    touch_number,
     touched_us,
+    touch_seq,
     floor_nano + case when remainder_rank <= left_over then 1 else 0 end as credit_nano
 from ranked

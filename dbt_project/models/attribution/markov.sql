@@ -1,0 +1,26 @@
+-- One row per conversion and touch: credit to sources by their removal effects, and within a source equally.
+with weighed as (
+    select
+        touches.*,
+        weights.removal_effect_pico as weight
+    from {{ ref('int_conversion_touches') }} as touches
+    inner join {{ ref('int_source_weights') }} as weights
+        on touches.project_id = weights.project_id and touches.source = weights.source
+),
+
+totalled as (
+    select
+        *,
+        sum(case when source_touch_number = 1 then weight else 0 end) over (partition by conversion_id)
+            as weight_sum
+    from weighed
+)
+
+select
+    conversion_id,
+    touch_id,
+    case
+        when weight_sum = 0 then cast(1.0 as double) / touch_count
+        else cast(weight as double) / weight_sum / source_touch_count
+    end as share
+from totalled

@@ -1,0 +1,31 @@
+-- One row per conversion with touches: the sources on its way, in order, and how long the way was.
+with conversions as (
+    select * from {{ ref('int_conversions') }}
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+paths as (
+    select
+        conversion_id,
+        {{ joined_text('source', "' > '", 'touch_number') }} as path,
+        count(*) as touches,
+        min(touched_us) as first_touched_us
+    from {{ ref('int_conversion_touches') }}
+    group by conversion_id
+)
+
+select
+    paths.conversion_id,
+    conversions.project_id,
+    {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
+    paths.path,
+    paths.touches,
+    conversions.occurred_us - paths.first_touched_us as way_us,
+    conversions.currency,
+    cast(conversions.net_amount_minor as bigint) as net_amount_minor
+from paths
+inner join conversions on paths.conversion_id = conversions.conversion_id
+inner join projects on conversions.project_id = projects.project_id

@@ -1,0 +1,106 @@
+-- One row per project, day, source, medium, campaign and currency: ad spend beside what was credited.
+with projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+costs as (
+    select * from {{ ref('fct_costs') }}
+),
+
+figures as (
+    -- Sessions have no currency: they stand in the project's own.
+    select
+        sessions.project_id,
+        sessions.session_date as report_date,
+        sessions.source,
+        sessions.medium,
+        sessions.campaign,
+        projects.reporting_currency as currency,
+        1 as sessions,
+        0 as credit_nano,
+        0 as net_amount_minor,
+        cast(null as bigint) as cost_minor
+    from {{ ref('fct_sessions') }} as sessions
+    inner join projects on sessions.project_id = projects.project_id
+    where not sessions.is_bot
+    union all
+    select
+        project_id,
+        conversion_date as report_date,
+        source,
+        medium,
+        campaign,
+        currency,
+        0 as sessions,
+        credit_nano,
+        credited_amount_minor as net_amount_minor,
+        cast(null as bigint) as cost_minor
+    from {{ ref('fct_attribution') }}
+    where model = '{{ var("default_model") }}'
+    union all
+    select
+        project_id,
+        cost_date as report_date,
+        source,
+        medium,
+        campaign,
+        currency,
+        0 as sessions,
+        0 as credit_nano,
+        0 as net_amount_minor,
+        amount_minor as cost_minor
+    from costs
+),
+
+summed as (
+    select
+        project_id,
+        report_date,
+        source,
+        medium,
+        campaign,
+        currency,
+        cast(sum(sessions) as bigint) as sessions,
+        cast(sum(credit_nano) as bigint) as credit_nano,
+        cast(sum(net_amount_minor) as bigint) as net_amount_minor,
+        cast(sum(cost_minor) as bigint) as cost_minor
+    from figures
+    group by project_id, report_date, source, medium, campaign, currency
+),
+
+counted as (
+    select
+        *,
+        sum(case when credit_nano > 0 or cost_minor is not null then 1 else 0 end) over (
+            partition by project_id, report_date, source, medium, campaign
+        ) as money_currencies
+    from summed
+),
+
+comparable as (
+    -- Spend in one currency and conversions in another don't compare.
+    select
+        *,
+        case when money_currencies = 1 then cost_minor end as comparable_cost_minor
+    from counted
+)
+
+select
+    project_id,
+    report_date,
+    source,
+    medium,
+    campaign,
+    currency,
+    sessions,
+    credit_nano,
+    {{ of_nano('credit_nano') }} as conversions,
+    net_amount_minor,
+    cost_minor,
+    case
+        when credit_nano > 0
+            then {{ quota('comparable_cost_minor', 1000000000, 'credit_nano') }}
+    end as cost_per_conversion_minor,
+    {{ ratio('net_amount_minor', 'comparable_cost_minor') }} as roas,
+    cast({{ ratio('net_amount_minor', 'comparable_cost_minor') }} - 1 as decimal(34, 4)) as roi
+from comparable

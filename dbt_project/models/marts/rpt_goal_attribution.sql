@@ -1,0 +1,37 @@
+-- One row per project, day, model, goal, source, medium, campaign and currency: credit of its conversions.
+with attribution as (
+    select * from {{ ref('fct_attribution') }}
+),
+
+completions as (
+    -- Once per goal and conversion, as fct_goal_completions has it.
+    select
+        goal_id,
+        conversion_id
+    from {{ ref('fct_goal_completions') }}
+    where conversion_id is not null
+)
+
+select
+    attribution.project_id,
+    attribution.conversion_date as report_date,
+    attribution.model,
+    completions.goal_id,
+    attribution.source,
+    attribution.medium,
+    attribution.campaign,
+    attribution.currency,
+    cast(sum(attribution.credit_nano) as bigint) as credit_nano,
+    {{ of_nano('sum(attribution.credit_nano)') }} as conversions,
+    cast(sum(attribution.credited_amount_minor) as bigint) as net_amount_minor
+from attribution
+inner join completions on attribution.conversion_id = completions.conversion_id
+group by
+    attribution.project_id,
+    attribution.conversion_date,
+    attribution.model,
+    completions.goal_id,
+    attribution.source,
+    attribution.medium,
+    attribution.campaign,
+    attribution.currency

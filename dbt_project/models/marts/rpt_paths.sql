@@ -1,0 +1,34 @@
+-- One row per project, frequent path of sources, and currency: conversions, money, median time.
+with paths as (
+    select * from {{ ref('int_conversion_paths') }}
+),
+
+counted as (
+    select
+        project_id,
+        path,
+        count(*) as conversions
+    from paths
+    group by project_id, path
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (partition by project_id order by conversions desc, path asc) as path_rank
+    from counted
+)
+
+select
+    paths.project_id,
+    ranked.path_rank,
+    paths.path,
+    max(paths.touches) as touches,
+    paths.currency,
+    count(*) as conversions,
+    cast(sum(paths.net_amount_minor) as bigint) as net_amount_minor,
+    {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds
+from paths
+inner join ranked on paths.project_id = ranked.project_id and paths.path = ranked.path
+where ranked.path_rank <= {{ var('frequent_paths') }}
+group by paths.project_id, ranked.path_rank, paths.path, paths.currency

@@ -1,0 +1,18 @@
+-- One row per project, day, days and touches to the conversion, and currency: conversions and money.
+with paths as (
+    select
+        *,
+        {{ whole_days('way_us') }} as days_to_convert
+    from {{ ref('int_conversion_paths') }}
+)
+
+select
+    project_id,
+    conversion_date as report_date,
+    days_to_convert,
+    touches,
+    currency,
+    count(*) as conversions,
+    cast(sum(net_amount_minor) as bigint) as net_amount_minor
+from paths
+group by project_id, conversion_date, days_to_convert, touches, currency
