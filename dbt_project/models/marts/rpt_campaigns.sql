@@ -99,7 +99,7 @@ select
     cost_minor,
     case
         when credit_nano > 0
-            then {{ quota('comparable_cost_minor', 1000000000, 'credit_nano') }}
+            then {{ converted('comparable_cost_minor', 1000000000, 'credit_nano') }}
     end as cost_per_conversion_minor,
     {{ ratio('net_amount_minor', 'comparable_cost_minor') }} as roas,
     cast({{ ratio('net_amount_minor', 'comparable_cost_minor') }} - 1 as decimal(34, 4)) as roi
