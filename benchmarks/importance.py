@@ -130,17 +130,11 @@ def _our_seconds(home: Settings) -> dict[str, float]:
             sql = (compiled / f"{model}.sql").read_text()
             seconds[step] = _seconds(lambda sql=sql: database.execute(sql).fetchall())
         read = "select {} from warehouse.main.{}"
-        numbers = dict(
-            database.execute(read.format("source, source_number", "int_journey_sources")).fetchall()
-        )
+        counted = database.execute(read.format("count(*)", "int_journey_sources")).fetchall()
         transitions = [
-            (
-                numbers.get(origin, weights.START),
-                numbers.get(target, weights.CONVERSION if is_conversion else weights.LOST),
-                count,
-            )
-            for origin, target, is_conversion, count in database.execute(
-                read.format("from_source, to_source, is_conversion, transitions", "int_source_transitions")
+            weights.as_transition(*row)
+            for row in database.execute(
+                read.format("from_number, to_number, is_conversion, transitions", "int_source_transitions")
             ).fetchall()
         ]
         sets = [
@@ -149,8 +143,8 @@ def _our_seconds(home: Settings) -> dict[str, float]:
                 read.format("source_numbers, journeys, converting_journeys", "int_source_sets")
             ).fetchall()
         ]
-    seconds["solve the chain"] = _seconds(lambda: weights.removal_effects(len(numbers), transitions))
-    seconds["exact Shapley values"] = _seconds(lambda: weights.shapley_values(len(numbers), sets))
+    seconds["solve the chain"] = _seconds(lambda: weights.removal_effects(counted[0][0], transitions))
+    seconds["exact Shapley values"] = _seconds(lambda: weights.shapley_values(counted[0][0], sets))
     return seconds
 
 

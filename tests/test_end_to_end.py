@@ -134,7 +134,7 @@ def test_a_request_becomes_a_figure_and_a_later_one_changes_it(house: House) -> 
     assert house.credit("last_paid_touch") == {"google": (1, 9999), "bing": (1, 500)}
     assert house.credit("named_touch") == {"bing": (2, 10499)}
     assert house.credit("linear_sources") == house.credit("position_based") == house.credit("linear")
-    assert house.credit("time_decay") == {"google": (0.47525177, 4752), "bing": (1.52474823, 5747)}
+    assert house.credit("time_decay") == {"google": (0.475264951, 4752), "bing": (1.524735049, 5747)}
     assert house.credit("markov") == {"google": (0.333333333, 3333), "bing": (1.666666667, 7166)}
     assert house.credit("shapley") == {"bing": (2, 10499)}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -75,4 +76,4 @@ def _plain(value: Any) -> Any:
     """As YAML says it."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    return str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -1,4 +1,4 @@
--- One row per project and source of its journeys, numbered from the most touched on.
+-- One row per project and source of its journeys, numbered by touches; the rarest share a number.
 with journey_touches as (
     select * from {{ ref('int_journey_touches') }}
 ),
@@ -28,7 +28,11 @@ counted as (
 select
     project_id,
     source,
-    row_number() over (partition by project_id order by touches desc, source asc) as source_number,
+    -- Senders choose what they call a source, so their number is bounded where work grows with its cube.
+    least(
+        row_number() over (partition by project_id order by touches desc, source asc),
+        {{ var('weighed_sources') }} + 1
+    ) as source_number,
     touches,
     journeys,
     converting_journeys

@@ -1,12 +1,14 @@
 # One row per project and source of its journeys: its removal effect and its Shapley value, in whole 10⁻¹².
 """The algebra behind `markov` and `shapley`, over counts that SQL made.
 
-Removal effects are exact: one sparse system of equations per project. Shapley values are exact up to 12
-sources; above that they are the mean over 1,000 random orders of the sources and their reverses, drawn with a
-fixed seed, with the standard error of that mean.
+Removal effects are exact: one inverse of a matrix per project. Shapley values are exact up to 12 sources;
+above that they are the mean over 1,000 random orders of the sources and their reverses, drawn with a fixed
+seed, with the standard error of that mean. Sources that share a number (the rarest of very many) are one
+source here, and share its figures by their touches.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -14,8 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import csc_matrix, identity
-from scipy.sparse.linalg import splu
 
 EXACT_SOURCES = 12
 SAMPLED_ORDERS = 1000
@@ -35,10 +35,10 @@ START, CONVERSION, LOST = 0, -1, -2
 def model(dbt: Any, session: Any) -> pa.Table:  # noqa: ARG001 (dbt's signature)
     """The table, one project after the other."""
     dbt.config(materialized="table")
-    sources = dbt.ref("int_journey_sources").select("project_id, source_number, source").fetchall()
+    sources = dbt.ref("int_journey_sources").select("project_id, source, source_number, touches").fetchall()
     transitions = (
         dbt.ref("int_source_transitions")
-        .select("project_id, from_source, to_source, is_conversion, transitions")
+        .select("project_id, from_number, to_number, is_conversion, transitions")
         .fetchall()
     )
     sets = (
@@ -49,32 +49,23 @@ def model(dbt: Any, session: Any) -> pa.Table:  # noqa: ARG001 (dbt's signature)
     transitions_of, sets_of = _by_project(transitions), _by_project(sets)
     rows: list[dict[str, Any]] = []
     for project, its_sources in _by_project(sources).items():
-        number = {source: number for number, source in its_sources}
-        ends = {False: LOST, True: CONVERSION}
-        effects = removal_effects(
-            len(number),
-            [
-                (
-                    START if origin is None else number[origin],
-                    ends[is_conversion] if target is None else number[target],
-                    count,
-                )
-                for origin, target, is_conversion, count in transitions_of[project]
-            ],
-        )
+        touches: Counter[int] = Counter()
+        for _, number, count in its_sources:
+            touches[number] += count
+        effects = removal_effects(len(touches), [as_transition(*row) for row in transitions_of[project]])
         values, errors = shapley_values(
-            len(number),
+            len(touches),
             sorted(([int(n) for n in numbers.split()], j, c) for numbers, j, c in sets_of[project]),
         )
         rows += [
             {
                 "project_id": project,
                 "source": source,
-                "removal_effect_pico": round(effects[n - 1] * PICO),
-                "shapley_value_pico": round(values[n - 1] * PICO),
-                "shapley_error_pico": round(errors[n - 1] * PICO),
+                "removal_effect_pico": round(effects[number - 1] * PICO * count / touches[number]),
+                "shapley_value_pico": round(values[number - 1] * PICO * count / touches[number]),
+                "shapley_error_pico": round(errors[number - 1] * PICO * count / touches[number]),
             }
-            for source, n in sorted(number.items())
+            for source, number, count in sorted(its_sources)
         ]
     texts, numbers = ("project_id", "source"), ("removal_effect", "shapley_value", "shapley_error")
     schema = pa.schema(
@@ -89,34 +80,22 @@ def removal_effects(sources: int, transitions: Iterable[Transition]) -> list[flo
     Whoever reaches the source is lost. So a source's effect is the chance to come by it at least once, times
     the chance to convert from there, divided by the chance to convert at all; 0 where nothing converts.
     """
-    counts = np.zeros(sources + 1)
-    converting = np.zeros(sources + 1)
-    steps: dict[tuple[int, int], int] = {}
+    counts = np.zeros((sources + 1, sources + 1))
+    converting, leaving = np.zeros(sources + 1), np.zeros(sources + 1)
     for origin, target, count in transitions:
-        counts[origin] += count
+        leaving[origin] += count
         if target == CONVERSION:
             converting[origin] += count
         elif target != LOST:
-            steps[origin, target] = steps.get((origin, target), 0) + count
+            counts[origin, target] += count
     if not converting.any():
         return [0.0] * sources
-    origins, targets = np.array(list(steps)).T
-    moves = csc_matrix(
-        (np.array(list(steps.values())) / counts[origins], (origins, targets)), shape=(sources + 1,) * 2
-    )
-    solver = splu(csc_matrix(identity(sources + 1, format="csc") - moves))
-    from_start = np.zeros(sources + 1)
-    from_start[START] = 1.0
-    visits = solver.solve(from_start, trans="T")
-    converts = solver.solve(converting / np.maximum(counts, 1))
-    # Expected visits by those once there are the chance of any visit. A block at a time bounds memory.
-    visits_once_there = np.empty(sources + 1)
-    for first in range(0, sources + 1, 256):
-        block = np.arange(first, min(first + 256, sources + 1))
-        there = np.zeros((sources + 1, len(block)))
-        there[block, np.arange(len(block))] = 1.0
-        visits_once_there[block] = solver.solve(there)[block, np.arange(len(block))]
-    effects = visits / visits_once_there * converts / converts[START]
+    chances = np.maximum(leaving, 1)
+    # How often one that is at a place will be at another: the fundamental matrix of the chain.
+    visits = np.linalg.inv(np.identity(sources + 1) - counts / chances[:, np.newaxis])
+    converts = visits @ (converting / chances)
+    # Expected visits from the start, by those once there, are the chance of any visit.
+    effects = visits[START] / visits.diagonal() * converts / converts[START]
     return [float(effect) for effect in np.clip(effects[1:], 0.0, 1.0)]
 
 
@@ -179,6 +158,12 @@ def _sampled_values(sources: int, sets: Sequence[SourceSet]) -> tuple[list[float
     variance = np.maximum(squares / SAMPLED_ORDERS - mean**2, 0.0)
     error = np.sqrt(variance / (SAMPLED_ORDERS - 1))
     return mean.tolist(), error.tolist()
+
+
+def as_transition(origin: int | None, target: int | None, is_conversion: bool, count: int) -> Transition:
+    """A row of `int_source_transitions`, without its project."""
+    end = CONVERSION if is_conversion else LOST
+    return START if origin is None else origin, end if target is None else target, count
 
 
 def _by_project(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[tuple[Any, ...]]]:
