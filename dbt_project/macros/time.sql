@@ -19,3 +19,11 @@ cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as dat
 
 {# A Unix-microsecond time later than any. #}
 {% macro end_of_time_us() %}9223372036854775807{% endmacro %}
+
+{# Monday of the week in which a day lies. #}
+{% macro week_start(day) %}cast(date_trunc('week', {{ day }}) as date){% endmacro %}
+
+{# Whole days from one day to another. #}
+{% macro days_between(first_day, last_day) %}{{ adapter.dispatch('days_between')(first_day, last_day) }}{% endmacro %}
+
+{% macro duckdb__days_between(first_day, last_day) %}date_diff('day', {{ first_day }}, {{ last_day }}){% endmacro %}
