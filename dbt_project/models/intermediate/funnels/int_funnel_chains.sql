@@ -12,8 +12,8 @@ chains as (
         step_1.unit_id,
         {% for step in range(1, last_step + 1) %}
         step_{{ step }}.occurred_us as us_{{ step }},
-        step_{{ step }}.seq as seq_{{ step }},
         {% endfor %}
+        step_1.seq,
         step_1.session_id
     from links as step_1
     {% for step in range(2, last_step + 1) %}
@@ -32,7 +32,7 @@ measured as (
         *,
         case
             {% for step in range(last_step, 0, -1) %}
-            when seq_{{ step }} is not null then {{ step }}
+            when us_{{ step }} is not null then {{ step }}
             {% endfor %}
         end as steps_taken
     from chains
@@ -43,7 +43,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by funnel_id, unit_id order by steps_taken desc, us_1 asc, seq_1 asc
+            partition by funnel_id, unit_id order by steps_taken desc, us_1 asc, seq asc
         ) as preference
     from measured
 ),

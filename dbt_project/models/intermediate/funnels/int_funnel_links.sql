@@ -21,13 +21,14 @@ legs as (
 ),
 
 ordered_links as (
-    -- The next arrival; an event does not arrive where it departs, so one event takes one step.
+    -- The next arrival: the last one seen on the way back from the end, which engines do in one pass.
+    -- An event departs after it arrives, so it is not its own next one: one event takes one step.
     select
         *,
-        first_value(case when departs = 0 then seq end ignore nulls) over (
+        last_value(case when departs = 0 then seq end ignore nulls) over (
             partition by funnel_id, unit_id, leg
-            order by occurred_us, seq, departs
-            rows between 1 following and unbounded following
+            order by occurred_us desc, seq desc, departs desc
+            rows between unbounded preceding and 1 preceding
         ) as next_seq
     from legs
 ),
