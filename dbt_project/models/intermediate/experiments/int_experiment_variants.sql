@@ -4,21 +4,13 @@ with defined as (
     where kind = 'experiment' and not is_deleted
 ),
 
-numbers as (
-    {% for number in range(20) %}
-    select {{ number }} as number
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
 items as (
     select
-        defined.project_id,
-        defined.key as experiment_id,
-        defined.body,
-        {{ json_item(json_value('defined.body', "'variants'"), 'numbers.number') }} as variant
+        project_id,
+        key as experiment_id,
+        body,
+        {{ json_elements('body', 'variants') }} as variant
     from defined
-    cross join numbers
 ),
 
 variants as (
@@ -29,7 +21,6 @@ variants as (
         {{ json_value('variant', "'name'") }} as variant_name,
         {{ json_value('variant', "'id'") }} = {{ json_value('body', "'control'") }} as is_control
     from items
-    where variant is not null
 ),
 
 carried as (
