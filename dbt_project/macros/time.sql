@@ -27,3 +27,11 @@ cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as dat
 {% macro whole_seconds(us) %}{{ adapter.dispatch('whole_units')(us, 1000000) }}{% endmacro %}
 
 {% macro duckdb__whole_units(us, unit_us) %}cast({{ us }} // {{ unit_us }} as bigint){% endmacro %}
+
+{# Monday of the week in which a day lies. #}
+{% macro week_start(day) %}cast(date_trunc('week', {{ day }}) as date){% endmacro %}
+
+{# Whole days from one day to another. #}
+{% macro days_between(first_day, last_day) %}{{ adapter.dispatch('days_between')(first_day, last_day) }}{% endmacro %}
+
+{% macro duckdb__days_between(first_day, last_day) %}date_diff('day', {{ first_day }}, {{ last_day }}){% endmacro %}

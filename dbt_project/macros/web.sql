@@ -35,6 +35,16 @@ json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/
 
 {% macro duckdb__json_elements(json, key) %}unnest(json_extract({{ json }}, '$.{{ key }}[*]')){% endmacro %}
 
+{# Text of one item of a JSON array, counted from 0; null beyond its end. #}
+{% macro json_item(json, index) %}{{ adapter.dispatch('json_item')(json, index) }}{% endmacro %}
+
+{% macro duckdb__json_item(json, index) %}json_extract_string({{ json }}, '/' || cast({{ index }} as varchar)){% endmacro %}
+
+{# A row for each top-level key of a JSON object; none when the JSON is no object. Stands alone in a select. #}
+{% macro each_json_key(json) %}{{ adapter.dispatch('each_json_key')(json) }}{% endmacro %}
+
+{% macro duckdb__each_json_key(json) %}unnest(json_keys({{ json }})){% endmacro %}
+
 {# Whether text matches a regular expression (the common subset: no look-around, no back-references). #}
 {% macro matches_pattern(text, pattern) %}{{ adapter.dispatch('matches_pattern')(text, pattern) }}{% endmacro %}
 

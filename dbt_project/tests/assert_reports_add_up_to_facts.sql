@@ -12,6 +12,8 @@
     ('sessions', 'sum(sessions)', 'rpt_landing_pages', 'true'),
     ('conversions', 'sum(conversions)', 'rpt_landing_pages', 'true'),
     ('money', 'sum(net_amount_minor)', 'rpt_landing_pages', 'true'),
+    ('conversions', 'sum(conversions)', 'rpt_cohorts', 'true'),
+    ('money', 'sum(net_amount_minor)', 'rpt_cohorts', 'true'),
     ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
     ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
 ] %}

@@ -11,71 +11,16 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
-events as (
-    select * from {{ ref('int_events') }}
-),
-
-people as (
-    select * from {{ ref('int_event_people') }}
-),
-
-conversion_reports as (
-    select * from {{ ref('int_conversion_reports') }}
-),
-
-conversions as (
-    select * from {{ ref('int_conversions') }}
-),
-
-activities as (
-    select * from {{ ref('int_activities_sessionized') }}
-),
-
-visits_found as (
-    select * from {{ ref('int_visits_found') }}
-),
-
-sessions as (
-    select * from {{ ref('int_sessions') }}
+events_counted as (
+    select * from {{ ref('int_events_counted') }}
 ),
 
 completed as (
     select
-        events.project_id,
         goals_matched.goal_id,
-        events.seq,
-        events.event_id,
-        events.occurred_us,
-        conversion_reports.conversion_id,
-        coalesce(conversions.person_id, people.person_id) as person_id,
-        coalesce(conversions.session_id, sessions.session_id) as session_id,
-        -- Reports of one conversion complete a goal once; so do the page views of one session.
-        case
-            when conversion_reports.conversion_id is not null then conversion_reports.conversion_id
-            when
-                events.kind = 'visit' and sessions.session_id is not null
-                then 'session:' || sessions.session_id
-            else 'event:' || events.event_key
-        end as completed_by
+        events_counted.*
     from goals_matched
-    inner join events on goals_matched.seq = events.seq
-    inner join people on goals_matched.seq = people.seq
-    left join conversion_reports on goals_matched.seq = conversion_reports.seq
-    left join conversions on conversion_reports.conversion_id = conversions.conversion_id
-    left join activities on goals_matched.seq = activities.seq
-    left join visits_found on goals_matched.seq = visits_found.seq
-    left join activities as found_activity on visits_found.page_view_seq = found_activity.seq
-    left join sessions
-        on
-            coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq)
-            = sessions.first_page_view_seq
-    -- A rejected conversion completes nothing, nor does a refund or a bot; but a conversion always counts.
-    where
-        case
-            when conversion_reports.conversion_id is not null
-                then coalesce(conversions.state, 'rejected') <> 'rejected'
-            else not coalesce(sessions.is_bot, false)
-        end
+    inner join events_counted on goals_matched.seq = events_counted.seq
 ),
 
 numbered as (

@@ -90,6 +90,7 @@ select
     coalesce(currencies.minor_per_major, 100) as minor_per_major,
     believed.transaction_id,
     believed.status,
+    believed.experiments,
     believed.properties
 from believed
 {% for identifier in identifiers %}

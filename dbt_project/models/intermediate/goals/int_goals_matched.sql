@@ -6,7 +6,7 @@ with goals as (
 events as (
     select
         *,
-        case kind when 'visit' then 'pageview' else kind end as event_type,
+        {{ event_type('kind') }} as event_type,
         {{ url_path('url') }} as page_path
     from {{ ref('int_events') }}
     where kind in ('visit', 'event', 'conversion', 'identify')
@@ -18,27 +18,7 @@ picked as (
         events.seq
     from events
     inner join goals on events.project_id = goals.project_id
-    where
-        case goals.match_type
-            when 'event_name' then events.name = goals.match_value
-            when 'event_type' then events.event_type = goals.match_value
-            when 'any_conversion' then events.kind = 'conversion'
-            when 'url_path' then events.kind = 'visit' and case coalesce(goals.match_operator, 'exact')
-                when 'exact' then events.page_path = goals.match_value
-                when 'prefix' then starts_with(events.page_path, goals.match_value)
-                when
-                    'wildcard'
-                    then events.page_path like {{ like_of_wildcard('goals.match_value') }} escape '!'
-            end
-        end
-        and (
-            goals.property_key is null
-            or {{ json_value('events.properties', 'goals.property_key') }} = goals.property_value
-        )
-        and (
-            goals.minimum_amount is null
-            or events.amount_minor >= {{ minor_units('goals.minimum_amount', 'events.minor_per_major') }}
-        )
+    where {{ event_rule_picks('goals', 'events') }}
 ),
 
 named as (

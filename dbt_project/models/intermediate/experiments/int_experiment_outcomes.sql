@@ -1,0 +1,110 @@
+-- One row per conversion or goal completion, and variant that it belongs to.
+with exposures as (
+    select * from {{ ref('int_experiment_exposures') }}
+),
+
+judging_goals as (
+    select * from {{ ref('int_experiment_goals') }}
+),
+
+events_counted as (
+    select * from {{ ref('int_events_counted') }}
+),
+
+exposed as (
+    select
+        exposures.*,
+        cast(null as varchar) as goal_id
+    from exposures
+    union all
+    select
+        exposures.*,
+        judging_goals.goal_id
+    from exposures
+    inner join judging_goals
+        on
+            exposures.project_id = judging_goals.project_id
+            and exposures.experiment_id = judging_goals.experiment_id
+),
+
+completions as (
+    -- Without a goal: every conversion that is not rejected.
+    select
+        project_id,
+        cast(null as varchar) as goal_id,
+        conversion_id as completed_by,
+        person_id,
+        session_id,
+        occurred_us,
+        seq
+    from {{ ref('int_conversions') }}
+    where state <> 'rejected'
+    union all
+    select
+        events_counted.project_id,
+        goals_matched.goal_id,
+        events_counted.completed_by,
+        events_counted.person_id,
+        events_counted.session_id,
+        events_counted.occurred_us,
+        events_counted.seq
+    from {{ ref('int_goals_matched') }} as goals_matched
+    inner join events_counted on goals_matched.seq = events_counted.seq
+),
+
+found as (
+    -- The session's variants come first, ...
+    select
+        completions.goal_id,
+        completions.completed_by,
+        completions.seq,
+        exposed.project_id,
+        exposed.experiment_id,
+        exposed.variant_id,
+        exposed.person_id,
+        1 as distance
+    from completions
+    inner join exposed
+        on
+            completions.session_id = exposed.session_id
+            and completions.goal_id is not distinct from exposed.goal_id
+    where
+        exposed.exposed_us < completions.occurred_us
+        or (exposed.exposed_us = completions.occurred_us and exposed.seq < completions.seq)
+    union all
+    -- ... else the person's.
+    select
+        completions.goal_id,
+        completions.completed_by,
+        completions.seq,
+        exposed.project_id,
+        exposed.experiment_id,
+        exposed.variant_id,
+        exposed.person_id,
+        2 as distance
+    from completions
+    inner join exposed
+        on
+            completions.person_id = exposed.person_id
+            and completions.goal_id is not distinct from exposed.goal_id
+    where
+        exposed.exposed_us < completions.occurred_us
+        or (exposed.exposed_us = completions.occurred_us and exposed.seq < completions.seq)
+),
+
+nearest as (
+    select
+        *,
+        min(distance) over (partition by experiment_id, goal_id, seq) as least_distance
+    from found
+)
+
+select distinct
+    project_id,
+    experiment_id,
+    variant_id,
+    goal_id,
+    completed_by,
+    person_id
+from nearest
+where distance = least_distance

@@ -1,0 +1,124 @@
+-- One row per project, funnel, day of entry, source and step: who came to the step, took it, and when.
+with steps as (
+    select * from {{ ref('int_funnel_steps') }}
+),
+
+steps_taken as (
+    select * from {{ ref('int_funnel_steps_taken') }}
+),
+
+sessions as (
+    select * from {{ ref('int_sessions') }}
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+placed as (
+    select
+        steps_taken.project_id,
+        steps_taken.funnel_id,
+        steps_taken.unit_id,
+        steps_taken.step_number,
+        {{ project_date('steps_taken.entered_us', 'projects.time_zone') }} as entry_date,
+        case
+            when sessions.session_id is null then '(unattributed)'
+            else coalesce(sessions.source, '(direct)')
+        end as source,
+        {{ quota('steps_taken.occurred_us - steps_taken.entered_us', 1, 1000000) }} as seconds
+    from steps_taken
+    inner join projects on steps_taken.project_id = projects.project_id
+    left join sessions on steps_taken.entry_session_id = sessions.session_id
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by project_id, funnel_id, entry_date, source, step_number order by seconds, unit_id
+        ) as seconds_rank,
+        count(*) over (partition by project_id, funnel_id, entry_date, source, step_number) as units
+    from placed
+),
+
+measured as (
+    -- The smallest time within which at least half, and nine tenths, of the units got there.
+    select
+        project_id,
+        funnel_id,
+        entry_date,
+        source,
+        step_number,
+        count(*) as completed,
+        min(case when seconds_rank * 2 >= units then seconds end) as median_seconds,
+        min(case when seconds_rank * 10 >= units * 9 then seconds end) as p90_seconds
+    from ranked
+    group by project_id, funnel_id, entry_date, source, step_number
+),
+
+entries as (
+    select distinct
+        project_id,
+        funnel_id,
+        entry_date,
+        source
+    from placed
+),
+
+filled as (
+    -- A step that nobody took is a row too.
+    select
+        entries.project_id,
+        entries.funnel_id,
+        entries.entry_date,
+        entries.source,
+        steps.funnel_name,
+        steps.mode,
+        steps.unit,
+        steps.step_number,
+        steps.step_name,
+        coalesce(measured.completed, 0) as completed,
+        measured.median_seconds,
+        measured.p90_seconds
+    from entries
+    inner join steps on entries.project_id = steps.project_id and entries.funnel_id = steps.funnel_id
+    left join measured
+        on
+            entries.project_id = measured.project_id
+            and entries.funnel_id = measured.funnel_id
+            and entries.entry_date = measured.entry_date
+            and entries.source = measured.source
+            and steps.step_number = measured.step_number
+),
+
+entered as (
+    select
+        *,
+        -- Independent counts lead from no step to the next.
+        case when mode <> 'counts' then coalesce(
+            lag(completed) over (
+                partition by project_id, funnel_id, entry_date, source order by step_number
+            ),
+            completed
+        ) end as entered
+    from filled
+)
+
+select
+    project_id,
+    funnel_id,
+    funnel_name,
+    mode,
+    unit,
+    entry_date,
+    source,
+    step_number,
+    -- In any order the nth step is the nth that was taken, whichever.
+    case when mode <> 'any_order' then step_name end as step_name,
+    cast(entered as bigint) as entered,
+    cast(completed as bigint) as completed,
+    cast(entered - completed as bigint) as dropped_off,
+    case when mode <> 'counts' then median_seconds end as median_seconds,
+    case when mode <> 'counts' then p90_seconds end as p90_seconds
+from entered
