@@ -83,7 +83,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Setting
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40)
 
 
-@rarely(max_examples=8)
+@rarely(max_examples=3)
 @given(st.lists(links, min_size=15, max_size=15))
 def test_what_hangs_together_is_what_networkx_finds(
     warehouse: Warehouse, graphs: list[list[tuple[int, int]]]
@@ -156,7 +156,7 @@ _events = st.one_of(
 histories = st.lists(_events, min_size=1, max_size=14)
 
 
-@rarely(max_examples=6)
+@rarely(max_examples=3)
 @given(st.lists(histories, min_size=30, max_size=40))
 def test_every_event_is_whose_the_rules_say(warehouse: Warehouse, drawn: list[list[Drawn]]) -> None:
     """Each history is a project of its own; all share their ids."""

@@ -58,9 +58,11 @@ def numbers_in(connection: duckdb.DuckDBPyConnection) -> set[str]:
     }
     marts = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
     assert set(marts) >= set(FEW_MARTS)
+    # All facts carry the number; of dimensions and reports those above, the others are empty.
+    carrying = [mart for mart in marts if mart in found or mart[:3] == "fct"]
     return {
         str(number)
-        for mart in marts
+        for mart in carrying
         for (number,) in connection.execute(f"select {found.get(mart, 'person_id')} from {mart}").fetchall()
     }
 
