@@ -11,7 +11,7 @@ from funnelhouse.problems import Refusal
 MAX_BYTES = 1_048_576
 DEADLINE_SECONDS = 30
 
-MAX_HELD_BYTES = 64 * 1024 * 1024
+MAX_HELD_BYTES = 48 * 1024 * 1024
 """Bodies of all requests that are not answered yet."""
 
 _TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
