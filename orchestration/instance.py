@@ -54,6 +54,17 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(folder, overrides={"compute_logs": no_capture}))
 
 
+def make_tables(settings: Settings) -> None:
+    """Make Dagster's tables where they are missing.
+
+    Each of its processes would, all at the same moment, and all but one fail.
+    """
+    with open_instance(settings) as instance:
+        instance.get_run_records(limit=1)
+        instance.all_instigator_state()
+        instance.get_asset_keys(limit=1)
+
+
 def end_lost_runs(instance: dg.DagsterInstance, besides: str = "") -> None:
     """Mark builds as failed whose process is gone: they would hold their place in the queue for ever.
 

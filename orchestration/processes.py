@@ -18,7 +18,7 @@ import click
 import httpx
 
 from funnelhouse.settings import CHECKOUT, Settings
-from orchestration.instance import prepare_dagster_home
+from orchestration.instance import make_tables
 from orchestration.manifest import DbtProjectError, load_manifest
 
 END_WITHIN_S = 10.0
@@ -140,7 +140,7 @@ def up(settings: Settings) -> None:
 
 
 def _run_all(settings: Settings) -> None:
-    prepare_dagster_home(settings)
+    make_tables(settings)
     # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
     load_manifest(settings)
     logs = settings.home_dir / "logs"
