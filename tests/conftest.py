@@ -28,6 +28,7 @@ def postgres() -> Iterator[Cluster]:
     """One PostgreSQL for the whole run; tests use databases of their own, and leave it running."""
     bin_dir = binaries()
     if bin_dir is None:
+        # A developer's machine may have none; `.ci/run` installs it, and fails when a test is skipped.
         pytest.skip(HOW_TO_GET_IT)
     with running_cluster(bin_dir) as cluster:
         yield cluster

@@ -91,6 +91,7 @@ def wait_for_conversions(settings: Settings, headers: dict[str, str], expected: 
     raise AssertionError(f"{expected} conversions were not published")
 
 
+# Data, not code, so no dependency of the tests: `make test-slow` installs it.
 @pytest.mark.skipif(
     importlib.util.find_spec("mta") is None,
     reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
