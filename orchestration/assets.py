@@ -22,6 +22,7 @@ from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import run_dbt
 from orchestration.manifest import Manifest, model_names
 from orchestration.publishing import publish
+from orchestration.rebuilding import mark_published
 
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
 FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
@@ -97,6 +98,7 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
             },
             settings.build_memory,
         )
+        mark_published(settings.warehouse_path)
         return dg.MaterializeResult(metadata={"build_id": publication.build_id, "rows": publication.marts})
 
     return publication

@@ -8,7 +8,7 @@ named as (
     select distinct
         project_id,
         goal_id
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_deduplicated') }}
     where goal_id is not null
 )
 

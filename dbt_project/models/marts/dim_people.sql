@@ -1,6 +1,6 @@
 -- One row per person: everyone to whom an event or an identifier belongs.
-with event_ids as (
-    select * from {{ ref('int_event_ids') }}
+with events as (
+    select * from {{ ref('int_events') }}
 ),
 
 event_people as (
@@ -16,11 +16,11 @@ active as (
     select
         event_people.project_id,
         event_people.person_id,
-        {{ utc_timestamp('min(event_ids.occurred_us)') }} as first_seen_at,
-        {{ utc_timestamp('max(event_ids.occurred_us)') }} as last_seen_at,
+        {{ utc_timestamp('min(events.occurred_us)') }} as first_seen_at,
+        {{ utc_timestamp('max(events.occurred_us)') }} as last_seen_at,
         count(*) as events
     from event_people
-    inner join event_ids on event_people.seq = event_ids.seq
+    inner join events on event_people.seq = events.seq
     group by event_people.project_id, event_people.person_id
 ),
 

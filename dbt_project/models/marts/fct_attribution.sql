@@ -1,11 +1,8 @@
 -- One row per model, conversion and touch with credit; a conversion without touches has one row per model.
 with conversions as (
-    select * from {{ ref('int_conversions') }}
+    -- All of them, because the weights of some models depend on everything.
+    select * from {{ ref('fct_conversions') }}
     where state <> 'rejected'
-),
-
-projects as (
-    select * from {{ ref('int_projects') }}
 ),
 
 credits as (
@@ -13,12 +10,12 @@ credits as (
 ),
 
 touches as (
-    select * from {{ ref('int_touches') }}
+    select * from {{ ref('fct_touches') }}
 ),
 
 sessions as (
-    select * from {{ ref('int_sessions') }}
-    where not is_bot
+    select * from {{ ref('fct_sessions') }}
+    where not is_bot and {{ is_among('person_id', ref('int_people_to_rebuild')) }}
 ),
 
 floored as (
@@ -85,14 +82,16 @@ without_credit as (
         on
             models.model = credited_ones.model
             and conversions.conversion_id = credited_ones.conversion_id
-    where credited_ones.conversion_id is null
+    where
+        credited_ones.conversion_id is null
+        and {{ is_among('conversions.person_id', ref('int_people_to_rebuild')) }}
 ),
 
 visited as (
     select
         person_id,
-        min(started_us) as first_started_us,
-        min(case when not is_direct then started_us end) as first_sourced_us
+        min(started_at) as first_started_at,
+        min(case when not is_direct then started_at end) as first_sourced_at
     from sessions
     group by person_id
 ),
@@ -107,11 +106,11 @@ combined as (
         cast(null as bigint) as touched_us,
         -- Direct is who came, and until then only ever came, without a source.
         case
-            when without_credit.occurred_us >= visited.first_sourced_us then '(unattributed)'
-            when without_credit.occurred_us >= visited.first_started_us then '(direct)'
+            when without_credit.occurred_at >= visited.first_sourced_at then '(unattributed)'
+            when without_credit.occurred_at >= visited.first_started_at then '(direct)'
             else '(unattributed)'
         end as source,
-        cast(null as varchar) as medium,
+        '(none)' as medium,
         cast(null as varchar) as campaign,
         cast(null as varchar) as term,
         cast(null as varchar) as content,
@@ -132,11 +131,11 @@ select
     combined.conversion_id,
     combined.touch_id,
     conversions.person_id,
-    {{ utc_timestamp('conversions.occurred_us') }} as converted_at,
-    {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
+    conversions.occurred_at as converted_at,
+    conversions.conversion_date,
     {{ utc_timestamp('combined.touched_us') }} as touched_at,
     combined.source,
-    coalesce(combined.medium, '(none)') as medium,
+    combined.medium,
     combined.campaign,
     combined.term,
     combined.content,
@@ -146,4 +145,3 @@ select
     cast(combined.credited_amount_minor as bigint) as credited_amount_minor
 from combined
 inner join conversions on combined.conversion_id = conversions.conversion_id
-inner join projects on conversions.project_id = projects.project_id

@@ -97,7 +97,7 @@ arrivals as (
     select
         project_id,
         max(received_us) as received_us
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_deduplicated') }}
     group by project_id
 ),
 

@@ -8,7 +8,7 @@ steps_taken as (
 ),
 
 sessions as (
-    select * from {{ ref('int_sessions') }}
+    select * from {{ ref('fct_sessions') }}
 ),
 
 projects as (
@@ -24,7 +24,7 @@ placed as (
         {{ project_date('steps_taken.entered_us', 'projects.time_zone') }} as entry_date,
         case
             when sessions.session_id is null then '(unattributed)'
-            else coalesce(sessions.source, '(direct)')
+            else sessions.source
         end as source,
         {{ quota('steps_taken.occurred_us - steps_taken.entered_us', 1, 1000000) }} as seconds
     from steps_taken

@@ -1,22 +1,6 @@
 -- One row per id that links nothing, and why: it is junk, no hash, or seen with too many users.
-{% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
-with events as (
-    select * from {{ ref('int_events') }}
-),
-
-reports as (
-    -- What the sender said, before junk was left out.
-    select
-        reports.*,
-        events.occurred_us as believed_us,
-        events.user_id as known_user_id
-    from {{ ref('stg_raw__events') }} as reports
-    inner join events on reports.seq = events.seq
-    where events.has_junk_id
-),
-
-junk as (
-    select * from {{ ref('junk_ids') }}
+with junk_ids_seen as (
+    select * from {{ ref('int_junk_ids_seen') }}
 ),
 
 hashed_ids as (
@@ -34,31 +18,15 @@ visitors as (
     where id_type = 'visitor'
 ),
 
-said as (
-    {% for identifier in identifiers %}
-    select
-        project_id,
-        '{{ identifier[:-3] }}' as id_type,
-        lower(trim({{ identifier }})) as id_value,
-        known_user_id as user_id,
-        believed_us as occurred_us
-    from reports
-    where {{ identifier }} is not null
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
 sightings as (
     select
-        said.project_id,
-        said.id_type,
-        said.id_value,
+        project_id,
+        id_type,
+        id_value,
         'junk' as conflict,
-        said.user_id,
-        said.occurred_us
-    from said
-    left join junk on said.id_value = junk.junk_id
-    where junk.junk_id is not null or said.id_value = ''
+        user_id,
+        occurred_us
+    from junk_ids_seen
     union all
     select
         project_id,

@@ -20,7 +20,7 @@ claimed as (
         conversions.conversion_id,
         numbered.touch_id,
         numbered.touched_us,
-        numbered.seq
+        numbered.seq as touch_seq
     from conversions
     inner join numbered
         on
@@ -30,24 +30,25 @@ claimed as (
     union all
     -- A touch that the sender named may be another person's, or have a later clock.
     select
-        named.conversion_id,
-        named.touch_id,
-        named.touched_us,
-        touches.seq
-    from {{ ref('int_conversion_touches') }} as named
-    inner join touches on named.touch_id = touches.touch_id
-    where named.is_named
+        conversion_id,
+        touch_id,
+        touched_us,
+        touch_seq
+    from {{ ref('int_conversion_touches') }}
+    where is_named
 ),
 
 ranked as (
     select
         *,
-        row_number() over (partition by conversion_id order by touched_us, seq) as touch_rank
+        row_number() over (partition by conversion_id order by touched_us, touch_seq) as touch_rank
     from claimed
 )
 
 select
     conversion_id,
-    touch_id
+    touch_id,
+    touch_seq,
+    touched_us
 from ranked
 where touch_rank = 1

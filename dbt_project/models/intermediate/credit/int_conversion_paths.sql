@@ -20,6 +20,7 @@ paths as (
 select
     paths.conversion_id,
     conversions.project_id,
+    conversions.person_id,
     {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
     paths.path,
     paths.touches,

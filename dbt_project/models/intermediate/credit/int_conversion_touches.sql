@@ -29,6 +29,7 @@ within_look_back as (
     select
         conversions.conversion_id,
         conversions.project_id,
+        conversions.person_id,
         touches.touch_id,
         touches.seq,
         touches.source,
@@ -48,6 +49,7 @@ brought_by as (
     select
         conversions.conversion_id,
         conversions.project_id,
+        conversions.person_id,
         touches.touch_id,
         touches.seq,
         touches.source,
@@ -75,6 +77,7 @@ claimed as (
     select
         conversion_id,
         project_id,
+        person_id,
         touch_id,
         seq,
         source,
@@ -89,6 +92,7 @@ merged as (
     select
         conversion_id,
         project_id,
+        person_id,
         touch_id,
         seq,
         source,
@@ -96,7 +100,7 @@ merged as (
         touched_us,
         max(is_named) = 1 as is_named
     from claimed
-    group by conversion_id, project_id, touch_id, seq, source, medium, touched_us
+    group by conversion_id, project_id, person_id, touch_id, seq, source, medium, touched_us
 ),
 
 numbered as (
@@ -114,7 +118,9 @@ numbered as (
 select
     numbered.conversion_id,
     numbered.project_id,
+    numbered.person_id,
     numbered.touch_id,
+    numbered.seq as touch_seq,
     numbered.source,
     paid_mediums.medium is not null as is_paid,
     numbered.is_named,

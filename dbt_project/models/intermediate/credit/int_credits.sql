@@ -11,20 +11,36 @@ with claims as (
     {% endfor %}
 ),
 
+touches as (
+    select
+        journey_id as conversion_id,
+        touch_id,
+        touch_seq,
+        touched_us
+    from {{ ref('int_journey_touches') }}
+    where is_converting
+    union
+    -- A person's first touch may lie before the look-back.
+    select
+        conversion_id,
+        touch_id,
+        touch_seq,
+        touched_us
+    from {{ ref('int_conversion_first_touches') }}
+),
+
 weighed as (
     -- From here on only integers: sums of floating-point numbers depend on the order of threads.
     select
         claims.model,
         claims.conversion_id,
         claims.touch_id,
-        touches.seq as touch_seq,
-        -- A touch that the sender named may have a later clock than its conversion.
-        least(touches.touched_us, conversions.occurred_us) as touched_us,
+        touches.touch_seq,
+        touches.touched_us,
         cast(round(claims.share * 1000000000000) as bigint) as weight
     from claims
-    inner join {{ ref('int_touches') }} as touches on claims.touch_id = touches.touch_id
-    inner join {{ ref('int_conversions') }} as conversions
-        on claims.conversion_id = conversions.conversion_id
+    inner join touches
+        on claims.conversion_id = touches.conversion_id and claims.touch_id = touches.touch_id
 ),
 
 totalled as (

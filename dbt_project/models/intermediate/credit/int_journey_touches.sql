@@ -20,20 +20,30 @@ left_over as (
 
 select
     project_id,
+    person_id,
     true as is_converting,
     conversion_id as journey_id,
     touch_id,
+    touch_seq,
+    touched_us,
     source,
     touch_number,
-    touch_count
+    touch_count,
+    source_touch_number,
+    source_touch_count
 from conversion_touches
 union all
 select
     project_id,
+    person_id,
     false as is_converting,
     person_id as journey_id,
     touch_id,
+    seq as touch_seq,
+    touched_us,
     source,
     touch_number,
-    touch_count
+    touch_count,
+    cast(null as bigint) as source_touch_number,
+    cast(null as bigint) as source_touch_count
 from left_over

@@ -28,7 +28,7 @@ carried as (
         project_id,
         experiment_id,
         variant_id
-    from {{ ref('int_experiment_exposures') }}
+    from {{ ref('fct_experiment_exposures') }}
 )
 
 select

@@ -4,6 +4,18 @@ with events as (
     where mode = 'counts'
 ),
 
+units as (
+    select distinct
+        project_id,
+        funnel_id,
+        unit
+    from {{ ref('int_funnel_steps') }}
+),
+
+sessions as (
+    select * from {{ ref('int_sessions') }}
+),
+
 numbered as (
     select
         *,
@@ -11,36 +23,51 @@ numbered as (
             partition by funnel_id, unit_id, step_number order by occurred_us, seq
         ) as event_number
     from events
+),
+
+taken as (
+    select
+        project_id,
+        funnel_id,
+        unit_id,
+        step_number,
+        occurred_us,
+        entered_us,
+        entry_session_id
+    from {{ ref('int_funnel_chains') }}
+    union all
+    select
+        project_id,
+        funnel_id,
+        unit_id,
+        step_number,
+        occurred_us,
+        entered_us,
+        entry_session_id
+    from {{ ref('int_funnel_collections') }}
+    union all
+    -- Independent counts: each step is entered by itself, the first time.
+    select
+        project_id,
+        funnel_id,
+        unit_id,
+        step_number,
+        occurred_us,
+        occurred_us as entered_us,
+        session_id as entry_session_id
+    from numbered
+    where event_number = 1
 )
 
 select
-    project_id,
-    funnel_id,
-    unit_id,
-    step_number,
-    occurred_us,
-    entered_us,
-    entry_session_id
-from {{ ref('int_funnel_chains') }}
-union all
-select
-    project_id,
-    funnel_id,
-    unit_id,
-    step_number,
-    occurred_us,
-    entered_us,
-    entry_session_id
-from {{ ref('int_funnel_collections') }}
-union all
--- Independent counts: each step is entered by itself, the first time.
-select
-    project_id,
-    funnel_id,
-    unit_id,
-    step_number,
-    occurred_us,
-    occurred_us as entered_us,
-    session_id as entry_session_id
-from numbered
-where event_number = 1
+    taken.project_id,
+    taken.funnel_id,
+    taken.unit_id,
+    taken.step_number,
+    taken.occurred_us,
+    taken.entered_us,
+    taken.entry_session_id,
+    case units.unit when 'session' then sessions.person_id else taken.unit_id end as person_id
+from taken
+inner join units on taken.project_id = units.project_id and taken.funnel_id = units.funnel_id
+left join sessions on taken.entry_session_id = sessions.session_id

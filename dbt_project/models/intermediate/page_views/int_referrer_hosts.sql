@@ -1,8 +1,8 @@
 -- One row per host that linked to a page view, with the source it stands for.
 with hosts as (
     select distinct {{ url_host('referrer') }} as referrer_host
-    from {{ ref('int_events') }}
-    where kind = 'visit' and referrer is not null
+    from {{ ref('int_events_deduplicated') }}
+    where kind = 'visit' and referrer is not null and {{ is_new() }}
 ),
 
 referrers as (

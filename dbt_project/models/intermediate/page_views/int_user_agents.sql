@@ -1,8 +1,8 @@
 -- One row per user agent seen, matched once against the patterns of known bots.
 with user_agents as (
     select distinct user_agent
-    from {{ ref('int_events') }}
-    where user_agent is not null
+    from {{ ref('int_events_deduplicated') }}
+    where user_agent is not null and {{ is_new() }}
 ),
 
 bots as (

@@ -1,6 +1,6 @@
 -- One row per event: the ids by which it says whose it is, as far as they link anything.
 with events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_deduplicated') }}
 ),
 
 aliases as (

@@ -5,17 +5,18 @@ with event_ids as (
 ),
 
 events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_deduplicated') }}
 ),
 
 visits_found as (
     -- A visit that the sender named itself, not one that we looked up by the visitor.
-    select * from {{ ref('int_visits_found') }}
+    select * from {{ ref('int_visits_looked_up') }}
     where is_named
 ),
 
 page_views as (
-    select * from {{ ref('int_page_views') }}
+    select * from {{ ref('int_page_views_classified') }}
+    where visitor_id is not null and {{ is_among('project_id, visitor_id', ref('int_visitors_to_rebuild')) }}
 ),
 
 aliases as (
@@ -32,7 +33,7 @@ seen_on_visitor as (
         event_id,
         'same_event' as linked_by
     from event_ids
-    where visitor_id is not null
+    where visitor_id is not null and {{ is_among('project_id, visitor_id', ref('int_visitors_to_rebuild')) }}
     union all
     -- Who names a visit owns its visitor.
     select
@@ -46,7 +47,7 @@ seen_on_visitor as (
     from event_ids
     inner join visits_found on event_ids.seq = visits_found.seq
     inner join page_views on visits_found.page_view_seq = page_views.seq
-    where page_views.visitor_id is not null and page_views.visitor_id is distinct from event_ids.visitor_id
+    where page_views.visitor_id is distinct from event_ids.visitor_id
 ),
 
 ordered as (

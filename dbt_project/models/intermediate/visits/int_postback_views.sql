@@ -12,8 +12,12 @@ with postbacks as (
                 partition by project_id, visitor_id, coalesce(page_id, ''), transaction_id
             )
         end as as_of_us
-    from {{ ref('int_events') }}
-    where dialect = 'funnelflux' and hit_id is null and visitor_id is not null
+    from {{ ref('int_events_deduplicated') }}
+    where
+        dialect = 'funnelflux'
+        and hit_id is null
+        and visitor_id is not null
+        and {{ is_among('seq', ref('int_reports_to_look_up')) }}
 ),
 
 visitors as (
@@ -25,7 +29,7 @@ visitors as (
 
 page_views as (
     select page_views.*
-    from {{ ref('int_page_views') }} as page_views
+    from {{ ref('int_page_views_classified') }} as page_views
     inner join visitors
         on page_views.project_id = visitors.project_id and page_views.visitor_id = visitors.visitor_id
 ),

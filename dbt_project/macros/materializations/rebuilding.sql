@@ -1,0 +1,40 @@
+{# dbt asks this of every incremental model: whether it is made anew, or its strategy runs. #}
+{% macro should_full_refresh() %}{{ return(not is_scoped()) }}{% endmacro %}
+
+{#
+  Strategy `rebuilt`: the rows whose `kept_by` columns the model `rebuilt` lists are deleted, and those of the query
+  that it lists put in. `rebuilt: new` stands for positions after the last publication, `also_rebuilt` is a condition
+  for further rows.
+#}
+{% macro get_incremental_rebuilt_sql(arguments) %}
+    {% set columns = arguments['dest_columns'] | map(attribute='quoted') | join(', ') %}
+    {% set kept_by, rebuilt = config.require('kept_by'), config.require('rebuilt') %}
+    {% set condition = is_new(kept_by) if rebuilt == 'new' else is_among(kept_by, rebuilt) %}
+    {% set condition = condition ~ (' or (' ~ config.get('also_rebuilt') ~ ')' if config.get('also_rebuilt') else '') %}
+    delete from {{ arguments['target_relation'] }} where {{ condition }};
+    insert into {{ arguments['target_relation'] }} ({{ columns }})
+    select {{ columns }} from {{ arguments['temp_relation'] }} where {{ condition }};
+{% endmacro %}
+
+{#
+  Strategy `gathered`, of lists of what is to be rebuilt. They grow until a build is published: what a build that was
+  broken off had begun to change is rebuilt by the next one.
+#}
+{% macro get_incremental_gathered_sql(arguments) %}
+    {% if run_query('select follows_publication from build_scope').rows[0][0] %}
+    delete from {{ arguments['target_relation'] }};
+    {% endif %}
+    insert into {{ arguments['target_relation'] }}
+    select * from {{ arguments['temp_relation'] }}
+    except
+    select * from {{ arguments['target_relation'] }};
+{% endmacro %}
+
+{# The part of a kept table that this build works on: all of it, and no copy, in a whole build. #}
+{% materialization slice, default %}
+    {{ return(adapter.dispatch('slice_table')() if is_scoped() else materialization_view_default()) }}
+{% endmaterialization %}
+
+{% macro default__slice_table() %}{{ return(materialization_table_default()) }}{% endmacro %}
+
+{% macro duckdb__slice_table() %}{{ return(materialization_table_duckdb()) }}{% endmacro %}

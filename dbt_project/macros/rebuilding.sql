@@ -1,0 +1,105 @@
+{#
+  How builds stay cheap and equal to full ones. The warehouse remembers what was published last: up to which
+  position, and with which fingerprint of the project's files. A build with the same fingerprint, and without
+  new definitions, only rebuilds the people whom something new concerns (models/intermediate/rebuild); any
+  other build, and each on an engine without it, is a whole one. Models that stay from build to build are listed in
+  dbt_project.yml; all others are small, or read only what is rebuilt.
+#}
+
+{# Before the first model: decides, and puts down in `build_scope` what this build is. #}
+{% macro begin_build() %}
+    {% if execute and flags.WHICH in ('build', 'run') %}{% do adapter.dispatch('begin_build')() %}{% endif %}
+{% endmacro %}
+
+{% macro default__begin_build() %}{% endmacro %}
+
+{% macro duckdb__begin_build() %}
+    {% do run_query(
+        'create table if not exists publication ('
+        'fingerprint varchar, position bigint, definitions_position bigint, is_latest_build boolean)'
+    ) %}
+    {% set events, definitions = source('raw', 'events'), source('raw', 'definitions') %}
+    {% set scoping %}
+    create or replace table build_scope as
+    with raw as (
+        select
+            '{{ env_var("FUNNELHOUSE_FINGERPRINT", "") }}' as fingerprint,
+            (select coalesce(max(seq), 0) from {{ events }}) as position,
+            (select coalesce(max(seq), 0) from {{ definitions }}) as definitions_position
+    )
+
+    select
+        raw.*,
+        publication.position as published_position,
+        publication.is_latest_build as follows_publication,
+        coalesce(
+            not {{ flags.FULL_REFRESH }}
+            and raw.fingerprint <> ''
+            and publication.fingerprint = raw.fingerprint
+            and publication.definitions_position = raw.definitions_position,
+            false
+        ) as is_scoped
+    from raw
+    left join publication on true
+    {% endset %}
+    {% do run_query(scoping) %}
+    {% if is_scoped() %}
+        {% if run_query('select follows_publication from build_scope').rows[0][0] %}
+            {# From here on the tables are not those of the publication any more. #}
+            {% for model in var('compared_with_published') %}
+                {% do run_query('create or replace table ' ~ model ~ '__published as from ' ~ model) %}
+            {% endfor %}
+            {% do run_query('update publication set is_latest_build = false') %}
+        {% endif %}
+    {% else %}
+        {# A whole build that is broken off leaves tables of which nothing is known. #}
+        {% do run_query('delete from publication') %}
+    {% endif %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
+{# Whether this build rebuilds only what changed since the last publication. #}
+{% macro is_scoped() %}
+    {% if not execute %}{{ return(false) }}{% endif %}
+    {{ return(adapter.dispatch('is_scoped')()) }}
+{% endmacro %}
+
+{% macro default__is_scoped() %}{{ return(false) }}{% endmacro %}
+
+{% macro duckdb__is_scoped() %}
+    {% if not load_relation(api.Relation.create(target.database, target.schema, 'build_scope')) %}
+        {{ return(false) }}
+    {% endif %}
+    {{ return(run_query('select is_scoped from build_scope').rows[0][0]) }}
+{% endmacro %}
+
+{# Rows that came after the last publication; in a whole build all. #}
+{% macro is_new(seq='seq') -%}
+{% if is_scoped() %}{{ seq }} > {{ run_query('select published_position from build_scope').rows[0][0] }}
+{%- else %}true{% endif %}
+{%- endmacro %}
+
+{# Rows whose column, or columns, a relation lists under the same names; in a whole build all. #}
+{% macro is_among(columns, relation) -%}
+{% if is_scoped() -%}
+({{ columns }}) in (select {% for column in columns.split(',') %}{{ column.split('.')[-1] }}{{ ', ' if not loop.last }}{% endfor %} from {{ relation }})
+{%- else %}true{% endif %}
+{%- endmacro %}
+
+{# A model's table as the build before left it: read without waiting for this build's. #}
+{% macro as_before(model) %}{{ model }}{% endmacro %}
+
+{# Rows of a model that differ from those of the last publication, in either direction. #}
+{% macro differing(model, columns) -%}
+(select {{ columns }} from {{ ref(model) }} except select {{ columns }} from {{ model }}__published)
+union
+(select {{ columns }} from {{ model }}__published except select {{ columns }} from {{ ref(model) }})
+{%- endmacro %}
+
+{# What reports of one order, and refunds of it, have in common: null where nothing else belongs to an event. #}
+{% macro order_mark(event) -%}
+case
+    when {{ event }}.transaction_id is not null then 'transaction:' || {{ event }}.transaction_id
+    when {{ event }}.dialect = 'funnelflux' and {{ event }}.hit_id is not null then 'hit:' || {{ event }}.hit_id
+end
+{%- endmacro %}

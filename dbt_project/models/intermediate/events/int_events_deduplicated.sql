@@ -1,0 +1,110 @@
+-- One row per event: reports with the same event id are one, and the first received wins.
+{% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
+with reports as (
+    select * from {{ ref('stg_raw__events') }}
+    where {{ is_new() }}
+),
+
+first_received as (
+    select min(seq) as seq
+    from reports
+    group by project_id, event_id
+),
+
+junk as (
+    select * from {{ ref('junk_ids') }}
+),
+
+currencies as (
+    select * from {{ ref('currencies') }}
+),
+
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+deduplicated as (
+    select reports.*
+    from reports
+    inner join first_received on reports.seq = first_received.seq
+    {% if is_scoped() %}
+    where not exists (
+        select 1
+        from {{ as_before('int_events_deduplicated') }} as earlier
+        where
+            earlier.event_key = reports.project_id || '/' || reports.event_id
+            and not {{ is_new('earlier.seq') }}
+    )
+    {% endif %}
+),
+
+believed as (
+    select
+        deduplicated.*,
+        deduplicated.occurred_us > deduplicated.received_us + {{ hours_us(var('clock_ahead_hours')) }}
+            as is_time_corrected,
+        coalesce(deduplicated.currency, projects.reporting_currency) as amount_currency
+    from deduplicated
+    inner join projects on deduplicated.project_id = projects.project_id
+)
+
+select
+    believed.seq,
+    believed.project_id,
+    believed.project_id || '/' || believed.event_id as event_key,
+    believed.event_id,
+    believed.dialect,
+    believed.sender,
+    believed.kind,
+    believed.name,
+    believed.goal_id,
+    case when believed.is_time_corrected then believed.received_us else believed.occurred_us end
+        as occurred_us,
+    believed.is_time_corrected,
+    believed.received_us,
+
+    -- Junk identifies nobody and names no visit.
+    {% for identifier in identifiers %}
+    case
+        when junk_{{ identifier }}.junk_id is null and trim(believed.{{ identifier }}) <> ''
+            then believed.{{ identifier }}
+    end as {{ identifier }},
+    {% endfor %}
+    {% for identifier in identifiers %}
+    (junk_{{ identifier }}.junk_id is not null or coalesce(trim(believed.{{ identifier }}) = '', false))
+    {{ 'or' if not loop.last }}
+    {% endfor %}
+        as has_junk_id,
+    believed.click_id_type,
+    believed.alias_type,
+    believed.alias_value,
+
+    believed.url,
+    believed.referrer,
+    believed.page_id,
+    believed.page_kind,
+    upper(believed.country) as country,
+    believed.user_agent,
+    believed.utm_source,
+    believed.utm_medium,
+    believed.utm_campaign,
+    believed.utm_term,
+    believed.utm_content,
+
+    case
+        when believed.amount_unit = 'minor' then cast(believed.amount_text as bigint)
+        when believed.amount_unit = 'major'
+            then {{ minor_units('believed.amount_text', 'coalesce(currencies.minor_per_major, 100)') }}
+    end as amount_minor,
+    believed.amount_currency as currency,
+    coalesce(currencies.minor_per_major, 100) as minor_per_major,
+    believed.transaction_id,
+    believed.status,
+    believed.experiments,
+    believed.properties
+from believed
+{% for identifier in identifiers %}
+left join junk as junk_{{ identifier }}
+    on lower(trim(believed.{{ identifier }})) = junk_{{ identifier }}.junk_id
+{% endfor %}
+left join currencies on believed.amount_currency = currencies.currency

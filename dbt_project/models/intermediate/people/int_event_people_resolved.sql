@@ -1,0 +1,78 @@
+-- One row per event: the visitor and the person that it belongs to.
+with event_ids as (
+    select * from {{ ref('int_event_ids') }}
+    where {{ is_among('seq', ref('int_events_to_resolve')) }}
+),
+
+strong_id_people as (
+    select * from {{ ref('int_strong_id_people') }}
+),
+
+visitor_people as (
+    select * from {{ ref('int_visitor_people') }}
+),
+
+visits_found as (
+    -- A visit that the sender named itself, not one that we looked up by the visitor.
+    select * from {{ ref('int_visits_looked_up') }}
+    where is_named and {{ is_among('seq', ref('int_events_to_resolve')) }}
+),
+
+owned as (
+    -- Whose the visitor of an anonymous event was at that moment. An inner join: engines that can't hash an
+    -- outer join with such conditions compare all with all.
+    select
+        event_ids.seq,
+        visitor_people.person_id,
+        visitor_people.is_over_limit
+    from event_ids
+    inner join visitor_people
+        on
+            event_ids.project_id = visitor_people.project_id
+            and event_ids.visitor_id = visitor_people.visitor_id
+    where
+        event_ids.strong_id is null
+        and event_ids.occurred_us >= visitor_people.from_us
+        and (event_ids.occurred_us > visitor_people.from_us or event_ids.seq >= visitor_people.from_seq)
+        and event_ids.occurred_us <= visitor_people.until_us
+        and (event_ids.occurred_us < visitor_people.until_us or event_ids.seq < visitor_people.until_seq)
+),
+
+resolved as (
+    -- Who it names, else whose its visitor was at that moment.
+    select
+        event_ids.seq,
+        event_ids.project_id,
+        event_ids.visitor_id,
+        event_ids.strong_id,
+        coalesce(
+            strong_id_people.person_id,
+            event_ids.strong_id,
+            owned.person_id,
+            {{ identifier_id('visitor', 'event_ids.visitor_id', 'event_ids.project_id') }},
+            event_ids.lone_person_id
+        ) as person_id,
+        event_ids.strong_id is not null or coalesce(not owned.is_over_limit, false) as is_user_known,
+        event_ids.is_void
+    from event_ids
+    left join strong_id_people on event_ids.strong_id = strong_id_people.strong_id
+    left join owned on event_ids.seq = owned.seq
+)
+
+select
+    report.seq,
+    report.project_id,
+    coalesce(visit.visitor_id, report.visitor_id) as visitor_id,
+    -- Who it names, else whoever made the visit that it names.
+    case
+        when report.strong_id is null and visit.seq is not null then visit.person_id
+        else report.person_id
+    end as person_id,
+    case
+        when report.strong_id is null and visit.seq is not null then visit.is_user_known
+        else report.is_user_known
+    end as is_user_known,
+    report.is_void
+from resolved as report
+left join visits_found on report.seq = visits_found.seq
+left join resolved as visit on visits_found.page_view_seq = visit.seq

@@ -1,0 +1,53 @@
+-- One row per event of which something may differ from the last publication, because another one changed.
+{% set events, changed = ref('int_events_deduplicated'), ref('int_events_to_resolve') %}
+{% set visits_found = ref('int_visits_looked_up') %}
+{% if is_scoped() %}
+with visitors as (
+    select distinct
+        project_id,
+        visitor_id
+    from {{ events }}
+    where visitor_id is not null and seq in (select seq from {{ changed }})
+),
+
+on_visitors as (
+    -- Sessions are cut from all that happened on a visitor.
+    select seq from {{ changed }}
+    union
+    select seq from {{ as_before('int_event_people_resolved') }}
+    where (project_id, visitor_id) in (select project_id, visitor_id from visitors)
+),
+
+with_reports as (
+    -- What names a visit there takes its session and its touches.
+    select seq from on_visitors
+    union
+    select seq from {{ visits_found }}
+    where page_view_seq in (select seq from on_visitors)
+),
+
+marks as (
+    select distinct
+        project_id,
+        {{ order_mark('events') }} as order_mark
+    from {{ events }} as events
+    where {{ order_mark('events') }} is not null and seq in (select seq from with_reports)
+),
+
+with_orders as (
+    -- Reports and refunds of one order decide together what it is, whose, and what it is worth.
+    select seq from with_reports
+    union
+    select seq from {{ events }} as events
+    where (project_id, {{ order_mark('events') }}) in (select project_id, order_mark from marks)
+)
+
+select seq from with_orders
+union
+-- A touch that an order names is in no other journey of its person.
+select page_view_seq as seq from {{ visits_found }}
+where page_view_seq is not null and seq in (select seq from with_orders)
+{% else %}
+select cast(null as bigint) as seq
+where false
+{% endif %}
