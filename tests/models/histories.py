@@ -1,0 +1,524 @@
+"""Random histories of small houses, cut into batches as they might arrive: all that can come late, twice,
+out of order, contradict itself, or join and part people and visits that were built already.
+
+Each project is a history of its own; all share their ids. A project's world is small, so that its reports
+meet, and has several people, so that a batch leaves some of them alone.
+"""
+
+import hashlib
+import json
+from dataclasses import replace
+from itertools import count
+from random import Random
+from typing import Any
+
+from funnelhouse.contract import Cost, Definition, DefinitionKind, Event, RawRow
+from ingest_api.definitions.experiment import EXPERIMENTS
+from ingest_api.definitions.funnel import FUNNELS
+from ingest_api.definitions.goal import GOALS
+from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.page import PAGES
+from ingest_api.definitions.project_settings import ProjectSettings
+from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
+
+Batch = dict[str, list[RawRow]]
+"""Rows by raw table, in the order in which they arrive."""
+
+MINUTE_US = 60_000_000
+DAY_US = 1440 * MINUTE_US
+FIRST_BATCH_US = 1_776_000_000_000_000  # 2026-04-12T13:20Z
+BETWEEN_BATCHES_US = 3 * DAY_US
+AT_ARRIVAL = 0
+"""The time of a report without one: when it arrives."""
+
+# Before the arrival of a batch: so near that sessions, runs and windows of several batches meet at their ends.
+_AGES_MINUTES = (5, 35, 65, 240, 1440, 3 * 1440, 4 * 1440, 5 * 1440, 14 * 1440, 30 * 1440, 38 * 1440)
+_STEPS_MINUTES = (0, 5, 20, 30, 31, 60)
+_URLS = (
+    "https://shop.example/",
+    "https://shop.example/offer",
+    "https://shop.example/offer?utm_source=news&utm_campaign=spring",
+    "https://shop.example/offer?gclid=c1",
+    "https://shop.example/other?fbclid=c2&utm_source=mail&utm_medium=email",
+    "https://shop.example/other?msclkid=c3",
+    "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
+)
+_REFERRERS = (None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x")
+_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "spring"), ("google", "cpc", None))
+_BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
+_CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
+_WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
+_AMOUNTS = (None, "0", "5", "19.99", "30.01")
+_CURRENCIES = (None, "USD", "USD", "EUR", "JPY", "BGN")
+
+
+def batches(seed: int, projects: int, number: int) -> list[Batch]:
+    """Rows of a house of so many projects in so many batches; the same for the same arguments."""
+    house = Random(seed)
+    changes = [frozenset(_DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
+    if number > 1 and house.random() < 0.3:
+        # They may make a build a whole one, which would show nothing: once per house at most.
+        changes[house.randrange(1, number)] |= {"settings"}
+    arriving: list[list[tuple[str, RawRow]]] = [[] for _ in range(number)]
+    for project in range(projects):
+        _World(Random(f"{seed}/{project}"), f"p{project}", number).arrive(arriving, changes)
+    built: list[Batch] = []
+    for place, rows in enumerate(arriving):
+        house.shuffle(rows)
+        built.append({"events": [], "definitions": [], "costs": []})
+        for position, (table, row) in enumerate(rows):
+            received_us = _arrival_us(place) + position * 1_000_000
+            row = replace(row, received_us=received_us)
+            if isinstance(row, Event) and row.occurred_us == AT_ARRIVAL:
+                row = replace(row, occurred_us=received_us)
+            built[-1][table].append(row)
+    return built
+
+
+def _arrival_us(batch: int) -> int:
+    return FIRST_BATCH_US + batch * BETWEEN_BATCHES_US
+
+
+def _changed(house: Random) -> frozenset[str]:
+    """Kinds of definitions that a later batch may hold."""
+    return house.choice(
+        [
+            frozenset(),
+            frozenset(),
+            frozenset({"goal", "page"}),
+            frozenset({"goal", "page"}),
+            frozenset(_DEFINED),
+        ]
+    )
+
+
+class _World:
+    """One project: what its senders say, event by event, and when it arrives."""
+
+    def __init__(self, random: Random, project: str, number: int) -> None:
+        self._random = random
+        self._project = project
+        self._number = number
+        self._events: list[tuple[int, Event]] = []  # with the batch that is meant
+        self._event_ids = count(1)
+        self._visitors = [f"v{n}" for n in range(random.choice([2, 4, 8]))]
+        self._users = ["ada", "bob", "cy", "dee", "eve", "flo"][: random.choice([2, 4, 6])]
+        self._sessions = ["s1", "s2"]
+        self._hits = [f"h{n}" for n in range(random.choice([3, 8]))]
+        self._orders = [f"o{n}" for n in range(random.choice([2, 5]))]
+        # In the others it is silent, as most of a house is in most batches.
+        self._speaks = [place for place in range(number) if random.random() < (0.9 if place == 0 else 0.6)]
+        self._speaks = self._speaks or [random.randrange(number)]
+
+    def arrive(self, arriving: list[list[tuple[str, RawRow]]], changes: list[frozenset[str]]) -> None:
+        """Add the project's rows to the batches."""
+        acts = [self._visit] * 6 + [self._order] * 3 + [self._postback] * 2 + [self._login] * 3
+        acts += [self._report_of_a_click, self._alias, self._refund, self._goal_report, self._shared_email]
+        acts += [self._event]
+        for _ in range(self._random.randint(6, 24)):
+            self._random.choice(acts)()
+        if self._random.random() < 0.15:
+            self._kiosk()
+        for batch, event in [*self._events]:
+            if self._random.random() < 0.08:
+                self._events.append((self._later(batch), self._repeated(event)))
+        for batch, event in self._events:
+            arriving[self._spoken(batch)].append(("events", event))
+        for place in self._speaks:
+            arriving[place] += self._definitions(place, changes[place])
+            if self._random.random() < (0.6 if place == 0 else 0.2):
+                arriving[place] += [("costs", self._cost()) for _ in range(self._random.randint(1, 3))]
+
+    # What happens.
+
+    def _visit(self) -> None:
+        """Page views of a visitor in a row, near the edges of sessions."""
+        batch, at = self._moment()
+        visitor = self._of(None, *self._visitors, *self._visitors)
+        session = self._of(None, None, None, *self._sessions)
+        user = self._of(*[None] * 6, *self._users)
+        for _ in range(self._random.randint(1, 4)):
+            source, medium, campaign = self._of(*_CAMPAIGNS)
+            columns: dict[str, Any] = {"utm_source": source, "utm_medium": medium, "utm_campaign": campaign}
+            if self._random.random() < 0.8:
+                columns |= {
+                    "session_id": session,
+                    "hit_id": self._of(None, *self._hits),
+                    "page_id": self._of(None, None, "o1", "l1"),
+                    "page_kind": self._of(None, "offer", "offer", "lander", "page"),
+                    "country": self._of(None, "es", "FR"),
+                    "experiments": self._of(None, None, '{"button":"a"}', '{"button":"b","price":"x"}'),
+                }
+            else:
+                columns["dialect"] = "segment"
+            self._says(
+                batch,
+                at,
+                "visit",
+                sender=self._of("browser", "browser", "browser", "server"),
+                visitor_id=visitor,
+                user_id=user,
+                url=self._of(*_URLS),
+                referrer=self._of(*_REFERRERS),
+                user_agent=self._of(*[None] * 15, _BOT),
+                **columns,
+            )
+            at += self._of(*_STEPS_MINUTES) * MINUTE_US
+
+    def _event(self) -> None:
+        batch, at = self._moment()
+        self._says(
+            batch,
+            at,
+            "event",
+            dialect=self._of("openanalytics", "segment"),
+            sender=self._of("browser", "server"),
+            name=self._of("signup", "add-to-cart"),
+            visitor_id=self._of(None, *self._visitors),
+            user_id=self._of(None, None, *self._users),
+            transaction_id=self._of(None, None, *self._orders),
+            properties=self._of(None, '{"plan":"pro"}'),
+        )
+
+    def _login(self) -> None:
+        batch, at = self._moment()
+        self._says(
+            batch,
+            at,
+            "identify",
+            dialect=self._of("openanalytics", "segment"),
+            visitor_id=self._of(None, *self._visitors, *self._visitors),
+            user_id=self._of(*self._users),
+            properties=self._of(None, None, _email("1"), _email("2")),
+        )
+
+    def _alias(self) -> None:
+        user, previous = self._of(*self._users), self._of(*self._users, *self._visitors)
+        for kind in self._of(("alias",), ("alias",), ("alias", "unalias"), ("unalias",)):
+            batch, at = self._moment()
+            self._says(batch, at, kind, user_id=user, previous_id=previous)
+
+    def _shared_email(self) -> None:
+        """An e-mail of many users, which may come to be over its limit of five, in several batches."""
+        for number in range(self._random.choice([2, 5, 6, 7])):
+            batch, at = self._moment()
+            user = (self._users + ["u5", "u6", "u7", "u8", "u9"])[number]
+            self._says(batch, at, "identify", user_id=user, properties=_email("shared"))
+
+    def _kiosk(self) -> None:
+        """A visitor of about as many users as its limit of twenty allows, and what nobody did on it."""
+        for number in range(self._random.randint(19, 22)):
+            batch, at = self._moment()
+            self._says(batch, at, "identify", visitor_id="kiosk", user_id=f"guest {number}")
+        for _ in range(3):
+            batch, at = self._moment()
+            self._says(batch, at, "visit", sender="browser", visitor_id="kiosk", url=self._of(*_URLS))
+        batch, at = self._moment()
+        self._says(batch, at, "conversion", name="purchase", visitor_id="kiosk", **self._money())
+
+    def _order(self) -> None:
+        """Reports of one order by browser and server, one of which may name the visit, one the user."""
+        dialect = self._of("openanalytics", "openanalytics", "segment")
+        transaction = self._of(None, *self._orders)
+        name = "Order Completed" if dialect == "segment" else self._of("purchase", "purchase", "lead")
+        for _ in range(self._random.choice([1, 1, 2, 3, 4])):
+            batch, at = self._moment()
+            columns: dict[str, Any] = {}
+            if dialect == "openanalytics":
+                columns = {
+                    "hit_id": self._of(None, None, *self._hits),
+                    "session_id": self._of(None, None, None, *self._sessions),
+                    "status": self._of(*_WORDS),
+                    "page_id": self._of(None, None, None, "o1"),
+                }
+            self._says(
+                batch,
+                self._of(at, at, at, AT_ARRIVAL),
+                "conversion",
+                dialect=dialect,
+                sender=self._of("browser", "server"),
+                name=name,
+                visitor_id=self._of(None, *self._visitors),
+                user_id=self._of(None, None, *self._users),
+                transaction_id=transaction,
+                properties=self._of(None, None, '{"plan":"pro"}', _email("1")),
+                **columns,
+                **self._money(),
+            )
+
+    def _refund(self) -> None:
+        batch, at = self._moment()
+        self._says(
+            batch,
+            at,
+            "refund",
+            dialect=self._of("openanalytics", "segment"),
+            user_id=self._of(None, *self._users),
+            transaction_id=self._of(*self._orders),
+            **self._money(),
+        )
+
+    def _postback(self) -> None:
+        """Postbacks of one transaction, by hit or by visitor with and without page."""
+        named = self._of(
+            {"hit_id": self._of(*self._hits)},
+            {"visitor_id": self._of(*self._visitors)},
+            {"visitor_id": self._of(*self._visitors), "page_id": self._of("o1", "l1")},
+        )
+        transaction = self._of(None, *self._orders)
+        for _ in range(self._random.choice([1, 1, 2, 3])):
+            batch, _ = self._moment()
+            amount = self._of(None, None, "-1", "0", "30", "12.5")
+            self._says(
+                batch,
+                AT_ARRIVAL,
+                "conversion",
+                dialect="funnelflux",
+                transaction_id=transaction,
+                status=self._of(*_WORDS),
+                amount_text=amount,
+                amount_unit="major" if amount else None,
+                currency=self._of(None, None, "EUR"),
+                forwardable=self._of(None, False),
+                **named,
+            )
+
+    def _goal_report(self) -> None:
+        """Pagent's: a goal by name, money in cents, the visitor and a session."""
+        batch, at = self._moment()
+        amount = self._of(None, "0", "500", "1999")
+        self._says(
+            batch,
+            self._of(at, AT_ARRIVAL),
+            "conversion",
+            dialect="pagent",
+            goal_id=self._of("lead", "signup"),
+            session_id=self._of(*self._sessions, "s9"),
+            visitor_id=self._of(*self._visitors),
+            hit_id=self._of(None, *self._hits),
+            transaction_id=self._of(None, *self._orders),
+            amount_text=amount,
+            amount_unit="minor" if amount else None,
+        )
+
+    def _report_of_a_click(self) -> None:
+        """Superfunnel's: an ad click, a session, or a hash of a visit or session."""
+        batch, _ = self._moment()
+        click_type, click = self._of(*_CLICKS)
+        hit, session = self._of(*self._hits), self._of(*self._sessions)
+        named = self._of(
+            {"click_id_type": click_type, "click_id": click},
+            {"click_id_type": click_type, "click_id": click},
+            {"session_id": session},
+            {"alias_type": "visitHash", "alias_value": _sha256(hit)},
+            {"alias_type": "shortVisitHash", "alias_value": _sha256(hit)[:10]},
+            {"alias_type": "sessionHash", "alias_value": _sha256(session)},
+            {"alias_type": "shortHash", "alias_value": _sha256(self._of(hit, session))[:10]},
+        )
+        amount = self._of(*_AMOUNTS)
+        self._says(
+            batch,
+            AT_ARRIVAL,
+            "conversion",
+            dialect="superfunnel",
+            name=self._of("conversion", "upsell"),
+            amount_text=amount,
+            amount_unit="major" if amount else None,
+            **named,
+        )
+
+    # How it is said.
+
+    def _says(
+        self, batch: int, occurred_us: int, kind: str, dialect: str = "openanalytics", **columns: Any
+    ) -> None:
+        event = Event(
+            event_id=f"e{next(self._event_ids)}",
+            project_id=self._project,
+            dialect=dialect,
+            dialect_version="1",
+            sender=columns.pop("sender", "server"),
+            kind=kind,
+            received_us=0,
+            occurred_us=occurred_us,
+            payload="{}",
+            **columns,
+        )
+        self._events.append((batch, event))
+
+    def _moment(self) -> tuple[int, int]:
+        """A batch and a time before it: the one in which such a report comes, or one that it is too late for.
+
+        Rarely a clock is days ahead.
+        """
+        before = self._random.choice([0, 0, *range(self._number)])
+        at = _arrival_us(before) - self._of(*_AGES_MINUTES) * MINUTE_US
+        at += self._of(0, 0, 0, *_STEPS_MINUTES, 7.5) * MINUTE_US
+        if self._random.random() < 0.03:
+            return self._random.randrange(before + 1), int(at)
+        return (before if self._random.random() < 0.6 else self._later(before)), int(at)
+
+    def _later(self, batch: int) -> int:
+        return self._random.randrange(batch, self._number)
+
+    def _spoken(self, batch: int) -> int:
+        """The batch, or the next in which the project says something; else its last."""
+        return next((place for place in self._speaks if place >= batch), self._speaks[-1])
+
+    def _repeated(self, event: Event) -> Event:
+        """The same report again, or another under its id: the first received wins."""
+        other = self._of(
+            {},
+            {},
+            {"visitor_id": self._of(None, *self._visitors)},
+            {"occurred_us": self._moment()[1]},
+            {"user_id": self._of(*self._users)},
+            {"amount_text": "77", "amount_unit": "major"} if event.kind in ("conversion", "refund") else {},
+        )
+        return replace(event, **other)
+
+    def _money(self) -> dict[str, Any]:
+        amount = self._of(*_AMOUNTS)
+        return {
+            "amount_text": amount,
+            "amount_unit": "major" if amount else None,
+            "currency": self._of(*_CURRENCIES),
+        }
+
+    def _definitions(self, place: int, kinds: frozenset[str]) -> list[tuple[str, RawRow]]:
+        # Of what is not there yet, half; later a change now and then.
+        likely = 0.5 if place == 0 else 0.12
+        put: list[tuple[str, RawRow]] = []
+        for name in sorted(kinds):
+            for key, bodies in _DEFINED.get(name, {"settings": ()}).items():
+                if self._random.random() < likely:
+                    body = self._settings() if name == "settings" else _stored(name, self._of(*bodies))
+                    if place > 0 and self._random.random() < 0.2:
+                        body = None
+                    put.append(("definitions", self._definition(name, key, body)))
+        return put
+
+    def _definition(self, kind: DefinitionKind, key: str, body: dict[str, Any] | None) -> Definition:
+        text = None if body is None else json.dumps(body)
+        return Definition(project_id=self._project, kind=kind, key=key, received_us=0, body=text)
+
+    def _settings(self) -> dict[str, Any]:
+        return ProjectSettings(
+            time_zone=self._of("UTC", "Europe/Madrid", "Asia/Tokyo"),
+            reporting_currency=self._of("USD", "EUR", "BGN"),
+            lookback_days=self._of(1, 14, 30, 90),
+            half_life_days=self._of(1, 7),
+            session_gap_minutes=self._of(5, 30, 60),
+            counts_direct=self._of(False, True),
+            postbacks_take_extended_status=self._of(False, True),
+        ).model_dump()
+
+    def _cost(self) -> Cost:
+        source, medium, campaign = self._of(
+            ("google", "cpc", None), ("news", "email", "spring"), ("x", None, None)
+        )
+        return Cost(
+            project_id=self._project,
+            received_us=0,
+            day=self._of("2026-04-11", "2026-04-12", "2026-04-15"),
+            source=source,
+            medium=medium,
+            campaign=campaign,
+            amount_text=self._of("1", "9.99", "100"),
+            currency=self._of("USD", "EUR"),
+        )
+
+    def _of(self, *choices: Any) -> Any:
+        return self._random.choice(choices)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _email(address: str) -> str:
+    return json.dumps({"email_sha256": _sha256(address)})
+
+
+def _goal(match: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"match": match, **others}
+
+
+_SIGNUP = {"type": "event_name", "value": "signup"}
+_OFFER = {"type": "url_path", "value": "/offer"}
+_THANKS = {"type": "url_path", "operator": "prefix", "value": "/thanks"}
+_CONVERSION = {"type": "any_conversion"}
+_STEPS = (
+    [{"name": "Offer", "match": _OFFER}, {"name": "Sale", "match": _CONVERSION}],
+    [
+        {"name": "View", "match": {"type": "event_type", "value": "pageview"}},
+        {"name": "View again", "match": {"type": "event_type", "value": "pageview"}},
+        {"name": "Sale", "match": _CONVERSION, "minimum_amount": 5},
+    ],
+    [{"name": "Sign-up", "match": _SIGNUP}, {"name": "Thanks", "match": _THANKS}],
+)
+_PAYOUTS = (
+    [],
+    [{"valid_from": "2026-01-01", "amount": 2.5, "currency": "USD"}],
+    [
+        {"valid_from": "2026-04-08", "amount": 4, "currency": "EUR"},
+        {"valid_from": "2026-04-12", "amount": 7, "currency": "USD"},
+    ],
+)
+
+# By kind and id, the bodies that may be put.
+_DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "goal": {
+        "signup": [_goal(_SIGNUP), _goal(_SIGNUP, counts_as_conversion=True, stage="sign-up")],
+        "thanks": [_goal(_THANKS, counts_as_conversion=True), _goal(_THANKS, is_micro=True)],
+        "offer": [_goal(_OFFER, is_micro=True), _goal(_OFFER, counts_as_conversion=True, stage="checkout")],
+        "big": [_goal(_CONVERSION, minimum_amount=amount, is_micro=True) for amount in (5, 20)],
+        "pro": [
+            _goal(
+                {"type": "event_type", "value": kind}, property={"key": "plan", "value": "pro"}, stage="pro"
+            )
+            for kind in ("event", "conversion")
+        ],
+    },
+    "page": {
+        page: [
+            {"name": page, "kind": kind, "path": path, "payouts": payouts}
+            for kind in ("offer", "lander")
+            for path in (None, "/offer", "/other")
+            for payouts in _PAYOUTS
+        ]
+        for page in ("o1", "l1")
+    },
+    "funnel": {
+        mode.replace("_", "-"): [
+            {"name": mode, "mode": mode, "unit": unit, "window_days": days, "steps": steps}
+            for unit in ("person", "session")
+            for days in (1, 4, 14)
+            for steps in _STEPS
+        ]
+        for mode in ("ordered", "strict", "any_order", "counts")
+    },
+    "traffic_source": {
+        "news": [{"name": "News", "source": "news", "is_paid": paid} for paid in (True, False, None)],
+        "google": [{"name": "Ads", "source": "google", "medium": "cpc", "is_paid": False}],
+    },
+    "experiment": {
+        "button": [
+            {
+                "name": "Button",
+                "variants": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}],
+                "control": control,
+                "goal_ids": goals,
+            }
+            for control in ("a", "b")
+            for goals in ([], ["signup"], ["signup", "big"])
+        ]
+    },
+}
+_KINDS: dict[str, Kind] = {kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS)}
+
+
+def _stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """As the definition routes would store it."""
+    known = _KINDS[kind]
+    return known.stored(known.shape.model_validate(body))

@@ -1,0 +1,180 @@
+"""Incremental equals full: however the record came in, and whatever became of the builds meanwhile, the marts
+are, row for row, those of one build from nothing."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import duckdb
+import pytest
+from dbt_cli import run_dbt
+from histories import Batch, batches
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from funnelhouse.contract import RAW_TABLES, row_values
+from funnelhouse.landing import open_store
+from funnelhouse.settings import Settings
+from ingest_api.sealing import seal
+from orchestration.build import run_build
+from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment
+from orchestration.publishing import point_current_at, published_builds
+
+PROJECTS = 20
+"""Histories of a house: all of them share its builds."""
+
+SHOWN_ROWS = 3
+
+# An example is several builds: making a failing one smaller would take longer than reading it.
+few = partial(
+    settings,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+# What becomes of each batch after it landed. A build that is stopped had all its models, and was not published.
+fates = st.sampled_from(
+    ["published", "published", "stopped", "killed", "killed", "none", "whole", "rolled back"]
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@few(max_examples=1)
+@given(seeds)
+def test_after_builds_that_failed_every_mart_is_that_of_one_build(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    _check(tmp_path_factory, seed, ["published", "stopped", "rolled back", "killed", "stopped"])
+
+
+@pytest.mark.slow
+@few(max_examples=10)
+@given(seeds, st.lists(fates, min_size=3, max_size=6), st.sampled_from(["published", "stopped"]))
+def test_after_whatever_became_of_builds_every_mart_is_that_of_one_build(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, earlier: list[str], last: str
+) -> None:
+    _check(tmp_path_factory, seed, [*earlier, last])
+
+
+def _check(tmp_path_factory: pytest.TempPathFactory, seed: int, fates: Sequence[str]) -> None:
+    """Build a house of this seed batch by batch, and compare it with what one build makes of its record."""
+    home = Settings(home=tmp_path_factory.mktemp("batches") / "home")
+    kills = Random(seed)
+    for batch, fate in zip(batches(seed, PROJECTS, len(fates)), fates, strict=True):
+        _land(home, batch)
+        if fate == "killed":
+            _build_killed(home, nodes=kills.randrange(MOST_NODES), delay_s=kills.uniform(0, 0.3))
+        elif fate == "stopped":
+            _build_models(home)
+        elif fate != "none":
+            _publish(home, full_refresh=fate == "whole")
+        if fate == "rolled back":
+            point_current_at(home.published_dir, published_builds(home.published_dir)[0])
+    whole = Settings(home=tmp_path_factory.mktemp("whole") / "home")
+    shutil.copytree(home.raw_dir, whole.raw_dir)
+    _build_models(whole)
+    differences = _differences(home.warehouse_path, whole.warehouse_path)
+    assert not differences, "\n".join([f"seed {seed}, {' → '.join(fates)}, {home.home_dir}:", *differences])
+
+
+MOST_NODES = 350
+"""About as many seeds, models and tests as a build has; past its end, a kill comes too late."""
+
+
+def _land(home: Settings, batch: Batch) -> None:
+    with closing(open_store(home.landing_store)) as store:
+        store.append(
+            [(table, [row_values(RAW_TABLES[table])(row) for row in batch[table]]) for table in batch]
+        )
+
+
+def _publish(home: Settings, full_refresh: bool = False) -> None:
+    """A build as users make it, to its end."""
+    report = run_build(home, full_refresh=full_refresh)
+    assert report.failures == ()
+
+
+def _build_models(home: Settings) -> None:
+    """Everything of a build before its checks and its publication."""
+    seal(home.landing_store, home.raw_dir)
+    built = run_dbt(home, "build", "--resource-type", "model", "--resource-type", "seed")
+    assert built.returncode == 0, built.stdout[-8000:]
+
+
+def _build_killed(home: Settings, nodes: int, delay_s: float) -> None:
+    """A build whose dbt is killed a moment after it has finished so many seeds, models and tests."""
+    seal(home.landing_store, home.raw_dir)
+    build = subprocess.Popen(
+        [
+            DBT_EXECUTABLE,
+            "--no-use-colors",
+            "build",
+            "--exclude",
+            "test_type:unit",
+            "--profiles-dir",
+            DBT_PROJECT,
+        ],
+        cwd=DBT_PROJECT,
+        env={**os.environ, **dbt_environment(home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert build.stdout is not None
+    with build, build.stdout:
+        finished = 0
+        for line in build.stdout:
+            finished += " OK " in line or " PASS " in line
+            if finished > nodes:
+                time.sleep(delay_s)
+                break
+        os.killpg(build.pid, signal.SIGKILL)
+
+
+def _differences(built: Path, whole: Path) -> list[str]:
+    """For each mart that differs: the projects, and some rows that only one side has."""
+    found = []
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{built}' as built (read_only)")
+        connection.execute(f"attach '{whole}' as whole (read_only)")
+        names = [_marts(connection, side) for side in ("built", "whole")]
+        assert names[0] == names[1]
+        for mart in names[0]:
+            columns = [
+                connection.execute(f"describe {side}.{mart}").fetchall() for side in ("built", "whole")
+            ]
+            assert columns[0] == columns[1], mart
+            at = [column[0] for column in columns[0]].index("project_id")
+            only = [_only(connection, mart, *sides) for sides in (("built", "whole"), ("whole", "built"))]
+            if any(only):
+                projects = Counter(row[at] for rows in only for row in rows)
+                found.append(f"{mart}: rows that differ by project: {dict(projects)}")
+                # Of one project, so that what belongs together is seen together.
+                [(first, _)] = projects.most_common()[-1:]
+                for side, rows in zip(("batches", "one build"), only, strict=True):
+                    shown = sorted((row for row in rows if row[at] == first), key=repr)[:SHOWN_ROWS]
+                    found += [f"  {side}: {row}" for row in shown]
+    return found
+
+
+def _marts(connection: duckdb.DuckDBPyConnection, side: str) -> list[str]:
+    sql = "select table_name from information_schema.tables where table_catalog = ? order by table_name"
+    names = [name for (name,) in connection.execute(sql, [side]).fetchall()]
+    marts = [name for name in names if name.startswith(("dim_", "fct_", "rpt_"))]
+    assert len(marts) >= 25
+    return marts
+
+
+def _only(connection: duckdb.DuckDBPyConnection, mart: str, one: str, other: str) -> list[tuple[object, ...]]:
+    sql = f"select * from {one}.{mart} except all select * from {other}.{mart}"
+    return connection.execute(sql).fetchall()
