@@ -15,7 +15,6 @@ from packaging.version import Version
 
 from funnelhouse.settings import Settings
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, build_dir, dbt_environment
-from orchestration.rebuilding import fingerprint
 
 
 class DbtCommand(DbtCliResource):
@@ -51,7 +50,7 @@ def run_dbt(
     results.unlink(missing_ok=True)
     # Unit tests check the rules, not the data: they run with the tests.
     command = ["build", "--exclude", "test_type:unit", *(["--full-refresh"] * full_refresh)]
-    with _environment({**dbt_environment(settings), "FUNNELHOUSE_FINGERPRINT": fingerprint()}):
+    with _environment(dbt_environment(settings)):
         invocation = dbt.cli(command, context=context, target_path=results.parent, raise_on_error=False)
     yield from invocation.stream()
     failures = _failures(results, invocation.process.wait())

@@ -1,12 +1,14 @@
 """dbt's manifest: what the project consists of, parsed anew whenever its files or the home have changed."""
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 """Beside this interpreter: an environment that isn't activated is not on PATH."""
 
 Manifest = Mapping[str, Any]
+
+# A change of anything else, such as a test, leaves every table as it is.
+_MADE_FROM = ("dbt_project.yml", "models", "macros", "seeds")
 
 # dbt writes variables with this prefix into the manifest, which so says what home it was made for.
 _HOME_IN_MANIFEST = "FUNNELHOUSE_HOME"
@@ -42,6 +47,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     return {
         "FUNNELHOUSE_HOME": home,
         "FUNNELHOUSE_BUILD_MEMORY": settings.build_memory,
+        "FUNNELHOUSE_FINGERPRINT": fingerprint(),
         f"DBT_ENV_CUSTOM_ENV_{_HOME_IN_MANIFEST}": home,
         "DBT_TARGET_PATH": str(parse_dir(settings)),
         "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
@@ -50,6 +56,18 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DO_NOT_TRACK": "1",
     }
+
+
+def fingerprint() -> str:
+    """SHA-256 of what the tables are made from: SQL, seeds, variables, and the version of the engine."""
+    digest = hashlib.sha256(version("duckdb").encode())
+    for root in (DBT_PROJECT / name for name in _MADE_FROM):
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if path.is_file():
+                # Lengths, so that no two projects read the same.
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(DBT_PROJECT)} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def load_manifest(settings: Settings) -> Manifest:

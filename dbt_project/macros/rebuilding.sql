@@ -1,8 +1,7 @@
 {#
   How builds stay cheap and equal to full ones. The warehouse remembers what was published last: up to which
-  position, and with which fingerprint of the project's files. A build with the same fingerprint, and without
-  new definitions, only rebuilds the people whom something new concerns (models/intermediate/rebuild); any
-  other build, and each on an engine without it, is a whole one. Models that stay from build to build are listed in
+  position, and with which fingerprint of the project's files. A build with the same fingerprint and settings of
+  projects only rebuilds the people whom something new concerns (models/intermediate/rebuild); any other build, and each on an engine without it, is a whole one. Models that stay from build to build are listed in
   dbt_project.yml; all others are small, or read only what is rebuilt.
 #}
 
@@ -36,7 +35,27 @@
             not {{ flags.FULL_REFRESH }}
             and raw.fingerprint <> ''
             and publication.fingerprint = raw.fingerprint
-            and publication.definitions_position = raw.definitions_position,
+            and not exists (
+                select 1
+                from (
+                    select
+                        *,
+                        lag(body) over (partition by project_id, kind, key order by seq) as body_before
+                    from {{ definitions }}
+                ) as versions
+                where
+                    seq > publication.definitions_position
+                    and (
+                        kind = 'settings'
+                        -- What page views were told apart by.
+                        or (kind = 'page' and (
+                            {{ json_value('body', "'kind'") }}
+                            is distinct from {{ json_value('body_before', "'kind'") }}
+                            or {{ json_value('body', "'path'") }}
+                            is distinct from {{ json_value('body_before', "'path'") }}
+                        ))
+                    )
+            ),
             false
         ) as is_scoped
     from raw

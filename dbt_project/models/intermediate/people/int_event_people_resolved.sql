@@ -1,4 +1,5 @@
 -- One row per event: the visitor and the person that it belongs to.
+-- Whom they belonged to until now has been noted before: depends_on {{ ref('int_people_before') }}.
 with event_ids as (
     select * from {{ ref('int_event_ids') }}
     where {{ is_among('seq', ref('int_events_to_resolve')) }}

@@ -1,6 +1,6 @@
 -- One row per event of which something may differ from the last publication, because another one changed.
 {% set events, changed = ref('int_events_deduplicated'), ref('int_events_to_resolve') %}
-{% set visits_found = ref('int_visits_looked_up') %}
+{% set visits_found, redefined = ref('int_visits_looked_up'), ref('int_events_redefined') %}
 {% if is_scoped() %}
 with visitors as (
     select distinct
@@ -13,6 +13,8 @@ with visitors as (
 on_visitors as (
     -- Sessions are cut from all that happened on a visitor.
     select seq from {{ changed }}
+    union
+    select seq from {{ redefined }}
     union
     select seq from {{ as_before('int_event_people_resolved') }}
     where (project_id, visitor_id) in (select project_id, visitor_id from visitors)

@@ -3,6 +3,7 @@
 {% set event_people, touched = ref('int_event_people_resolved'), ref('int_events_touched') %}
 {% set people_before, visitor_people = ref('int_people_before'), ref('int_visitor_people') %}
 {% set strong_ids = differing('int_strong_id_people', 'strong_id, person_id') %}
+{% set experiment_goals = differing('int_experiment_goals', 'project_id, experiment_id, goal_id') %}
 {% if is_scoped() %}
 with visitors as (
     select distinct
@@ -20,6 +21,15 @@ select person_id from {{ people_before }}
 union
 select person_id from {{ event_people }}
 where seq in (select seq from {{ touched }})
+union
+-- What their experiment is judged by has changed.
+select person_id from {{ as_before('fct_experiment_exposures') }}
+where (project_id, experiment_id) in (
+    select
+        project_id,
+        experiment_id
+    from ({{ experiment_goals }}) as changed
+)
 union
 -- Both sides of the map; who is in none of its rows is its own person.
 select person_id from strong_ids

@@ -1,0 +1,78 @@
+-- One row per event that a definition changed since the last publication says something about, or said.
+{% set events = ref('int_events_deduplicated') %}
+{% set rule = ['match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'] %}
+{% set goals = ref('int_goals') %}
+{% set goal_columns = ['goal_id', 'counts_as_conversion', 'is_micro', 'stage'] + rule %}
+{% set changed_goals = differing('int_goals', 'project_id, ' ~ goal_columns | join(', ')) %}
+{% set funnel_steps = ref('int_funnel_steps') %}
+{% set funnel_columns = ['funnel_id', 'mode', 'unit', 'window_us', 'step_number'] + rule %}
+{% set changed_steps = differing('int_funnel_steps', 'project_id, ' ~ funnel_columns | join(', ')) %}
+{% set changed_payouts = differing(
+    'int_page_payouts', 'project_id, page_id, valid_from_us, valid_until_us, amount_minor, currency'
+) %}
+{% if is_scoped() %}
+with events as (
+    select
+        *,
+        {{ event_type('kind') }} as event_type,
+        {{ url_path('url') }} as page_path
+    from {{ events }}
+),
+
+changed_goals as (
+    select distinct
+        project_id,
+        goal_id
+    from ({{ changed_goals }}) as changed
+),
+
+changed_funnels as (
+    select distinct
+        project_id,
+        funnel_id
+    from ({{ changed_steps }}) as changed
+),
+
+changed_pages as (
+    select distinct
+        project_id,
+        page_id
+    from ({{ changed_payouts }}) as changed
+),
+
+rules as (
+    {% for side in [goals, 'int_goals__published'] %}
+    select
+        project_id,
+        {{ rule | join(', ') }}
+    from {{ side }}
+    where (project_id, goal_id) in (select project_id, goal_id from changed_goals)
+    union
+    {% endfor %}
+    {% for side in [funnel_steps, 'int_funnel_steps__published'] %}
+    select
+        project_id,
+        {{ rule | join(', ') }}
+    from {{ side }}
+    where (project_id, funnel_id) in (select project_id, funnel_id from changed_funnels)
+    {% if not loop.last %}union{% endif %}
+    {% endfor %}
+)
+
+select events.seq
+from events
+inner join rules on events.project_id = rules.project_id
+where {{ event_rule_picks('rules', 'events') }}
+union
+select seq from events
+where (project_id, goal_id) in (select project_id, goal_id from changed_goals)
+union
+select seq from events
+where event_key in (
+    select project_id || '/' || event_id from {{ as_before('fct_conversions') }}
+    where (project_id, page_id) in (select project_id, page_id from changed_pages)
+)
+{% else %}
+select cast(null as bigint) as seq
+where false
+{% endif %}
