@@ -37,7 +37,7 @@ _FUNNELS = {
     "engagement": {
         "name": "Engagement",
         "mode": "any_order",
-        "steps": [*_SALE, {"name": "Sign-up", **_SIGN_UP}],
+        "steps": [{"name": "Cart", **_CART}, {"name": "Sign-up", **_SIGN_UP}, {"name": "Order", **_ANY}],
     },
     "stages": {"name": "Stages", "mode": "counts", "steps": _SALE},
 }
