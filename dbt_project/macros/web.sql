@@ -11,9 +11,14 @@ case
 end
 {%- endmacro %}
 
-{# Decoded value of a query parameter of an address; null when absent or empty. `name` is SQL: quote a literal. #}
+{# Decoded value of a query parameter of an address, the last one of that name; null when absent or empty. `name` is
+   SQL: quote a literal. A pattern made of a column would be compiled for each row, so the name is in none. #}
 {% macro url_parameter(url, name) -%}
-nullif({{ url_decoded("regexp_extract(" ~ url ~ ", '^[^#?]*[?](?:[^#]*&)?' || " ~ name ~ " || '=([^&#]*)', 1)") }}, '')
+case
+    -- Most addresses lack it.
+    when contains({{ url }}, {{ name }} || '=')
+        then nullif({{ url_decoded("split_part(split_part('&' || regexp_extract(" ~ url ~ ", '^[^#?]*[?]([^#]*)', 1), '&' || " ~ name ~ " || '=', -1), '&', 1)") }}, '')
+end
 {%- endmacro %}
 
 {# Percent-decoded text; what is no valid encoding stays as it is. #}

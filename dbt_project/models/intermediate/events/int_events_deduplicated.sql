@@ -6,8 +6,10 @@ with reports as (
 ),
 
 first_received as (
+    -- Not from `reports`: engines would keep what is read twice, with every column.
     select min(seq) as seq
-    from reports
+    from {{ ref('stg_raw__events') }}
+    where {{ is_new() }}
     group by project_id, event_id
 ),
 

@@ -1,4 +1,4 @@
--- One row per funnel, event and step that it may take; in strict funnels also per event that takes none.
+-- One row per funnel, event and step that it may take; in strict funnels also per other event of those units.
 with steps as (
     select * from {{ ref('int_funnel_steps') }}
 ),
@@ -30,25 +30,59 @@ taking as (
     inner join events on matched.seq = events.seq
 ),
 
-passing as (
+acting as (
+    -- Only in a strict funnel does it matter what stands between steps, and only for who takes any.
     select distinct
-        funnels.project_id,
-        funnels.funnel_id,
+        taking.project_id,
+        taking.funnel_id,
+        funnels.unit,
+        case funnels.unit when 'session' then taking.session_id else taking.person_id end as unit_id
+    from taking
+    inner join funnels on taking.project_id = funnels.project_id and taking.funnel_id = funnels.funnel_id
+    where funnels.mode = 'strict'
+),
+
+acts as (
+    select
+        acting.project_id,
+        acting.funnel_id,
         events.person_id,
         events.session_id,
         events.step_us,
-        events.step_seq
-    from funnels
-    inner join events on funnels.project_id = events.project_id
+        events.step_seq,
+        events.kind
+    from acting
+    inner join events on acting.project_id = events.project_id and acting.unit_id = events.person_id
+    where acting.unit = 'person'
+    union all
+    select
+        acting.project_id,
+        acting.funnel_id,
+        events.person_id,
+        events.session_id,
+        events.step_us,
+        events.step_seq,
+        events.kind
+    from acting
+    inner join events on acting.project_id = events.project_id and acting.unit_id = events.session_id
+    where acting.unit = 'session'
+),
+
+passing as (
+    select distinct
+        acts.project_id,
+        acts.funnel_id,
+        acts.person_id,
+        acts.session_id,
+        acts.step_us,
+        acts.step_seq
+    from acts
     left join taking
         on
-            funnels.project_id = taking.project_id
-            and funnels.funnel_id = taking.funnel_id
-            and events.step_seq = taking.step_seq
-    where
-        funnels.mode = 'strict'
-        and events.kind in ('visit', 'event', 'conversion')
-        and taking.step_seq is null
+            acts.project_id = taking.project_id
+            and acts.funnel_id = taking.funnel_id
+            and acts.step_seq = taking.step_seq
+    where acts.kind in ('visit', 'event', 'conversion') and taking.step_seq is null
 ),
 
 combined as (

@@ -3,15 +3,20 @@ with steps as (
     select * from {{ ref('int_funnel_steps') }}
 ),
 
+page_views as (
+    select * from {{ ref('int_page_views') }}
+),
+
 events as (
     select
-        *,
-        {{ event_type('kind') }} as event_type,
-        {{ url_path('url') }} as page_path
-    from {{ ref('int_events') }}
+        events.*,
+        {{ event_type('events.kind') }} as event_type,
+        page_views.page_path
+    from {{ ref('int_events') }} as events
+    left join page_views on events.seq = page_views.seq
     where
-        kind in ('visit', 'event', 'conversion', 'identify')
-        and project_id in (select project_id from steps)
+        events.kind in ('visit', 'event', 'conversion', 'identify')
+        and events.project_id in (select project_id from steps)
 )
 
 select

@@ -3,13 +3,18 @@ with goals as (
     select * from {{ ref('int_goals') }}
 ),
 
+page_views as (
+    select * from {{ ref('int_page_views') }}
+),
+
 events as (
     select
-        *,
-        {{ event_type('kind') }} as event_type,
-        {{ url_path('url') }} as page_path
-    from {{ ref('int_events') }}
-    where kind in ('visit', 'event', 'conversion', 'identify')
+        events.*,
+        {{ event_type('events.kind') }} as event_type,
+        page_views.page_path
+    from {{ ref('int_events') }} as events
+    left join page_views on events.seq = page_views.seq
+    where events.kind in ('visit', 'event', 'conversion', 'identify')
 ),
 
 picked as (

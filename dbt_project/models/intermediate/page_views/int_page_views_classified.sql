@@ -1,4 +1,6 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
+{% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
+{% set sent_parts = 'visits.utm_' ~ parts | join(', visits.utm_') %}
 with visits as (
     select * from {{ ref('int_events_deduplicated') }}
     where kind = 'visit' and {{ is_new() }}
@@ -20,51 +22,72 @@ pages as (
     select * from {{ ref('int_pages') }}
 ),
 
-parsed as (
-    -- A sender that fills any UTM field speaks for all five; else the address does.
+pages_owning_paths as (
+    select * from pages
+    where owns_path
+),
+
+addresses as (
+    -- Not from `visits`: engines would keep what is read twice, with every column.
+    select url as address from {{ ref('int_events_deduplicated') }}
+    where kind = 'visit' and {{ is_new() }}
+    union
+    select referrer as address from {{ ref('int_events_deduplicated') }}
+    where kind = 'visit' and {{ is_new() }}
+),
+
+taken_apart as (
+    -- Each address once: most page views share theirs.
     select
-        *,
-        coalesce(utm_source, utm_medium, utm_campaign, utm_term, utm_content) is not null as has_utm_fields,
-        {{ url_host('url') }} as host,
-        {{ url_path('url') }} as page_path,
-        {{ url_host('referrer') }} as referrer_host
-    from visits
+        address,
+        {% for part in parts %}
+        {{ url_parameter('address', "'utm_" ~ part ~ "'") }} as utm_{{ part }},
+        {% endfor %}
+        {{ url_host('address') }} as host,
+        {{ url_path('address') }} as page_path
+    from addresses
 ),
 
 carried_click_ids as (
     select
-        parsed.seq,
+        addresses.address,
         click_id_types.click_id_type,
         click_id_types.precedence,
-        {{ url_parameter('parsed.url', 'click_id_types.click_id_type') }} as click_id
-    from parsed
-    inner join click_id_types on contains(parsed.url, click_id_types.click_id_type || '=')
+        {{ url_parameter('addresses.address', 'click_id_types.click_id_type') }} as click_id
+    from addresses
+    inner join click_id_types on contains(addresses.address, click_id_types.click_id_type || '=')
 ),
 
 first_click_ids as (
     select
         *,
-        row_number() over (partition by seq order by precedence) as click_id_number
+        row_number() over (partition by address order by precedence) as click_id_number
     from carried_click_ids
     where click_id is not null
 ),
 
 named as (
+    -- A sender that fills any UTM field speaks for all five; else the address does.
     select
-        parsed.*,
-        {% for part in ['source', 'medium', 'campaign', 'term', 'content'] %}
+        visits.*,
+        pages_seen.host,
+        pages_seen.page_path,
+        referring_pages.host as referrer_host,
+        {% for part in parts %}
         case
-            when parsed.has_utm_fields then parsed.utm_{{ part }}
-            else {{ url_parameter('parsed.url', "'utm_" ~ part ~ "'") }}
+            when coalesce({{ sent_parts }}) is not null then visits.utm_{{ part }}
+            else pages_seen.utm_{{ part }}
         end as named_{{ part }},
         {% endfor %}
-        coalesce(parsed.click_id, first_click_ids.click_id) as named_click_id,
+        coalesce(visits.click_id, first_click_ids.click_id) as named_click_id,
         case
-            when parsed.click_id is not null then parsed.click_id_type
+            when visits.click_id is not null then visits.click_id_type
             else first_click_ids.click_id_type
         end as named_click_id_type
-    from parsed
-    left join first_click_ids on parsed.seq = first_click_ids.seq and first_click_ids.click_id_number = 1
+    from visits
+    left join taken_apart as pages_seen on visits.url = pages_seen.address
+    left join taken_apart as referring_pages on visits.referrer = referring_pages.address
+    left join first_click_ids on visits.url = first_click_ids.address and first_click_ids.click_id_number = 1
 ),
 
 classified as (
@@ -91,12 +114,11 @@ classified as (
     left join user_agents on named.user_agent = user_agents.user_agent
     left join pages as pages_by_id
         on named.project_id = pages_by_id.project_id and named.page_id = pages_by_id.page_id
-    left join pages as pages_by_path
+    left join pages_owning_paths as pages_by_path
         on
-            named.page_id is null
-            and named.project_id = pages_by_path.project_id
-            and named.page_path = pages_by_path.page_path
-            and pages_by_path.owns_path
+            named.project_id = pages_by_path.project_id
+            -- A condition on one side alone would keep engines from hashing the join.
+            and case when named.page_id is null then named.page_path end = pages_by_path.page_path
 )
 
 select

@@ -1,8 +1,13 @@
 -- One row per host that linked to a page view, with the source it stands for.
-with hosts as (
-    select distinct {{ url_host('referrer') }} as referrer_host
+with addresses as (
+    select distinct referrer
     from {{ ref('int_events_deduplicated') }}
     where kind = 'visit' and referrer is not null and {{ is_new() }}
+),
+
+hosts as (
+    select distinct {{ url_host('referrer') }} as referrer_host
+    from addresses
 ),
 
 referrers as (

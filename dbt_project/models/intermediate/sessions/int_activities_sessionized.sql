@@ -58,13 +58,14 @@ opened as (
     from gaps
 ),
 
-numbered as (
+in_runs as (
+    -- A run is named by what opened it: one number, which sorts sooner than what it stands for.
     select
         *,
-        sum(opens_run) over (
+        last_value(case when opens_run = 1 then seq end ignore nulls) over (
             partition by project_id, device, sender_session order by occurred_us, seq
             rows between unbounded preceding and current row
-        ) as run_number
+        ) as run_seq
     from opened
 ),
 
@@ -72,11 +73,11 @@ named as (
     select
         *,
         first_value(case when is_page_view then seq end) over (
-            partition by project_id, device, sender_session, run_number
+            partition by run_seq
             order by case when is_page_view then 0 else 1 end, occurred_us, seq
             rows between unbounded preceding and current row
         ) as first_page_view_seq
-    from numbered
+    from in_runs
 )
 
 select
