@@ -3,7 +3,7 @@
 select
     project_id,
     detail as status_word,
-    sum(occurrences) as reports
+    sum(occurrences) as conversions
 from {{ ref('rpt_data_trust') }}
 where measure = 'unknown_status_words'
 group by project_id, detail

@@ -16,7 +16,7 @@ identity_conflicts as (
 ),
 
 refunds as (
-    select * from {{ ref('int_refunds_matched') }}
+    select * from {{ ref('int_refunds_unmatched') }}
 ),
 
 ledger as (
@@ -29,35 +29,6 @@ projects as (
 
 measures as (
     select * from {{ ref('data_trust_measures') }}
-),
-
-refunds_left_over as (
-    -- What of a refund no sale could take.
-    select
-        project_id,
-        refund_event_id as event_id
-    from ledger
-    where conversion_id is null
-    group by project_id, refund_event_id
-    having sum(amount_minor) <> 0
-),
-
-unmatched_refunds as (
-    select
-        refunds.project_id,
-        {{ project_date('refunds.occurred_us', 'projects.time_zone') }} as report_date,
-        case
-            when refunds.conversion_id is null then 'sale_not_known'
-            when refunds.currency <> conversions.currency then 'other_currency'
-            else 'more_than_was_left'
-        end as detail
-    from refunds
-    inner join projects on refunds.project_id = projects.project_id
-    left join conversions on refunds.conversion_id = conversions.conversion_id
-    left join refunds_left_over
-        on refunds.project_id = refunds_left_over.project_id and refunds.event_id = refunds_left_over.event_id
-    -- One without an amount takes what it finds: without a sale that is nothing, and nothing is left over.
-    where refunds.conversion_id is null or refunds_left_over.event_id is not null
 ),
 
 conversions_measured as (
@@ -76,6 +47,16 @@ conversions_measured as (
         unmatched_reason as detail
     from conversions
     where unmatched_reason is not null
+    union all
+    select
+        project_id,
+        conversion_date as report_date,
+        'unknown_status_words' as measure,
+        -- Somebody's address or number, sent as a status, is not for everybody to read.
+        coalesce(nullif(regexp_extract({{ word('status') }}, '^[^0-9@]{1,40}$', 0), ''), '(no word)')
+            as detail
+    from conversions
+    where is_status_unknown
     union all
     select
         project_id,
@@ -112,11 +93,12 @@ conversions_measured as (
 
 others_measured as (
     select
-        project_id,
-        report_date,
+        refunds.project_id,
+        {{ project_date('refunds.occurred_us', 'projects.time_zone') }} as report_date,
         'unmatched_refunds' as measure,
-        detail
-    from unmatched_refunds
+        refunds.reason as detail
+    from refunds
+    inner join projects on refunds.project_id = projects.project_id
     union all
     -- An unmatched refund's rows are all of one day.
     select

@@ -1,6 +1,6 @@
 -- One row per project, day of arrival, measure and detail: how many came, and how odd.
 with events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_deduplicated') }}
 ),
 
 repeated as (
@@ -9,14 +9,6 @@ repeated as (
 
 rejected as (
     select * from {{ ref('stg_raw__rejected') }}
-),
-
-unknown_words as (
-    select
-        *,
-        {{ word('status') }} as status_word
-    from {{ ref('int_conversion_reports') }}
-    where is_status_unknown
 ),
 
 projects as (
@@ -62,14 +54,6 @@ arrivals as (
             as measure,
         dialect as detail
     from repeated
-    union all
-    select
-        project_id,
-        received_us,
-        'unknown_status_words' as measure,
-        -- Somebody's address or number, sent as a status, is not for everybody to read.
-        coalesce(nullif(regexp_extract(status_word, '^[^0-9@]{1,40}$', 0), ''), '(no word)') as detail
-    from unknown_words
     union all
     select
         project_id,

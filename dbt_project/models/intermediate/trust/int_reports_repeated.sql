@@ -7,7 +7,7 @@ events as (
     select
         seq,
         event_key
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_deduplicated') }}
 ),
 
 repeated as (
@@ -19,7 +19,7 @@ repeated as (
         reports.received_us
     from reports
     left join events on reports.seq = events.seq
-    where events.seq is null
+    where events.seq is null and {{ is_new('reports.seq') }}
 ),
 
 paired as (
