@@ -39,12 +39,14 @@ class Suite:
     """Expectations over batches of rows, each batch a query in one DuckDB database.
 
     `database` is a DuckDB file, opened read-only; None is a database in memory, for queries over files.
+    `key` is a column by which bad rows of the expectations on columns are named.
     """
 
     name: str
     database: Path | None
     batches: Mapping[str, str]
     expectations: Sequence[Expectation]
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
     else:
         try:
             for (of, kind), chosen in groupby(sorted(suite.expectations, key=_runs_with), key=_runs_with):
-                outcomes += _run(context, source, f"{of}_{kind}", suite.batches[of], list(chosen))
+                outcomes += _run(context, source, f"{of}_{kind}", suite, list(chosen))
         finally:
             source.get_execution_engine().close()
     by_name = {outcome.name: outcome for outcome in outcomes}
@@ -137,20 +139,23 @@ def _runs_with(expectation: Expectation) -> tuple[str, str]:
     return expectation.of, "queries" if is_query else "columns"
 
 
-def _run(context: Any, source: Any, name: str, query: str, expectations: list[Expectation]) -> list[Outcome]:
+def _run(
+    context: Any, source: Any, name: str, suite: Suite, expectations: list[Expectation]
+) -> list[Outcome]:
     try:
-        return _validate(context, source, name, query, expectations)
+        return _validate(context, source, name, suite, expectations)
     except Exception as error:  # the rows can't be read: none of these expectations is known to hold
         return [_failed(e, error) for e in expectations]
 
 
 def _validate(
-    context: Any, source: Any, name: str, query: str, expectations: list[Expectation]
+    context: Any, source: Any, name: str, suite: Suite, expectations: list[Expectation]
 ) -> list[Outcome]:
     import great_expectations as gx
 
+    query = suite.batches[expectations[0].of]
     batch = source.add_query_asset(name=name, query=query).add_batch_definition_whole_table("all")
-    suite = gx.ExpectationSuite(
+    wanted = gx.ExpectationSuite(
         name=name,
         expectations=[
             {"type": e.type, "kwargs": dict(e.arguments), "severity": e.severity, "meta": {"name": e.name}}
@@ -158,9 +163,11 @@ def _validate(
         ],
     )
     # COMPLETE brings at most 200 rows of a query, but every bad value of a column.
-    result_format = "COMPLETE" if name.endswith("_queries") else "SUMMARY"
+    result_format: dict[str, Any] = {"result_format": "COMPLETE" if name.endswith("_queries") else "SUMMARY"}
+    if suite.key is not None and not name.endswith("_queries"):
+        result_format["unexpected_index_column_names"] = [suite.key]
     validation = context.validation_definitions.add(
-        gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(wanted))
     )
     by_name = {
         result.expectation_config.meta["name"]: result
@@ -196,7 +203,11 @@ def _observed(result: Any) -> str:
         return f"{found['observed_value']} unexpected rows, e.g. {examples}"
     if "unexpected_count" in found:
         values = sorted({str(value) for value in found["partial_unexpected_list"]})[:3]
-        return f"{found['unexpected_count']} of {found['element_count']} unexpected, e.g. {', '.join(values)}"
+        said = f"{found['unexpected_count']} of {found['element_count']} unexpected, e.g. {', '.join(values)}"
+        for key in found.get("unexpected_index_column_names", ()):
+            named = [str(row[key]) for row in found["partial_unexpected_index_list"] or ()]
+            said += f" ({key} {', '.join(named)})"
+        return said
     return f"observed {found.get('observed_value')}"
 
 

@@ -240,6 +240,22 @@ def replay_rejected(
 _UNKNOWN = "No such rejected report, or not any more; `funnelhouse rejected list` shows those that are kept."
 
 
+@main.command()
+@click.argument("seqs", nargs=-1, required=True, type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why these reports are to be left out; kept with them.")
+def quarantine(seqs: tuple[int, ...], reason: str) -> None:
+    """Print the lines of dbt_project/seeds/quarantined_events.csv that leave reports out of every model.
+
+    SEQS as a failed build names them. The reports stay in the permanent record.
+    """
+    from orchestration.quarantine import NotInTheRecordError, quarantine_lines
+
+    try:
+        click.echo(quarantine_lines(Settings().raw_dir, seqs, reason), nl=False)
+    except NotInTheRecordError as unknown:
+        raise click.ClickException(str(unknown)) from None
+
+
 @main.group()
 def serve() -> None:
     """Run one of the HTTP servers."""

@@ -17,11 +17,13 @@ from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import Settings
 from ingest_api.retention import forget
 from ingest_api.sealing import seal
+from orchestration.build_record import build_record, checked_before
 from orchestration.build_resource import Build
 from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import run_dbt
 from orchestration.manifest import Manifest, model_names
 from orchestration.publishing import publish
+from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
 
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
@@ -95,6 +97,7 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
                 "started_at": build.started_at.isoformat(),
                 "run_id": context.run_id,
                 "attribution_models": attribution_models,
+                **build_record(settings, build, context.instance.all_logs(context.run_id)),
             },
             settings.build_memory,
         )
@@ -108,6 +111,11 @@ def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Great Expectations' two suites: before dbt reads what landed, and before credit is published."""
     memory = settings.build_memory
     return [
-        suite_check("landed_events", RAW_EVENTS, lambda: landed_events(settings.raw_dir), memory),
-        suite_check("attribution", FCT_ATTRIBUTION, lambda: attribution(settings.warehouse_path), memory),
+        suite_check(
+            "landed_events",
+            RAW_EVENTS,
+            lambda build: landed_events(settings.raw_dir, QUARANTINE, checked_before(settings, build)),
+            memory,
+        ),
+        suite_check("attribution", FCT_ATTRIBUTION, lambda _: attribution(settings.warehouse_path), memory),
     ]

@@ -16,11 +16,11 @@ from dagster_shared.error import SerializableErrorInfo
 from funnelhouse.settings import Settings
 from orchestration.build_job import build_definitions
 from orchestration.build_lock import BuildRunningError, build_lock
+from orchestration.build_record import DBT_STEP, seconds_by_step
 from orchestration.dbt_command import model_seconds
 from orchestration.instance import JOB, open_instance
 from orchestration.manifest import DbtProjectError
 
-DBT_STEP = "dbt"
 PUBLISH_STEP = "publication"
 
 OnProgress = Callable[[str, int, int], None]
@@ -91,7 +91,7 @@ def _run(
     events = result.all_events
     return BuildReport(
         build_id=_published_id(events),
-        seconds={"prepare": prepare_s, **_seconds_by_step(instance.all_logs(run_id))},
+        seconds={"prepare": prepare_s, **seconds_by_step(instance.all_logs(run_id))},
         model_seconds=model_seconds(settings),
         failures=(*_suite_outcomes(events, "critical"), *_step_failures(events)),
         warnings=(*_suite_outcomes(events, "warning"), *_dbt_warnings(events)),
@@ -125,21 +125,6 @@ def _published_id(events: Iterable[dg.DagsterEvent]) -> str | None:
         if event.event_type is DagsterEventType.ASSET_MATERIALIZATION and event.step_key == PUBLISH_STEP:
             return str(event.step_materialization_data.materialization.metadata["build_id"].value)
     return None
-
-
-def _seconds_by_step(entries: Iterable[dg.EventLogEntry]) -> dict[str, float]:
-    """Wall seconds from start to end of each step that ran, failed ones included, in order."""
-    ends = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
-    started: dict[str, float] = {}
-    seconds: dict[str, float] = {}
-    for entry in entries:
-        if entry.step_key is None or entry.dagster_event is None:
-            continue
-        if entry.dagster_event.event_type is DagsterEventType.STEP_START:
-            started[entry.step_key] = entry.timestamp
-        elif entry.dagster_event.event_type in ends and entry.step_key in started:
-            seconds[entry.step_key] = entry.timestamp - started[entry.step_key]
-    return seconds
 
 
 def _suite_outcomes(events: Iterable[dg.DagsterEvent], severity: str) -> list[str]:

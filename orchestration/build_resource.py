@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -15,10 +16,11 @@ from orchestration.publishing import new_build_id
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The build that a run is: its id, and when it started (UTC)."""
+    """The build that a run is: its id, when it started (UTC), whether it builds everything from nothing."""
 
     build_id: str
     started_at: datetime
+    is_full_refresh: bool
 
 
 def build_resource(settings: Settings, is_locked: bool) -> dg.ResourceDefinition:
@@ -34,6 +36,14 @@ def build_resource(settings: Settings, is_locked: bool) -> dg.ResourceDefinition
             if context.instance is not None and context.run is not None:
                 end_lost_runs(context.instance, besides=context.run.run_id)
             started_at = datetime.now(UTC)
-            yield Build(build_id=new_build_id(started_at), started_at=started_at)
+            # The one place in which a run is told, by whoever starts it.
+            told: Any = context.run.run_config if context.run is not None else {}
+            yield Build(
+                build_id=new_build_id(started_at),
+                started_at=started_at,
+                is_full_refresh=bool(
+                    told.get("ops", {}).get("dbt", {}).get("config", {}).get("full_refresh", False)
+                ),
+            )
 
     return build

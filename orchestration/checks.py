@@ -5,12 +5,13 @@ from collections.abc import Callable
 import dagster as dg
 
 from expectations.checking import Suite, SuiteResult, check
+from orchestration.build_resource import Build
 
 
 def suite_check(
-    name: str, asset: dg.AssetKey, suite: Callable[[], Suite], memory_limit: str
+    name: str, asset: dg.AssetKey, suite: Callable[[Build], Suite], memory_limit: str
 ) -> dg.AssetChecksDefinition:
-    """Check that runs a suite when its asset is there, and before anything that reads the asset."""
+    """Check that runs a build's suite when its asset is there, and before anything that reads the asset."""
 
     # As a multi check of one, because only that names its step: by the suite, like the asset's other steps.
     @dg.multi_asset_check(
@@ -18,8 +19,8 @@ def suite_check(
         specs=[dg.AssetCheckSpec(name, asset=asset, blocking=True)],
         required_resource_keys={"build"},
     )
-    def run() -> dg.AssetCheckResult:
-        return as_check_result(check(suite(), memory_limit))
+    def run(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        return as_check_result(check(suite(context.resources.build), memory_limit))
 
     return run
 

@@ -74,6 +74,32 @@ def model_seconds(settings: Settings) -> dict[str, float]:
     }
 
 
+def test_outcomes(results: Path) -> list[dict[str, Any]]:
+    """What became of each test of the last build, as `of`, `name`, `severity`, `passed`, `description`.
+
+    `severity` is `warning` for one that only warns; `description` is what dbt found, behind what a test
+    written as a query promises in its first line.
+    """
+    found = []
+    for node in _nodes(results):
+        kind, name = _kind_and_name(node)
+        if kind != "test":
+            continue
+        code = (node.get("compiled_code") or "").lstrip()
+        promise = code.splitlines()[0].removeprefix("-- ") if code.startswith("-- ") else ""
+        said = [promise, node["message"] or ""]
+        found.append(
+            {
+                "of": "dbt",
+                "name": name,
+                "severity": "warning" if node["status"] == "warn" else "critical",
+                "passed": node["status"] == "pass",
+                "description": " ".join(part for part in said if part),
+            }
+        )
+    return found
+
+
 def _failures(results: Path, exit_code: int) -> list[str]:
     """One sentence per node that failed. Nodes skipped because of it are left out."""
     failures = [

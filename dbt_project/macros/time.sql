@@ -10,6 +10,11 @@
 
 {% macro duckdb__utc_timestamp(us) %}make_timestamp({{ us }}){% endmacro %}
 
+{# Unix microseconds of a UTC timestamp. #}
+{% macro unix_us(timestamp) %}{{ adapter.dispatch('unix_us')(timestamp) }}{% endmacro %}
+
+{% macro duckdb__unix_us(timestamp) %}epoch_us({{ timestamp }}){% endmacro %}
+
 {# Day of a Unix-microsecond column in a time zone (its IANA name), as projects count days. #}
 {% macro project_date(us, time_zone) %}{{ adapter.dispatch('project_date')(us, time_zone) }}{% endmacro %}
 
@@ -29,6 +34,9 @@ end
 
 {# Whole seconds of a length of time in microseconds. #}
 {% macro whole_seconds(us) %}{{ adapter.dispatch('whole_units')(us, 1000000) }}{% endmacro %}
+
+{# The quarter of an hour in which a Unix-microsecond time lies, as the time of its beginning. #}
+{% macro quarter_hour_us(us) %}{{ adapter.dispatch('whole_units')(us, minutes_us(15)) }} * {{ minutes_us(15) }}{% endmacro %}
 
 {% macro duckdb__whole_units(us, unit_us) %}cast({{ us }} // {{ unit_us }} as bigint){% endmacro %}
 

@@ -16,6 +16,13 @@
     ('money', 'sum(net_amount_minor)', 'rpt_cohorts', 'true'),
     ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
     ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
+    ('conversions', 'sum(occurrences)', 'rpt_data_trust', "measure = 'conversions' and detail <> 'rejected'"),
+    (
+        'sessions',
+        "sum(case measure when 'sessions' then occurrences else -occurrences end)",
+        'rpt_data_trust',
+        "measure in ('sessions', 'bot_sessions')",
+    ),
 ] %}
 {% for model in var('attribution_models') %}
 {% do reports.append(('money', 'sum(net_amount_minor)', 'rpt_attribution', "model = '" ~ model ~ "'")) %}

@@ -1,3 +1,4 @@
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -6,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.checking import SuiteResult, check, no_rows
-from expectations.landed_events import DAY_US, HOUR_US, landed_events, nested
+from expectations.landed_events import DAY_US, HOUR_US, Checked, checked_now, landed_events, nested
 from funnelhouse.contract import Event, columns
+from orchestration.quarantine import NotInTheRecordError, quarantine_lines
 
 NOON_US = 1_750_000_000_000_000 // DAY_US * DAY_US + DAY_US // 2
 ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
@@ -189,6 +191,76 @@ def test_drift_warns_and_does_not_block(home, counts, lags, expected):
     result = run(home)
     assert failed(result) == expected
     assert result.passed
+
+
+def bad_in_what_was_checked(home):
+    """Two good rows that were checked, one of which became bad since, and what was kept of the check."""
+    land(home, rows(VISIT, SALE), name="seq-1-2")
+    checked = through_json(checked_now(home / "raw"))
+    land(home, rows(VISIT, replace(SALE, amount_text="1e3")), name="seq-1-2")
+    return checked
+
+
+def through_json(checked):
+    return Checked.from_json(json.loads(json.dumps(asdict(checked))))
+
+
+def test_only_what_is_new_since_the_last_publication_is_looked_at(home):
+    checked = bad_in_what_was_checked(home)
+    assert failed(check(landed_events(home / "raw", checked=checked))) == {}
+    land(home, rows(replace(SALE, currency="€"), start=3), name="seq-3-3")
+    result = check(landed_events(home / "raw", checked=checked))
+    assert failed(result) == {"currency_is_three_letters": "critical"}
+    # Nothing new is nothing to find.
+    assert failed(check(landed_events(home / "raw", checked=checked_now(home / "raw", None, checked)))) == {}
+
+
+def test_without_a_publication_or_by_another_suite_everything_is_looked_at(home):
+    checked = bad_in_what_was_checked(home)
+    for before in (None, replace(checked, suite="another")):
+        result = check(landed_events(home / "raw", checked=before))
+        assert failed(result) == {"amount_text_is_a_plain_decimal": "critical"}
+
+
+def test_a_gap_behind_what_was_checked_blocks(home):
+    land(home, rows(VISIT, SALE), name="seq-1-2")
+    checked = checked_now(home / "raw")
+    land(home, rows(VISIT, start=4), name="seq-4-4")
+    assert failed(check(landed_events(home / "raw", checked=checked))) == {
+        "seq_is_dense_and_unique": "critical"
+    }
+
+
+def test_what_is_kept_of_a_check_is_the_same_in_one_step_or_many(home):
+    days = days_of([10, 12, 9, 2], [0, 1, 0, 9])
+    checked = None
+    for start in range(0, len(days), 5):
+        part = days[start : start + 5]
+        land(home, part, name=f"seq-{part[0]['seq']}-{part[-1]['seq']}")
+        checked = through_json(checked_now(home / "raw", None, checked))
+    assert checked == checked_now(home / "raw")
+    assert checked.to_seq == len(days)
+    assert checked.newest_received_us == max(event["received_us"] for event in days)
+    # And the newest day is compared with days that are not read again.
+    land(home, rows(replace(VISIT, received_us=NOON_US + 5 * DAY_US), start=len(days) + 1), name="seq-35-35")
+    assert failed(check(landed_events(home / "raw", checked=checked)))["volume_is_like_the_days_before"]
+
+
+def test_a_quarantined_row_blocks_no_more_and_the_operator_is_told_which_it_is(home, tmp_path):
+    land(home, rows(VISIT, replace(SALE, kind="sale"), VISIT))
+    [failure] = run(home).failures
+    assert failure.observed == "1 of 3 unexpected, e.g. sale (seq 2)"
+    seed = tmp_path / "quarantined_events.csv"
+    header = "seq,received_us,reason\n"
+    seed.write_text(header)
+    checked = checked_now(home / "raw", seed)
+    assert not check(landed_events(home / "raw", seed)).passed
+    seed.write_text(header + quarantine_lines(home / "raw", [2], 'no kind, "odd"'))
+    assert failed(check(landed_events(home / "raw", seed))) == {}
+    # What is let out again is looked at again.
+    assert checked_now(home / "raw", seed).suite != checked.suite
+    with pytest.raises(NotInTheRecordError, match="has seq 9"):
+        quarantine_lines(home / "raw", [2, 9], "")
 
 
 def test_an_expectation_that_raises_blocks(home):

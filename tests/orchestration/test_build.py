@@ -78,6 +78,17 @@ def test_its_report_says_how_long_each_step_and_model_took(built_home):
     assert {"stg_raw__events", "fct_attribution", "rpt_funnel_stages"} <= set(models)
 
 
+def test_its_file_says_what_was_checked_and_how_long_it_took(built_home):
+    folder = built_home.settings.published_dir / "current"
+    said = json.loads((folder / "build.json").read_text())
+    assert list(said["seconds"]) == ["seal", "landed_events", "dbt", "attribution"]
+    assert said["checks"] == []
+    # Every expectation of both suites, the leaving of old rows, and every dbt test.
+    assert said["checks_passed"] > 200
+    assert said["newest_received_us"] == 1_750_003_600_000_000
+    assert said["landed"]["to_seq"] == 2
+
+
 def test_its_progress_ends_at_the_total(built_home):
     dones = [done for _, done, _ in built_home.progress]
     totals = {total for _, _, total in built_home.progress}

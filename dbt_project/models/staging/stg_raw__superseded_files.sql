@@ -5,6 +5,8 @@ with files as (
     select distinct filename from {{ source('raw', 'definitions') }}
     union
     select distinct filename from {{ source('raw', 'costs') }}
+    union
+    select distinct filename from {{ source('raw', 'rejected') }}
 ),
 
 ranges as (

@@ -1,0 +1,57 @@
+-- One row per report that is no event of its own, because an earlier one has its event id.
+with reports as (
+    select * from {{ ref('stg_raw__events') }}
+),
+
+events as (
+    select
+        seq,
+        event_key
+    from {{ ref('int_events_deduplicated') }}
+),
+
+repeated as (
+    select
+        reports.seq,
+        reports.project_id,
+        reports.project_id || '/' || reports.event_id as event_key,
+        reports.dialect,
+        reports.received_us
+    from reports
+    left join events on reports.seq = events.seq
+    where events.seq is null and {{ is_new('reports.seq') }}
+),
+
+paired as (
+    select
+        repeated.*,
+        events.seq as first_seq
+    from repeated
+    inner join events on repeated.event_key = events.event_key
+),
+
+compared as (
+    select seq from paired
+    union
+    select first_seq as seq from paired
+),
+
+contents as (
+    select
+        reports.seq,
+        reports.payload
+    from reports
+    inner join compared on reports.seq = compared.seq
+)
+
+select
+    paired.seq,
+    paired.project_id,
+    paired.event_key,
+    paired.dialect,
+    paired.received_us,
+    paired.first_seq,
+    repeating.payload <> first_content.payload as has_other_content
+from paired
+inner join contents as repeating on paired.seq = repeating.seq
+inner join contents as first_content on paired.first_seq = first_content.seq

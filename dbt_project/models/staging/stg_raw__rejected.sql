@@ -1,0 +1,18 @@
+-- One row per thing that could not be accepted, as it was sealed, without what was sent.
+with sealed as (
+    select * from {{ source('raw', 'rejected') }}
+),
+
+superseded as (
+    select * from {{ ref('stg_raw__superseded_files') }}
+)
+
+select
+    seq,
+    project_id,
+    path,
+    received_us,
+    reason,
+    sender
+from sealed
+where filename not in (select filename from superseded)
