@@ -1,5 +1,6 @@
 """The dbt project is built as it says: grains, keys, contracts, descriptions, sources as the contract."""
 
+import functools
 from typing import Any
 
 import duckdb
@@ -71,6 +72,22 @@ def test_only_staging_reads_the_record(models: dict[str, Any]) -> None:
     for name, model in models.items():
         reads_record = any(node.startswith("source.") for node in model["depends_on"]["nodes"])
         assert reads_record == (model["fqn"][1] == "staging"), name
+
+
+def test_no_mart_is_made_anew_from_what_holds_a_part_only(models: dict[str, Any]) -> None:
+    by_id = {model["unique_id"]: model for model in models.values()}
+
+    @functools.cache
+    def holds_a_part(node: str) -> bool:
+        """Whether after a scoped build the table holds only what that build worked on."""
+        model = by_id.get(node)
+        if model is None or model["config"]["materialized"] == "incremental":
+            return False
+        is_slice = model["config"]["materialized"] == "slice"
+        return is_slice or any(holds_a_part(parent) for parent in model["depends_on"]["nodes"])
+
+    assert holds_a_part("model.funnelhouse.int_conversions")
+    assert not [name for name, m in models.items() if m["fqn"][1] == "marts" and holds_a_part(m["unique_id"])]
 
 
 @pytest.mark.parametrize("table", RAW_TABLES)

@@ -1,4 +1,4 @@
--- One row per funnel, event and step that it may take; in strict funnels also per other event of those units.
+-- One row per funnel, event and step that it may take; in strict funnels also per other event of these units.
 with steps as (
     select * from {{ ref('int_funnel_steps') }}
 ),
