@@ -107,6 +107,8 @@ def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
                 outcomes += _run(context, source, f"{of}_{kind}", suite, list(chosen))
         finally:
             source.get_execution_engine().close()
+            # The source's own engine, by which it tried the connection, keeps that in a pool.
+            source.get_engine().dispose()
     by_name = {outcome.name: outcome for outcome in outcomes}
     return SuiteResult(suite=suite.name, outcomes=tuple(by_name[e.name] for e in suite.expectations))
 

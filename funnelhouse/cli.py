@@ -294,6 +294,35 @@ def build(full_refresh: bool) -> None:
     sys.exit(0 if report.published else 1)
 
 
+@main.group()
+def publish() -> None:
+    """Copy what is published to where else it is read."""
+
+
+@publish.command("postgres")
+@click.option("--url", help="postgresql://user@host:5432/database. Default: FUNNELHOUSE_PUBLISH_POSTGRES.")
+@click.option("--schema", help="Default: FUNNELHOUSE_PUBLISH_POSTGRES_SCHEMA or funnelhouse.")
+def publish_postgres(url: str | None, schema: str | None) -> None:
+    """Replace the marts in a PostgreSQL schema with those of the current publication, all at once."""
+    from orchestration.postgres_publishing import PostgresPublishError, publish_to_postgres
+    from orchestration.publishing import CURRENT
+
+    settings = Settings()
+    url = url or settings.publish_postgres
+    schema = schema or settings.publish_postgres_schema
+    if not url:
+        raise click.UsageError("Give --url, or set FUNNELHOUSE_PUBLISH_POSTGRES.")
+    current = settings.published_dir / CURRENT
+    if not current.exists():
+        raise click.ClickException("nothing is published yet; run `funnelhouse build`")
+    folder = current.resolve()
+    try:
+        rows = publish_to_postgres(folder, url, schema)
+    except PostgresPublishError as failed:
+        raise click.ClickException(str(failed)) from None
+    click.echo(f"Build {folder.name}: {len(rows)} marts, {sum(rows.values()):,} rows in schema {schema}.")
+
+
 @main.command()
 def up() -> None:
     """Run everything: ingest, read, Dagster's scheduler and its web page."""

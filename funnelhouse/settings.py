@@ -46,6 +46,18 @@ class Settings(BaseSettings):
     )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
 
+    publish_postgres: str = Field(
+        default="",
+        description="PostgreSQL to copy each build's marts to, postgresql://…; empty: none.",
+        repr=False,
+    )
+    publish_postgres_schema: str = Field(
+        default="funnelhouse", min_length=1, description="Schema of those tables; it may hold others too."
+    )
+    publish_parquet: bool = Field(
+        default=False, description="Whether a publication has Parquet files beside marts.duckdb."
+    )
+
     @property
     def home_dir(self) -> Path:
         """The home folder as an absolute path."""

@@ -6,6 +6,7 @@ Keys of assets are those that dagster_dbt gives to sources and models, so that n
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ from orchestration.build_resource import Build
 from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import run_dbt
 from orchestration.manifest import Manifest, model_names
+from orchestration.postgres_publishing import publish_to_postgres
 from orchestration.publishing import publish
 from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
@@ -29,10 +31,19 @@ from orchestration.rebuilding import mark_published
 RAW_EVENTS = dg.AssetKey(["raw", "events"])
 FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
 
+PUBLICATION = dg.AssetKey("publication")
+
 OLD_ROWS_LEAVE = dg.AssetCheckSpec(
     "old_rows_leave",
     asset=RAW_EVENTS,
     description="Rows and answers whose time is over leave the landing store, and `rejected` the raw zone.",
+)
+
+
+COPIED_TO_POSTGRES = dg.AssetCheckSpec(
+    "copied_to_postgres",
+    asset=PUBLICATION,
+    description="The marts are in PostgreSQL too (FUNNELHOUSE_PUBLISH_POSTGRES).",
 )
 
 
@@ -83,7 +94,13 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
     marts = model_names(manifest, "marts")
     attribution_models = model_names(manifest, "attribution")
 
-    @dg.asset(deps=marts, group_name="published", kinds={"duckdb"}, required_resource_keys={"build"})
+    @dg.asset(
+        deps=marts,
+        group_name="published",
+        kinds={"duckdb"},
+        required_resource_keys={"build"},
+        check_specs=[COPIED_TO_POSTGRES] if settings.publish_postgres else [],
+    )
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Every mart of one build, swapped in all at once."""
         build: Build = context.resources.build
@@ -100,11 +117,24 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
                 **build_record(settings, build, context.instance.all_logs(context.run_id)),
             },
             settings.build_memory,
+            settings.publish_parquet,
         )
         mark_published(settings.warehouse_path)
-        return dg.MaterializeResult(metadata={"build_id": publication.build_id, "rows": publication.marts})
+        copied = (
+            [postgres_check(publication.folder, settings.publish_postgres, settings.publish_postgres_schema)]
+            if settings.publish_postgres
+            else []
+        )
+        return dg.MaterializeResult(
+            metadata={"build_id": publication.build_id, "rows": publication.marts}, check_results=copied
+        )
 
     return publication
+
+
+def postgres_check(folder: Path, url: str, schema: str) -> dg.AssetCheckResult:
+    """Copy a published build to PostgreSQL. It is published whatever becomes of the copy."""
+    return warning_if_raising(COPIED_TO_POSTGRES, lambda: publish_to_postgres(folder, url, schema))
 
 
 def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:

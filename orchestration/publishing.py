@@ -1,6 +1,7 @@
 """Publication: the marts of a finished build, copied to where readers find them.
 
     published/<build_id>/marts.duckdb   the marts, schema `main`
+    published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
     published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}
     published/current                   relative symlink to the build that readers see
 
@@ -62,10 +63,12 @@ def publish(
     now: datetime,
     facts: Mapping[str, object] | None = None,
     memory: str = "4GB",
+    with_parquet: bool = False,
 ) -> Publication:
     """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
 
-    `facts` are further JSON values for build.json, `memory` is what DuckDB may use while it sorts. Raises
+    `facts` are further JSON values for build.json, `memory` is what DuckDB may use while it sorts,
+    `with_parquet` writes each mart as a Parquet file too. Raises
     PublishError for a build id of another form or already published, and for a mart that the warehouse lacks;
     duckdb.IOException when another process writes the warehouse.
     """
@@ -79,13 +82,16 @@ def publish(
 
     unfinished = published_dir / f".{build_id}.tmp"
     unfinished.mkdir()
-    rows = _copy_marts(warehouse_path, unfinished, marts, memory)
+    rows = _copy_marts(warehouse_path, unfinished, marts, memory, with_parquet)
     published_at = now.astimezone(UTC)
     _write_build_file(
         unfinished / BUILD_FILE,
         {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
     )
-    _fsync(unfinished / MARTS_FILE)
+    for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
+        # A tool that opens the database for writing would lock every reader out.
+        (unfinished / file).chmod(0o444)
+        _fsync(unfinished / file)
     _fsync(unfinished)
     unfinished.rename(folder)
     _fsync(published_dir)
@@ -114,8 +120,10 @@ def published_builds(published_dir: Path) -> list[str]:
     return sorted(path.name for path in published_dir.iterdir() if _BUILD_ID.fullmatch(path.name))
 
 
-def _copy_marts(warehouse_path: Path, folder: Path, marts: Sequence[str], memory: str) -> dict[str, int]:
-    """Write the marts file; returns the rows of each mart."""
+def _copy_marts(
+    warehouse_path: Path, folder: Path, marts: Sequence[str], memory: str, with_parquet: bool
+) -> dict[str, int]:
+    """Write the marts file, and Parquet files if asked; returns the rows of each mart."""
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory,
         "temp_directory": str(folder / "spill"),
@@ -126,11 +134,13 @@ def _copy_marts(warehouse_path: Path, folder: Path, marts: Sequence[str], memory
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
         )
         rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        if with_parquet:
+            for mart in marts:
+                file = _text(folder / f"{mart}.parquet")
+                connection.execute(f"copy published.main.{mart} to {file} (format parquet, compression zstd)")
         # Leaves no write-ahead log beside the file.
         connection.execute("checkpoint published")
         connection.execute("detach published")
-    # A tool that opens the file for writing would lock every reader out.
-    (folder / MARTS_FILE).chmod(0o444)
     shutil.rmtree(folder / "spill", ignore_errors=True)
     return rows
 

@@ -49,6 +49,11 @@ def test_whole_credit_is_as_expected(warehouse):
     assert failed(warehouse) == {}
 
 
+def test_this_process_may_write_the_warehouse_afterwards(warehouse):
+    assert failed(warehouse) == {}
+    change(warehouse, "create table publication (build_id varchar)")
+
+
 def test_marts_without_rows_are_as_expected(warehouse):
     change(warehouse, "delete from fct_conversions; delete from fct_attribution")
     assert failed(warehouse) == {}
