@@ -130,6 +130,8 @@ def _measure(events: int, extra: int, home: Path) -> None:
     if not (home / "traffic").exists():
         generate(home, events, SEED)
     scan_s = scan_and_sort_seconds(home)
+    for file in home.glob("warehouse.duckdb*"):
+        file.unlink()
     builds = {"from nothing": build(home)}
     generate_more(home, extra)
     builds[f"{extra:,} more"] = build(home)
