@@ -41,7 +41,7 @@ few = partial(
     suppress_health_check=[HealthCheck.too_slow],
 )
 
-# What becomes of each batch after it landed. A build that is stopped had all its models, and was not published.
+# What becomes of each batch after it landed. A build that is stopped has all its models, but no publication.
 fates = st.sampled_from(
     ["published", "published", "stopped", "killed", "killed", "none", "whole", "rolled back"]
 )
