@@ -106,6 +106,7 @@ class _World:
         self._sessions = ["s1", "s2"]
         self._hits = [f"h{n}" for n in range(random.choice([3, 8]))]
         self._orders = [f"o{n}" for n in range(random.choice([2, 5]))]
+        self._pages: dict[str, dict[str, Any]] = {}
         # What happens at other times than these is far from everything else.
         self._times = [self._time() for _ in range(random.choice([2, 4, 8]))]
         # In the others it is silent, as most of a house is in most batches.
@@ -403,12 +404,24 @@ class _World:
         likely = 0.5 if place == 0 else 0.12
         put: list[tuple[str, RawRow]] = []
         for name in sorted(kinds):
-            for key, bodies in _DEFINED.get(name, {"settings": ()}).items():
-                if self._random.random() < likely:
-                    body = self._settings() if name == "settings" else _stored(name, self._of(*bodies))
-                    if place > 0 and self._random.random() < 0.2:
-                        body = None
-                    put.append(("definitions", self._definition(name, key, body)))
+            for key, bodies in _DEFINED.get(name, {"settings": [{}]}).items():
+                if self._random.random() > likely:
+                    continue
+                if name == "page" and place > 0 and "settings" not in kinds:
+                    # As settings do, a page's kind, path or end makes a whole build: only payouts change.
+                    page = self._pages.get(key)
+                    bodies = [b for b in bodies if page and page.items() <= b.items()]
+                    if not bodies:
+                        continue
+                elif place > 0 and self._random.random() < 0.2:
+                    self._pages.pop(key, None)
+                    put.append(("definitions", self._definition(name, key, None)))
+                    continue
+                body = self._of(*bodies)
+                if name == "page":
+                    self._pages[key] = {"kind": body["kind"], "path": body["path"]}
+                stored = self._settings() if name == "settings" else _stored(name, body)
+                put.append(("definitions", self._definition(name, key, stored)))
         return put
 
     def _definition(self, kind: DefinitionKind, key: str, body: dict[str, Any] | None) -> Definition:
