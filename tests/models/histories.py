@@ -31,7 +31,7 @@ BETWEEN_BATCHES_US = 3 * DAY_US
 AT_ARRIVAL = 0
 """The time of a report without one: when it arrives."""
 
-# Before the arrival of a batch: so near that sessions, runs and windows of several batches meet at their ends.
+# Before a batch arrives: so near that sessions, runs and windows of several batches meet at their ends.
 _AGES_MINUTES = (5, 35, 65, 240, 1440, 3 * 1440, 4 * 1440, 5 * 1440, 14 * 1440, 30 * 1440, 38 * 1440)
 _STEPS_MINUTES = (0, 5, 20, 30, 31, 60)
 _URLS = (
@@ -101,11 +101,14 @@ class _World:
         self._number = number
         self._events: list[tuple[int, Event]] = []  # with the batch that is meant
         self._event_ids = count(1)
-        self._visitors = [f"v{n}" for n in range(random.choice([2, 4, 8]))]
+        self._visitors = [f"v{n}" for n in range(random.choice([2, 5, 9]))]
         self._users = ["ada", "bob", "cy", "dee", "eve", "flo"][: random.choice([2, 4, 6])]
         self._sessions = ["s1", "s2"]
         self._hits = [f"h{n}" for n in range(random.choice([3, 8]))]
         self._orders = [f"o{n}" for n in range(random.choice([2, 5]))]
+        self._pages: dict[str, dict[str, Any]] = {}
+        # What happens at other times than these is far from everything else.
+        self._times = [self._time() for _ in range(random.choice([2, 4, 8]))]
         # In the others it is silent, as most of a house is in most batches.
         self._speaks = [place for place in range(number) if random.random() < (0.9 if place == 0 else 0.6)]
         self._speaks = self._speaks or [random.randrange(number)]
@@ -113,9 +116,9 @@ class _World:
     def arrive(self, arriving: list[list[tuple[str, RawRow]]], changes: list[frozenset[str]]) -> None:
         """Add the project's rows to the batches."""
         acts = [self._visit] * 6 + [self._order] * 3 + [self._postback] * 2 + [self._login] * 3
-        acts += [self._report_of_a_click, self._alias, self._refund, self._goal_report, self._shared_email]
-        acts += [self._event]
-        for _ in range(self._random.randint(6, 24)):
+        acts += [self._report_of_a_click, self._alias, self._goal_report, self._shared_email]
+        acts += [self._refund] * 2 + [self._event]
+        for _ in range(self._random.randint(8, 40)):
             self._random.choice(acts)()
         if self._random.random() < 0.15:
             self._kiosk()
@@ -132,10 +135,16 @@ class _World:
     # What happens.
 
     def _visit(self) -> None:
-        """Page views of a visitor in a row, near the edges of sessions."""
+        """Page views of a visitor in a row, near the edges of sessions; some join others, or come before."""
         batch, at = self._moment()
         visitor = self._of(None, *self._visitors, *self._visitors)
         session = self._of(None, None, None, *self._sessions)
+        earlier = [(n, e) for n, e in self._events if e.kind == "visit" and e.visitor_id]
+        if earlier and self._random.random() < 0.4:
+            known_batch, known = self._of(*earlier)
+            batch, visitor = self._later(known_batch), known.visitor_id
+            session = self._of(None, session, known.session_id)
+            at = known.occurred_us + self._of(-40, -31, -30, -10, -5, 5, 29, 30, 31) * MINUTE_US
         user = self._of(*[None] * 6, *self._users)
         for _ in range(self._random.randint(1, 4)):
             source, medium, campaign = self._of(*_CAMPAIGNS)
@@ -202,7 +211,7 @@ class _World:
         """An e-mail of many users, which may come to be over its limit of five, in several batches."""
         for number in range(self._random.choice([2, 5, 6, 7])):
             batch, at = self._moment()
-            user = (self._users + ["u5", "u6", "u7", "u8", "u9"])[number]
+            user = [*self._users, "u5", "u6", "u7", "u8", "u9"][number]
             self._says(batch, at, "identify", user_id=user, properties=_email("shared"))
 
     def _kiosk(self) -> None:
@@ -248,13 +257,14 @@ class _World:
 
     def _refund(self) -> None:
         batch, at = self._moment()
+        bought = {e.transaction_id for _, e in self._events if e.kind == "conversion" and e.amount_text}
         self._says(
             batch,
             at,
             "refund",
             dialect=self._of("openanalytics", "segment"),
             user_id=self._of(None, *self._users),
-            transaction_id=self._of(*self._orders),
+            transaction_id=self._of(*self._orders, *sorted(bought - {None})),
             **self._money(),
         )
 
@@ -351,12 +361,16 @@ class _World:
 
         Rarely a clock is days ahead.
         """
-        before = self._random.choice([0, 0, *range(self._number)])
-        at = _arrival_us(before) - self._of(*_AGES_MINUTES) * MINUTE_US
-        at += self._of(0, 0, 0, *_STEPS_MINUTES, 7.5) * MINUTE_US
+        before, at = self._of(*self._times) if self._random.random() < 0.8 else self._time()
+        at += int(self._of(0, 0, *_STEPS_MINUTES, -29, -10, 7.5, 90) * MINUTE_US)
         if self._random.random() < 0.03:
-            return self._random.randrange(before + 1), int(at)
-        return (before if self._random.random() < 0.6 else self._later(before)), int(at)
+            return self._random.randrange(before + 1), at
+        return (before if self._random.random() < 0.6 else self._later(before)), at
+
+    def _time(self) -> tuple[int, int]:
+        """A batch, and a time before it."""
+        before = self._random.choice([0, 0, *range(self._number)])
+        return before, _arrival_us(before) - self._of(*_AGES_MINUTES) * MINUTE_US
 
     def _later(self, batch: int) -> int:
         return self._random.randrange(batch, self._number)
@@ -390,12 +404,24 @@ class _World:
         likely = 0.5 if place == 0 else 0.12
         put: list[tuple[str, RawRow]] = []
         for name in sorted(kinds):
-            for key, bodies in _DEFINED.get(name, {"settings": ()}).items():
-                if self._random.random() < likely:
-                    body = self._settings() if name == "settings" else _stored(name, self._of(*bodies))
-                    if place > 0 and self._random.random() < 0.2:
-                        body = None
-                    put.append(("definitions", self._definition(name, key, body)))
+            for key, bodies in _DEFINED.get(name, {"settings": [{}]}).items():
+                if self._random.random() > likely:
+                    continue
+                if name == "page" and place > 0 and "settings" not in kinds:
+                    # As settings do, a page's kind, path or end makes a whole build: only payouts change.
+                    page = self._pages.get(key)
+                    bodies = [b for b in bodies if page and page.items() <= b.items()]
+                    if not bodies:
+                        continue
+                elif place > 0 and self._random.random() < 0.2:
+                    self._pages.pop(key, None)
+                    put.append(("definitions", self._definition(name, key, None)))
+                    continue
+                body = self._of(*bodies)
+                if name == "page":
+                    self._pages[key] = {"kind": body["kind"], "path": body["path"]}
+                stored = self._settings() if name == "settings" else _stored(name, body)
+                put.append(("definitions", self._definition(name, key, stored)))
         return put
 
     def _definition(self, kind: DefinitionKind, key: str, body: dict[str, Any] | None) -> Definition:
