@@ -30,13 +30,14 @@ deduplicated as (
     from reports
     inner join first_received on reports.seq = first_received.seq
     {% if is_scoped() %}
-    where not exists (
-        select 1
-        from {{ as_before('int_events_deduplicated') }} as earlier
-        where
-            earlier.event_key = reports.project_id || '/' || reports.event_id
-            and not {{ is_new('earlier.seq') }}
-    )
+    where
+        not exists (
+            select 1
+            from {{ as_before('int_events_deduplicated') }} as earlier
+            where
+                earlier.event_key = reports.project_id || '/' || reports.event_id
+                and not {{ is_new('earlier.seq') }}
+        )
     {% endif %}
 ),
 

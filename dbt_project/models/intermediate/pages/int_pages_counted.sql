@@ -1,4 +1,4 @@
--- One row per person, day, page and currency: views of the page, conversions on it, and those that it assisted.
+-- One row per person, day, page and currency: views of the page, conversions on it, and those it assisted.
 with sessions as (
     select * from {{ ref('int_sessions') }}
     where not is_bot

@@ -1,3 +1,4 @@
 -- One row per event that this build works on: the visitor and the person that it belongs to.
-select * from {{ ref('int_event_people_resolved') }}
+select * -- noqa: AM04
+from {{ ref('int_event_people_resolved') }}
 where {{ is_among('seq', ref('int_events_to_rebuild')) }}

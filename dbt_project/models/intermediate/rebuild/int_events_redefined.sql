@@ -46,7 +46,10 @@ rules as (
         project_id,
         {{ rule | join(', ') }}
     from {{ side }}
-    where (project_id, goal_id) in (select project_id, goal_id from changed_goals)
+    where (project_id, goal_id) in (select
+        project_id,
+        goal_id
+    from changed_goals)
     union
     {% endfor %}
     {% for side in [funnel_steps, 'int_funnel_steps__published'] %}
@@ -54,7 +57,10 @@ rules as (
         project_id,
         {{ rule | join(', ') }}
     from {{ side }}
-    where (project_id, funnel_id) in (select project_id, funnel_id from changed_funnels)
+    where (project_id, funnel_id) in (select
+        project_id,
+        funnel_id
+    from changed_funnels)
     {% if not loop.last %}union{% endif %}
     {% endfor %}
 )
@@ -65,13 +71,20 @@ inner join rules on events.project_id = rules.project_id
 where {{ event_rule_picks('rules', 'events') }}
 union
 select seq from events
-where (project_id, goal_id) in (select project_id, goal_id from changed_goals)
+where (project_id, goal_id) in (select
+    project_id,
+    goal_id
+from changed_goals)
 union
 select seq from events
-where event_key in (
-    select project_id || '/' || event_id from {{ as_before('fct_conversions') }}
-    where (project_id, page_id) in (select project_id, page_id from changed_pages)
-)
+where
+    event_key in (
+        select project_id || '/' || event_id from {{ as_before('fct_conversions') }}
+        where (project_id, page_id) in (select
+            project_id,
+            page_id
+        from changed_pages)
+    )
 {% else %}
 select cast(null as bigint) as seq
 where false

@@ -1,4 +1,4 @@
--- One row per event whose person may be another one than at the last publication, or which such an event names.
+-- One row per event whose person may be another than at the last publication, or which such an event names.
 {% set events, hashed = ref('int_events_deduplicated'), ref('int_hashed_ids') %}
 {% set reports, visits_found = ref('int_reports_to_look_up'), ref('int_visits_looked_up') %}
 {% set hashed_ids = differing('int_hashed_ids', 'seq, id_type, id_value, conflict') %}
@@ -41,7 +41,10 @@ changed as (
     union
     -- ... or whose its visitor was.
     select seq from {{ events }}
-    where (project_id, visitor_id) in (select project_id, visitor_id from visitors)
+    where (project_id, visitor_id) in (select
+        project_id,
+        visitor_id
+    from visitors)
 )
 
 select seq from changed

@@ -40,7 +40,10 @@ select {{ identifier_id('visitor', 'visitor_id') }} as person_id from visitors
 {% for spans in [visitor_people, 'int_visitor_people__published'] %}
 union
 select person_id from {{ spans }}
-where (project_id, visitor_id) in (select project_id, visitor_id from visitors)
+where (project_id, visitor_id) in (select
+    project_id,
+    visitor_id
+from visitors)
 {% endfor %}
 {% else %}
 select cast(null as varchar) as person_id

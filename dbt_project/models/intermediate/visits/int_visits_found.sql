@@ -1,3 +1,4 @@
 -- One row per report that this build works on and that names a visit or visitor: the page view found.
-select * from {{ ref('int_visits_looked_up') }}
+select * -- noqa: AM04
+from {{ ref('int_visits_looked_up') }}
 where {{ is_among('seq', ref('int_events_to_rebuild')) }}
