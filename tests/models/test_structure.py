@@ -90,6 +90,13 @@ def test_no_mart_is_made_anew_from_what_holds_a_part_only(models: dict[str, Any]
     assert not [name for name, m in models.items() if m["fqn"][1] == "marts" and holds_a_part(m["unique_id"])]
 
 
+def test_exposures_name_every_mart_and_nothing_else(models: dict[str, Any], manifest: Any) -> None:
+    marts = {model["unique_id"] for model in models.values() if model["fqn"][1] == "marts"}
+    read = {e["name"]: set(e["depends_on"]["nodes"]) for e in manifest["exposures"].values()}
+    assert set().union(*read.values()) <= marts
+    assert read["bi_tools"] == read["mart_exports"] == marts
+
+
 @pytest.mark.parametrize("table", RAW_TABLES)
 def test_the_source_is_the_contract(table: str, manifest: Any) -> None:
     source = manifest["sources"][f"source.funnelhouse.raw.{table}"]

@@ -112,6 +112,22 @@ def test_what_a_publication_is(home: Settings) -> None:
         assert connection.execute(comments).fetchall() == [("Mart's rows.",)]
 
 
+def test_with_parquet_each_mart_is_a_file_of_the_same_rows(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS)
+    build_id = new_build_id(START)
+    publish(home.warehouse_path, home.published_dir, MARTS, build_id, START, with_parquet=True)
+    folder = home.published_dir / "current"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["build.json", "marts.duckdb", *(f"{mart}.parquet" for mart in MARTS)]
+    )
+    with duckdb.connect(str(folder / "marts.duckdb"), read_only=True) as connection:
+        for mart in MARTS:
+            file = connection.read_parquet(str(folder / f"{mart}.parquet"))
+            assert file.types == connection.table(mart).types
+            assert file.fetchall() == connection.table(mart).fetchall()
+
+
 def test_the_same_rows_give_the_same_order_whatever_order_they_came_in(home: Settings) -> None:
     backwards = {mart: list(reversed(rows)) for mart, rows in EXAMPLE_ROWS.items()}
     found = []
