@@ -143,6 +143,12 @@ others_measured as (
     inner join projects on identity_conflicts.project_id = projects.project_id
 ),
 
+measured as (
+    select * from conversions_measured
+    union all
+    select * from others_measured
+),
+
 counted as (
     select
         project_id,
@@ -150,16 +156,7 @@ counted as (
         measure,
         detail,
         count(*) as occurrences
-    from conversions_measured
-    group by project_id, report_date, measure, detail
-    union all
-    select
-        project_id,
-        report_date,
-        measure,
-        detail,
-        count(*) as occurrences
-    from others_measured
+    from measured
     group by project_id, report_date, measure, detail
     union all
     select
