@@ -11,9 +11,48 @@ from funnelhouse.metrics import add_metrics
 from funnelhouse.problems import Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
-from read_api import attribution_report, marts, report_dialect
+from read_api import marts, report_dialect
 from read_api.answers import json_answer
 from read_api.publications import Publications
+from read_api.reports import (
+    attribution,
+    builds,
+    campaigns,
+    cohorts,
+    conversion,
+    conversions,
+    costs,
+    experiments,
+    funnels,
+    goals,
+    landing_pages,
+    pages,
+    paths,
+    people,
+    sources,
+    summary,
+    time_to_convert,
+)
+
+REPORTS = (
+    summary,
+    conversions,
+    conversion,
+    people,
+    sources,
+    campaigns,
+    landing_pages,
+    pages,
+    goals,
+    funnels,
+    attribution,
+    paths,
+    time_to_convert,
+    experiments,
+    cohorts,
+    costs,
+    builds,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -41,7 +80,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_metrics(app, "/read/metrics")
     install_refusals(app, _renderer)
     app.include_router(report_dialect.router)
-    app.include_router(attribution_report.router)
+    for report in REPORTS:
+        app.include_router(report.router)
     app.include_router(marts.router)
 
     add_docs_page(app, "/read/docs")

@@ -41,12 +41,10 @@ class NotPublishedError(Refusal):
 
 
 class BuildGoneError(Refusal):
-    """The build that a page belongs to is not kept any more: 410."""
+    """The build that was asked for is not kept any more: 410."""
 
     def __init__(self) -> None:
-        super().__init__(
-            410, "The build of this cursor is not kept any more; start without cursor.", title="Gone"
-        )
+        super().__init__(410, "This build is not kept any more; leave build and cursor out.", title="Gone")
 
 
 class QueryLimitError(Refusal):

@@ -28,11 +28,11 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def contract() -> dict[str, dict[str, str]]:
-    """Columns and types of each mart, as `_marts.yml` promises them."""
-    text = (CHECKOUT / "dbt_project/models/marts/_marts.yml").read_text(encoding="utf-8")
+    """Columns and types of each mart, as dbt's YAML promises them."""
     return {
         model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
-        for model in yaml.safe_load(text)["models"]
+        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("_*marts.yml"))
+        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
     }
 
 

@@ -41,6 +41,7 @@ def numbered(number: int) -> Rows:
     rows = {mart: [{"project_id": "shop", "person_id": str(number)}] for mart in MARTS if mart[:3] == "fct"}
     return {
         **rows,
+        "fct_conversion_reports": [{"project_id": "shop", "event_id": str(number)}],
         "fct_costs": [{"project_id": "shop", "source": str(number)}],
         "rpt_sources": [{"project_id": "shop", "source": str(number)}],
         "rpt_attribution": [credit(str(number), 10**9, number)],
@@ -51,6 +52,7 @@ def numbered(number: int) -> Rows:
 def numbers_in(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The numbers that the marts carry: one, unless builds are mixed."""
     found = {
+        "fct_conversion_reports": "event_id",
         "fct_costs": "source",
         "rpt_sources": "source",
         "rpt_attribution": "net_amount_minor",
