@@ -1,7 +1,7 @@
 """The project as its published figures know it: the settings that they follow."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from read_api.publications import Reader
 
@@ -16,6 +16,17 @@ class Project:
     default_model: str = "last_touch"
     reports: int = 0
     last_received_at: datetime | None = None
+
+
+def today(reader: Reader, project_id: str, now: datetime) -> date:
+    """The day that it is for the project at `now`, an aware time; in UTC for one that nothing is known of."""
+    rows = reader.rows(
+        "select cast(timezone(coalesce(max(time_zone), 'UTC'), ?) as date) from dim_projects "
+        "where project_id = ?",
+        [now, project_id],
+    )
+    found: date = rows[0][0]
+    return found
 
 
 def project(reader: Reader, project_id: str) -> Project:

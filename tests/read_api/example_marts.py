@@ -160,6 +160,28 @@ def credit(
     }
 
 
+def goal(
+    goal_id: str,
+    completions: int,
+    sessions: int,
+    conversions: int,
+    day: str = "2026-11-02",
+    project: str = "shop",
+    **columns: Any,
+) -> dict[str, Any]:
+    """A row of rpt_goals."""
+    return {
+        "project_id": project,
+        "report_date": date.fromisoformat(day),
+        "goal_id": goal_id,
+        "is_micro": False,
+        "completions": completions,
+        "sessions": sessions,
+        "conversions": conversions,
+        **columns,
+    }
+
+
 FACEBOOK = {"source": "facebook", "source_label": "Facebook", "medium": "social", "country": "FR"}
 DIRECT = {"source": "(direct)", "source_label": "(direct)", "medium": "(none)"}
 
@@ -171,7 +193,7 @@ EXAMPLE_ROWS: Rows = {
         stage("microconversions", 4),
         stage("add-to-cart", 5),
         stage("trial", 1),
-        stage("clicks", 12, **FACEBOOK, campaign="spring"),
+        stage("clicks", 12, **FACEBOOK, campaign="spring", landing_page="/sale", device="mobile"),
         stage("checkout", 6, **FACEBOOK, campaign="spring"),
         stage("clicks", 10, **DIRECT),
         stage("book-a-call", 9, day="2025-01-01"),
@@ -187,6 +209,22 @@ EXAMPLE_ROWS: Rows = {
         credit("facebook", 2_000_000_000, 40, medium="social", currency="JPY"),
         credit("facebook", 3_000_000_000, 9_500, medium="social", model="first_touch"),
         credit("google", 99_000_000_000, 99, project="other"),
+    ],
+    "dim_projects": [
+        {"project_id": "shop", "time_zone": "Pacific/Kiritimati", "reporting_currency": "USD"},
+        {"project_id": "other", "time_zone": "UTC", "reporting_currency": "EUR"},
+    ],
+    "dim_goals": [
+        {"project_id": "shop", "goal_id": "cart", "name": "Put into cart", "is_micro": True},
+        {"project_id": "shop", "goal_id": "buy", "name": "Same", "stage": "checkout"},
+        {"project_id": "shop", "goal_id": "lead", "name": "Same"},
+        {"project_id": "other", "goal_id": "cart", "name": "Same"},
+    ],
+    "rpt_goals": [
+        goal("cart", 9, 5, 0, is_micro=True, country="ES"),
+        goal("buy", 3, 2, 3, stage="checkout", country="FR"),
+        goal("lead", 2, 2, 1, day="2026-11-03"),
+        goal("cart", 77, 77, 77, project="other"),
     ],
     "fct_conversions": [
         {

@@ -42,7 +42,8 @@ counted as (
         -- As goals count: reports of a conversion once, page views once in their session.
         case
             when reports.conversion_id is not null then 'conversion:' || reports.conversion_id
-            when events.kind = 'visit' and sessions.session_id is not null then 'session:' || sessions.session_id
+            when events.kind = 'visit' and sessions.session_id is not null
+                then 'session:' || sessions.session_id
             else 'event:' || events.event_key
         end as completed_by
     from events

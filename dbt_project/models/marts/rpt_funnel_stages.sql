@@ -1,4 +1,4 @@
--- One row per project, day, traffic origin, country, landing page, device and stage: what the funnel report sums.
+-- One row per project, day, origin, country, landing page, device and stage: what the funnel report sums.
 with traffic as (
     select * from {{ ref('rpt_traffic') }}
 ),

@@ -61,7 +61,8 @@ figures as (
         attribution.currency,
         0 as sessions,
         attribution.credit_nano,
-        case when attribution.state = 'pending' then attribution.credit_nano else 0 end as pending_credit_nano,
+        case when attribution.state = 'pending' then attribution.credit_nano else 0 end
+            as pending_credit_nano,
         attribution.credited_amount_minor as net_amount_minor
     from attribution
     inner join conversions on attribution.conversion_id = conversions.conversion_id
