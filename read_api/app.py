@@ -12,7 +12,7 @@ from funnelhouse.problems import Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
-from read_api.answers import json_answer
+from read_api.answers import install_not_modified, json_answer
 from read_api.publications import Publications
 from read_api.reports import (
     attribution,
@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(TrailingSlash)
     add_metrics(app, "/read/metrics")
     install_refusals(app, _renderer)
+    install_not_modified(app)
     app.include_router(report_dialect.router)
     for report in REPORTS:
         app.include_router(report.router)
@@ -87,15 +88,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_docs_page(app, "/read/docs")
 
     @app.get("/read/live", tags=["health"])
-    def live() -> dict[str, str]:
+    async def live() -> dict[str, str]:
         """The process answers."""
         return {"status": "live"}
 
     @app.get("/read/ready", tags=["health"])
-    def ready() -> Response:
+    def ready(request: Request) -> Response:
         """There is a build to read; 503 until then."""
         with app.state.publications.current() as reader:
-            return json_answer({"status": "ready", "build": reader.build_id}, reader.build_id)
+            return json_answer(request, {"status": "ready", "build": reader.build_id}, reader.build_id)
 
     return app
 

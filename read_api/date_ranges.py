@@ -25,7 +25,7 @@ class DateRangeError(ValueError):
 
 
 def parse_date_range(text: str, today: Callable[[], date]) -> DateRange:
-    """Read `YYYYMMDD,YYYYMMDD` or a name such as `this_month`, for which `today`, the project's day, is asked.
+    """Read `YYYYMMDD,YYYYMMDD` or a name such as `this_month`, for which the project's day is asked.
 
     Raises DateRangeError.
     """

@@ -86,6 +86,12 @@ def day(name: str, text: str | None) -> date | None:
     raise Refusal(400, f"{name} must be a date as YYYY-MM-DD")
 
 
+def utc_moment(text: str) -> datetime:
+    """A time in ISO 8601, as UTC and naive; without an offset it is UTC. Raises ValueError, OverflowError."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 def whole_number(name: str, text: str | None, default: int, most: int) -> int:
     """A number from 1 to `most`; raises Refusal 400."""
     if not text:
@@ -162,8 +168,7 @@ async def _as_of(
     if _ISO_DATE.fullmatch(as_of):
         return day("as_of", as_of)
     try:
-        moment = datetime.fromisoformat(as_of)
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+        return utc_moment(as_of)
     except (ValueError, OverflowError):
         raise Refusal(400, "as_of must be a date as YYYY-MM-DD or a time as in ISO 8601") from None
 

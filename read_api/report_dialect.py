@@ -21,7 +21,7 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
-from read_api.answers import json_answer, reading
+from read_api.answers import json_answer, opened, tag_answer
 from read_api.date_ranges import DateRange, DateRangeError, parse_date_range
 from read_api.parameters import Days
 from read_api.publications import Reader
@@ -119,19 +119,23 @@ def funnel(request: Request, caller: ReadCaller) -> Response:
     report_type = _REPORT_TYPE_BY_NAME.get(given["report_type"].lower())
     if report_type is None:
         raise Refusal(400, "Invalid report_type: use one of " + ", ".join(REPORT_TYPES))
-    with reading(request, None) as reader:
+    with opened(request) as reader:
         try:
             days = parse_date_range(
                 given["date_range"], lambda: today(reader, caller.project_id, datetime.now(UTC))
             )
         except DateRangeError as error:
             raise Refusal(400, str(error)) from error
-        return _report(reader, caller.project_id, report_type, days, given)
+        # What `today` is changes the answer, too.
+        tag_answer(request, caller, reader.build_id, days)
+        content = _report(reader, caller.project_id, report_type, days, given)
+        return json_answer(request, content, reader.build_id)
 
 
 def _report(
     reader: Reader, project_id: str, report_type: str, days: DateRange, given: Mapping[str, str]
-) -> Response:
+) -> dict[str, object]:
+    """The answer; raises Refusal 400 for what is left to be looked at of what was given."""
     skip = _whole_number(given.get("skip", "0"))
     if skip is None:
         raise Refusal(400, "Invalid skip: use a whole number from 0")
@@ -154,7 +158,7 @@ def _report(
         [*stages, *values, limit, skip],
     )
     data = [dict(zip((report_type, *stages), row, strict=True)) for row in rows]
-    return json_answer({"status": "ok", "data": data}, reader.build_id)
+    return {"status": "ok", "data": data}
 
 
 def _stages(reader: Reader, project_id: str, report_type: str) -> list[str]:

@@ -141,7 +141,7 @@ def attribution(
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
     models = tuple(dict.fromkeys(model.split(","))) if model else (DEFAULT_MODEL,)
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         known = reader.facts["attribution_models"]
         if not set(models) <= set(known):
             raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
@@ -151,7 +151,7 @@ def attribution(
         kept, following = asked.cut(pairs, reader.build_id)
         rows = [row for pair in kept for row in pair]
         if form == "csv":
-            return csv_answer(rows, reader.build_id, following)
+            return csv_answer(request, rows, reader.build_id, following)
         content = {
             "build": reader.build_id,
             "models": models,
@@ -162,7 +162,7 @@ def attribution(
             "totals": totals(reader, caller.project_id, filters),
             "next": following,
         }
-        return json_answer(content, reader.build_id)
+        return json_answer(request, content, reader.build_id)
 
 
 def _mart(filters: Filters) -> str:

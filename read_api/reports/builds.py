@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
 from orchestration.publishing import BUILD_FILE, published_builds
-from read_api.answers import json_answer
+from read_api.answers import json_answer, opened, refuse_unknown_parameters, tag_answer
 from read_api.publications import Publications
 from read_api.reports import PATH
 
@@ -57,9 +57,11 @@ def builds(published_dir: Path, current: str) -> list[dict[str, Any]]:
 
 
 @router.get(f"{PATH}/builds", response_model=Builds)
-def builds_report(request: Request, _caller: ReadCaller) -> Response:
+def builds_report(request: Request, caller: ReadCaller) -> Response:
     """The builds that are kept, newest first: the newest three, and the last of each of 14 days."""
     publications: Publications = request.app.state.publications
-    with publications.current() as reader:
+    refuse_unknown_parameters(request)
+    with opened(request) as reader:
         found = builds(publications.published_dir, reader.build_id)
-    return json_answer({"build": reader.build_id, "builds": found}, reader.build_id)
+    tag_answer(request, caller, found)
+    return json_answer(request, {"build": reader.build_id, "builds": found}, reader.build_id)

@@ -108,6 +108,6 @@ def campaigns_report(
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Sessions, credited conversions, money and ad spend by source, medium, campaign and currency."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         filters = Filters(days, source or None, currency, asked.one_more)
-        return table_answer(reader, form, days, asked, campaigns(reader, caller.project_id, filters))
+        return table_answer(request, reader, form, days, asked, campaigns(reader, caller.project_id, filters))

@@ -74,6 +74,6 @@ def cohorts_report(
 
     `from` and `to` are about the Mondays of the cohorts' weeks.
     """
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = cohorts(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

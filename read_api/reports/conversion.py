@@ -295,9 +295,9 @@ def conversion_report(
     Its reports word for word; how its visit was found; whose it is and what links them; the ledger; each
     touch of the person with the reason why it shares the credit or not; the credit that each model gives.
     """
-    with reading(request, build) as reader:
+    with reading(request, caller, build) as reader:
         explanation = explain(reader, caller.project_id, conversion_id, as_of)
         if explanation is None:
             raise Refusal(404, "Unknown conversion_id; `conversions` lists those that there are.")
         content = {name: getattr(explanation, name) for name in Explanation.__dataclass_fields__}
-        return json_answer({"build": reader.build_id, **content}, reader.build_id)
+        return json_answer(request, {"build": reader.build_id, **content}, reader.build_id)

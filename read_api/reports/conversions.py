@@ -149,7 +149,7 @@ def conversions_report(
     """
     wanted = one_of("state", state, STATES, "")
     unknown = one_of("status", status, ("unknown",), "") == "unknown"
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         filters = Filters(
             days=days,
             state=wanted or None,
@@ -166,4 +166,4 @@ def conversions_report(
             page=asked.one_more,
         )
         rows = conversions(reader, caller.project_id, filters)
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

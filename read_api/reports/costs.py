@@ -76,6 +76,6 @@ def costs_report(
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Ad spend by day, source, medium and campaign, latest first, as last reported."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = costs(reader, caller.project_id, Filters(days, source or None, currency, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

@@ -64,6 +64,6 @@ def experiments_report(
     experiment_id: Annotated[str | None, Query(description="Only this experiment.")] = None,
 ) -> Response:
     """Rates of each variant and goal with 95 % intervals, and the difference from the control."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = experiments(reader, caller.project_id, experiment_id or None, asked.one_more)
-        return table_answer(reader, form, ALL_DAYS, asked, rows)
+        return table_answer(request, reader, form, ALL_DAYS, asked, rows)

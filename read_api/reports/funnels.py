@@ -81,6 +81,6 @@ def funnels_report(
 ) -> Response:
     """Who came to each step of each funnel, took it, and dropped out; by the day of entry."""
     by_source = one_of("breakdown", breakdown, ("none", "source"), "none") == "source"
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         filters = Filters(days, funnel_id or None, source or None, by_source, asked.one_more)
-        return table_answer(reader, form, days, asked, funnels(reader, caller.project_id, filters))
+        return table_answer(request, reader, form, days, asked, funnels(reader, caller.project_id, filters))

@@ -152,9 +152,9 @@ def goals_report(
     form: AskedFormat,
 ) -> Response:
     """All goals with their rules, and how often each was completed on these days. Goals overlap."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = goals(reader, caller.project_id, Filters(days, country, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)
 
 
 @router.get(f"{PATH}/goals/preview", response_model=Preview)
@@ -182,7 +182,7 @@ def preview_report(
     operator = one_of("match_operator", match_operator, OPERATORS, "exact")
     if not match_value and kind != "any_conversion":
         raise Refusal(400, "match_value must be given, for every match_type but any_conversion")
-    with reading(request, build) as reader:
+    with reading(request, caller, build) as reader:
         counts = preview(reader, caller.project_id, Rule(kind, match_value or "", operator), days)
         content = {
             "build": reader.build_id,
@@ -192,4 +192,4 @@ def preview_report(
             "completions": sum(each.completions for each in counts),
             "days": counts,
         }
-        return json_answer(content, reader.build_id)
+        return json_answer(request, content, reader.build_id)

@@ -70,6 +70,6 @@ def landing_pages_report(
     form: AskedFormat,
 ) -> Response:
     """Sessions that began on each page, how many converted, and what they brought."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = landing_pages(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

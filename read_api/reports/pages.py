@@ -76,6 +76,6 @@ def pages_report(
     kind: Annotated[str | None, Query(description="Only lander, offer or page.")] = None,
 ) -> Response:
     """Views of each page, conversions on it, and conversions that it assisted."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = pages(reader, caller.project_id, Filters(days, currency, kind or None, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

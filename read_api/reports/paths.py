@@ -53,6 +53,6 @@ def paths_report(
     form: AskedFormat,
 ) -> Response:
     """The most frequent paths of sources to a conversion, over the whole history, with their median time."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = paths(reader, caller.project_id, currency, asked.one_more)
-        return table_answer(reader, form, ALL_DAYS, asked, rows)
+        return table_answer(request, reader, form, ALL_DAYS, asked, rows)

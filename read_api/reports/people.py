@@ -161,7 +161,7 @@ def people_report(
     An identifier that several people hold, such as a shared browser, shows who holds it now, or held it last;
     the others are in `also`.
     """
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         people = find_people(reader, caller.project_id, identifier, id_type or None)
         known = person(reader, caller.project_id, people[0]) if people else None
         if known is None:
@@ -176,4 +176,4 @@ def people_report(
             "moments": moments,
             "next": following,
         }
-        return json_answer(content, reader.build_id)
+        return json_answer(request, content, reader.build_id)

@@ -133,6 +133,6 @@ def sources_report(
     was known by then of the conversions of these days.
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         filters = Filters(by, days, country, currency, source or None, as_of, asked.one_more)
-        return table_answer(reader, form, days, asked, sources(reader, caller.project_id, filters))
+        return table_answer(request, reader, form, days, asked, sources(reader, caller.project_id, filters))

@@ -184,7 +184,7 @@ def summary(
     `as_of` reads the ledger as it was known then; the other figures are today's.
     """
     filters = Filters(days, country, currency, as_of)
-    with reading(request, build) as reader:
+    with reading(request, caller, build) as reader:
         known = project(reader, caller.project_id)
         figures = by_day(reader, caller.project_id, filters)
         content = {
@@ -198,7 +198,7 @@ def summary(
             "states": by_state(reader, caller.project_id, filters),
             "ledger": ledger(reader, caller.project_id, filters),
         }
-        return json_answer(content, reader.build_id)
+        return json_answer(request, content, reader.build_id)
 
 
 def _condition(project_id: str, filters: Filters, day_column: str) -> Condition:

@@ -67,6 +67,6 @@ def time_to_convert_report(
     form: AskedFormat,
 ) -> Response:
     """Conversions with touches, by the days and the touches that they took."""
-    with reading(request, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build) as reader:
         rows = time_to_convert(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(reader, form, days, asked, rows)
+        return table_answer(request, reader, form, days, asked, rows)

@@ -249,7 +249,7 @@ def keep_reading_over_http(url: str, key: str, stop: Path) -> set[str]:
     """The builds seen."""
     touches = "/v1/projects/shop/marts/fct_touches"
     paths: dict[str, Callable[[httpx.Response], str]] = {
-        "/v1/projects/shop/reports/attribution": lambda answer: answer.json()["rows"][0]["source"],
+        "/v1/projects/shop/reports/attribution": lambda answer: answer.json()["rows"][0]["value"],
         "/v1/funnel?account_id=shop&report_type=Source&date_range=20261102,20261102": (
             lambda answer: answer.json()["data"][0]["Source"]
         ),
