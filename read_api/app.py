@@ -22,6 +22,7 @@ from read_api.reports import (
     conversion,
     conversions,
     costs,
+    data_trust,
     experiments,
     funnels,
     goals,
@@ -51,6 +52,7 @@ REPORTS = (
     experiments,
     cohorts,
     costs,
+    data_trust,
     builds,
 )
 

@@ -14,7 +14,7 @@ class Project:
     reporting_currency: str = "USD"
     lookback_days: int = 30
     default_model: str = "last_touch"
-    reports: int = 0
+    events: int = 0
     last_received_at: datetime | None = None
 
 
@@ -32,7 +32,7 @@ def today(reader: Reader, project_id: str, now: datetime) -> date:
 def project(reader: Reader, project_id: str) -> Project:
     """The project's settings; the defaults for one that nothing is known of yet."""
     rows = reader.rows(
-        "select time_zone, reporting_currency, lookback_days, default_model, reports, last_received_at "
+        "select time_zone, reporting_currency, lookback_days, default_model, events, last_received_at "
         "from dim_projects where project_id = ?",
         [project_id],
     )

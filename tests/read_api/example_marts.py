@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import httpx
 import yaml
+from example_story import STORY
 
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
@@ -211,14 +212,41 @@ EXAMPLE_ROWS: Rows = {
         credit("google", 99_000_000_000, 99, project="other"),
     ],
     "dim_projects": [
-        {"project_id": "shop", "time_zone": "Pacific/Kiritimati", "reporting_currency": "USD"},
-        {"project_id": "other", "time_zone": "UTC", "reporting_currency": "EUR"},
+        {
+            "project_id": "shop",
+            "time_zone": "Pacific/Kiritimati",
+            "reporting_currency": "USD",
+            "lookback_days": 30,
+            "default_model": "last_touch",
+            "events": 40,
+        },
+        {
+            "project_id": "other",
+            "time_zone": "UTC",
+            "reporting_currency": "EUR",
+            "lookback_days": 30,
+            "default_model": "last_touch",
+            "events": 1,
+        },
     ],
     "dim_goals": [
-        {"project_id": "shop", "goal_id": "cart", "name": "Put into cart", "is_micro": True},
-        {"project_id": "shop", "goal_id": "buy", "name": "Same", "stage": "checkout"},
-        {"project_id": "shop", "goal_id": "lead", "name": "Same"},
-        {"project_id": "other", "goal_id": "cart", "name": "Same"},
+        {
+            "project_id": project,
+            "goal_id": goal_id,
+            "name": name,
+            "defined_by": "api",
+            "match_type": "event_name",
+            "match_value": goal_id,
+            "counts_as_conversion": False,
+            "is_micro": is_micro,
+            "stage": stage_name,
+        }
+        for project, goal_id, name, is_micro, stage_name in [
+            ("shop", "cart", "Put into cart", True, None),
+            ("shop", "buy", "Same", False, "checkout"),
+            ("shop", "lead", "Same", False, None),
+            ("other", "cart", "Same", False, None),
+        ]
     ],
     "rpt_goals": [
         goal("cart", 9, 5, 0, is_micro=True, country="ES"),
@@ -239,8 +267,20 @@ EXAMPLE_ROWS: Rows = {
             "state": "approved",
             "currency": "USD",
             "amount_minor": -number,
+            "session_id": "shop/s2" if number == 1 else None,
+            "matched_by": "visitor" if number == 1 else None,
+            "is_status_unknown": number == 2,
+            "is_suspected_double": False,
+            "is_default_payout": False,
+            "dialect": "openanalytics",
+            "refunded_minor": 0,
+            "net_amount_minor": number,
+            "reporting_currency": "USD",
+            "reports": 1,
+            "event_id": f"e-{number}",
         }
         for number in range(25)
     ]
     + [{"conversion_id": "other/x:1", "project_id": "other", "conversion_date": date(2026, 11, 2)}],
+    **STORY,
 }

@@ -109,10 +109,10 @@ def test_parquet_and_arrow_hold_the_same_rows_as_json(server: ReadServer) -> Non
 
 
 def test_an_empty_mart_in_every_format(server: ReadServer) -> None:
-    path = "/v1/projects/shop/marts/fct_sessions"
+    path = "/v1/projects/shop/marts/fct_experiment_exposures"
     assert server.get(path).json()["rows"] == []
     header = server.get(path, format="csv").text.strip().replace('"', "").split(",")
-    assert header == list(contract()["fct_sessions"])
+    assert header == list(contract()["fct_experiment_exposures"])
     assert server.get(path + "/", format="parquet").status_code == 200
 
 

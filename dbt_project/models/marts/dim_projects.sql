@@ -3,12 +3,12 @@ with projects as (
     select * from {{ ref('int_projects') }}
 ),
 
-reports as (
+events as (
     select
         project_id,
-        count(*) as reports,
+        count(*) as events,
         max(received_us) as last_received_us
-    from {{ ref('stg_raw__events') }}
+    from {{ ref('int_events_deduplicated') }}
     group by project_id
 )
 
@@ -22,7 +22,7 @@ select
     projects.counts_direct,
     projects.postbacks_take_extended_status,
     '{{ var("default_model") }}' as default_model,
-    coalesce(reports.reports, 0) as reports,
-    {{ utc_timestamp('reports.last_received_us') }} as last_received_at
+    coalesce(events.events, 0) as events,
+    {{ utc_timestamp('events.last_received_us') }} as last_received_at
 from projects
-left join reports on projects.project_id = reports.project_id
+left join events on projects.project_id = events.project_id

@@ -20,6 +20,10 @@ with claims as (
     where conversion_id is not null
 ),
 
+conversions as (
+    select * from {{ ref('int_conversions') }}
+),
+
 reports as (
     select * from {{ ref('stg_raw__events') }}
 )
@@ -27,6 +31,7 @@ reports as (
 select
     claims.conversion_id,
     reports.project_id,
+    conversions.person_id,
     reports.seq,
     reports.event_id,
     claims.report_type,
@@ -46,4 +51,5 @@ select
     reports.currency,
     reports.payload
 from claims
+inner join conversions on claims.conversion_id = conversions.conversion_id
 inner join reports on claims.seq = reports.seq

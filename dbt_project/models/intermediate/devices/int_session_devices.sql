@@ -30,6 +30,7 @@ matched as (
 
 select
     sessions.session_id,
+    sessions.person_id,
     matched.device
 from sessions
 inner join events on sessions.first_page_view_seq = events.seq
