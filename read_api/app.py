@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
 
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
@@ -13,6 +14,7 @@ from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
 from read_api.answers import install_not_modified, json_answer
+from read_api.openapi import describe
 from read_api.publications import Publications
 from read_api.reports import (
     attribution,
@@ -57,6 +59,19 @@ REPORTS = (
 )
 
 
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(BaseModel):
+    """There is a build to read."""
+
+    status: str
+    build: str
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings they are read from the environment."""
     settings = settings or Settings()
@@ -88,13 +103,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(marts.router)
 
     add_docs_page(app, "/read/docs")
+    describe(app)
 
     @app.get("/read/live", tags=["health"])
-    async def live() -> dict[str, str]:
+    async def live() -> Live:
         """The process answers."""
-        return {"status": "live"}
+        return Live(status="live")
 
-    @app.get("/read/ready", tags=["health"])
+    @app.get("/read/ready", tags=["health"], response_model=Ready)
     def ready(request: Request) -> Response:
         """There is a build to read; 503 until then."""
         with app.state.publications.current() as reader:

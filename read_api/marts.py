@@ -139,8 +139,8 @@ def mart(
 ) -> Response:
     """The project's rows of one mart: a page of json with `next` (null at the end), or all rows as a file.
 
-    Each column is a parameter: `currency=USD` (several times for any of several values), and for a range, both
-    ends included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. In csv, text that a
+    Each column is a parameter: `currency=USD` (several times for any of several), and for a range, both ends
+    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. In csv, text that a
     spreadsheet would take for a formula is led by an apostrophe.
     """
     form = one_of("format", form, FORMATS, "json")

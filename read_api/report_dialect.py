@@ -15,9 +15,11 @@ their clicks are the sessions that completed the goal, their conversions the com
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
@@ -29,6 +31,7 @@ from read_api.reports.conditions import matching
 from read_api.reports.projects import today
 
 PATHS = ("/v1/funnel", "/api/report")
+ROUTES = ("/v1/funnel", "/api/report/funnel")
 
 MAX_LIMIT = 100
 
@@ -105,8 +108,15 @@ def render_error(refusal: Refusal) -> Response:
     )
 
 
-@router.get("/v1/funnel", openapi_extra={"parameters": _PARAMETERS})
-@router.get("/api/report/funnel", openapi_extra={"parameters": _PARAMETERS})
+class FunnelReport(BaseModel):
+    """The report: rows have the key under the report type's own name, and a column for each stage."""
+
+    status: Literal["ok"]
+    data: list[dict[str, str | int]]
+
+
+@router.get(ROUTES[0], response_model=FunnelReport, openapi_extra={"parameters": _PARAMETERS})
+@router.get(ROUTES[1], response_model=FunnelReport, openapi_extra={"parameters": _PARAMETERS})
 def funnel(request: Request, caller: ReadCaller) -> Response:
     """Clicks, conversions and funnel stages by source (or medium, …), most clicks first."""
     # '' is missing, as everywhere.
