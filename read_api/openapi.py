@@ -1,7 +1,7 @@
 """The OpenAPI description, completed: who may call, which errors a route can answer, and examples of both.
 
-Examples of requests and answers are in `openapi.yaml` beside this file; a test sends each. What follows from rules
-is here.
+Examples of requests and answers are in `openapi.yaml` beside this file; a test sends each. What follows from
+rules is here.
 """
 
 import re
@@ -18,9 +18,9 @@ from read_api.answers import BUILD_HEADER, CSV_MEDIA_TYPE, NEXT_HEADER
 from read_api.marts import EXPORTS
 
 DESCRIPTION = """\
-Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads an older
-one that is kept. Money is whole minor units beside its currency, credited conversions are exact to nine decimals, times
-are UTC, days those of the project's time zone.
+Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads
+an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to nine
+decimals, times are UTC, days those of the project's time zone.
 
 Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and see
 `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing changed.

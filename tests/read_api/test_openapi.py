@@ -69,12 +69,16 @@ def test_every_example_is_answered_as_described(server: ReadServer, operations: 
         described = operation["responses"]["200"]
         shown = described["content"]["application/json"]["examples"]["example"]["value"]
         assert same_shape(shown, answer.json()), (path, answer.json())
-        assert all(header in answer.headers for header in described.get("headers", {}) if "Next" not in header)
+        assert all(
+            header in answer.headers for header in described.get("headers", {}) if "Next" not in header
+        )
 
 
 def same_shape(example: Any, found: Any) -> bool:
     if isinstance(example, dict) and isinstance(found, dict):
-        return example.keys() == found.keys() and all(same_shape(example[name], found[name]) for name in example)
+        return example.keys() == found.keys() and all(
+            same_shape(example[name], found[name]) for name in example
+        )
     if isinstance(example, list) and isinstance(found, list):
         return (not example and not found) or (
             bool(example) and bool(found) and all(same_shape(example[0], item) for item in found)
