@@ -19,11 +19,11 @@ from read_api.marts import EXPORTS
 
 DESCRIPTION = """\
 Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads
-an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to nine
-decimals, times are UTC, days those of the project's time zone.
+an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to
+nine decimals, times are UTC, days those of the project's time zone.
 
-Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and see
-`<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing changed.
+Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and
+see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing changed.
 """
 
 _SECURITY = {
