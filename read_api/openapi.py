@@ -23,7 +23,8 @@ an older one that is kept. Money is whole minor units beside its currency, credi
 nine decimals, times are UTC, days those of the project's time zone.
 
 Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and
-see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing changed.
+see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing
+changed.
 """
 
 _SECURITY = {
