@@ -2,8 +2,9 @@
 
 Run it with `python -m benchmarks.reads HOME`: it serves the home's published build in a process of its own,
 asks as the dashboard asks, for the last 30 days of the project with the most events, and prints a markdown
-table. First one client asks, then eight at once. `--datasette` installs datasette into a temporary environment
-and asks it for the same figures from a copy of rpt_traffic in SQLite, with an index on project and day.
+table. First one client asks, then eight at once. `--datasette` installs datasette into a temporary
+environment and asks it for the same figures from a copy of rpt_traffic in SQLite, with an index on project
+and day.
 """
 
 import argparse
@@ -55,7 +56,8 @@ def subject(home: Settings) -> Subject:
         ).fetchall()[0]
         conversion_id, person_id = marts.execute(
             "select conversion_id, person_id from fct_conversions "
-            "where project_id = ? and conversion_date <= ? order by conversion_date desc, conversion_id limit 1",
+            "where project_id = ? and conversion_date <= ? "
+            "order by conversion_date desc, conversion_id limit 1",
             [project_id, last],
         ).fetchall()[0]
     return Subject(project_id, str(last - timedelta(days=29)), str(last), conversion_id, person_id)

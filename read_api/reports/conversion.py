@@ -24,6 +24,9 @@ _LIFETIME = "first_touch_lifetime"
 # Of a person with very many touches or sessions, these.
 _CONSIDERED = 500
 
+# Of a conversion with very many reports, the first.
+_REPORTS = 1_000
+
 router = APIRouter(tags=["reports"])
 
 
@@ -140,7 +143,7 @@ class Explained(BaseModel):
 
     build: str
     conversion: Conversion
-    reports: list[Report] = Field(description="In the order of arrival.")
+    reports: list[Report] = Field(description="In the order of arrival; at most 1,000.")
     visit: Visit | None = Field(description="`matched_by` of the conversion says how it was found.")
     identifiers: list[Identifier] = Field(description="Why it is this person's: what links each id to it.")
     ledger: list[Entry]
@@ -206,8 +209,8 @@ def _reports(reader: Reader, project_id: str, conversion_id: str) -> list[Report
     columns = ", ".join(Report.__dataclass_fields__)
     found = reader.rows(
         f"select {columns} from fct_conversion_reports "  # noqa: S608
-        "where project_id = ? and conversion_id = ? order by seq",
-        [project_id, conversion_id],
+        "where project_id = ? and conversion_id = ? order by seq limit ?",
+        [project_id, conversion_id, _REPORTS],
     )
     return [Report(*row) for row in found]
 
