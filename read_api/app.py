@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
 
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
@@ -11,9 +12,64 @@ from funnelhouse.metrics import add_metrics
 from funnelhouse.problems import Renderer, install_refusals, problem
 from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
-from read_api import attribution_report, marts, report_dialect
-from read_api.answers import json_answer
+from read_api import marts, report_dialect
+from read_api.answers import install_not_modified, json_answer
+from read_api.openapi import describe
 from read_api.publications import Publications
+from read_api.reports import (
+    attribution,
+    builds,
+    campaigns,
+    cohorts,
+    conversion,
+    conversions,
+    costs,
+    data_trust,
+    experiments,
+    funnels,
+    goals,
+    landing_pages,
+    pages,
+    paths,
+    people,
+    sources,
+    summary,
+    time_to_convert,
+)
+
+REPORTS = (
+    summary,
+    conversions,
+    conversion,
+    people,
+    sources,
+    campaigns,
+    landing_pages,
+    pages,
+    goals,
+    funnels,
+    attribution,
+    paths,
+    time_to_convert,
+    experiments,
+    cohorts,
+    costs,
+    data_trust,
+    builds,
+)
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class Ready(BaseModel):
+    """There is a build to read."""
+
+    status: str
+    build: str
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,22 +96,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(TrailingSlash)
     add_metrics(app, "/read/metrics")
     install_refusals(app, _renderer)
+    install_not_modified(app)
     app.include_router(report_dialect.router)
-    app.include_router(attribution_report.router)
+    for report in REPORTS:
+        app.include_router(report.router)
     app.include_router(marts.router)
 
     add_docs_page(app, "/read/docs")
+    describe(app)
 
     @app.get("/read/live", tags=["health"])
-    def live() -> dict[str, str]:
+    async def live() -> Live:
         """The process answers."""
-        return {"status": "live"}
+        return Live(status="live")
 
-    @app.get("/read/ready", tags=["health"])
-    def ready() -> Response:
+    @app.get("/read/ready", tags=["health"], response_model=Ready)
+    def ready(request: Request) -> Response:
         """There is a build to read; 503 until then."""
         with app.state.publications.current() as reader:
-            return json_answer({"status": "ready", "build": reader.build_id}, reader.build_id)
+            return json_answer(request, {"status": "ready", "build": reader.build_id}, reader.build_id)
 
     return app
 

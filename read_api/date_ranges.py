@@ -24,13 +24,13 @@ class DateRangeError(ValueError):
     """The text is no date range; the message says what would be one, and never repeats the text."""
 
 
-def parse_date_range(text: str, today: date) -> DateRange:
-    """Read `YYYYMMDD,YYYYMMDD` or a name such as `this_month`; `today` is the project's day.
+def parse_date_range(text: str, today: Callable[[], date]) -> DateRange:
+    """Read `YYYYMMDD,YYYYMMDD` or a name such as `this_month`, for which the project's day is asked.
 
     Raises DateRangeError.
     """
     if named := NAMED_RANGES.get(text):
-        return named(today)
+        return named(today())
     two_dates = _TWO_DATES.fullmatch(text)
     if two_dates is None:
         raise DateRangeError("Invalid date_range: use YYYYMMDD,YYYYMMDD or one of " + ", ".join(NAMED_RANGES))

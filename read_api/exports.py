@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import anyio
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -19,6 +20,9 @@ ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
 
 # The server lets a number of pieces wait for a slow client, whatever their size: small ones need less memory.
 PIECE_BYTES = 256 * 1024
+
+# A client that takes its file more slowly than this is cut off: it keeps a build open.
+EXPORT_SECONDS = 3600.0
 
 # First characters by which a spreadsheet takes text for a formula.
 _FORMULA_STARTS = "'=', '+', '-', '@', chr(9), chr(13)"
@@ -54,7 +58,10 @@ class _Outbox(io.RawIOBase):
 
 
 class FileAnswer(StreamingResponse):
-    """Streams a file, and calls `done` when that ended: sent, broken off by the client, or failed."""
+    """Streams a file, and calls `done` when that ended: sent, broken off by the client, or failed.
+
+    Raises TimeoutError after EXPORT_SECONDS; the client then sees that the file is not whole.
+    """
 
     def __init__(
         self, content: Iterator[bytes], media_type: str, headers: dict[str, str], done: Callable[[], None]
@@ -65,7 +72,8 @@ class FileAnswer(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
         try:
-            await super().__call__(scope, receive, send)
+            with anyio.fail_after(EXPORT_SECONDS):
+                await super().__call__(scope, receive, send)
         finally:
             self._done()
 

@@ -1,33 +1,53 @@
-"""A project's rows of the published marts: pages of JSON, or a whole mart as CSV, Parquet or Arrow.
+"""A project's rows of the published marts: pages of JSON, or all rows as CSV, Parquet or Arrow.
 
 Pages are cut by position in the file, which publishing sorted, and a cursor names its build: all pages of one
 walk come from the same build, though a newer one is published in between.
 """
 
 import re
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Annotated, NamedTuple
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
-from read_api.answers import build_headers, json_answer
+from read_api.answers import (
+    CSV_MEDIA_TYPE,
+    build_headers,
+    gzipped,
+    json_answer,
+    opened,
+    reading,
+    tag_answer,
+    takes_gzip,
+)
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
-from read_api.publications import Mart, Publications, Reader
+from read_api.parameters import AskedBuild, AskedPage, PageAsked, one_of, utc_moment
+from read_api.publications import BusyError, Column, Mart, Reader
+from read_api.reports.conditions import Condition
 
-MAX_LIMIT = 10_000
-DEFAULT_LIMIT = 1_000
+# Files sent at once: each keeps a query open.
+EXPORTS_AT_ONCE = 8
+
+# Values of one column that may be asked for at once.
+MAX_VALUES = 100
 
 
 class _Export(NamedTuple):
-    """How a whole mart is written."""
+    """How all rows are written."""
 
     media_type: str
     suffix: str
     columns: Callable[[Mart], str]
     write: ExportFormat
+    is_text: bool = False
 
 
 def _plain_columns(mart: Mart) -> str:
@@ -35,23 +55,62 @@ def _plain_columns(mart: Mart) -> str:
 
 
 EXPORTS = {
-    "csv": _Export("text/csv; charset=utf-8; header=present", "csv", csv_columns, csv_file),
+    "csv": _Export(CSV_MEDIA_TYPE, "csv", csv_columns, csv_file, is_text=True),
     "parquet": _Export("application/vnd.apache.parquet", "parquet", _plain_columns, parquet_file),
     "arrow": _Export("application/vnd.apache.arrow.stream", "arrows", _plain_columns, arrow_stream),
 }
 FORMATS = ("json", *EXPORTS)
 
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
-_CURSOR = re.compile(r"([0-9]{8}T[0-9]{12}Z)\.([0-9]{1,18})")
+# What is not a filter.
+_PARAMETERS = ("format", "limit", "cursor", "build")
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_DECIMAL = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,12})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BIGINTS = range(-(2**63), 2**63)
+
+_exports = threading.BoundedSemaphore(EXPORTS_AT_ONCE)
 
 router = APIRouter(tags=["marts"])
 
 
-@router.get("/v1/projects/{project_id}/marts")
-def marts(request: Request, caller: ReadCaller) -> Response:
+class MartColumn(BaseModel):
+    """A column of a mart."""
+
+    name: str
+    type: str = Field(description="DuckDB's name of the type, lower case.")
+    description: str | None
+
+
+class MartSummary(BaseModel):
+    """A mart."""
+
+    name: str
+    description: str | None
+    rows: int = Field(description="The project's rows.")
+    columns: list[MartColumn]
+
+
+class Marts(BaseModel):
+    """The marts of a build."""
+
+    build: str
+    marts: list[MartSummary]
+
+
+class MartPage(BaseModel):
+    """Rows of a mart, in the order of the file."""
+
+    build: str
+    mart: str
+    rows: list[dict[str, Any]] = Field(description="By column; times are UTC.")
+    next: str | None = Field(description="`cursor` of the next page, null at the end.")
+
+
+@router.get("/v1/projects/{project_id}/marts", response_model=Marts)
+def marts(request: Request, caller: ReadCaller, build: AskedBuild) -> Response:
     """The marts with their columns, and how many rows the project has in each."""
-    publications: Publications = request.app.state.publications
-    with publications.current() as reader:
+    with reading(request, caller, build) as reader:
         found = [
             {
                 "name": mart.name,
@@ -64,53 +123,99 @@ def marts(request: Request, caller: ReadCaller) -> Response:
             }
             for mart in reader.marts.values()
         ]
-    return json_answer({"build": reader.build_id, "marts": found}, reader.build_id)
+        return json_answer(request, {"build": reader.build_id, "marts": found}, reader.build_id)
 
 
-@router.get("/v1/projects/{project_id}/marts/{name}")
+@router.get("/v1/projects/{project_id}/marts/{name}", response_model=MartPage)
 def mart(
     request: Request,
     caller: ReadCaller,
     name: str,
+    build: AskedBuild,
+    asked: AskedPage,
     form: Annotated[
         str | None, Query(alias="format", description="json (default), csv, parquet, arrow.")
     ] = None,
-    limit: Annotated[str | None, Query(description="Rows of a json page, 1 to 10000; default 1000.")] = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before; json only.")] = None,
 ) -> Response:
     """The project's rows of one mart: a page of json with `next` (null at the end), or all rows as a file.
 
-    Times are UTC. In csv, text that a spreadsheet would take for a formula is led by an apostrophe.
+    Each column is a parameter: `currency=USD` (several times for any of several), and for a range, both ends
+    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. In csv, text that a
+    spreadsheet would take for a formula is led by an apostrophe.
     """
-    form = form or "json"
-    if form not in FORMATS:
-        raise Refusal(400, "format must be one of " + ", ".join(FORMATS))
-    if form != "json" and (limit or cursor):
+    form = one_of("format", form, FORMATS, "json")
+    if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):
         raise Refusal(400, f"limit and cursor belong to format=json; {form} has every row")
-    rows_wanted = _limit(limit)
-    build_id, position = _position(cursor)
-
-    publications: Publications = request.app.state.publications
     with ExitStack() as stack:
-        reader = publications.build(build_id) if build_id else publications.current()
+        reader = opened(request, asked.build_id or build)
         stack.callback(reader.close)
         found = reader.marts.get(name)
         if found is None:
-            raise Refusal(400, "Unknown mart; use one of " + ", ".join(reader.marts))
+            raise Refusal(404, "Unknown mart; use one of " + ", ".join(reader.marts))
+        condition = _condition(request, found, caller)
+        tag_answer(request, caller, reader.build_id)
         if form == "json":
-            return _page(reader, found, caller.project_id, rows_wanted, position)
-        answer = _file(reader, found, caller.project_id, EXPORTS[form])
+            return _page(request, reader, found, condition, asked)
+        if not _exports.acquire(blocking=False):
+            raise BusyError
+        stack.callback(_exports.release)
         # The build stays open until the file is sent; the answer closes it.
-        stack.pop_all()
-        return answer
+        return _file(request, reader, found, condition, EXPORTS[form], caller.project_id, stack)
 
 
-def _page(reader: Reader, mart: Mart, project_id: str, limit: int, position: int) -> Response:
+def _condition(request: Request, mart: Mart, caller: Key) -> Condition:
+    """Rows of the project for which the parameters hold; raises Refusal 400."""
+    columns = {column.name: column for column in mart.columns}
+    condition = "project_id = ?"
+    values: list[object] = [caller.project_id]
+    for parameter in dict.fromkeys(request.query_params):
+        given = [value for value in request.query_params.getlist(parameter) if value]
+        if parameter in _PARAMETERS or not given:
+            continue
+        name, _, end = parameter.partition(".")
+        if name not in columns or end not in ("", "from", "to") or parameter.endswith("."):
+            raise Refusal(
+                400,
+                "Unknown parameter; this mart takes its columns, or a column with .from or .to: "
+                + ", ".join(columns),
+            )
+        if len(given) > (1 if end else MAX_VALUES):
+            raise Refusal(400, f"{parameter} is given too often")
+        values += [_value(parameter, columns[name], text) for text in given]
+        marks = ", ".join("?" for _ in given)
+        condition += f' and "{name}" ' + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end]
+    return condition, values
+
+
+def _value(parameter: str, column: Column, text: str) -> object:
+    """The text as a value of the column's type; raises Refusal 400."""
+    kind = column.data_type.partition("(")[0]
+    try:
+        if kind == "VARCHAR":
+            return text
+        if kind == "BIGINT" and _INTEGER.fullmatch(text) and int(text) in _BIGINTS:
+            return int(text)
+        if kind == "BOOLEAN" and text in ("true", "false"):
+            return text == "true"
+        if kind == "DATE" and _DATE.fullmatch(text):
+            return date.fromisoformat(text)
+        if kind == "TIMESTAMP":
+            return utc_moment(text)
+        if kind == "DECIMAL" and _DECIMAL.fullmatch(text):
+            return Decimal(text)
+    except (ValueError, OverflowError):
+        pass
+    raise Refusal(400, f"{parameter} must be a value of the type {column.data_type.lower()}")
+
+
+def _page(request: Request, reader: Reader, mart: Mart, condition: Condition, asked: PageAsked) -> Response:
     """One page from a position in the file on; the row after it says whether there is a next page."""
+    where, values = condition
+    limit = asked.page.limit
     rows = reader.rows(
         f"select rowid, {_plain_columns(mart)} from {mart.name} "  # noqa: S608
-        "where project_id = ? and rowid >= ? order by rowid limit ?",
-        [project_id, position, limit + 1],
+        f"where {where} and rowid >= ? order by rowid limit ?",
+        [*values, asked.page.offset, limit + 1],
     )
     names = [column.name for column in mart.columns]
     answer = {
@@ -119,43 +224,39 @@ def _page(reader: Reader, mart: Mart, project_id: str, limit: int, position: int
         "rows": [dict(zip(names, row[1:], strict=True)) for row in rows[:limit]],
         "next": f"{reader.build_id}.{rows[limit][0]}" if len(rows) > limit else None,
     }
-    return json_answer(answer, reader.build_id)
+    return json_answer(request, answer, reader.build_id)
 
 
-def _file(reader: Reader, mart: Mart, project_id: str, export: _Export) -> Response:
+def _file(
+    request: Request,
+    reader: Reader,
+    mart: Mart,
+    condition: Condition,
+    export: _Export,
+    project_id: str,
+    stack: ExitStack,
+) -> Response:
     """All rows, in the order of the pages."""
+    where, values = condition
     # Without ORDER BY, which would need the whole mart in memory: rows come as publishing sorted them.
     schema, batches = reader.batches(
-        f"select {export.columns(mart)} from {mart.name} where project_id = ?",  # noqa: S608
-        [project_id],
+        f"select {export.columns(mart)} from {mart.name} where {where}",  # noqa: S608
+        values,
     )
     filename = f"{project_id}_{mart.name}_{reader.build_id}.{export.suffix}"
     headers = {
-        **build_headers(reader.build_id),
+        **build_headers(request, reader.build_id),
         "Content-Disposition": f'attachment; filename="{filename}"',
     }
-    return FileAnswer(export.write(schema, batches), export.media_type, headers, reader.close)
+    pieces = export.write(schema, batches)
+    # The others are compressed inside.
+    if export.is_text and takes_gzip(request):
+        pieces = gzipped(pieces)
+        headers["Content-Encoding"] = "gzip"
+    done = stack.pop_all()
+    return FileAnswer(pieces, export.media_type, headers, done.close)
 
 
 def _count(reader: Reader, mart: Mart, project_id: str) -> int:
     rows = reader.rows(f"select count(*) from {mart.name} where project_id = ?", [project_id])  # noqa: S608
     return int(rows[0][0])
-
-
-def _limit(text: str | None) -> int:
-    if not text:
-        return DEFAULT_LIMIT
-    limit = int(text) if _WHOLE_NUMBER.fullmatch(text) else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise Refusal(400, f"limit must be a whole number from 1 to {MAX_LIMIT}")
-    return limit
-
-
-def _position(cursor: str | None) -> tuple[str | None, int]:
-    """Build and position that a cursor names; none and the start without one."""
-    if not cursor:
-        return None, 0
-    named = _CURSOR.fullmatch(cursor)
-    if named is None:
-        raise Refusal(400, "cursor must be `next` of the page before")
-    return named[1], int(named[2])

@@ -30,6 +30,13 @@ THREADS = 2
 # A query that takes longer is given up; so is a batch of an export.
 QUERY_SECONDS = 30.0
 
+# More queries at once would only make each of them slower; another one waits its turn, but not for ever.
+QUERIES = 4
+WAIT_SECONDS = 10.0
+
+# Builds open at once, each with its memory: the current one, and older ones that are asked for.
+OPEN_BUILDS = 4
+
 BATCH_ROWS = 50_000
 
 
@@ -41,12 +48,10 @@ class NotPublishedError(Refusal):
 
 
 class BuildGoneError(Refusal):
-    """The build that a page belongs to is not kept any more: 410."""
+    """The build that was asked for is not kept any more: 410."""
 
     def __init__(self) -> None:
-        super().__init__(
-            410, "The build of this cursor is not kept any more; start without cursor.", title="Gone"
-        )
+        super().__init__(410, "This build is not kept any more; leave build and cursor out.", title="Gone")
 
 
 class QueryLimitError(Refusal):
@@ -54,6 +59,13 @@ class QueryLimitError(Refusal):
 
     def __init__(self) -> None:
         super().__init__(503, "The query needs more time or memory than one may use; ask for less at once.")
+
+
+class BusyError(Refusal):
+    """Too much is being read at once: 503."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "Too much is being read at once; try again.", headers={"Retry-After": "1"})
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ class Reader:
         self._closed = False
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        """All rows of a query; raises QueryLimitError."""
+        """All rows of a query; raises QueryLimitError or BusyError."""
         with self._limited():
             return self._cursor.execute(sql, parameters).fetchall()
 
@@ -139,15 +151,16 @@ class Reader:
 
     @contextmanager
     def _limited(self) -> Iterator[None]:
-        alarm = threading.Timer(self._publications.query_seconds, self._cursor.interrupt)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            yield
-        except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
-            raise QueryLimitError from error
-        finally:
-            alarm.cancel()
+        with self._publications.turn():
+            alarm = threading.Timer(self._publications.query_seconds, self._cursor.interrupt)
+            alarm.daemon = True
+            alarm.start()
+            try:
+                yield
+            except (duckdb.InterruptException, duckdb.OutOfMemoryException) as error:
+                raise QueryLimitError from error
+            finally:
+                alarm.cancel()
 
 
 @dataclass
@@ -158,8 +171,25 @@ class Publications:
     memory: str = MEMORY
     threads: int = THREADS
     query_seconds: float = QUERY_SECONDS
+    queries: int = QUERIES
+    wait_seconds: float = WAIT_SECONDS
+    open_builds: int = OPEN_BUILDS
+    _turns: threading.Semaphore = field(init=False)
     _instances: dict[str, _Instance] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._turns = threading.BoundedSemaphore(self.queries)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """While open, one query may run; raises BusyError when no turn came in time."""
+        if not self._turns.acquire(timeout=self.wait_seconds):
+            raise BusyError
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def current(self) -> Reader:
         """The build that `current` names now; raises NotPublishedError."""
@@ -173,7 +203,7 @@ class Publications:
         raise NotPublishedError
 
     def build(self, build_id: str) -> Reader:
-        """A build that is still kept; raises BuildGoneError."""
+        """A build that is still kept; raises BuildGoneError, or BusyError when too many are open."""
         try:
             return self._reader(build_id)
         except duckdb.IOException as error:
@@ -202,6 +232,9 @@ class Publications:
         with self._lock:
             instance = self._instances.get(build_id)
             if instance is None:
+                # The current build is always let in: readers of old ones must not keep it out.
+                if len(self._instances) >= self.open_builds and build_id != self._current_id():
+                    raise BusyError
                 instance = self._instances[build_id] = self._open(build_id)
             # Built under the lock: another request's release must not close it in between.
             reader = Reader(self, instance)

@@ -3,41 +3,79 @@
 | parameter | meaning |
 |---|---|
 | `account_id` | project |
-| `report_type` | what the rows are by: Source, Medium, Campaign, Term, Content, Country; any case |
+| `report_type` | Source, Medium, Campaign, Term, Content, Country, Landing page, Device or Goal; any case |
 | `date_range` | `YYYYMMDD,YYYYMMDD` or a name (date_ranges.py); days of the project, both included |
 | `skip`, `limit` | rows left out, default 0; rows returned, 1 to 100, default 100 |
 | `country` | two letters, any case |
 
-Every error has the shape `{"status":"error","message":…}`. All figures are integers.
+Every error has the shape `{"status":"error","message":…}`. All figures are integers. Rows by Goal overlap:
+their clicks are the sessions that completed the goal, their conversions the completions by a conversion.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
-from read_api.answers import json_answer
-from read_api.date_ranges import DateRangeError, parse_date_range
-from read_api.publications import Publications, Reader
+from read_api.answers import json_answer, opened, tag_answer
+from read_api.date_ranges import DateRange, DateRangeError, parse_date_range
+from read_api.parameters import Days
+from read_api.publications import Reader
+from read_api.reports.conditions import matching
+from read_api.reports.projects import today
 
 PATHS = ("/v1/funnel", "/api/report")
+ROUTES = ("/v1/funnel", "/api/report/funnel")
 
 MAX_LIMIT = 100
 
 # These columns are in every row; other stages of the project follow.
 DOCUMENTED_STAGES = ("clicks", "conversions", "microconversions", "add-to-cart", "checkout")
 
-# How each report type names its rows, over the columns of rpt_funnel_stages.
+_BY_ORIGIN = "select {key} as key, stage, completions from rpt_funnel_stages where {condition}"
+
+_BY_GOAL = """
+with named as (
+    -- Goals of one name are told apart by their ids.
+    select project_id, goal_id, coalesce(name, goal_id) as name,
+        count(*) over (partition by project_id, coalesce(name, goal_id)) as goals
+    from dim_goals
+),
+completed as (
+    select rpt_goals.*, case when goals = 1 then name else goal_id end as key
+    from rpt_goals inner join named using (project_id, goal_id)
+    where {condition}
+)
+select key, 'clicks' as stage, sessions as completions from completed
+union all select key, 'conversions', conversions from completed
+union all select key, 'microconversions', completions from completed where is_micro
+union all select key, stage, completions from completed where stage is not null
+"""
+
+# What each report type counts: rows of key, stage and completions, where a condition holds.
 REPORT_TYPES = {
-    "Source": "case source_label when '(direct)' then 'Direct' else source_label end",
-    "Medium": "coalesce(medium, '(none)')",
-    "Campaign": "coalesce(campaign, '(none)')",
-    "Term": "coalesce(term, '(none)')",
-    "Content": "coalesce(content, '(none)')",
-    "Country": "coalesce(country, '(none)')",
+    "Source": _BY_ORIGIN.replace(
+        "{key}", "case source_label when '(direct)' then 'Direct' else source_label end"
+    ),
+    **{
+        name: _BY_ORIGIN.replace("{key}", f"coalesce({column}, '(none)')")
+        for name, column in (
+            ("Medium", "medium"),
+            ("Campaign", "campaign"),
+            ("Term", "term"),
+            ("Content", "content"),
+            ("Country", "country"),
+            ("Landing page", "landing_page"),
+            ("Device", "device"),
+        )
+    },
+    "Goal": _BY_GOAL,
 }
 
 _REPORT_TYPE_BY_NAME = {name.lower(): name for name in REPORT_TYPES}
@@ -70,8 +108,15 @@ def render_error(refusal: Refusal) -> Response:
     )
 
 
-@router.get("/v1/funnel", openapi_extra={"parameters": _PARAMETERS})
-@router.get("/api/report/funnel", openapi_extra={"parameters": _PARAMETERS})
+class FunnelReport(BaseModel):
+    """The report: rows have the key under the report type's own name, and a column for each stage."""
+
+    status: Literal["ok"]
+    data: list[dict[str, str | int]]
+
+
+@router.get(ROUTES[0], response_model=FunnelReport, openapi_extra={"parameters": _PARAMETERS})
+@router.get(ROUTES[1], response_model=FunnelReport, openapi_extra={"parameters": _PARAMETERS})
 def funnel(request: Request, caller: ReadCaller) -> Response:
     """Clicks, conversions and funnel stages by source (or medium, …), most clicks first."""
     # '' is missing, as everywhere.
@@ -84,10 +129,23 @@ def funnel(request: Request, caller: ReadCaller) -> Response:
     report_type = _REPORT_TYPE_BY_NAME.get(given["report_type"].lower())
     if report_type is None:
         raise Refusal(400, "Invalid report_type: use one of " + ", ".join(REPORT_TYPES))
-    try:
-        days = parse_date_range(given["date_range"], datetime.now(UTC).date())
-    except DateRangeError as error:
-        raise Refusal(400, str(error)) from error
+    with opened(request) as reader:
+        try:
+            days = parse_date_range(
+                given["date_range"], lambda: today(reader, caller.project_id, datetime.now(UTC))
+            )
+        except DateRangeError as error:
+            raise Refusal(400, str(error)) from error
+        # What `today` is changes the answer, too.
+        tag_answer(request, caller, reader.build_id, days)
+        content = _report(reader, caller.project_id, report_type, days, given)
+        return json_answer(request, content, reader.build_id)
+
+
+def _report(
+    reader: Reader, project_id: str, report_type: str, days: DateRange, given: Mapping[str, str]
+) -> dict[str, object]:
+    """The answer; raises Refusal 400 for what is left to be looked at of what was given."""
     skip = _whole_number(given.get("skip", "0"))
     if skip is None:
         raise Refusal(400, "Invalid skip: use a whole number from 0")
@@ -98,21 +156,19 @@ def funnel(request: Request, caller: ReadCaller) -> Response:
     if country is not None and not _COUNTRY.fullmatch(country):
         raise Refusal(400, "Invalid country: use a two-letter ISO 3166-1 code")
 
-    publications: Publications = request.app.state.publications
-    where, parameters = "project_id = ? and report_date between ? and ?", [caller.project_id, *days]
-    if country is not None:
-        where, parameters = f"{where} and country = ?", [*parameters, country.upper()]
-    with publications.current() as reader:
-        stages = _stages(reader, caller.project_id, report_type)
-        # One bound parameter for each stage's column, in the order of the columns.
-        sums = ", ".join("coalesce(sum(completions) filter (where stage = ?), 0)::bigint" for _ in stages)
-        rows = reader.rows(
-            f"select {REPORT_TYPES[report_type]} as key, {sums} from rpt_funnel_stages "  # noqa: S608
-            f"where {where} group by key order by 2 desc, key limit ? offset ?",
-            [*stages, *parameters, limit, skip],
-        )
+    stages = _stages(reader, project_id, report_type)
+    condition, values = matching(
+        project_id, "report_date", Days(*days), {"country": country.upper() if country else None}
+    )
+    # One bound parameter for each stage's column, in the order of the columns.
+    sums = ", ".join("coalesce(sum(completions) filter (where stage = ?), 0)::bigint" for _ in stages)
+    rows = reader.rows(
+        f"select key, {sums} from ({REPORT_TYPES[report_type].format(condition=condition)}) "  # noqa: S608
+        "group by key order by 2 desc, key limit ? offset ?",
+        [*stages, *values, limit, skip],
+    )
     data = [dict(zip((report_type, *stages), row, strict=True)) for row in rows]
-    return json_answer({"status": "ok", "data": data}, reader.build_id)
+    return {"status": "ok", "data": data}
 
 
 def _stages(reader: Reader, project_id: str, report_type: str) -> list[str]:

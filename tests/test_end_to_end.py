@@ -94,7 +94,7 @@ class House:
     def credit(self, model: str) -> dict[str, tuple[float, int]]:
         """Conversions and cents by source."""
         rows = self.get("/v1/projects/shop/reports/attribution", model=model)["rows"]
-        return {row["source"]: (row["conversions"], row["net_amount_minor"]) for row in rows}
+        return {row["value"]: (row["conversions"], row["net_amount_minor"]) for row in rows}
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def _credit_table(
     for model in reports:
         table.add_column(model.replace("_", "\n") if "_" in model else f"\n{model}", justify="right")
         table.add_column("\n     USD", justify="right")
-    cells = {model: {row["source"]: row for row in report["rows"]} for model, report in reports.items()}
+    cells = {model: {row["value"]: row for row in report["rows"]} for model, report in reports.items()}
     for channel, touches in visits.most_common():
         row = [channel, f"{touches:,}"]
         for by_source in cells.values():

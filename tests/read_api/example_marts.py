@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import httpx
 import yaml
+from example_story import STORY
 
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
@@ -28,11 +29,11 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def contract() -> dict[str, dict[str, str]]:
-    """Columns and types of each mart, as `_marts.yml` promises them."""
-    text = (CHECKOUT / "dbt_project/models/marts/_marts.yml").read_text(encoding="utf-8")
+    """Columns and types of each mart, as dbt's YAML promises them."""
     return {
         model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
-        for model in yaml.safe_load(text)["models"]
+        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("_*marts.yml"))
+        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
     }
 
 
@@ -160,6 +161,28 @@ def credit(
     }
 
 
+def goal(
+    goal_id: str,
+    completions: int,
+    sessions: int,
+    conversions: int,
+    day: str = "2026-11-02",
+    project: str = "shop",
+    **columns: Any,
+) -> dict[str, Any]:
+    """A row of rpt_goals."""
+    return {
+        "project_id": project,
+        "report_date": date.fromisoformat(day),
+        "goal_id": goal_id,
+        "is_micro": False,
+        "completions": completions,
+        "sessions": sessions,
+        "conversions": conversions,
+        **columns,
+    }
+
+
 FACEBOOK = {"source": "facebook", "source_label": "Facebook", "medium": "social", "country": "FR"}
 DIRECT = {"source": "(direct)", "source_label": "(direct)", "medium": "(none)"}
 
@@ -171,7 +194,7 @@ EXAMPLE_ROWS: Rows = {
         stage("microconversions", 4),
         stage("add-to-cart", 5),
         stage("trial", 1),
-        stage("clicks", 12, **FACEBOOK, campaign="spring"),
+        stage("clicks", 12, **FACEBOOK, campaign="spring", landing_page="/sale", device="mobile"),
         stage("checkout", 6, **FACEBOOK, campaign="spring"),
         stage("clicks", 10, **DIRECT),
         stage("book-a-call", 9, day="2025-01-01"),
@@ -188,6 +211,49 @@ EXAMPLE_ROWS: Rows = {
         credit("facebook", 3_000_000_000, 9_500, medium="social", model="first_touch"),
         credit("google", 99_000_000_000, 99, project="other"),
     ],
+    "dim_projects": [
+        {
+            "project_id": "shop",
+            "time_zone": "Pacific/Kiritimati",
+            "reporting_currency": "USD",
+            "lookback_days": 30,
+            "default_model": "last_touch",
+            "events": 40,
+        },
+        {
+            "project_id": "other",
+            "time_zone": "UTC",
+            "reporting_currency": "EUR",
+            "lookback_days": 30,
+            "default_model": "last_touch",
+            "events": 1,
+        },
+    ],
+    "dim_goals": [
+        {
+            "project_id": project,
+            "goal_id": goal_id,
+            "name": name,
+            "defined_by": "api",
+            "match_type": "event_name",
+            "match_value": goal_id,
+            "counts_as_conversion": False,
+            "is_micro": is_micro,
+            "stage": stage_name,
+        }
+        for project, goal_id, name, is_micro, stage_name in [
+            ("shop", "cart", "Put into cart", True, None),
+            ("shop", "buy", "Same", False, "checkout"),
+            ("shop", "lead", "Same", False, None),
+            ("other", "cart", "Same", False, None),
+        ]
+    ],
+    "rpt_goals": [
+        goal("cart", 9, 5, 0, is_micro=True, country="ES"),
+        goal("buy", 3, 2, 3, stage="checkout", country="FR"),
+        goal("lead", 2, 2, 1, day="2026-11-03"),
+        goal("cart", 77, 77, 77, project="other"),
+    ],
     "fct_conversions": [
         {
             "conversion_id": f"shop/openanalytics:{number:03d}",
@@ -201,8 +267,20 @@ EXAMPLE_ROWS: Rows = {
             "state": "approved",
             "currency": "USD",
             "amount_minor": -number,
+            "session_id": "shop/s2" if number == 1 else None,
+            "matched_by": "visitor" if number == 1 else None,
+            "is_status_unknown": number == 2,
+            "is_suspected_double": False,
+            "is_default_payout": False,
+            "dialect": "openanalytics",
+            "refunded_minor": 0,
+            "net_amount_minor": number,
+            "reporting_currency": "USD",
+            "reports": 1,
+            "event_id": f"e-{number}",
         }
         for number in range(25)
     ]
     + [{"conversion_id": "other/x:1", "project_id": "other", "conversion_date": date(2026, 11, 2)}],
+    **STORY,
 }

@@ -1,7 +1,8 @@
 """The funnel report over HTTP: the vendor's shape to the letter."""
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -46,6 +47,9 @@ def test_the_report_by_source(server: ReadServer, path: str) -> None:
         ("Term", "Term", [("(none)", 32)]),
         ("Content", "Content", [("(none)", 32)]),
         ("country", "Country", [("ES", 20), ("FR", 12)]),
+        ("landing PAGE", "Landing page", [("(none)", 20), ("/sale", 12)]),
+        ("Device", "Device", [("(none)", 20), ("mobile", 12)]),
+        ("goal", "Goal", [("Put into cart", 5), ("buy", 2), ("lead", 2)]),
     ],
 )
 def test_other_report_types_in_any_case(
@@ -53,6 +57,33 @@ def test_other_report_types_in_any_case(
 ) -> None:
     answer = server.get("/v1/funnel", **{**NOVEMBER, "report_type": report_type})
     assert [(row[key], row["clicks"]) for row in answer.json()["data"]] == rows
+
+
+def test_goals_have_the_same_columns(server: ReadServer) -> None:
+    answer = server.get("/v1/funnel", **{**NOVEMBER, "report_type": "Goal"})
+    values = [[5, 0, 9, 0, 0, 0, 0], [2, 3, 0, 0, 3, 0, 0], [2, 1, 0, 0, 0, 0, 0]]
+    assert answer.json()["data"] == [
+        {"Goal": name, **dict(zip(STAGES, row, strict=True))}
+        for name, row in zip(["Put into cart", "buy", "lead"], values, strict=True)
+    ]
+    answer = server.get("/v1/funnel", **{**NOVEMBER, "report_type": "Goal", "country": "es"})
+    assert [row["Goal"] for row in answer.json()["data"]] == ["Put into cart"]
+
+
+def test_pages_have_every_row_once(home: Settings) -> None:
+    # Many equal clicks: only the key tells rows apart.
+    rows = [
+        stage("clicks", number % 3, source=f"s{number}", source_label=f"s{number}") for number in range(250)
+    ]
+    publish_rows(home, {"rpt_funnel_stages": rows})
+    with read_server(home.home_dir) as server:
+        pages = [
+            server.get("/v1/funnel", **NOVEMBER, skip=skip).json()["data"] for skip in (0, 100, 200, 300)
+        ]
+    assert [len(page) for page in pages] == [100, 100, 50, 0]
+    found = [(-row["clicks"], row["Source"]) for page in pages for row in page]
+    assert found == sorted(found)
+    assert len(set(found)) == 250
 
 
 def test_paging_and_country(server: ReadServer) -> None:
@@ -114,7 +145,12 @@ def test_bad_values_say_what_would_be_valid(server: ReadServer, name: str, value
 
 def test_unknown_report_type_names_the_valid_ones(server: ReadServer) -> None:
     answer = server.get("/v1/funnel", **{**NOVEMBER, "report_type": "Keyword"})
-    refused(answer, 400, "Invalid report_type: use one of Source, Medium, Campaign, Term, Content, Country")
+    refused(
+        answer,
+        400,
+        "Invalid report_type: use one of "
+        "Source, Medium, Campaign, Term, Content, Country, Landing page, Device, Goal",
+    )
 
 
 def test_bytes_that_are_no_text(server: ReadServer) -> None:
@@ -169,10 +205,16 @@ def test_before_the_first_publication(home: Settings) -> None:
         )
 
 
-def test_named_ranges_are_those_of_the_day(home: Settings) -> None:
-    today = datetime.now(UTC).date()
-    rows = [stage("clicks", 1, day=f"{today - timedelta(days=back)}") for back in range(-1, 9)]
-    publish_rows(home, {"rpt_funnel_stages": rows})
+@pytest.mark.parametrize("zone", ["Etc/GMT-14", "Etc/GMT+12"])
+def test_named_ranges_are_those_of_the_projects_day(home: Settings, zone: str) -> None:
+    # 26 hours apart: it is never the same day in both, and one of them is not UTC's.
+    today = datetime.now(ZoneInfo(zone)).date()
+    rows = [stage("clicks", 10 ** (back + 1), day=f"{today - timedelta(days=back)}") for back in range(-1, 2)]
+    rows += [stage("clicks", 1, day=f"{today - timedelta(days=back)}") for back in range(2, 9)]
+    publish_rows(
+        home, {"rpt_funnel_stages": rows, "dim_projects": [{"project_id": "shop", "time_zone": zone}]}
+    )
     with read_server(home.home_dir) as server:
-        answer = server.get("/v1/funnel", **{**NOVEMBER, "date_range": "last_7_days"})
-        assert answer.json()["data"][0]["clicks"] == 7
+        for date_range, clicks in (("today", 10), ("yesterday", 100), ("last_7_days", 106)):
+            answer = server.get("/v1/funnel", **{**NOVEMBER, "date_range": date_range})
+            assert answer.json()["data"][0]["clicks"] == clicks

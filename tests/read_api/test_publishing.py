@@ -41,6 +41,7 @@ def numbered(number: int) -> Rows:
     rows = {mart: [{"project_id": "shop", "person_id": str(number)}] for mart in MARTS if mart[:3] == "fct"}
     return {
         **rows,
+        "fct_conversion_reports": [{"project_id": "shop", "event_id": str(number)}],
         "fct_costs": [{"project_id": "shop", "source": str(number)}],
         "rpt_sources": [{"project_id": "shop", "source": str(number)}],
         "rpt_attribution": [credit(str(number), 10**9, number)],
@@ -51,6 +52,7 @@ def numbered(number: int) -> Rows:
 def numbers_in(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The numbers that the marts carry: one, unless builds are mixed."""
     found = {
+        "fct_conversion_reports": "event_id",
         "fct_costs": "source",
         "rpt_sources": "source",
         "rpt_attribution": "net_amount_minor",
@@ -263,7 +265,7 @@ def keep_reading_over_http(url: str, key: str, stop: Path) -> set[str]:
     """The builds seen."""
     touches = "/v1/projects/shop/marts/fct_touches"
     paths: dict[str, Callable[[httpx.Response], str]] = {
-        "/v1/projects/shop/reports/attribution": lambda answer: answer.json()["rows"][0]["source"],
+        "/v1/projects/shop/reports/attribution": lambda answer: answer.json()["rows"][0]["value"],
         "/v1/funnel?account_id=shop&report_type=Source&date_range=20261102,20261102": (
             lambda answer: answer.json()["data"][0]["Source"]
         ),

@@ -1,7 +1,15 @@
--- One row per project, day, traffic origin, country and stage: what the funnel report sums.
-with attribution as (
+-- One row per project, day, origin, country, landing page, device and stage: what the funnel report sums.
+with traffic as (
+    select * from {{ ref('rpt_traffic') }}
+),
+
+attribution as (
     select * from {{ ref('fct_attribution') }}
     where model = '{{ var("default_model") }}'
+),
+
+touches as (
+    select * from {{ ref('fct_touches') }}
 ),
 
 conversions as (
@@ -10,6 +18,10 @@ conversions as (
 
 sessions as (
     select * from {{ ref('fct_sessions') }}
+),
+
+devices as (
+    select * from {{ ref('int_session_devices') }}
 ),
 
 completions as (
@@ -26,11 +38,16 @@ placed_completions as (
         case when attribution.source is null then sessions.term else attribution.term end as term,
         case when attribution.source is null then sessions.content else attribution.content end as content,
         coalesce(conversions.country, sessions.country) as country,
+        case when attribution.source is null then sessions.landing_page else touches.landing_page end
+            as landing_page,
+        devices.device,
         coalesce(attribution.credit_nano, 1000000000) as credit_nano
     from completions
     left join attribution on completions.conversion_id = attribution.conversion_id
+    left join touches on attribution.touch_id = touches.touch_id
     left join conversions on completions.conversion_id = conversions.conversion_id
     left join sessions on completions.session_id = sessions.session_id
+    left join devices on completions.session_id = devices.session_id
 ),
 
 counted_completions as (
@@ -47,44 +64,30 @@ counted_completions as (
     where stage is not null
 ),
 
+{% set origin = ['source', 'medium', 'campaign', 'term', 'content', 'country', 'landing_page', 'device'] %}
 figures as (
     select
         project_id,
-        session_date as report_date,
-        source,
-        medium,
-        campaign,
-        term,
-        content,
-        country,
+        report_date,
+        {{ origin | join(', ') }},
         'clicks' as stage,
-        1000000000 as credit_nano
-    from sessions
-    where not is_bot
+        sessions * 1000000000 as credit_nano
+    from traffic
+    where sessions > 0
     union all
     select
-        attribution.project_id,
-        attribution.conversion_date as report_date,
-        attribution.source,
-        attribution.medium,
-        attribution.campaign,
-        attribution.term,
-        attribution.content,
-        conversions.country,
+        project_id,
+        report_date,
+        {{ origin | join(', ') }},
         'conversions' as stage,
-        attribution.credit_nano
-    from attribution
-    inner join conversions on attribution.conversion_id = conversions.conversion_id
+        credit_nano
+    from traffic
+    where credit_nano > 0
     union all
     select
         project_id,
         completion_date as report_date,
-        source,
-        medium,
-        campaign,
-        term,
-        content,
-        country,
+        {{ origin | join(', ') }},
         counted_as as stage,
         credit_nano
     from counted_completions
@@ -104,6 +107,8 @@ select
     figures.term,
     figures.content,
     figures.country,
+    figures.landing_page,
+    figures.device,
     figures.stage,
     cast(round(sum(figures.credit_nano) / 1000000000) as bigint) as completions
 from figures
@@ -118,4 +123,6 @@ group by
     figures.term,
     figures.content,
     figures.country,
+    figures.landing_page,
+    figures.device,
     figures.stage

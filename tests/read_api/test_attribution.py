@@ -8,13 +8,14 @@ from example_marts import ReadServer, credit, new_key, publish_rows, read_server
 
 from funnelhouse.settings import Settings
 
+MODELS = "model must be one of first_touch, last_touch, linear; or several, parted by commas"
 PATH = "/v1/projects/shop/reports/attribution"
 
 
-def figures(answer: httpx.Response, dimension: str = "source") -> list[tuple[Any, ...]]:
+def figures(answer: httpx.Response) -> list[tuple[Any, ...]]:
     assert answer.status_code == 200, answer.text
     return [
-        (row[dimension], row["currency"], row["conversions"], row["net_amount_minor"])
+        (row["value"], row["currency"], row["conversions"], row["net_amount_minor"])
         for row in answer.json()["rows"]
     ]
 
@@ -34,30 +35,44 @@ def test_defaults_are_last_touch_by_source_over_all_time(server: ReadServer) -> 
         ("facebook", "USD", 0.666666667, 9000),
     ]
     body = answer.json()
-    assert (body["model"], body["dimension"], body["from"], body["to"]) == (
-        "last_touch",
+    assert (body["models"], body["dimension"], body["from"], body["to"]) == (
+        ["last_touch"],
         "source",
         None,
         None,
     )
     assert body["build"] == answer.headers["funnelhouse-build"]
     assert body["totals"] == [
-        {"currency": "JPY", "conversions": 2, "net_amount_minor": 40},
-        {"currency": "USD", "conversions": 3.333333334, "net_amount_minor": 10700},
+        {"currency": "JPY", "model": "last_touch", "conversions": 2, "net_amount_minor": 40},
+        {"currency": "USD", "model": "last_touch", "conversions": 3.333333334, "net_amount_minor": 10700},
     ]
     # Written out in full: parsing it as a decimal gives the very sum of the shares.
     assert '"conversions":2.666666667,' in answer.text
 
 
 def test_dimensions_and_models(server: ReadServer) -> None:
-    assert figures(server.get(PATH, dimension="campaign"), "campaign") == [
+    assert figures(server.get(PATH, dimension="campaign")) == [
         (None, "USD", 3, 10500),
         (None, "JPY", 2, 40),
         ("spring", "USD", 0.333333334, 200),
     ]
-    assert figures(server.get(PATH, dimension="medium", model="first_touch"), "medium") == [
-        ("social", "USD", 3, 9500)
+    assert figures(server.get(PATH, dimension="medium", model="first_touch")) == [("social", "USD", 3, 9500)]
+
+
+def test_several_models_stand_side_by_side(server: ReadServer) -> None:
+    rows = server.get(PATH, model="last_touch,first_touch,last_touch").json()["rows"]
+    assert [(row["value"], row["currency"], row["model"], row["net_amount_minor"]) for row in rows] == [
+        ("google", "USD", "last_touch", 1700),
+        ("google", "USD", "first_touch", 0),
+        ("facebook", "JPY", "last_touch", 40),
+        ("facebook", "JPY", "first_touch", 0),
+        ("facebook", "USD", "last_touch", 9000),
+        ("facebook", "USD", "first_touch", 9500),
     ]
+    first = server.get(PATH, model="last_touch,first_touch", limit=1).json()
+    second = server.get(PATH, model="last_touch,first_touch", limit=2, cursor=first["next"]).json()
+    assert first["rows"] + second["rows"] == rows
+    assert second["next"] is None
 
 
 @pytest.mark.parametrize(
@@ -82,7 +97,8 @@ def test_days_without_conversions_are_empty_lists(server: ReadServer) -> None:
 @pytest.mark.parametrize(
     ("parameters", "detail"),
     [
-        ({"model": "best_touch"}, "model must be one of first_touch, last_touch, linear"),
+        ({"model": "best_touch"}, MODELS),
+        ({"model": "linear,"}, MODELS),
         ({"dimension": "country"}, "dimension must be one of source, medium, campaign"),
         ({"from": "20261101"}, "from must be a date as YYYY-MM-DD"),
         ({"to": "2026-02-30"}, "to must be a date as YYYY-MM-DD"),
@@ -113,9 +129,7 @@ def test_an_empty_build_answers_empty_lists_for_its_models(home: Settings) -> No
         for model in ("last_touch", "first_touch", "linear"):
             body = server.get(PATH, model=model).json()
             assert (body["rows"], body["totals"]) == ([], [])
-        assert problem(server.get(PATH, model="x"), 400) == (
-            "model must be one of first_touch, last_touch, linear"
-        )
+        assert problem(server.get(PATH, model="x"), 400) == (MODELS)
         report = server.get("/v1/funnel", account_id="shop", report_type="Source", date_range="today")
         assert report.json() == {"status": "ok", "data": []}
 

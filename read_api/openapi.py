@@ -1,0 +1,185 @@
+"""The OpenAPI description, completed: who may call, which errors a route can answer, and examples of both.
+
+Examples of requests and answers are in `openapi.yaml` beside this file; a test sends each. What follows from
+rules is here.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from fastapi import FastAPI
+
+from funnelhouse.problems import Refusal, Renderer, problem
+from read_api import report_dialect
+from read_api.answers import BUILD_HEADER, CSV_MEDIA_TYPE, NEXT_HEADER
+from read_api.marts import EXPORTS
+
+DESCRIPTION = """\
+Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads
+an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to
+nine decimals, times are UTC, days those of the project's time zone.
+
+Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and
+see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing
+changed.
+"""
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
+}
+
+_TAGS = {
+    "report": "The funnel report of existing integrations, to the letter.",
+    "reports": "Figures of a project, by day of its time zone.",
+    "marts": "The published tables themselves.",
+    "health": "Of this process; without a key.",
+}
+
+_DETAILS = {
+    400: "from must be a date as YYYY-MM-DD",
+    401: "Send an API key: Authorization: Bearer <key>.",
+    403: "The API key needs the scope read.",
+    404: "Unknown project; use the project that the API key belongs to.",
+    410: "This build is not kept any more; leave build and cursor out.",
+    503: "Nothing is published to read; run `funnelhouse build`.",
+}
+_MEANINGS = {
+    304: "Nothing changed since the answer with this ETag.",
+    400: "Refused: the answer names the parameter and the fix.",
+    401: "No key, or a wrong, expired or revoked one.",
+    403: "The key has not the scope.",
+    404: "Not there, or not the key's.",
+    410: "The build that was asked for is not kept any more.",
+    503: "Nothing is published yet, or too much is asked for at once.",
+}
+_TEXT = {"schema": {"type": "string"}}
+_HEADERS = {
+    BUILD_HEADER: {"description": "The build that was read.", **_TEXT},
+    "ETag": {"description": "Of this answer; send it as If-None-Match.", **_TEXT},
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "`ETag` of an answer that you have.",
+    "required": False,
+    "schema": {"type": "string"},
+}
+_COLUMN_FILTERS = {
+    "name": "columns",
+    "in": "query",
+    "description": "Each column of the mart; with `.from` or `.to` a range, both ends included.",
+    "required": False,
+    "style": "form",
+    "explode": True,
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the app's OpenAPI description when it is first asked for."""
+    generate = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = generate()
+            _complete(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    schema["info"]["description"] = DESCRIPTION
+    schema["components"]["securitySchemes"] = _SECURITY
+    schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
+    said = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            # A route without a word of its own keeps what FastAPI says; a test names it.
+            if about := said.get(path):
+                _complete_operation(path, operation, about)
+
+
+def _complete_operation(path: str, operation: dict[str, Any], said: dict[str, Any]) -> None:
+    operation["operationId"] = said["id"]
+    operation["summary"] = said["summary"]
+    parameters = operation.setdefault("parameters", [])
+    declared = {parameter["name"] for parameter in parameters}
+    parameters += [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"\{(\w+)\}", path)
+        if name not in declared
+    ]
+    responses = operation["responses"]
+    responses.pop("422", None)
+    is_open = path.startswith("/read/")
+    if not is_open:
+        operation["security"] = [{name: []} for name in _SECURITY]
+        parameters.append(_IF_NONE_MATCH)
+        responses["200"]["headers"] = dict(_HEADERS)
+        responses["304"] = {"description": _MEANINGS[304], "headers": {"ETag": _HEADERS["ETag"]}}
+    if path.endswith("/marts/{name}"):
+        parameters.append(_COLUMN_FILTERS)
+        for export in EXPORTS.values():
+            is_binary = not export.media_type.startswith("text")
+            responses["200"]["content"][export.media_type.partition(";")[0]] = {
+                "schema": {"type": "string", **({"format": "binary"} if is_binary else {})}
+            }
+    elif any(parameter["name"] == "format" for parameter in parameters):
+        responses["200"]["content"][CSV_MEDIA_TYPE.partition(";")[0]] = {"schema": {"type": "string"}}
+        responses["200"]["headers"][NEXT_HEADER] = {
+            "description": "Cursor of the next page, in csv.",
+            **_TEXT,
+        }
+    if path == "/read/metrics":
+        responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    for status in _errors(path, {parameter["name"] for parameter in parameters}):
+        responses[str(status)] = _error(status, path, said)
+    operation["responses"] = dict(sorted(responses.items()))
+    if "answer" in said:
+        responses["200"]["content"]["application/json"]["examples"] = {"example": {"value": said["answer"]}}
+    for parameter in parameters:
+        example = {**said.get("query", {}), **said.get("path", {}), "project_id": "shop"}.get(
+            parameter["name"]
+        )
+        if example is not None:
+            parameter["examples"] = {"example": {"value": example}}
+
+
+def _errors(path: str, parameters: set[str]) -> list[int]:
+    """Statuses of the errors that a route can answer."""
+    if path.startswith("/read/"):
+        return [503] if path.endswith("/ready") else []
+    # Any route refuses a parameter that it does not take.
+    errors = [400, 401, 403, 404, 503]
+    return [*errors, 410] if parameters & {"build", "cursor"} else errors
+
+
+def _error(status: int, path: str, said: dict[str, Any]) -> dict[str, Any]:
+    """An error as the route's own code would show it."""
+    is_dialect = path in report_dialect.ROUTES
+    render: Renderer = report_dialect.render_error if is_dialect else problem
+    detail = said.get("errors", {}).get(status, _DETAILS[status])
+    shown = render(Refusal(status, detail, title="Gone" if status == 410 else None))
+    example = orjson.loads(bytes(shown.body))
+    schema = {
+        "type": "object",
+        "required": list(example),
+        "properties": {
+            name: {"type": "integer" if isinstance(value, int) else "string"}
+            for name, value in example.items()
+        },
+    }
+    answer: dict[str, Any] = {
+        "description": _MEANINGS[status],
+        "content": {str(shown.media_type): {"schema": schema, "examples": {"error": {"value": example}}}},
+    }
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": _TEXT}
+    return answer

@@ -1,0 +1,177 @@
+"""Credited conversions and money by source, medium or campaign: several attribution models side by side."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import AskedFormat, Exact, csv_answer, json_answer, of_nano, reading
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+    one_of,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import Condition, matching
+
+DIMENSIONS = ("source", "medium", "campaign")
+DEFAULT_MODEL = "last_touch"
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is credited; of one goal's conversions when `goal_id` is given."""
+
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    dimension: str = "source"
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    goal_id: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Credit of one model for one value of the dimension, in one currency."""
+
+    value: Annotated[str | None, Field(description="Value of the dimension.")]
+    currency: str
+    model: str
+    conversions: Annotated[Exact, Field(description="Approved and pending; exact to nine decimals.")]
+    net_amount_minor: Annotated[int, Field(description="Minor units.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTotal:
+    """All credit of one model in one currency."""
+
+    currency: str
+    model: str
+    conversions: Exact
+    net_amount_minor: int
+
+
+class Attribution(BaseModel):
+    """Credit by dimension, and the totals of each model, which are equal but for their currency's pending."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    build: str
+    models: list[str]
+    dimension: str
+    first: str | None = Field(alias="from")
+    last: str | None = Field(alias="to")
+    rows: list[Credit]
+    totals: list[ModelTotal]
+    next: str | None
+
+
+def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
+    """Rows of a value and currency stand together, in the order of `models`; most conversions of the first
+    model come first. Of each value and currency every model has a row. Pages are cut by value and currency.
+    """
+    by = filters.dimension
+    condition, parameters = _condition(project_id, filters)
+    marks = ", ".join(
+        "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
+        for _ in filters.models
+    )
+    found = reader.rows(
+        f"select {by}, currency, {marks} from {_mart(filters)} where {condition} "  # noqa: S608
+        f"group by {by}, currency order by 3 desc nulls last, {by} nulls last, currency limit ? offset ?",
+        [
+            *(name for model in filters.models for name in (model, model)),
+            *parameters,
+            filters.page.limit,
+            filters.page.offset,
+        ],
+    )
+    return [
+        Credit(value, currency, model, of_nano(figures[2 * number] or 0), figures[2 * number + 1] or 0)
+        for value, currency, *figures in found
+        for number, model in enumerate(filters.models)
+    ]
+
+
+def totals(reader: Reader, project_id: str, filters: Filters) -> list[ModelTotal]:
+    """All credit by currency and model, in the order of `models`."""
+    condition, parameters = _condition(project_id, filters)
+    found = reader.rows(
+        f"select currency, model, sum(credit_nano), sum(net_amount_minor) from {_mart(filters)} "  # noqa: S608
+        f"where {condition} group by currency, model order by currency",
+        parameters,
+    )
+    rows = [ModelTotal(currency, model, of_nano(nano), minor) for currency, model, nano, minor in found]
+    return sorted(rows, key=lambda row: (row.currency, filters.models.index(row.model)))
+
+
+@router.get(f"{PATH}/attribution", response_model=Attribution)
+def attribution(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+    model: Annotated[
+        str | None, Query(description="Attribution models, parted by commas; default last_touch.")
+    ] = None,
+    dimension: Annotated[str | None, Query(description="source (default), medium or campaign.")] = None,
+    goal_id: Annotated[
+        str | None, Query(description="Only conversions that completed this goal; goals overlap.")
+    ] = None,
+) -> Response:
+    """Conversions and net money by source, medium or campaign and currency, under one model or several.
+
+    Days are those of the project's time zone, both included; without `from` or `to` the whole history. Most
+    conversions of the first model first. A page counts values, each with a row per model.
+    """
+    by = one_of("dimension", dimension, DIMENSIONS, "source")
+    models = tuple(dict.fromkeys(model.split(","))) if model else (DEFAULT_MODEL,)
+    with reading(request, caller, asked.build_id or build) as reader:
+        known = reader.facts["attribution_models"]
+        if not set(models) <= set(known):
+            raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
+        filters = Filters(models, by, days, currency, goal_id or None, asked.one_more)
+        rows = credits(reader, caller.project_id, filters)
+        pairs = [rows[start : start + len(models)] for start in range(0, len(rows), len(models))]
+        kept, following = asked.cut(pairs, reader.build_id)
+        rows = [row for pair in kept for row in pair]
+        if form == "csv":
+            return csv_answer(request, rows, reader.build_id, following)
+        content = {
+            "build": reader.build_id,
+            "models": models,
+            "dimension": by,
+            "from": days.first,
+            "to": days.last,
+            "rows": rows,
+            "totals": totals(reader, caller.project_id, filters),
+            "next": following,
+        }
+        return json_answer(request, content, reader.build_id)
+
+
+def _mart(filters: Filters) -> str:
+    return "rpt_goal_attribution" if filters.goal_id else "rpt_attribution"
+
+
+def _condition(project_id: str, filters: Filters) -> Condition:
+    condition, values = matching(
+        project_id, "report_date", filters.days, {"currency": filters.currency, "goal_id": filters.goal_id}
+    )
+    marks = ", ".join("?" for _ in filters.models)
+    return f"{condition} and model in ({marks})", [*values, *filters.models]

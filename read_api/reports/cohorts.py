@@ -1,0 +1,79 @@
+"""Who came back: cohorts of people by the week in which they were first seen."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which cohorts: the days are those of their Mondays."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class CohortWeek:
+    """One week in the life of a cohort, in one currency."""
+
+    cohort_week: Annotated[date, Field(description="Monday of the week in which its people were first seen.")]
+    week_number: Annotated[int, Field(description="Weeks since then; 0 is that week itself.")]
+    currency: Annotated[str, Field(description="People count on the project's own currency.")]
+    people: Annotated[int, Field(description="People of the cohort.")]
+    returned: Annotated[int, Field(description="Those who came in that week.")]
+    converted: Annotated[int, Field(description="Those who converted in that week.")]
+    conversions: int
+    net_amount_minor: int
+
+
+def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWeek]:
+    """By cohort, then week, then currency."""
+    condition, values = matching(project_id, "cohort_week", filters.days, {"currency": filters.currency})
+    found = reader.rows(
+        "select cohort_week, week_number, currency, people, returned, converted, conversions, "  # noqa: S608
+        f"net_amount_minor from rpt_cohorts where {condition} order by 1, 2, 3 limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [CohortWeek(*row) for row in found]
+
+
+@router.get(f"{PATH}/cohorts", response_model=Table[CohortWeek])
+def cohorts_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+) -> Response:
+    """People by the week in which they were first seen: how many came and converted in each week after.
+
+    `from` and `to` are about the Mondays of the cohorts' weeks.
+    """
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = cohorts(reader, caller.project_id, Filters(days, currency, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)

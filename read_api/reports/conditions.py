@@ -1,0 +1,35 @@
+"""Conditions of reports' queries, each with the values that are bound to it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from read_api.parameters import ALL_DAYS, AsOf, Days
+
+Condition = tuple[str, list[object]]
+"""SQL with marks, and the values of the marks."""
+
+
+def matching(project_id: str, days_column: str, days: Days, columns: Mapping[str, object]) -> Condition:
+    """Rows of the project on these days whose columns have these values; None asks nothing of a column.
+
+    Names of columns are ours, never the caller's. `days_column` may say which relation the project is of.
+    """
+    relation, _, _ = days_column.rpartition(".")
+    condition = f"{relation + '.' if relation else ''}project_id = ?"
+    values: list[object] = [project_id]
+    if days != ALL_DAYS:
+        condition += f" and {days_column} between ? and ?"
+        values += days.bounds
+    for column, value in columns.items():
+        if value is not None:
+            condition += f" and {column} = ?"
+            values.append(value)
+    return condition, values
+
+
+def known_by(as_of: AsOf | None) -> Condition:
+    """Entries of fct_conversion_ledger that had arrived by then."""
+    if as_of is None:
+        return "true", []
+    # A moment is a date too, as far as Python is concerned.
+    return ("learnt_at <= ?" if isinstance(as_of, datetime) else "learnt_date <= ?"), [as_of]

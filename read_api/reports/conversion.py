@@ -1,0 +1,306 @@
+"""One conversion explained: reports, visit, person, ledger, touches considered, credit."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import Exact, json_answer, of_nano, reading
+from read_api.parameters import AskedAsOf, AskedBuild, AsOf
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import known_by
+from read_api.reports.conversions import COLUMNS, Conversion
+from read_api.reports.people import Identifier, identifiers
+from read_api.reports.projects import project
+
+# The one model that knows no look-back: its credit alone does not put a touch within it.
+_LIFETIME = "first_touch_lifetime"
+
+# Of a person with very many touches or sessions, these.
+_CONSIDERED = 500
+
+# Of a conversion with very many reports, the first.
+_REPORTS = 1_000
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a sender said, word for word."""
+
+    event_id: str
+    seq: Annotated[int, Field(description="Order of arrival.")]
+    report_type: Annotated[str, Field(description="report or refund.")]
+    kind: str
+    dialect: str
+    sender: Annotated[str, Field(description="browser or server.")]
+    received_at: datetime
+    occurred_at: datetime
+    name: str | None
+    transaction_id: str | None
+    status: Annotated[str | None, Field(description="The sender's word.")]
+    state: Annotated[str | None, Field(description="What it means; null for a refund.")]
+    is_deciding: Annotated[bool, Field(description="It has a say in state and amount.")]
+    amount_text: str | None
+    amount_unit: str | None
+    currency: str | None
+    payload: Annotated[str | None, Field(description="The event's JSON, or query string, as it was sent.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A difference in recognised revenue."""
+
+    entry_id: str
+    reason: str
+    event_id: Annotated[str, Field(description="The event whose arrival made it.")]
+    learnt_at: datetime
+    learnt_date: date
+    happened_at: datetime
+    currency: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The session in which the visit lies that the conversion came from."""
+
+    session_id: str
+    visitor_id: str | None
+    started_at: datetime
+    ended_at: datetime
+    source: str
+    medium: str
+    campaign: str | None
+    landing_url: str | None
+    country: str | None
+    page_views: int
+    is_bot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A touch of the person, or a session that is none, and why it shares the credit or not."""
+
+    touch_id: Annotated[str | None, Field(description="Null for a session that made no touch.")]
+    session_id: str | None
+    at: datetime
+    source: str
+    medium: str
+    campaign: str | None
+    landing_page: str | None
+    is_in: bool
+    reason: Annotated[
+        str,
+        Field(
+            description="within_look_back, named_visit (counts whatever its age), first_ever (for "
+            "first_touch_lifetime only), before_look_back, after_conversion, direct, bot, or "
+            "conversion_rejected."
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCredit:
+    """Credit that one model gives to one touch."""
+
+    model: str
+    touch_id: Annotated[str | None, Field(description="Null where no touch shares the credit.")]
+    source: str
+    medium: str
+    campaign: str | None
+    touched_at: datetime | None
+    conversions: Annotated[Exact, Field(description="Share of the conversion.")]
+    currency: str
+    credited_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything that made a conversion what it is."""
+
+    conversion: Conversion
+    reports: list[Report]
+    visit: Visit | None
+    identifiers: list[Identifier]
+    ledger: list[Entry]
+    recognised_minor: Annotated[
+        dict[str, int], Field(description="Sum of the ledger by currency; with `as_of`, as known then.")
+    ]
+    look_back_days: int
+    touches: list[Considered]
+    credit: list[ModelCredit]
+
+
+class Explained(BaseModel):
+    """A conversion, and why it is what it is."""
+
+    build: str
+    conversion: Conversion
+    reports: list[Report] = Field(description="In the order of arrival; at most 1,000.")
+    visit: Visit | None = Field(description="`matched_by` of the conversion says how it was found.")
+    identifiers: list[Identifier] = Field(description="Why it is this person's: what links each id to it.")
+    ledger: list[Entry]
+    recognised_minor: dict[str, int]
+    look_back_days: int
+    touches: list[Considered] = Field(
+        description="Those up to the conversion, latest first; then later ones. At most 500."
+    )
+    credit: list[ModelCredit]
+
+
+def explain(
+    reader: Reader, project_id: str, conversion_id: str, as_of: AsOf | None = None
+) -> Explanation | None:
+    """The whole explanation; None when the project has no such conversion. `as_of` is for the ledger."""
+    found = reader.rows(
+        f"select {', '.join(COLUMNS)} from fct_conversions where project_id = ? and conversion_id = ?",  # noqa: S608
+        [project_id, conversion_id],
+    )
+    if not found:
+        return None
+    conversion = Conversion(*found[0])
+    # The day lets the file skip what it is sorted by.
+    key = [project_id, conversion.conversion_date, conversion_id]
+    until, learnt = known_by(as_of)
+    entries = [
+        Entry(*row)
+        for row in reader.rows(
+            "select entry_id, reason, event_id, learnt_at, learnt_date, happened_at, currency, amount_minor "  # noqa: S608
+            "from fct_conversion_ledger where project_id = ? and conversion_date = ? and conversion_id = ? "
+            f"and {until} order by learnt_at, entry_id",
+            [*key, *learnt],
+        )
+    ]
+    credit = [
+        ModelCredit(model, touch, source, medium, campaign, at, of_nano(nano), currency, minor)
+        for model, touch, source, medium, campaign, at, nano, currency, minor in reader.rows(
+            "select model, touch_id, source, medium, campaign, touched_at, credit_nano, currency, "
+            "credited_amount_minor from fct_attribution "
+            "where project_id = ? and conversion_date = ? and conversion_id = ? "
+            "order by model, touched_at, touch_id",
+            key,
+        )
+    ]
+    recognised: dict[str, int] = {}
+    for entry in entries:
+        recognised[entry.currency] = recognised.get(entry.currency, 0) + entry.amount_minor
+    look_back_days = project(reader, project_id).lookback_days
+    return Explanation(
+        conversion,
+        _reports(reader, project_id, conversion_id),
+        _visit(reader, project_id, conversion.session_id),
+        identifiers(reader, project_id, conversion.person_id),
+        entries,
+        recognised,
+        look_back_days,
+        _considered(reader, project_id, conversion, credit, timedelta(days=look_back_days)),
+        credit,
+    )
+
+
+def _reports(reader: Reader, project_id: str, conversion_id: str) -> list[Report]:
+    columns = ", ".join(Report.__dataclass_fields__)
+    found = reader.rows(
+        f"select {columns} from fct_conversion_reports "  # noqa: S608
+        "where project_id = ? and conversion_id = ? order by seq limit ?",
+        [project_id, conversion_id, _REPORTS],
+    )
+    return [Report(*row) for row in found]
+
+
+def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | None:
+    if session_id is None:
+        return None
+    columns = ", ".join(Visit.__dataclass_fields__)
+    found = reader.rows(
+        f"select {columns} from fct_sessions where project_id = ? and session_id = ?",  # noqa: S608
+        [project_id, session_id],
+    )
+    return Visit(*found[0]) if found else None
+
+
+def _considered(
+    reader: Reader, project_id: str, conversion: Conversion, credit: list[ModelCredit], look_back: timedelta
+) -> list[Considered]:
+    """The person's touches, and sessions that made none: those up to the conversion, then later ones."""
+    found = reader.rows(
+        "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "
+        "from fct_touches where project_id = ? and person_id = ?), "
+        "silent as (select session_id, started_at, source, medium, campaign, landing_page, is_bot "
+        "from fct_sessions where project_id = ? and person_id = ? "
+        "and session_id not in (select session_id from touches where session_id is not null)) "
+        "select * from (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
+        "landing_page, false from touches "
+        "union all select null, session_id, started_at, source, medium, campaign, landing_page, is_bot "
+        "from silent) as considered order by moment > ?, moment desc, touch_id, session_id limit ?",
+        [*([project_id, conversion.person_id] * 2), conversion.occurred_at, _CONSIDERED],
+    )
+    credited = {(each.model == _LIFETIME, each.touch_id) for each in credit if each.touch_id is not None}
+    return [
+        Considered(
+            touch,
+            session,
+            at,
+            source,
+            medium,
+            campaign,
+            landing_page,
+            *_why(
+                conversion,
+                touch,
+                at,
+                is_bot,
+                look_back,
+                (False, touch) in credited,
+                (True, touch) in credited,
+            ),
+        )
+        for touch, session, at, source, medium, campaign, landing_page, is_bot in found
+    ]
+
+
+def _why(
+    conversion: Conversion,
+    touch_id: str | None,
+    at: datetime,
+    is_bot: bool,
+    look_back: timedelta,
+    is_credited: bool,
+    is_first_ever: bool,
+) -> tuple[bool, str]:
+    """Whether a touch shares the credit, and why: what models did counts, dates only say the reason."""
+    if touch_id is None:
+        return False, "bot" if is_bot else "direct"
+    if conversion.state == "rejected":
+        return False, "conversion_rejected"
+    is_before = at <= conversion.occurred_at
+    is_within = is_before and at >= conversion.occurred_at - look_back
+    if is_credited:
+        return True, "within_look_back" if is_within else "named_visit"
+    if is_first_ever:
+        return True, "first_ever"
+    return False, "before_look_back" if is_before else "after_conversion"
+
+
+@router.get(f"{PATH}/conversions/{{conversion_id:path}}", response_model=Explained)
+def conversion_report(
+    request: Request, caller: ReadCaller, conversion_id: str, build: AskedBuild, as_of: AskedAsOf
+) -> Response:
+    """One conversion, explained.
+
+    Its reports word for word; how its visit was found; whose it is and what links them; the ledger; each
+    touch of the person with the reason why it shares the credit or not; the credit that each model gives.
+    """
+    with reading(request, caller, build) as reader:
+        explanation = explain(reader, caller.project_id, conversion_id, as_of)
+        if explanation is None:
+            raise Refusal(404, "Unknown conversion_id; `conversions` lists those that there are.")
+        content = {name: getattr(explanation, name) for name in Explanation.__dataclass_fields__}
+        return json_answer(request, {"build": reader.build_id, **content}, reader.build_id)

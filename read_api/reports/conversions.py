@@ -1,0 +1,169 @@
+"""Conversions, newest first."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedAsOf,
+    AskedBuild,
+    AskedCountry,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    AsOf,
+    Days,
+    Page,
+    one_of,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import known_by, matching
+
+STATES = ("approved", "pending", "rejected")
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which conversions; with `as_of`, only those with revenue or a change of it known then."""
+
+    days: Days = ALL_DAYS
+    state: str | None = None
+    name: str | None = None
+    goal_id: str | None = None
+    transaction_id: str | None = None
+    person_id: str | None = None
+    matched_by: str | None = None
+    country: str | None = None
+    currency: str | None = None
+    is_unmatched: bool = False
+    is_status_unknown: bool = False
+    as_of: AsOf | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One conversion; see fct_conversions."""
+
+    conversion_id: str
+    name: str | None
+    goal_id: str | None
+    transaction_id: str | None
+    occurred_at: datetime
+    conversion_date: Annotated[date, Field(description="Day in the project's time zone.")]
+    state: Annotated[str, Field(description="approved, pending or rejected, as its reports leave it.")]
+    status: Annotated[str | None, Field(description="The sender's last word.")]
+    is_status_unknown: bool
+    is_suspected_double: bool
+    person_id: str
+    session_id: str | None
+    matched_by: Annotated[str | None, Field(description="How its visit was found; null when it was not.")]
+    unmatched_reason: str | None
+    dialect: str
+    page_id: str | None
+    country: str | None
+    currency: str
+    amount_minor: Annotated[int | None, Field(description="As last reported, before refunds; minor units.")]
+    is_default_payout: bool
+    refunded_minor: int
+    net_amount_minor: Annotated[int, Field(description="Recognised amount; with `as_of`, as known then.")]
+    reporting_currency: str
+    reporting_net_amount_minor: Annotated[
+        int | None, Field(description="Today's; null where a rate is missing.")
+    ]
+    reports: int
+    event_id: Annotated[str, Field(description="Its first report.")]
+
+
+COLUMNS = tuple(Conversion.__dataclass_fields__)
+
+
+def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conversion]:
+    """Latest first, ties by id."""
+    asked = ("state", "name", "goal_id", "transaction_id", "person_id", "matched_by", "country", "currency")
+    condition, values = matching(
+        project_id, "conversion_date", filters.days, {column: getattr(filters, column) for column in asked}
+    )
+    if filters.is_unmatched:
+        condition += " and matched_by is null"
+    if filters.is_status_unknown:
+        condition += " and is_status_unknown"
+    order = "order by occurred_at desc, conversion_id limit ? offset ?"
+    page: list[object] = [filters.page.limit, filters.page.offset]
+    if filters.as_of is None:
+        found = reader.rows(
+            f"select {', '.join(COLUMNS)} from fct_conversions where {condition} {order}",  # noqa: S608
+            [*values, *page],
+        )
+        return [Conversion(*row) for row in found]
+    until, learnt = known_by(filters.as_of)
+    # In the currency that the conversion has today: an amount in an older one is not its amount any more.
+    columns = ", ".join("known_minor" if name == "net_amount_minor" else name for name in COLUMNS)
+    found = reader.rows(
+        "with known as (select conversion_id as known_id, "  # noqa: S608
+        "sum(amount_minor) as known_minor, currency as known_currency "
+        f"from fct_conversion_ledger where project_id = ? and {until} group by conversion_id, currency) "
+        f"select {columns} from fct_conversions inner join known "
+        f"on conversion_id = known_id and currency = known_currency where {condition} {order}",
+        [project_id, *learnt, *values, *page],
+    )
+    return [Conversion(*row) for row in found]
+
+
+@router.get(f"{PATH}/conversions", response_model=Table[Conversion])
+def conversions_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    country: AskedCountry,
+    currency: AskedCurrency,
+    as_of: AskedAsOf,
+    asked: AskedPage,
+    form: AskedFormat,
+    state: Annotated[str | None, Query(description="Only approved, pending or rejected ones.")] = None,
+    name: Annotated[str | None, Query(description="Only of this name.")] = None,
+    goal_id: Annotated[str | None, Query(description="Only of the goal that the sender named.")] = None,
+    transaction_id: Annotated[str | None, Query(description="Only of this order.")] = None,
+    person_id: Annotated[str | None, Query(description="Only of this person.")] = None,
+    matched_by: Annotated[
+        str | None, Query(description="Only with a visit found by this, as `matched_by` says; or `none`.")
+    ] = None,
+    status: Annotated[
+        str | None, Query(description="`unknown`: only those with an unknown status word.")
+    ] = None,
+) -> Response:
+    """Conversions with all that is known of them, latest first, rejected ones too.
+
+    With `as_of`: those of which revenue had been recognised by then, and how much that was.
+    """
+    wanted = one_of("state", state, STATES, "")
+    unknown = one_of("status", status, ("unknown",), "") == "unknown"
+    with reading(request, caller, asked.build_id or build) as reader:
+        filters = Filters(
+            days=days,
+            state=wanted or None,
+            name=name or None,
+            goal_id=goal_id or None,
+            transaction_id=transaction_id or None,
+            person_id=person_id or None,
+            matched_by=matched_by if matched_by and matched_by != "none" else None,
+            country=country,
+            currency=currency,
+            is_unmatched=matched_by == "none",
+            is_status_unknown=unknown,
+            as_of=as_of,
+            page=asked.one_more,
+        )
+        rows = conversions(reader, caller.project_id, filters)
+        return table_answer(request, reader, form, days, asked, rows)

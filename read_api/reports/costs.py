@@ -1,0 +1,81 @@
+"""What was spent on ads."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which costs."""
+
+    days: Days = ALL_DAYS
+    source: str | None = None
+    currency: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Ad spend of one day and campaign, as last reported."""
+
+    cost_date: date
+    source: str
+    medium: str | None
+    campaign: str | None
+    currency: str
+    amount_minor: Annotated[int, Field(description="Minor units.")]
+    reporting_currency: str
+    reporting_amount_minor: Annotated[int | None, Field(description="Null where a rate is missing.")]
+    reported_at: datetime
+
+
+def costs(reader: Reader, project_id: str, filters: Filters) -> list[Cost]:
+    """Latest day first, then by source, medium, campaign and currency."""
+    columns = {"source": filters.source, "currency": filters.currency}
+    condition, values = matching(project_id, "cost_date", filters.days, columns)
+    found = reader.rows(
+        "select cost_date, source, medium, campaign, currency, amount_minor, reporting_currency, "  # noqa: S608
+        f"reporting_amount_minor, reported_at from fct_costs where {condition} "
+        "order by cost_date desc, source, medium nulls last, campaign nulls last, currency limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [Cost(*row) for row in found]
+
+
+@router.get(f"{PATH}/costs", response_model=Table[Cost])
+def costs_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+    source: Annotated[str | None, Query(description="Only this source.")] = None,
+) -> Response:
+    """Ad spend by day, source, medium and campaign, latest first, as last reported."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = costs(reader, caller.project_id, Filters(days, source or None, currency, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)

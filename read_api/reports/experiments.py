@@ -1,0 +1,69 @@
+"""Experiments: rates of their variants, and how sure the difference is."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Exact, Table, reading, table_answer
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One variant, judged by one goal, over the whole history."""
+
+    experiment_id: str
+    experiment_name: str | None
+    variant_id: str
+    variant_name: str | None
+    is_control: bool
+    goal_id: Annotated[str | None, Field(description="Null: any conversion.")]
+    exposed: Annotated[int, Field(description="People.")]
+    exposed_to_several: Annotated[int, Field(description="Of them, who saw other variants too.")]
+    converted: Annotated[int, Field(description="People.")]
+    conversions: int
+    rate: Annotated[Exact | None, Field(description="Converted over exposed.")]
+    rate_low: Annotated[Exact | None, Field(description="Lower end of the 95 % interval.")]
+    rate_high: Annotated[Exact | None, Field(description="Upper end.")]
+    difference: Annotated[Exact | None, Field(description="Rate less that of the control.")]
+    difference_low: Exact | None
+    difference_high: Exact | None
+    uplift: Annotated[Exact | None, Field(description="Difference over the control's rate.")]
+
+
+def experiments(
+    reader: Reader, project_id: str, experiment_id: str | None = None, page: Page = FIRST_PAGE
+) -> list[Variant]:
+    """By experiment and goal; the control first, then the other variants by id."""
+    condition, values = matching(project_id, "", ALL_DAYS, {"experiment_id": experiment_id})
+    found = reader.rows(
+        "select experiment_id, experiment_name, variant_id, variant_name, is_control, goal_id, exposed, "  # noqa: S608
+        "exposed_to_several, converted, conversions, rate, rate_low, rate_high, difference, difference_low, "
+        f"difference_high, uplift from rpt_experiments where {condition} "
+        "order by experiment_id, goal_id nulls first, is_control desc, variant_id limit ? offset ?",
+        [*values, page.limit, page.offset],
+    )
+    return [Variant(*row) for row in found]
+
+
+@router.get(f"{PATH}/experiments", response_model=Table[Variant])
+def experiments_report(
+    request: Request,
+    caller: ReadCaller,
+    build: AskedBuild,
+    asked: AskedPage,
+    form: AskedFormat,
+    experiment_id: Annotated[str | None, Query(description="Only this experiment.")] = None,
+) -> Response:
+    """Rates of each variant and goal with 95 % intervals, and the difference from the control."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = experiments(reader, caller.project_id, experiment_id or None, asked.one_more)
+        return table_answer(request, reader, form, ALL_DAYS, asked, rows)

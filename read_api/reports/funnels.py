@@ -1,0 +1,86 @@
+"""Funnels: who came to each step, went on, and dropped out."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedDays, AskedPage, Days, Page, one_of
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which funnels and entries; days are those of entry."""
+
+    days: Days = ALL_DAYS
+    funnel_id: str | None = None
+    source: str | None = None
+    by_source: bool = False
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a funnel, of those who entered it on the days; each enters a funnel once."""
+
+    funnel_id: str
+    funnel_name: str
+    mode: Annotated[str, Field(description="ordered, strict, any_order or counts.")]
+    unit: Annotated[str, Field(description="person or session.")]
+    source: Annotated[str | None, Field(description="At the first step; null for all sources together.")]
+    step_number: int
+    step_name: Annotated[str | None, Field(description="Null in any order: the nth step taken, whichever.")]
+    entered: Annotated[int | None, Field(description="Who came to the step; null for independent counts.")]
+    completed: int
+    dropped_off: int | None
+    median_seconds: Annotated[
+        int | None,
+        Field(description="From the step before; only of one day and source, as it can't be added up."),
+    ]
+
+
+def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
+    """Steps by funnel, then source (most entries first), then number. A funnel nobody entered has no rows."""
+    columns = {"funnel_id": filters.funnel_id, "source": filters.source}
+    condition, values = matching(project_id, "entry_date", filters.days, columns)
+    source = "source" if filters.by_source else "cast(null as varchar)"
+    found = reader.rows(
+        f"select funnel_id, funnel_name, mode, unit, {source} as origin, step_number, max(step_name), "  # noqa: S608
+        "sum(entered), sum(completed), sum(dropped_off), "
+        "case when count(*) = 1 then max(median_seconds) end, "
+        f"max(sum(completed)) over (partition by funnel_id, {source}) "
+        f"from rpt_funnels where {condition} "
+        "group by funnel_id, funnel_name, mode, unit, origin, step_number "
+        "order by funnel_id, 12 desc, origin, step_number limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [Step(*row[:-1]) for row in found]
+
+
+@router.get(f"{PATH}/funnels", response_model=Table[Step])
+def funnels_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    asked: AskedPage,
+    form: AskedFormat,
+    funnel_id: Annotated[str | None, Query(description="Only this funnel.")] = None,
+    source: Annotated[str | None, Query(description="Only entries from this source.")] = None,
+    breakdown: Annotated[
+        str | None, Query(description="none (default) or source: of the first step.")
+    ] = None,
+) -> Response:
+    """Who came to each step of each funnel, took it, and dropped out; by the day of entry."""
+    by_source = one_of("breakdown", breakdown, ("none", "source"), "none") == "source"
+    with reading(request, caller, asked.build_id or build) as reader:
+        filters = Filters(days, funnel_id or None, source or None, by_source, asked.one_more)
+        return table_answer(request, reader, form, days, asked, funnels(reader, caller.project_id, filters))

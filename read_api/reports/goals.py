@@ -1,0 +1,195 @@
+"""Goals: how often each was completed, and how often a rule would be, before it is defined."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import AskedFormat, Table, json_answer, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCountry,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+    one_of,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+MATCH_TYPES = ("event_name", "event_type", "url_path", "any_conversion")
+OPERATORS = ("exact", "prefix", "wildcard")
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which completions."""
+
+    days: Days = ALL_DAYS
+    country: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A goal, its rule, and its completions; figures of goals overlap."""
+
+    goal_id: str
+    name: str | None
+    defined_by: Annotated[str, Field(description="api, seed, or sender: only named by reports.")]
+    version: int | None
+    defined_at: datetime | None
+    match_type: str | None
+    match_operator: str | None
+    match_value: str | None
+    property_key: str | None
+    property_value: str | None
+    minimum_amount: Annotated[str | None, Field(description="Major units, decimal text.")]
+    counts_as_conversion: bool
+    is_micro: bool
+    stage: Annotated[str | None, Field(description="Its column in the funnel report.")]
+    completions: int
+    sessions: Annotated[int, Field(description="Sessions that completed it.")]
+    conversions: Annotated[int, Field(description="Completions by a conversion.")]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a goal would pick, without its conditions on properties and amounts."""
+
+    match_type: str
+    match_value: str = ""
+    match_operator: str = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """What a rule picks on one day."""
+
+    day: date
+    events: int
+    completions: int
+
+
+class Preview(BaseModel):
+    """What a rule would have picked."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    build: str
+    first: date | None = Field(alias="from")
+    last: date | None = Field(alias="to")
+    events: int = Field(description="Events that the rule picks.")
+    completions: int = Field(
+        description="How often the goal would be completed; a little more where a conversion or session was "
+        "reported under several names or pages that the rule picks."
+    )
+    days: list[DayCount]
+
+
+def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
+    """All goals of the project, those without completions too: most completions first, then by id."""
+    condition, values = matching(project_id, "report_date", filters.days, {"country": filters.country})
+    found = reader.rows(
+        "with figures as (select goal_id, sum(completions) as completions, "  # noqa: S608
+        "sum(sessions) as sessions, sum(conversions) as conversions "
+        f"from rpt_goals where {condition} group by goal_id) "
+        "select goals.goal_id, name, defined_by, version, defined_at, match_type, match_operator, "
+        "match_value, property_key, property_value, minimum_amount, counts_as_conversion, is_micro, stage, "
+        "coalesce(completions, 0), coalesce(sessions, 0), coalesce(conversions, 0) "
+        "from dim_goals as goals left join figures on goals.goal_id = figures.goal_id "
+        "where goals.project_id = ? order by 15 desc, goals.goal_id limit ? offset ?",
+        [*values, project_id, filters.page.limit, filters.page.offset],
+    )
+    return [Goal(*row) for row in found]
+
+
+def preview(reader: Reader, project_id: str, rule: Rule, days: Days = ALL_DAYS) -> list[DayCount]:
+    """What the rule picks, day by day; the rules are those of the goals' own models."""
+    condition, values = matching(project_id, "event_date", days, {})
+    picked, bound = _picked(rule)
+    found = reader.rows(
+        "select event_date, sum(events), sum(completions) from rpt_event_counts "  # noqa: S608
+        f"where {condition} and {picked} group by event_date order by event_date",
+        [*values, *bound],
+    )
+    return [DayCount(*row) for row in found]
+
+
+def _picked(rule: Rule) -> tuple[str, list[object]]:
+    if rule.match_type == "any_conversion":
+        return "event_type = 'conversion'", []
+    if rule.match_type in ("event_name", "event_type"):
+        column = "name" if rule.match_type == "event_name" else "event_type"
+        return f"{column} = ?", [rule.match_value]
+    paths = {
+        "exact": "page_path = ?",
+        "prefix": "starts_with(page_path, ?)",
+        "wildcard": "page_path like replace(replace(replace(replace(?, '!', '!!'), '%', '!%'), '_', '!_'), "
+        "'*', '%') escape '!'",
+    }
+    return f"event_type = 'pageview' and {paths[rule.match_operator]}", [rule.match_value]
+
+
+@router.get(f"{PATH}/goals", response_model=Table[Goal])
+def goals_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    country: AskedCountry,
+    asked: AskedPage,
+    form: AskedFormat,
+) -> Response:
+    """All goals with their rules, and how often each was completed on these days. Goals overlap."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = goals(reader, caller.project_id, Filters(days, country, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)
+
+
+@router.get(f"{PATH}/goals/preview", response_model=Preview)
+def preview_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    match_type: Annotated[str | None, Query(description=", ".join(MATCH_TYPES) + ".")] = None,
+    match_value: Annotated[
+        str | None, Query(description="What is compared; any_conversion needs none.")
+    ] = None,
+    match_operator: Annotated[
+        str | None,
+        Query(description="For url_path: exact (default), prefix, or wildcard, where `*` is anything."),
+    ] = None,
+) -> Response:
+    """How often a goal with this rule would have been completed: to be asked before it is defined.
+
+    Conditions on properties and amounts are not looked at: the goal can only pick fewer.
+    """
+    if not match_type:
+        raise Refusal(400, "match_type must be one of " + ", ".join(MATCH_TYPES))
+    kind = one_of("match_type", match_type, MATCH_TYPES, "")
+    operator = one_of("match_operator", match_operator, OPERATORS, "exact")
+    if not match_value and kind != "any_conversion":
+        raise Refusal(400, "match_value must be given, for every match_type but any_conversion")
+    with reading(request, caller, build) as reader:
+        counts = preview(reader, caller.project_id, Rule(kind, match_value or "", operator), days)
+        content = {
+            "build": reader.build_id,
+            "from": days.first,
+            "to": days.last,
+            "events": sum(each.events for each in counts),
+            "completions": sum(each.completions for each in counts),
+            "days": counts,
+        }
+        return json_answer(request, content, reader.build_id)

@@ -1,0 +1,75 @@
+"""Where sessions began, and what became of them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which days and currency."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class LandingPage:
+    """Figures of one landing page in one currency."""
+
+    landing_page: Annotated[str, Field(description="Path; `(none)` for conversions without a session.")]
+    currency: Annotated[str, Field(description="Sessions count on the project's own currency.")]
+    sessions: int
+    converting_sessions: int
+    conversions: Annotated[int, Field(description="Approved and pending, on the day of their session.")]
+    pending_conversions: int
+    net_amount_minor: int
+
+
+def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[LandingPage]:
+    """Most sessions first, then most conversions, then by path."""
+    condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
+    found = reader.rows(
+        "select landing_page, currency, sum(sessions), sum(converting_sessions), sum(conversions), "  # noqa: S608
+        f"sum(pending_conversions), sum(net_amount_minor) from rpt_landing_pages where {condition} "
+        "group by landing_page, currency order by 3 desc, 5 desc, landing_page, currency limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [LandingPage(*row) for row in found]
+
+
+@router.get(f"{PATH}/landing-pages", response_model=Table[LandingPage])
+def landing_pages_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+) -> Response:
+    """Sessions that began on each page, how many converted, and what they brought."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = landing_pages(reader, caller.project_id, Filters(days, currency, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)

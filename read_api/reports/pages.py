@@ -1,0 +1,81 @@
+"""Pages: views, conversions on them, and conversions that they assisted."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which pages; `kind` is lander, offer or page."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    kind: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigures:
+    """Figures of one page in one currency. A conversion assists each page that its person saw before."""
+
+    page_id: str
+    page_name: str | None
+    page_kind: Annotated[str | None, Field(description="lander, offer or page, where it is defined.")]
+    currency: Annotated[str, Field(description="Views count on the project's own currency.")]
+    views: int
+    conversions: int
+    net_amount_minor: int
+    assisted_conversions: Annotated[int, Field(description="They overlap: not to be summed over pages.")]
+    assisted_amount_minor: int
+
+
+def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures]:
+    """Most views first, then most conversions, then by id."""
+    columns = {"currency": filters.currency, "page_kind": filters.kind}
+    condition, values = matching(project_id, "report_date", filters.days, columns)
+    found = reader.rows(
+        "select page_id, max(page_name), max(page_kind), currency, sum(views), sum(conversions), "  # noqa: S608
+        "sum(net_amount_minor), sum(assisted_conversions), sum(assisted_amount_minor) "
+        f"from rpt_pages where {condition} group by page_id, currency "
+        "order by 5 desc, 6 desc, 8 desc, page_id, currency limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [PageFigures(*row) for row in found]
+
+
+@router.get(f"{PATH}/pages", response_model=Table[PageFigures])
+def pages_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+    kind: Annotated[str | None, Query(description="Only lander, offer or page.")] = None,
+) -> Response:
+    """Views of each page, conversions on it, and conversions that it assisted."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = pages(reader, caller.project_id, Filters(days, currency, kind or None, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)

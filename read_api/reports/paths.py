@@ -1,0 +1,58 @@
+"""The ways to conversions: frequent paths of sources."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCurrency, AskedPage, Page
+from read_api.publications import Reader
+from read_api.reports import PATH
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One path of sources in one currency, over the whole history."""
+
+    path_rank: Annotated[
+        int, Field(description="1 is the path of most conversions, all currencies together.")
+    ]
+    path: Annotated[str, Field(description="Sources in order, parted by ` > `.")]
+    touches: int
+    currency: str
+    conversions: int
+    net_amount_minor: int
+    median_seconds: Annotated[int, Field(description="From the first touch to the conversion.")]
+
+
+def paths(
+    reader: Reader, project_id: str, currency: str | None = None, page: Page = FIRST_PAGE
+) -> list[Path]:
+    """Most frequent first; a median cannot be added up, so there are no days."""
+    found = reader.rows(
+        "select path_rank, path, touches, currency, conversions, net_amount_minor, median_seconds "
+        "from rpt_paths where project_id = ? and (? is null or currency = ?) "
+        "order by path_rank, path, currency limit ? offset ?",
+        [project_id, currency, currency, page.limit, page.offset],
+    )
+    return [Path(*row) for row in found]
+
+
+@router.get(f"{PATH}/paths", response_model=Table[Path])
+def paths_report(
+    request: Request,
+    caller: ReadCaller,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+) -> Response:
+    """The most frequent paths of sources to a conversion, over the whole history, with their median time."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = paths(reader, caller.project_id, currency, asked.one_more)
+        return table_answer(request, reader, form, ALL_DAYS, asked, rows)

@@ -1,0 +1,179 @@
+"""A person: its identifiers, and what it did, in order."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import json_answer, reading
+from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.publications import Reader
+from read_api.reports import PATH
+
+# Of a person with very many ids the first are shown.
+_IDENTIFIERS = 500
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person, as far as it is known."""
+
+    person_id: str
+    id_type: str
+    id_value: str
+    is_user_known: bool
+    first_seen_at: datetime
+    last_seen_at: datetime
+    events: int
+    users: int
+    hashed_ids: int
+    visitors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """An id that belongs to a person from one moment until another, and what linked it."""
+
+    id_type: Annotated[str, Field(description="user, email, phone or visitor; of e-mail and phone the hash.")]
+    id_value: str
+    valid_from: datetime | None
+    valid_until: Annotated[datetime | None, Field(description="Null: still.")]
+    linked_by: Annotated[str | None, Field(description="How it is known to be theirs; null for their own.")]
+    linked_to: str | None
+    linked_event_id: Annotated[str | None, Field(description="The event that says so.")]
+    first_seen_at: datetime
+    last_seen_at: datetime
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A session, touch, conversion or goal completion of a person."""
+
+    at: datetime
+    kind: Annotated[str, Field(description="session, touch, conversion or goal_completion.")]
+    id: str
+    name: Annotated[str | None, Field(description="Name of the conversion, id of the goal.")]
+    session_id: str | None
+    conversion_id: str | None
+    source: str | None
+    medium: str | None
+    campaign: str | None
+    landing_page: str | None
+    state: str | None
+    currency: str | None
+    net_amount_minor: int | None
+    page_views: int | None
+
+
+class Timeline(BaseModel):
+    """A person and what it did."""
+
+    build: str
+    person: Person
+    also: list[str] = Field(description="Other people that the identifier belongs to, or belonged to.")
+    identifiers: list[Identifier]
+    moments: list[Moment] = Field(description="Latest first.")
+    next: str | None
+
+
+def find_people(reader: Reader, project_id: str, identifier: str, id_type: str | None = None) -> list[str]:
+    """People that a person's id or any identifier names: who holds it now, or held it last, comes first."""
+    found = reader.rows(
+        "with named as (select person_id, null::timestamp as valid_until, 0 as rank from dim_people "
+        "where project_id = ? and person_id = ? and ? is null "
+        "union all select person_id, valid_until, 1 as rank from dim_identifiers "
+        "where project_id = ? and id_value = ? and (? is null or id_type = ?)) "
+        "select person_id from named group by person_id "
+        "order by min(rank), max(coalesce(valid_until, timestamp '9999-12-31')) desc, person_id limit ?",
+        [project_id, identifier, id_type, project_id, identifier, id_type, id_type, _IDENTIFIERS],
+    )
+    return [person_id for (person_id,) in found]
+
+
+def person(reader: Reader, project_id: str, person_id: str) -> Person | None:
+    """The person; None when there is none."""
+    columns = ", ".join(Person.__dataclass_fields__)
+    found = reader.rows(
+        f"select {columns} from dim_people where project_id = ? and person_id = ?",  # noqa: S608
+        [project_id, person_id],
+    )
+    return Person(*found[0]) if found else None
+
+
+def identifiers(reader: Reader, project_id: str, person_id: str) -> list[Identifier]:
+    """All ids of a person, by type, value and time."""
+    columns = ", ".join(Identifier.__dataclass_fields__)
+    found = reader.rows(
+        f"select {columns} from dim_identifiers where project_id = ? and person_id = ? "  # noqa: S608
+        "order by id_type, id_value, valid_from nulls first limit ?",
+        [project_id, person_id, _IDENTIFIERS],
+    )
+    return [Identifier(*row) for row in found]
+
+
+_MOMENTS = """
+select started_at as moment, 'session' as kind, session_id as id, null::varchar as name, session_id,
+    null::varchar as conversion_id, source, medium, campaign, landing_page, null::varchar as state,
+    null::varchar as currency, null::bigint as net_amount_minor, page_views
+from fct_sessions where project_id = ? and person_id = ?
+union all
+select touched_at, 'touch', touch_id, null, session_id, null, source, medium, campaign, landing_page,
+    null, null, null, null
+from fct_touches where project_id = ? and person_id = ?
+union all
+select occurred_at, 'conversion', conversion_id, name, session_id, conversion_id, null, null, null, null,
+    state, currency, net_amount_minor, null
+from fct_conversions where project_id = ? and person_id = ?
+union all
+select completed_at, 'goal_completion', completion_id, goal_id, session_id, conversion_id, null, null, null,
+    null, null, null, null, null
+from fct_goal_completions where project_id = ? and person_id = ?
+order by moment desc, kind, id limit ? offset ?
+"""
+
+
+def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST_PAGE) -> list[Moment]:
+    """Sessions, touches, conversions and goal completions of a person, latest first."""
+    found = reader.rows(_MOMENTS, [*([project_id, person_id] * 4), page.limit, page.offset])
+    return [Moment(*row) for row in found]
+
+
+@router.get(f"{PATH}/people/{{identifier:path}}", response_model=Timeline)
+def people_report(
+    request: Request,
+    caller: ReadCaller,
+    identifier: str,
+    build: AskedBuild,
+    asked: AskedPage,
+    id_type: Annotated[
+        str | None, Query(description="Only an identifier of this type: user, visitor, email or phone.")
+    ] = None,
+) -> Response:
+    """A person by its id, or by any identifier: ids and what links them, and what it did, latest first.
+
+    An identifier that several people hold, such as a shared browser, shows who holds it now, or held it last;
+    the others are in `also`.
+    """
+    with reading(request, caller, asked.build_id or build) as reader:
+        people = find_people(reader, caller.project_id, identifier, id_type or None)
+        known = person(reader, caller.project_id, people[0]) if people else None
+        if known is None:
+            raise Refusal(404, "Nobody has this identifier.")
+        moments = timeline(reader, caller.project_id, known.person_id, asked.one_more)
+        moments, following = asked.cut(moments, reader.build_id)
+        content = {
+            "build": reader.build_id,
+            "person": known,
+            "also": people[1:],
+            "identifiers": identifiers(reader, caller.project_id, known.person_id),
+            "moments": moments,
+            "next": following,
+        }
+        return json_answer(request, content, reader.build_id)

@@ -1,0 +1,39 @@
+"""The project as its published figures know it: the settings that they follow."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from read_api.publications import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Settings of a project; see dim_projects."""
+
+    time_zone: str = "UTC"
+    reporting_currency: str = "USD"
+    lookback_days: int = 30
+    default_model: str = "last_touch"
+    events: int = 0
+    last_received_at: datetime | None = None
+
+
+def today(reader: Reader, project_id: str, now: datetime) -> date:
+    """The day that it is for the project at `now`, an aware time; in UTC for one that nothing is known of."""
+    rows = reader.rows(
+        "select cast(timezone(coalesce(max(time_zone), 'UTC'), ?) as date) from dim_projects "
+        "where project_id = ?",
+        [now, project_id],
+    )
+    found: date = rows[0][0]
+    return found
+
+
+def project(reader: Reader, project_id: str) -> Project:
+    """The project's settings; the defaults for one that nothing is known of yet."""
+    rows = reader.rows(
+        "select time_zone, reporting_currency, lookback_days, default_model, events, last_received_at "
+        "from dim_projects where project_id = ?",
+        [project_id],
+    )
+    return Project(*rows[0]) if rows else Project()

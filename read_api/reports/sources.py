@@ -1,0 +1,138 @@
+"""Sessions, conversions and money by what brought them: source, medium, campaign, country, device, …"""
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
+from read_api.answers import AskedFormat, Exact, Table, of_nano, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedAsOf,
+    AskedBuild,
+    AskedCountry,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    AsOf,
+    Days,
+    Page,
+    one_of,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import known_by, matching
+from read_api.reports.projects import project
+
+DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country", "landing_page", "device")
+
+# Credit is kept by these; a landing page or device of past money would need the touches and sessions again.
+AS_OF_DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country")
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Whose traffic; with `as_of` the money is that known then."""
+
+    dimension: str = "source"
+    days: Days = ALL_DAYS
+    country: str | None = None
+    currency: str | None = None
+    source: str | None = None
+    as_of: AsOf | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Figures of one value of the dimension in one currency; by the project's default model."""
+
+    value: Annotated[str | None, Field(description="Value of the dimension; null where none is known.")]
+    currency: Annotated[str, Field(description="Sessions count on the project's own currency.")]
+    sessions: int
+    conversions: Annotated[Exact, Field(description="Approved and pending.")]
+    pending_conversions: Exact
+    net_amount_minor: Annotated[int, Field(description="Recognised amount, minor units.")]
+
+
+def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
+    """Most sessions first, then most conversions, then by value and currency.
+
+    Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS.
+    """
+    by = filters.dimension
+    columns = {"country": filters.country, "currency": filters.currency, "source": filters.source}
+    condition, values = matching(project_id, "report_date", filters.days, columns)
+    # One order over the values, whatever their currency, keeps rows of a value together.
+    found = reader.rows(
+        f"select {by}, currency, sum(sessions), sum(credit_nano), sum(pending_credit_nano), "  # noqa: S608
+        f"sum(net_amount_minor), sum(sum(sessions)) over of_value, sum(sum(credit_nano)) over of_value "
+        f"from rpt_traffic where {condition} group by {by}, currency window of_value as (partition by {by}) "
+        f"order by 7 desc, 8 desc, {by} nulls last, 3 desc, currency limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    rows = [
+        Traffic(value, currency, sessions, of_nano(nano), of_nano(pending), minor)
+        for value, currency, sessions, nano, pending, minor, *_ in found
+    ]
+    if filters.as_of is None:
+        return rows
+    known = _known_money(reader, project_id, filters)
+    return [replace(row, net_amount_minor=known.get((row.value, row.currency), 0)) for row in rows]
+
+
+def _known_money(reader: Reader, project_id: str, filters: Filters) -> dict[tuple[str | None, str], int]:
+    """Money known at `as_of`, split by the credit of the default model, rounded once per row."""
+    if filters.dimension not in AS_OF_DIMENSIONS:
+        raise Refusal(400, "as_of takes a dimension of " + ", ".join(AS_OF_DIMENSIONS))
+    by = "conversions.country" if filters.dimension == "country" else f"credits.{filters.dimension}"
+    until, learnt = known_by(filters.as_of)
+    columns = {
+        "conversions.country": filters.country,
+        "ledger.currency": filters.currency,
+        "credits.source": filters.source,
+    }
+    condition, values = matching(project_id, "ledger.conversion_date", filters.days, columns)
+    found = reader.rows(
+        f"select {by}, ledger.currency, sum(ledger.amount_minor::hugeint * credits.credit_nano) "  # noqa: S608
+        "from fct_conversion_ledger as ledger "
+        "inner join fct_attribution as credits on ledger.conversion_id = credits.conversion_id "
+        "and credits.project_id = ? and credits.model = ? "
+        "inner join fct_conversions as conversions on ledger.conversion_id = conversions.conversion_id "
+        f"where {condition} and {until} group by all",
+        [project_id, project(reader, project_id).default_model, *values, *learnt],
+    )
+    return {(value, currency): round(of_nano(total)) for value, currency, total in found}
+
+
+@router.get(f"{PATH}/sources", response_model=Table[Traffic])
+def sources_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    country: AskedCountry,
+    currency: AskedCurrency,
+    as_of: AskedAsOf,
+    asked: AskedPage,
+    form: AskedFormat,
+    dimension: Annotated[
+        str | None, Query(description="What rows are by: " + ", ".join(DIMENSIONS) + "; default source.")
+    ] = None,
+    source: Annotated[str | None, Query(description="Only this source.")] = None,
+) -> Response:
+    """Sessions started, conversions and money by source, or by medium, campaign, country, device, …
+
+    Conversions are credited by the project's default model. `as_of` changes the money only: it is that which
+    was known by then of the conversions of these days.
+    """
+    by = one_of("dimension", dimension, DIMENSIONS, "source")
+    with reading(request, caller, asked.build_id or build) as reader:
+        filters = Filters(by, days, country, currency, source or None, as_of, asked.one_more)
+        return table_answer(request, reader, form, days, asked, sources(reader, caller.project_id, filters))

@@ -1,0 +1,206 @@
+"""The project at a glance: sessions, conversions and money by day, by state, and why revenue changed."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import Exact, json_answer, of_nano, reading
+from read_api.parameters import (
+    ALL_DAYS,
+    AskedAsOf,
+    AskedBuild,
+    AskedCountry,
+    AskedCurrency,
+    AskedDays,
+    AsOf,
+    Days,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import Condition, known_by, matching
+from read_api.reports.projects import project
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which days and country; `as_of` is for the ledger."""
+
+    days: Days = ALL_DAYS
+    country: str | None = None
+    currency: str | None = None
+    as_of: AsOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """Figures of one day in one currency; sessions count on the project's own currency."""
+
+    day: date
+    currency: str
+    sessions: int
+    conversions: Annotated[Exact, Field(description="Approved and pending.")]
+    pending_conversions: Exact
+    net_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyFigures:
+    """Figures of all days in one currency."""
+
+    currency: str
+    sessions: int
+    conversions: Exact
+    pending_conversions: Exact
+    net_amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateFigures:
+    """Conversions in one state and currency."""
+
+    state: Annotated[str, Field(description="approved, pending or rejected.")]
+    currency: str
+    conversions: int
+    amount_minor: Annotated[int, Field(description="As last reported, before refunds.")]
+    refunded_minor: int
+    net_amount_minor: Annotated[int, Field(description="Recognised amount.")]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFigures:
+    """Why recognised revenue changed: the entries of one reason and currency."""
+
+    reason: Annotated[str, Field(description="sale, approval, restatement, reversal, rejection or refund.")]
+    is_unmatched: Annotated[bool, Field(description="Of refunds that found no sale, or exceed it.")]
+    currency: str
+    entries: int
+    amount_minor: Annotated[int, Field(description="Signed; the sum of all rows is net revenue.")]
+    reporting_currency: str
+    reporting_amount_minor: Annotated[int | None, Field(description="Null where a rate is missing.")]
+
+
+class Summary(BaseModel):
+    """The project at a glance."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    build: str
+    time_zone: str
+    reporting_currency: str
+    first: date | None = Field(alias="from")
+    last: date | None = Field(alias="to")
+    currencies: list[CurrencyFigures]
+    days: list[DayFigures]
+    states: list[StateFigures]
+    ledger: list[LedgerFigures]
+
+
+_SUMS = "sum(sessions), sum(credit_nano), sum(pending_credit_nano), sum(net_amount_minor)"
+
+
+def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures]:
+    """By day, then currency; days without anything have no row."""
+    condition, parameters = _condition(project_id, filters, "report_date")
+    found = reader.rows(
+        f"select report_date, currency, {_SUMS} from rpt_traffic where {condition} "  # noqa: S608
+        "group by report_date, currency order by report_date, currency",
+        parameters,
+    )
+    return [
+        DayFigures(each, currency, sessions, of_nano(nano), of_nano(pending), minor)
+        for each, currency, sessions, nano, pending, minor in found
+    ]
+
+
+def by_currency(days: list[DayFigures]) -> list[CurrencyFigures]:
+    """The days' figures added up, by currency."""
+    return [
+        CurrencyFigures(
+            currency,
+            sum(day.sessions for day in days if day.currency == currency),
+            sum((day.conversions for day in days if day.currency == currency), of_nano(0)),
+            sum((day.pending_conversions for day in days if day.currency == currency), of_nano(0)),
+            sum(day.net_amount_minor for day in days if day.currency == currency),
+        )
+        for currency in sorted({day.currency for day in days})
+    ]
+
+
+def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFigures]:
+    """All conversions of the days, rejected ones too, by state and currency."""
+    condition, parameters = _condition(project_id, filters, "conversion_date")
+    found = reader.rows(
+        "select state, currency, count(*), coalesce(sum(amount_minor), 0), coalesce(sum(refunded_minor), 0), "  # noqa: S608
+        f"sum(net_amount_minor) from fct_conversions where {condition} "
+        "group by state, currency order by state, currency",
+        parameters,
+    )
+    return [StateFigures(*row) for row in found]
+
+
+def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
+    """The ledger of conversions and refunds of the days, by reason and currency, as known at `as_of`.
+
+    With a country only entries of conversions are there: what an unmatched refund belongs to is not known.
+    """
+    until, learnt = known_by(filters.as_of)
+    condition, parameters = matching(
+        project_id, "conversion_date", filters.days, {"currency": filters.currency}
+    )
+    if filters.country:
+        condition += (
+            " and conversion_id in "
+            "(select conversion_id from fct_conversions where project_id = ? and country = ?)"
+        )
+        parameters += [project_id, filters.country]
+    found = reader.rows(
+        "select reason, conversion_id is null, currency, count(*), sum(amount_minor), reporting_currency, "  # noqa: S608
+        "case when count(*) = count(reporting_amount_minor) then sum(reporting_amount_minor) end "
+        f"from fct_conversion_ledger where {condition} and {until} "
+        "group by reason, conversion_id is null, currency, reporting_currency order by 3, 2, 1, 6",
+        [*parameters, *learnt],
+    )
+    return [LedgerFigures(*row) for row in found]
+
+
+@router.get(f"{PATH}/summary", response_model=Summary)
+def summary(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    country: AskedCountry,
+    currency: AskedCurrency,
+    as_of: AskedAsOf,
+) -> Response:
+    """Sessions, conversions and money by day and currency, conversions by state, and the ledger by reason.
+
+    `as_of` reads the ledger as it was known then; the other figures are today's.
+    """
+    filters = Filters(days, country, currency, as_of)
+    with reading(request, caller, build) as reader:
+        known = project(reader, caller.project_id)
+        figures = by_day(reader, caller.project_id, filters)
+        content = {
+            "build": reader.build_id,
+            "time_zone": known.time_zone,
+            "reporting_currency": known.reporting_currency,
+            "from": days.first,
+            "to": days.last,
+            "currencies": by_currency(figures),
+            "days": figures,
+            "states": by_state(reader, caller.project_id, filters),
+            "ledger": ledger(reader, caller.project_id, filters),
+        }
+        return json_answer(request, content, reader.build_id)
+
+
+def _condition(project_id: str, filters: Filters, day_column: str) -> Condition:
+    columns = {"country": filters.country, "currency": filters.currency}
+    return matching(project_id, day_column, filters.days, columns)

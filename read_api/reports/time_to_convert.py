@@ -1,0 +1,72 @@
+"""How long the way to conversions was, in days and touches."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.parameters import (
+    ALL_DAYS,
+    FIRST_PAGE,
+    AskedBuild,
+    AskedCurrency,
+    AskedDays,
+    AskedPage,
+    Days,
+    Page,
+)
+from read_api.publications import Reader
+from read_api.reports import PATH
+from read_api.reports.conditions import matching
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which conversions."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    page: Page = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Conversions that took as many days and touches."""
+
+    days_to_convert: Annotated[int, Field(description="Whole days from the first touch to the conversion.")]
+    touches: int
+    currency: str
+    conversions: int
+    net_amount_minor: int
+
+
+def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[Way]:
+    """By days, then touches, then currency."""
+    condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
+    found = reader.rows(
+        "select days_to_convert, touches, currency, sum(conversions), sum(net_amount_minor) "  # noqa: S608
+        f"from rpt_time_to_convert where {condition} group by 1, 2, 3 order by 1, 2, 3 limit ? offset ?",
+        [*values, filters.page.limit, filters.page.offset],
+    )
+    return [Way(*row) for row in found]
+
+
+@router.get(f"{PATH}/time-to-convert", response_model=Table[Way])
+def time_to_convert_report(
+    request: Request,
+    caller: ReadCaller,
+    days: AskedDays,
+    build: AskedBuild,
+    currency: AskedCurrency,
+    asked: AskedPage,
+    form: AskedFormat,
+) -> Response:
+    """Conversions with touches, by the days and the touches that they took."""
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, asked.one_more))
+        return table_answer(request, reader, form, days, asked, rows)

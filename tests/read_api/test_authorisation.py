@@ -1,0 +1,185 @@
+"""Who may call what: every route of both APIs' OpenAPI documents, with every kind of key.
+
+A route that the documents name and the table has no word for fails, and so does a word without a route.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from example_marts import EXAMPLE_ROWS, publish_rows, read_server
+from servers import Server, start_ingest
+
+from funnelhouse.keys import SCOPES, create_key, revoke_key
+
+KINDS = ("goals", "funnels", "pages", "traffic-sources", "experiments")
+IDS = {kind: kind.removesuffix("s").replace("-", "_") + "_id" for kind in KINDS}
+PROJECT = "/v1/projects/{project_id}"
+REPORTS = [
+    "summary",
+    "conversions",
+    "conversions/{conversion_id}",
+    "people/{identifier}",
+    "sources",
+    "campaigns",
+    "landing-pages",
+    "pages",
+    "goals",
+    "goals/preview",
+    "funnels",
+    "attribution",
+    "paths",
+    "time-to-convert",
+    "experiments",
+    "cohorts",
+    "costs",
+    "data-trust",
+    "builds",
+]
+
+# Scopes of which one is enough; none: no key is asked for.
+ALLOWED: dict[str, set[str]] = {
+    **{f"GET /{api}/{path}": set() for api in ("ingest", "read") for path in ("metrics", "live", "ready")},
+    # The hit that it names is the capability, and the project must have it on.
+    **{
+        f"{method} /pb{path}": set()
+        for method in ("GET", "POST")
+        for path in ("", "/{project_id}", "/{project_id}/{secret}")
+    },
+    **{
+        f"POST {path}": {"ingest"}
+        for path in (
+            f"{PROJECT}/events",
+            f"{PROJECT}/conversions",
+            "/v1/conversions",
+            "/v2/conversions",
+            "/v2/conversions/bulk",
+            "/v1/analytics/report-conversion",
+            *(f"/v1/{call}" for call in ("batch", "track", "page", "screen", "identify", "group", "alias")),
+        )
+    },
+    **{
+        f"{method} {PROJECT}/{kind}/{{{IDS[kind]}}}": scopes
+        for kind in KINDS
+        for method, scopes in (("PUT", {"admin"}), ("DELETE", {"admin"}), ("GET", set(SCOPES)))
+    },
+    **{f"GET {PROJECT}/{kind}": set(SCOPES) for kind in KINDS},
+    f"GET {PROJECT}/settings": set(SCOPES),
+    f"PUT {PROJECT}/settings": {"admin"},
+    f"DELETE {PROJECT}/settings": {"admin"},
+    f"POST {PROJECT}/costs": {"admin"},
+    **{f"GET {PROJECT}/events/{path}": {"ingest", "read"} for path in ("recent", "stream", "{event_id}")},
+    "GET /v1/funnel": {"read"},
+    "GET /api/report/funnel": {"read"},
+    **{f"GET {PROJECT}/reports/{report}": {"read"} for report in REPORTS},
+    f"GET {PROJECT}/marts": {"read"},
+    f"GET {PROJECT}/marts/{{name}}": {"read"},
+}
+
+
+class Route(NamedTuple):
+    """A route, and how it is asked in the documents' own example."""
+
+    url: str
+    method: str
+    path: str
+    filled: dict[str, str]
+    query: dict[str, str]
+    body: bytes
+
+    def ask(self, key: str | None, project: str = "shop") -> int:
+        """The status of the answer, which is not read: a stream has no end."""
+        query = {**self.query, **({"account_id": project} if "account_id" in self.query else {})}
+        path = self.path.format(**{**self.filled, "project_id": project})
+        headers = {"Funnelhouse-Dry-Run": "1", **({"x-api-key": key} if key else {})}
+        with httpx.stream(
+            self.method, self.url + path, params=query, headers=headers, content=self.body, timeout=20
+        ) as answer:
+            return answer.status_code
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, Route]]]:
+    """Both servers over one home, and every route that their documents name."""
+    server = start_ingest(tmp_path_factory.mktemp("matrix") / "home")
+    try:
+        publish_rows(server.settings, EXAMPLE_ROWS)
+        with read_server(server.settings.home_dir) as reading:
+            yield server, {**routes(server.url, "ingest"), **routes(str(reading.client.base_url), "read")}
+    finally:
+        server.stop()
+
+
+def routes(url: str, api: str) -> dict[str, Route]:
+    paths = httpx.get(f"{url}/{api}/openapi.json").json()["paths"]
+    return {
+        f"{method.upper()} {path}": route(url.rstrip("/"), method.upper(), path, operation)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+    }
+
+
+def route(url: str, method: str, path: str, operation: Mapping[str, Any]) -> Route:
+    places: dict[str, dict[str, str]] = {"path": {}, "query": {}}
+    for each in operation.get("parameters", []):
+        for example in list(each.get("examples", {}).values())[:1]:
+            places.setdefault(each["in"], {})[each["name"]] = example["value"]
+    filled = dict.fromkeys(re.findall(r"\{(\w+)\}", path), "one") | places["path"]
+    body = b""
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        body = json.dumps(next(iter(media["examples"].values()))["value"]).encode()
+    return Route(url, method, path, filled, places["query"], body)
+
+
+def test_the_matrix_is_complete(house: tuple[Server, dict[str, Route]]) -> None:
+    assert set(house[1]) == set(ALLOWED)
+
+
+def test_every_route_with_every_kind_of_key(house: tuple[Server, dict[str, Route]]) -> None:
+    server, found = house
+    with closing(server.store()) as store:
+        by_scope = {scope: create_key(store, "shop", [scope]) for scope in SCOPES}
+        elsewhere, revoked, expired = (create_key(store, name, SCOPES) for name in ("other", "shop", "shop"))
+        revoke_key(store, key_id(revoked))
+        with store.transaction():
+            store.execute(
+                "UPDATE keys SET expires_us = ? WHERE key_id = ?",
+                time.time_ns() // 1000 - 1,
+                key_id(expired),
+            )
+    wrong = by_scope["read"][:-1] + ("A" if by_scope["read"][-1] != "A" else "B")
+    tried = 0
+    for name, route in found.items():
+        allowed = ALLOWED[name]
+        if not allowed:
+            # The same answer whatever key comes along: postbacks are off here, and off is 404.
+            statuses = {route.ask(key) for key in (None, wrong, elsewhere, *by_scope.values())}
+            assert statuses == {404} if route.path.startswith("/pb") else {200}, name
+            continue
+        for kind, key in {"no": None, "wrong": wrong, "revoked": revoked, "expired": expired}.items():
+            assert route.ask(key) == 401, f"{name} with {kind} key"
+            tried += 1
+        for scope, key in by_scope.items():
+            status = route.ask(key)
+            if scope in allowed:
+                # What the example names need not be there.
+                missing = "_id}" in route.path.removeprefix(PROJECT) or route.path.endswith("/settings")
+                missing = missing and route.method in ("GET", "DELETE")
+                assert status < 300 or (status == 404 and missing), f"{name} with {scope}: {status}"
+            else:
+                assert status == 403, f"{name} with {scope}: {status}"
+            tried += 1
+        if "{project_id}" in route.path or "account_id" in route.query:
+            assert route.ask(elsewhere) == 404, f"{name} with another project's key"
+            assert route.ask(by_scope[min(allowed)], "other") == 404, f"{name} of another project"
+            tried += 2
+    assert tried > 400
+
+
+def key_id(key: str) -> str:
+    return key.split("_")[2]
