@@ -16,8 +16,15 @@ select
     refunds.amount_minor,
     ledger.amount_minor as ledger_minor
 from {{ ref('int_refunds_matched') }} as refunds
+inner join {{ ref('int_event_people') }} as people on refunds.seq = people.seq
 left join ledger on refunds.project_id = ledger.project_id and refunds.event_id = ledger.refund_event_id
 where
-    (refunds.conversion_id is null and coalesce(refunds.amount_minor, 0) <> -coalesce(ledger.amount_minor, 0))
-    or coalesce(ledger.amount_minor, 0) > 0
-    or coalesce(ledger.amount_minor, 0) < -coalesce(refunds.amount_minor, 0)
+    {{ is_among('people.person_id', ref('int_people_to_rebuild')) }}
+    and (
+        (
+            refunds.conversion_id is null
+            and coalesce(refunds.amount_minor, 0) <> -coalesce(ledger.amount_minor, 0)
+        )
+        or coalesce(ledger.amount_minor, 0) > 0
+        or coalesce(ledger.amount_minor, 0) < -coalesce(refunds.amount_minor, 0)
+    )

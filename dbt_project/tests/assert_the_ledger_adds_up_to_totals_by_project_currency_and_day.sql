@@ -15,20 +15,12 @@ conversions as (
 ),
 
 refunds as (
-    select * from {{ ref('int_refunds_matched') }}
+    -- What each refund is left with today.
+    select * from {{ ref('int_refunds_unmatched') }}
 ),
 
 projects as (
     select * from {{ ref('int_projects') }}
-),
-
-last_steps as (
-    -- What each refund is left with today.
-    select
-        refund_seq,
-        unmatched_minor,
-        row_number() over (partition by refund_seq order by seq desc) as recency
-    from {{ ref('int_refund_steps') }}
 ),
 
 amounts as (
@@ -43,11 +35,9 @@ amounts as (
         refunds.project_id,
         refunds.currency,
         {{ project_date('refunds.occurred_us', 'projects.time_zone') }} as total_date,
-        -last_steps.unmatched_minor as amount_minor
-    from last_steps
-    inner join refunds on last_steps.refund_seq = refunds.seq
+        -refunds.unmatched_minor as amount_minor
+    from refunds
     inner join projects on refunds.project_id = projects.project_id
-    where last_steps.recency = 1
 ),
 
 totals as (

@@ -27,6 +27,8 @@ select
     refunds.project_id,
     people.person_id,
     refunds.occurred_us,
+    refunds.currency,
+    coalesce(numbered.unmatched_minor, 0) as unmatched_minor,
     case
         when refunds.conversion_id is null then 'sale_not_known'
         when refunds.currency <> conversions.currency then 'other_currency'
