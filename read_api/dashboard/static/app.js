@@ -1,0 +1,208 @@
+// What the pages need beyond htmx: the filters' small conveniences, and charts drawn from the page's own data.
+"use strict";
+
+(() => {
+  document.documentElement.classList.add("js");
+
+  document.addEventListener("click", (event) => {
+    const toggle = event.target.closest(".menu-toggle");
+    if (toggle) {
+      const isOpen = document.getElementById("menu").classList.toggle("is-open");
+      toggle.setAttribute("aria-expanded", String(isOpen));
+    }
+    const remove = event.target.closest("[data-remove]");
+    if (remove) {
+      remove.closest(remove.dataset.remove).remove();
+    }
+  });
+
+  // Before htmx sends the form: another project is another address, and days picked by hand are own dates.
+  document.addEventListener(
+    "change",
+    (event) => {
+      if (event.target.matches("[data-go]")) {
+        event.stopImmediatePropagation();
+        window.location.assign(event.target.value);
+      }
+      if (event.target.matches("[data-own-dates]")) {
+        document.getElementById("dates").value = "own";
+      }
+    },
+    true,
+  );
+
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const charts = new Map();
+
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const palette = () => [1, 2, 3, 4, 5, 6, 7, 8].map((number) => color(`--c${number}`));
+  const written = (value, digits = 0) =>
+    value === null || value === undefined
+      ? "–"
+      : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const short = (value) =>
+    Math.abs(value) < 10000
+      ? value.toLocaleString("en", { maximumFractionDigits: 2 })
+      : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+
+  function frame(spec) {
+    const text = { color: color("--ink-2"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
+    const axis = {
+      axisLine: { lineStyle: { color: color("--line-strong") } },
+      axisTick: { show: false },
+      axisLabel: { color: color("--ink-3"), hideOverlap: true },
+      splitLine: { lineStyle: { color: color("--line") } },
+    };
+    const option = {
+      animation: false,
+      color: palette(),
+      textStyle: text,
+      grid: { left: 8, right: 16, top: spec.legend === false ? 16 : 36, bottom: 8, containLabel: true },
+      tooltip: {
+        // Drawn on the canvas: the policy for content forbids the styles that one made of HTML would need.
+        renderMode: "richText",
+        confine: true,
+        backgroundColor: color("--surface"),
+        borderColor: color("--line-strong"),
+        textStyle: { ...text, color: color("--ink") },
+      },
+      legend: { show: spec.legend !== false, left: 0, top: 0, type: "scroll", icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: text, pageTextStyle: text, pageIconColor: color("--ink-2"), pageIconInactiveColor: color("--line-strong") },
+    };
+    return { option, axis, text };
+  }
+
+  const unitOf = (series, spec) => (series.unit ?? spec.unit ? ` ${series.unit ?? spec.unit}` : "");
+
+  // One or several series over categories: days, sources, models.
+  function overCategories(spec, kind) {
+    const { option, axis } = frame(spec);
+    const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
+    const values = {
+      type: "value",
+      ...axis,
+      axisLine: { show: false },
+      axisLabel: { ...axis.axisLabel, formatter: short },
+      name: spec.unit ?? "",
+      nameTextStyle: { color: color("--ink-3"), align: spec.lying ? "center" : "left" },
+      minInterval: spec.whole ? 1 : 0,
+    };
+    if (spec.unit && spec.legend === false) {
+      option.grid.top = 32;
+    }
+    if (spec.lying) {
+      names.inverse = true;
+      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), width: 110, overflow: "truncate" };
+      values.nameLocation = "middle";
+      values.nameGap = 28;
+      option.grid.bottom = 28;
+    }
+    return {
+      ...option,
+      tooltip: {
+        ...option.tooltip,
+        trigger: "axis",
+        axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
+        formatter: (points) =>
+          [
+            points[0].axisValueLabel,
+            ...points
+              .filter((point) => !spec.series[point.seriesIndex].hidden)
+              .map((point) => {
+                const series = spec.series[point.seriesIndex];
+                const value = series.shown ? series.shown[point.dataIndex] : point.value;
+                return `${series.name}  ${written(value, series.digits ?? spec.digits ?? 0)}${unitOf(series, spec)}`;
+              }),
+          ].join("\n"),
+      },
+      xAxis: spec.lying ? values : names,
+      yAxis: spec.lying ? names : values,
+      series: spec.series.map((series, index) => ({
+        name: series.name,
+        type: kind,
+        data: series.values,
+        stack: series.stack,
+        barMaxWidth: spec.lying ? 14 : 36,
+        showSymbol: spec.categories.length < 2,
+        symbolSize: 6,
+        lineStyle: { width: 2 },
+        areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
+        itemStyle: series.hidden
+          ? { color: "transparent" }
+          : series.colors
+            ? { color: (point) => color(series.colors[point.dataIndex]) }
+            : { color: palette()[index % 8], borderRadius: kind === "bar" && !series.stack ? 2 : 0 },
+        tooltip: { show: !series.hidden },
+        silent: Boolean(series.hidden),
+      })),
+    };
+  }
+
+  function sankey(spec) {
+    const { option, text } = frame({ legend: false });
+    const colors = palette();
+    const sources = [...new Set(spec.nodes.map((node) => node.source))];
+    return {
+      ...option,
+      tooltip: {
+        ...option.tooltip,
+        formatter: (item) =>
+          item.dataType === "edge"
+            ? `${item.data.from} → ${item.data.to}\n${written(item.data.value)} ${spec.unit}`
+            : `${item.data.label_text}\n${written(item.value)} ${spec.unit}`,
+      },
+      series: [
+        {
+          type: "sankey",
+          left: 4,
+          right: 96,
+          top: 8,
+          bottom: 8,
+          nodeGap: 10,
+          nodeWidth: 12,
+          draggable: false,
+          layoutIterations: 32,
+          emphasis: { focus: "adjacency" },
+          lineStyle: { color: "source", opacity: dark.matches ? 0.35 : 0.28, curveness: 0.5 },
+          label: { ...text, formatter: (item) => item.data.label_text, width: 84, overflow: "truncate" },
+          data: spec.nodes.map((node) => ({
+            name: node.name,
+            label_text: node.source,
+            depth: node.depth,
+            itemStyle: { color: node.is_end ? color("--ink-2") : colors[sources.indexOf(node.source) % 8], borderWidth: 0 },
+          })),
+          links: spec.links,
+        },
+      ],
+    };
+  }
+
+  const builders = {
+    line: (spec) => overCategories(spec, "line"),
+    bar: (spec) => overCategories(spec, "bar"),
+    sankey,
+  };
+
+  function draw() {
+    for (const [element, chart] of charts) {
+      if (!element.isConnected) {
+        chart.dispose();
+        charts.delete(element);
+      }
+    }
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+      let chart = charts.get(element);
+      if (!chart) {
+        chart = echarts.init(element, null, { renderer: "canvas" });
+        charts.set(element, chart);
+        sizes.observe(element);
+      }
+      chart.setOption(builders[spec.kind](spec), true);
+    }
+  }
+
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => charts.get(entry.target)?.resize()));
+  dark.addEventListener("change", draw);
+  document.addEventListener("DOMContentLoaded", draw);
+  document.addEventListener("htmx:after:swap", draw);
+})();
