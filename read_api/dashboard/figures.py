@@ -34,12 +34,18 @@ def major(minor: int | Decimal, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-decimals(currency))
 
 
+def amount(minor: int | Decimal, currency: str) -> str:
+    """`1,234.50`, where the currency stands elsewhere."""
+    return f"{major(minor, currency):,.{decimals(currency)}f}".replace("-", _MINUS)
+
+
 def money(minor: int | Decimal | None, currency: str | None) -> str | Markup:
     """`1,234.50 USD`."""
     if minor is None or currency is None:
         return NONE
-    amount = f"{major(minor, currency):,.{decimals(currency)}f}".replace("-", _MINUS)
-    return Markup('<span class="money">{}&nbsp;<abbr class="unit">{}</abbr></span>').format(amount, currency)
+    return Markup('<span class="money">{}&nbsp;<span class="unit">{}</span></span>').format(
+        amount(minor, currency), currency
+    )
 
 
 def count(value: int | Decimal | None) -> str:
@@ -64,7 +70,12 @@ def percent(part: Any, whole: Any = 1, signed: bool = False) -> str:
     digits = 2 if 0 < abs(share) < 1 else 1
     rounded = share.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{rounded:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
-    return f"{text} %"
+    return f"{text}\N{NO-BREAK SPACE}%"
+
+
+def points(value: Decimal) -> str:
+    """Percentage points with their sign: `+1.2`."""
+    return f"{value:+.1f}".replace("-", _MINUS)
 
 
 def duration(seconds: int | None) -> str:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import mimetypes
+import secrets
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -48,15 +49,22 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "money": figures.money,
+        "amount": figures.amount,
         "count": figures.count,
         "credited": figures.credited,
         "percent": figures.percent,
+        "points": figures.points,
         "duration": figures.duration,
         "day": figures.day,
         "moment": figures.moment,
     }
-    environment.globals |= {"asset": _address, "NONE": figures.NONE}
+    environment.globals |= {"asset": _address, "NONE": figures.NONE, "unique_id": _unique_id}
     return environment
+
+
+def _unique_id() -> str:
+    """An id for a piece of a form that stands on a page several times."""
+    return f"f{secrets.token_hex(4)}"
 
 
 def _address(name: str) -> str:

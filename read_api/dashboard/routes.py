@@ -12,8 +12,10 @@ from funnelhouse.proxies import TrustedProxies
 from funnelhouse.settings import Settings
 from read_api.dashboard import rendering, sign_in
 from read_api.dashboard.ingest import Ingest
+from read_api.dashboard.pages import behaviour, data, definitions, results, traffic
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import Sessions
+from read_api.publications import NotPublishedError
 
 PATH = "/app"
 
@@ -24,8 +26,8 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.sign_in_attempts = sign_in.Attempts()
     app.state.proxies = TrustedProxies(settings.trusted_proxies)
     app.state.ingest = Ingest(settings.ingest_base_url)
-    for router in (rendering.router, sign_in.router):
-        app.include_router(router)
+    for module in (rendering, sign_in, results, traffic, behaviour, definitions, data):
+        app.include_router(module.router)
 
 
 @asynccontextmanager
@@ -49,6 +51,9 @@ def error_page(request: Request) -> Renderer:
     def render(refusal: Refusal) -> Response:
         if refusal.status == 401:
             return _to_sign_in(request)
+        if isinstance(refusal, NotPublishedError):
+            project_id = request.path_params.get("project_id", "")
+            return html("unpublished.html", {"live": f"/app/projects/{project_id}/live"})
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

@@ -9,6 +9,7 @@ import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from funnelhouse.problems import Refusal
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
 
@@ -20,10 +21,10 @@ MATCH_TYPES = (
 )
 OPERATORS = (("exact", "is"), ("prefix", "begins with"), ("wildcard", "matches with *"))
 MODES = (
-    ("ordered", "In order, anything in between"),
-    ("strict", "In order, nothing in between"),
+    ("ordered", "In order"),
+    ("strict", "In order, nothing between"),
     ("any_order", "In any order"),
-    ("counts", "Each step counted by itself"),
+    ("counts", "Each by itself"),
 )
 UNITS = (("person", "People"), ("session", "Sessions"))
 
@@ -53,10 +54,10 @@ def shown_rule(rule: dict[str, Any]) -> dict[str, str]:
 
 
 def read_rules(form: Fields) -> list[dict[str, str]]:
-    """The fields of each rule of a form. Raises NotTaken when the form lacks some."""
+    """The fields of each rule of a form. Raises Refusal 400 when the form lacks some."""
     columns = [form.all(name) for name in _NAMES]
-    if len({len(column) for column in columns}) != 1:
-        raise NotTaken("The form is not complete; open the page again.")
+    if len({len(column) for column in columns}) != 1 or not columns[0]:
+        raise Refusal(400, "The form is not complete; open the page again.")
     return [dict(zip(_NAMES, row, strict=True)) for row in zip(*columns, strict=True)]
 
 

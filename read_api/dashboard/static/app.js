@@ -45,6 +45,8 @@
       ? value.toLocaleString("en", { maximumFractionDigits: 2 })
       : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 
+  const shortDay = (day) => new Date(`${day}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+
   function frame(spec) {
     const text = { color: color("--ink-2"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
     const axis = {
@@ -71,30 +73,25 @@
     return { option, axis, text };
   }
 
-  const unitOf = (series, spec) => (series.unit ?? spec.unit ? ` ${series.unit ?? spec.unit}` : "");
-
   // One or several series over categories: days, sources, models.
   function overCategories(spec, kind) {
     const { option, axis } = frame(spec);
+    const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
+    if (spec.are_days) {
+      names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortDay };
+    }
     const values = {
       type: "value",
       ...axis,
       axisLine: { show: false },
       axisLabel: { ...axis.axisLabel, formatter: short },
-      name: spec.unit ?? "",
-      nameTextStyle: { color: color("--ink-3"), align: spec.lying ? "center" : "left" },
       minInterval: spec.whole ? 1 : 0,
     };
-    if (spec.unit && spec.legend === false) {
-      option.grid.top = 32;
-    }
     if (spec.lying) {
       names.inverse = true;
-      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), width: 110, overflow: "truncate" };
-      values.nameLocation = "middle";
-      values.nameGap = 28;
-      option.grid.bottom = 28;
+      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), width: 130, overflow: "truncate" };
+      names.axisLabel.interval = 0;
     }
     return {
       ...option,
@@ -105,13 +102,7 @@
         formatter: (points) =>
           [
             points[0].axisValueLabel,
-            ...points
-              .filter((point) => !spec.series[point.seriesIndex].hidden)
-              .map((point) => {
-                const series = spec.series[point.seriesIndex];
-                const value = series.shown ? series.shown[point.dataIndex] : point.value;
-                return `${series.name}  ${written(value, series.digits ?? spec.digits ?? 0)}${unitOf(series, spec)}`;
-              }),
+            ...points.map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
           ].join("\n"),
       },
       xAxis: spec.lying ? values : names,
@@ -120,20 +111,43 @@
         name: series.name,
         type: kind,
         data: series.values,
-        stack: series.stack,
         barMaxWidth: spec.lying ? 14 : 36,
         showSymbol: spec.categories.length < 2,
         symbolSize: 6,
         lineStyle: { width: 2 },
         areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
-        itemStyle: series.hidden
-          ? { color: "transparent" }
-          : series.colors
-            ? { color: (point) => color(series.colors[point.dataIndex]) }
-            : { color: palette()[index % 8], borderRadius: kind === "bar" && !series.stack ? 2 : 0 },
-        tooltip: { show: !series.hidden },
-        silent: Boolean(series.hidden),
+        itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
       })),
+    };
+  }
+
+  function waterfall(spec) {
+    const { option, axis } = frame(spec);
+    const last = spec.bars.length - 1;
+    const role = ([from, to], index) => color(index === last ? "--c3" : to >= from ? "--c1" : "--c2");
+    return {
+      ...option,
+      grid: { ...option.grid, bottom: 24 },
+      tooltip: {
+        ...option.tooltip,
+        formatter: (point) => {
+          const [from, to] = spec.bars[point.dataIndex];
+          return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
+        },
+      },
+      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, width: 84, lineHeight: 15, overflow: "break" } },
+      yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: short } },
+      series: [
+        {
+          // A body from one value to another, below zero as well as above.
+          type: "candlestick",
+          barMaxWidth: 56,
+          data: spec.bars.map(([from, to], index) => ({
+            value: [from, to, Math.min(from, to), Math.max(from, to)],
+            itemStyle: Object.fromEntries(["color", "color0", "borderColor", "borderColor0", "borderColorDoji"].map((name) => [name, role([from, to], index)])),
+          })),
+        },
+      ],
     };
   }
 
@@ -157,7 +171,7 @@
           right: 96,
           top: 8,
           bottom: 8,
-          nodeGap: 10,
+          nodeGap: 14,
           nodeWidth: 12,
           draggable: false,
           layoutIterations: 32,
@@ -179,6 +193,7 @@
   const builders = {
     line: (spec) => overCategories(spec, "line"),
     bar: (spec) => overCategories(spec, "bar"),
+    waterfall,
     sankey,
   };
 
