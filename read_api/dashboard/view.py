@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 
@@ -24,6 +23,7 @@ from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days
 from read_api.publications import Publications, Reader
+from read_api.reports.projects import today
 
 LATEST = "latest_30_days"
 ALL = "all"
@@ -217,18 +217,23 @@ def _days(reader: Reader, project_id: str, asked: Mapping[str, str], default: st
     """The choice of dates, and the days that it means now."""
     name = asked.get("dates") or default
     if name == OWN:
-        ends = [_day(asked.get("from", "")), _day(asked.get("to", ""))]
-        if None not in ends:
-            return OWN, Days(*sorted(end for end in ends if end is not None))
-    today = datetime.now(_time_zone(reader, project_id)).date()
+        ends = [day for name in ("from", "to") if (day := _day(asked.get(name, "")))]
+        # Until both are chosen, the latest days are there to be changed.
+        return OWN, Days(*sorted(ends)) if len(ends) == 2 else _latest(reader, project_id)
+    now = today(reader, project_id)
     if name in NAMED_RANGES and name in dict(DATE_OPTIONS):
-        return name, Days(*NAMED_RANGES[name](today))
-    first, last = _data_days(reader, project_id)
-    if first is None or last is None:
-        return (ALL if name == ALL else LATEST), Days(today - timedelta(days=29), today)
+        return name, Days(*NAMED_RANGES[name](now))
     if name == ALL:
-        return ALL, Days(first, last)
-    return LATEST, Days(last - timedelta(days=29), last)
+        first, last = _data_days(reader, project_id)
+        return ALL, Days(first or now, last or now)
+    return LATEST, _latest(reader, project_id)
+
+
+def _latest(reader: Reader, project_id: str) -> Days:
+    """The 30 days that end with the last day of which there is something."""
+    _, last = _data_days(reader, project_id)
+    last = last or today(reader, project_id)
+    return Days(last - timedelta(days=29), last)
 
 
 def _day(text: str) -> date | None:
@@ -236,11 +241,6 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _time_zone(reader: Reader, project_id: str) -> ZoneInfo:
-    rows = reader.rows("select time_zone from dim_projects where project_id = ?", [project_id])
-    return ZoneInfo(rows[0][0] if rows else "UTC")
 
 
 def _data_days(reader: Reader, project_id: str) -> tuple[date | None, date | None]:

@@ -16,16 +16,13 @@
     }
   });
 
-  // Before htmx sends the form: another project is another address, and days picked by hand are own dates.
+  // Before htmx sends the form: another project is another address.
   document.addEventListener(
     "change",
     (event) => {
       if (event.target.matches("[data-go]")) {
         event.stopImmediatePropagation();
         window.location.assign(event.target.value);
-      }
-      if (event.target.matches("[data-own-dates]")) {
-        document.getElementById("dates").value = "own";
       }
     },
     true,
@@ -74,7 +71,7 @@
   }
 
   // One or several series over categories: days, sources, models.
-  function overCategories(spec, kind) {
+  function overCategories(spec, kind, chartWidth) {
     const { option, axis } = frame(spec);
     const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
@@ -90,8 +87,9 @@
     };
     if (spec.lying) {
       names.inverse = true;
-      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), width: 130, overflow: "truncate" };
-      names.axisLabel.interval = 0;
+      const left = chartWidth < 480 ? 104 : 150;
+      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), interval: 0, width: left - 12, overflow: "truncate" };
+      option.grid = { ...option.grid, left, bottom: 28, containLabel: false };
     }
     return {
       ...option,
@@ -191,8 +189,8 @@
   }
 
   const builders = {
-    line: (spec) => overCategories(spec, "line"),
-    bar: (spec) => overCategories(spec, "bar"),
+    line: (spec, width) => overCategories(spec, "line", width),
+    bar: (spec, width) => overCategories(spec, "bar", width),
     waterfall,
     sankey,
   };
@@ -212,7 +210,7 @@
         charts.set(element, chart);
         sizes.observe(element);
       }
-      chart.setOption(builders[spec.kind](spec), true);
+      chart.setOption(builders[spec.kind](spec, element.clientWidth), true);
     }
   }
 
