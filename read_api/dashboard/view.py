@@ -220,7 +220,7 @@ def _days(reader: Reader, project_id: str, asked: Mapping[str, str], default: st
         ends = [day for name in ("from", "to") if (day := _day(asked.get(name, "")))]
         # Until both are chosen, the latest days are there to be changed.
         return OWN, Days(*sorted(ends)) if len(ends) == 2 else _latest(reader, project_id)
-    now = today(reader, project_id)
+    now = today(reader, project_id, datetime.now(UTC))
     if name in NAMED_RANGES and name in dict(DATE_OPTIONS):
         return name, Days(*NAMED_RANGES[name](now))
     if name == ALL:
@@ -232,7 +232,7 @@ def _days(reader: Reader, project_id: str, asked: Mapping[str, str], default: st
 def _latest(reader: Reader, project_id: str) -> Days:
     """The 30 days that end with the last day of which there is something."""
     _, last = _data_days(reader, project_id)
-    last = last or today(reader, project_id)
+    last = last or today(reader, project_id, datetime.now(UTC))
     return Days(last - timedelta(days=29), last)
 
 

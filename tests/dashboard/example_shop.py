@@ -129,7 +129,7 @@ def _order(
         "event_name": "purchase",
         **who,
         "user_id": f"customer-{number}",
-        "transaction_id": f"o-{number}-{_ms(at)}",
+        "transaction_id": f"o-{number}-{at:%d%H%M}",
         "revenue": amount if currency == "JPY" else amount - 0.01,
         "currency": currency,
         "country": country,
