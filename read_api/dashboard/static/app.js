@@ -28,6 +28,14 @@
     true,
   );
 
+  // Live events: a paused or hidden page asks for nothing.
+  document.addEventListener("htmx:before:request", (event) => {
+    const isPolled = event.target.id === "events";
+    if (isPolled && (document.hidden || document.getElementById("pause").checked)) {
+      event.preventDefault();
+    }
+  });
+
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const charts = new Map();
 
