@@ -107,9 +107,7 @@ def sign_in(page: Page, house: House, key: str) -> None:
 def watched(context: BrowserContext, house: House) -> Watched:
     """A new page whose faults are noted."""
     seen = Watched(context.new_page())
-    seen.page.on(
-        "console", lambda m: seen.faults.append(m.text) if m.type in ("error", "warning") else None
-    )
+    seen.page.on("console", lambda m: seen.faults.append(m.text) if m.type in ("error", "warning") else None)
     seen.page.on("pageerror", lambda error: seen.faults.append(str(error)))
     seen.page.on("requestfailed", lambda request: seen.faults.append(f"failed: {request.url}"))
     seen.page.on(

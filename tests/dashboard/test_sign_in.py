@@ -230,5 +230,10 @@ def test_static_files_are_those_of_the_folder_only(client: httpx.Client) -> None
     style = client.get("/app/static/app.css")
     assert style.status_code == 200
     assert style.headers["content-type"] == "text/css; charset=utf-8"
-    for path in ("/app/static/", "/app/static/../sessions.py", "/app/static/%2e%2e/sessions.py", "/app/nothing"):
+    for path in (
+        "/app/static/",
+        "/app/static/../sessions.py",
+        "/app/static/%2e%2e/sessions.py",
+        "/app/nothing",
+    ):
         assert client.get(path).status_code in (303, 404), path

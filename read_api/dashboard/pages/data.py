@@ -2,19 +2,26 @@
 
 import hashlib
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyHere, Here
+from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import frame
+from read_api.dashboard.view import ALL, frame, viewing
+from read_api.parameters import Page
+from read_api.publications import Publications
+from read_api.reports import builds, data_trust
+from read_api.reports.projects import project
 
 PATH = "/app/projects/{project_id}"
 
 SHOWN_EVENTS = 50
+MOST_MEASURED = 2000
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,6 +46,51 @@ def one_event(request: Request, here: AnyHere) -> Response:
     if found is None:
         raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
     return frame(request, here, "live", "Event").render("event.html", {"event": _shown_event(found)})
+
+
+@router.get(f"{PATH}/data-trust")
+def data_trust_page(request: Request, here: AnyHere) -> Response:
+    """How fresh the figures are, what may bend them, and what the last builds checked."""
+    with viewing(request, here, "data-trust", default=ALL) as view:
+        filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
+        measured = data_trust.data_trust(view.reading, view.project_id, filters)
+        publications: Publications = request.app.state.publications
+        context = {
+            "project": project(view.reading, view.project_id),
+            "now": datetime.now(UTC),
+            "ago": ago,
+            "warnings": _by_measure(measured, "warning"),
+            "infos": _by_measure(measured, "info"),
+            "builds": [
+                _shown_build(build) for build in builds.builds(publications.published_dir, view.build or "")
+            ],
+        }
+        return view.render("data_trust.html", context)
+
+
+def _by_measure(rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
+    """Each measure of a severity: its name in words, how often it was met, and its details."""
+    found = []
+    for (measure, meaning), each in groupby(rows, lambda row: (row.measure, row.meaning)):
+        details = list(each)
+        if details[0].severity == severity:
+            name = measure.replace("_", " ").capitalize()
+            total = sum(row.occurrences for row in details)
+            found.append({"name": name, "meaning": meaning, "total": total, "details": details})
+    return found
+
+
+def _shown_build(build: dict[str, Any]) -> dict[str, Any]:
+    facts = build["facts"]
+    return {
+        "build": build["build"],
+        "is_current": build["is_current"],
+        "published": datetime.fromisoformat(build["published_at"]).replace(tzinfo=None),
+        # Builds of older versions did not write down what they checked.
+        "passed": facts.get("checks_passed"),
+        "failed": facts.get("checks", []),
+        "seconds": int(sum(facts["seconds"].values())) if "seconds" in facts else None,
+    }
 
 
 def _events(request: Request, here: Here) -> dict[str, Any]:
