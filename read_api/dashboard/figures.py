@@ -94,12 +94,12 @@ def day(value: date | None) -> str | Markup:
     return NONE if value is None else Markup("<time>{}</time>").format(value.isoformat())
 
 
-def moment(value: datetime | None) -> str | Markup:
-    """`2026-11-02 10:00:05`, as it is kept: UTC."""
+def moment(value: datetime | None, to: str = "seconds") -> str | Markup:
+    """`2026-11-02 10:00:05`, as it is kept: UTC; to the `minutes` where there is little room."""
     if value is None:
         return NONE
     return Markup('<time datetime="{}">{}</time>').format(
-        value.isoformat(timespec="seconds") + "Z", value.replace(tzinfo=None).isoformat(" ", "seconds")
+        value.isoformat(timespec="seconds") + "Z", value.replace(tzinfo=None).isoformat(" ", to)
     )
 
 

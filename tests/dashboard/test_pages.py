@@ -153,7 +153,7 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
     page.goto(published.page("attribution"))
     figures = {}
     for model in ("last_touch", "linear", "shapley"):
-        page.get_by_label("Model").select_option(model)
+        page.get_by_label("Model", exact=True).select_option(model)
         expect(page.get_by_role("heading", name=f"Conversions by {model.replace('_', ' ')}")).to_be_visible()
         assert f"model={model}" in page.url, "the choice is in the address"
         days = page.locator(".range").inner_text().split(" to ")
@@ -330,11 +330,11 @@ def test_pages_can_be_used_by_keyboard(seen: Watched, published: House) -> None:
     expect(page.get_by_role("link", name="Skip to the figures")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
-    model = page.get_by_label("Model")
+    model = page.get_by_label("Model", exact=True)
     model.focus()
     with page.expect_response("**/attribution?*"):
         page.keyboard.press("ArrowDown")
-    expect(page.get_by_label("Model")).to_be_focused()
+    expect(page.get_by_label("Model", exact=True)).to_be_focused()
     unnamed = page.locator("input:visible, select:visible, button:visible").evaluate_all(
         "all => all.filter(e => !(e.labels?.length || e.innerText || e.ariaLabel)).map(e => e.outerHTML)"
     )

@@ -13,7 +13,7 @@ from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
 from read_api.dashboard.view import ALL, frame, viewing
-from read_api.parameters import Page
+from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
 from read_api.reports.projects import project
@@ -52,7 +52,9 @@ def one_event(request: Request, here: AnyHere) -> Response:
 def data_trust_page(request: Request, here: AnyHere) -> Response:
     """How fresh the figures are, what may bend them, and what the last builds checked."""
     with viewing(request, here, "data-trust", default=ALL) as view:
-        filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
+        # Reports count on their day of arrival, which may be long after the last day of sessions.
+        days = Days() if view.dates == ALL else view.days
+        filters = data_trust.Filters(days, page=Page(MOST_MEASURED))
         measured = data_trust.data_trust(view.reading, view.project_id, filters)
         publications: Publications = request.app.state.publications
         context = {
