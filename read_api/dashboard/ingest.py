@@ -13,15 +13,17 @@ from funnelhouse.problems import Refusal
 
 TIMEOUT_SECONDS = 10.0
 
+_SILENT = "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?"
+_STRANGER = (
+    "The ingest API does not know this key. Does FUNNELHOUSE_INGEST_URL name that of our landing store?"
+)
+
 
 class UnreachableError(Refusal):
-    """The ingest API does not answer: 503."""
+    """The ingest API does not answer, or not as the one of our landing store would: 503."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            503,
-            "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?",
-        )
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, detail)
 
 
 class NotTaken(Exception):  # noqa: N818 - an answer, not a fault of the program
@@ -35,16 +37,16 @@ class Ingest:
         self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def get(self, key: str, project_id: str, *path: str, **query: str | int) -> dict[str, Any] | None:
-        """The JSON at a path below the project, None where nothing is. Raises UnreachableError, Refusal."""
+        """The JSON at a path below the project, None where nothing is. Raises UnreachableError."""
         answer = self._send("GET", key, project_id, path, params=query)
         return None if answer is None else dict(orjson.loads(answer.content))
 
     def put(self, key: str, project_id: str, *path: str, body: dict[str, Any]) -> None:
-        """Define something. Raises NotTaken, UnreachableError, Refusal."""
+        """Define something. Raises NotTaken, UnreachableError."""
         self._send("PUT", key, project_id, path, content=orjson.dumps(body))
 
     def delete(self, key: str, project_id: str, *path: str) -> None:
-        """Delete a definition; harmless when there is none. Raises UnreachableError, Refusal."""
+        """Delete a definition; harmless when there is none. Raises UnreachableError."""
         self._send("DELETE", key, project_id, path)
 
     def close(self) -> None:
@@ -59,7 +61,7 @@ class Ingest:
         try:
             answer = self._client.request(method, address, headers=headers, **more)
         except httpx.TransportError as error:
-            raise UnreachableError from error
+            raise UnreachableError(_SILENT) from error
         if answer.is_success:
             return answer
         if answer.status_code == 404 and method != "PUT":
@@ -67,7 +69,7 @@ class Ingest:
         detail = _detail(answer)
         if answer.status_code in (400, 404, 422):
             raise NotTaken(detail)
-        raise Refusal(answer.status_code if answer.status_code in (401, 403, 429, 503) else 502, detail)
+        raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -103,6 +103,7 @@ def _number(text: str) -> int | float:
         number = Decimal(text)
     except InvalidOperation:
         raise NotTaken("minimum amount: must be a number such as 10 or 9.99") from None
-    if not number.is_finite():
+    # Beyond these no amount is meant, and a float would not be the number that was written.
+    if not number.is_finite() or not -6 <= number.adjusted() <= 14:
         raise NotTaken("minimum amount: must be a number such as 10 or 9.99")
-    return int(number) if number == number.to_integral_value() and abs(number) < 2**53 else float(number)
+    return int(number) if number == number.to_integral_value() else float(number)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from servers import Server, start_read
+from servers import Server, free_port, start_read
 
 from funnelhouse.keys import CACHE_SECONDS, list_keys, revoke_key
 from read_api.dashboard.sign_in import ATTEMPTS
@@ -19,10 +19,14 @@ _addresses = count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A read server that believes what we say of the client; nothing is published."""
+    """A read server that believes what we say of the client; nothing is published, and ingest is down."""
     home: Path = tmp_path_factory.mktemp("sign_in") / "home"
     home.mkdir()
-    running = start_read(home, FUNNELHOUSE_TRUSTED_PROXIES="127.0.0.1")
+    running = start_read(
+        home,
+        FUNNELHOUSE_TRUSTED_PROXIES="127.0.0.1",
+        FUNNELHOUSE_INGEST_URL=f"http://127.0.0.1:{free_port()}",
+    )
     yield running
     running.stop()
 
@@ -86,9 +90,8 @@ def test_the_cookie_is_secure_behind_a_proxy_with_tls(client: httpx.Client, serv
     client.headers["X-Forwarded-Proto"] = "https"
     form = client.get("/app/sign-in")
     # As the browser would over https; httpx keeps a Secure cookie from an http server.
-    cookies = {"funnelhouse_sign_in": token(form)}
-    data = {"key": server.key(), "csrf": token(form)}
-    answer = client.post("/app/sign-in", data=data, cookies=cookies)
+    client.cookies.set("funnelhouse_sign_in", token(form), path="/app")
+    answer = client.post("/app/sign-in", data={"key": server.key(), "csrf": token(form)})
     assert answer.status_code == 303
     assert all("Secure" in cookie for cookie in answer.headers.get_list("set-cookie") if "session" in cookie)
 
@@ -224,6 +227,29 @@ def test_nothing_published_says_what_to_do(client: httpx.Client, server: Server)
     assert page.status_code == 200
     assert "Nothing published yet" in page.text
     assert "funnelhouse build" in page.text
+
+
+def test_while_ingest_is_down_pages_say_so_and_forms_keep_their_fields(
+    client: httpx.Client, server: Server
+) -> None:
+    sign_in(client, server.key("lonely", "read,admin"))
+    for path in ("live", "live/rows"):
+        page = client.get(f"/app/projects/lonely/{path}")
+        assert page.status_code == 200
+        assert "FUNNELHOUSE_INGEST_URL" in page.text
+    form = {
+        "csrf": token(client.get("/app/keys")),
+        "name": "My goal",
+        "match_type": "event_name",
+        **dict.fromkeys(("operator", "property_key", "property_value", "minimum_amount"), ""),
+        "value": "signup",
+    }
+    answer = client.post("/app/projects/lonely/goals/new", data=form)
+    assert answer.status_code == 422
+    assert "does not answer" in answer.text
+    assert 'value="My goal"' in answer.text
+    del form["value"]
+    assert client.post("/app/projects/lonely/goals/new", data=form).status_code == 400
 
 
 def test_static_files_are_those_of_the_folder_only(client: httpx.Client) -> None:

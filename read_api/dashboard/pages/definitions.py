@@ -203,7 +203,7 @@ def _save_goal(request: Request, here: Here, form: Fields, goal_id: str, is_new:
             "stage": form.text("stage") or None,
         }
         _put(request, here, "goals", goal_id, body, is_new)
-    except NotTaken as refused:
+    except (NotTaken, UnreachableError) as refused:
         fields = {
             "id": form.text("id"),
             "name": form.text("name"),
@@ -230,7 +230,7 @@ def _save_funnel(request: Request, here: Here, form: Fields, funnel_id: str, is_
             "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
         }
         _put(request, here, "funnels", funnel_id, body, is_new)
-    except NotTaken as refused:
+    except (NotTaken, UnreachableError) as refused:
         fields = {
             **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
             "steps": steps,

@@ -56,7 +56,7 @@ def overview(request: Request, here: AnyHere) -> Response:
         landing = landing_pages.Filters(view.days, page=Page(limit=1000))
         context: dict[str, Any] = {
             "is_empty": not days,
-            "is_silent": known.reports == 0,
+            "is_silent": known.events == 0,
             "total": total,
             "currency": currency,
             "charts": {
