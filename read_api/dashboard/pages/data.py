@@ -16,7 +16,7 @@ from read_api.dashboard.view import ALL, frame, viewing
 from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
-from read_api.reports.projects import project
+from read_api.reports.projects import project, today
 
 PATH = "/app/projects/{project_id}"
 
@@ -52,9 +52,10 @@ def one_event(request: Request, here: AnyHere) -> Response:
 def data_trust_page(request: Request, here: AnyHere) -> Response:
     """How fresh the figures are, what may bend them, and what the last builds checked."""
     with viewing(request, here, "data-trust", default=ALL) as view:
-        # Reports count on their day of arrival, which may be long after the last day of sessions.
-        days = Days() if view.dates == ALL else view.days
-        filters = data_trust.Filters(days, page=Page(MOST_MEASURED))
+        if view.dates == ALL:
+            # Reports count on their day of arrival, which may be long after the last day of sessions.
+            view.days = Days(view.days.first, today(view.reading, view.project_id, datetime.now(UTC)))
+        filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
         measured = data_trust.data_trust(view.reading, view.project_id, filters)
         publications: Publications = request.app.state.publications
         context = {
