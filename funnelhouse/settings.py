@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the servers bind to.")
     ingest_port: int = Field(default=8001, description="Port of the ingest API.")
+    ingest_url: str = Field(
+        default="", description="Where the dashboard finds the ingest API; empty: this machine, ingest_port."
+    )
     read_port: int = Field(default=8002, description="Port of the read API.")
     dagster_port: int = Field(default=8003, description="Port of Dagster's web page.")
     postback_rate_limit: str = Field(
@@ -62,6 +65,11 @@ class Settings(BaseSettings):
     def home_dir(self) -> Path:
         """The home folder as an absolute path."""
         return self.home.expanduser().resolve()
+
+    @property
+    def ingest_base_url(self) -> str:
+        """Where the dashboard reaches the ingest API, without a slash at the end."""
+        return self.ingest_url.rstrip("/") or f"http://127.0.0.1:{self.ingest_port}"
 
     @property
     def landing_path(self) -> Path:

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from funnelhouse.access import AccessRules
 from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
-from ingest_api.proxies import TrustedProxies
+from funnelhouse.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 
 PROJECT = "funnelhouse.project"

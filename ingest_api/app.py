@@ -16,6 +16,7 @@ from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
 from funnelhouse.metrics import add_metrics
 from funnelhouse.problems import Refusal, install_refusals
+from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, metrics
@@ -25,7 +26,6 @@ from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import GroupCommit
 from ingest_api.openapi import describe
-from ingest_api.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
 from ingest_api.window import routes as window

@@ -13,12 +13,12 @@ from funnelhouse.keys import Key
 from funnelhouse.landing.answers import find_answer
 from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
+from funnelhouse.proxies import TrustedProxies
 from ingest_api import metrics
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import GroupCommit
 from ingest_api.idempotency import Once, once
-from ingest_api.proxies import TrustedProxies
 from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 

@@ -14,6 +14,7 @@ from funnelhouse.serving import TrailingSlash, ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
 from read_api.answers import install_not_modified, json_answer
+from read_api.dashboard.routes import add_dashboard, dashboard, error_page, is_dashboard
 from read_api.openapi import describe
 from read_api.publications import Publications
 from read_api.reports import (
@@ -77,8 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with ending_with_parent():
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with ending_with_parent(), dashboard(app):
             yield
 
     app = FastAPI(
@@ -104,6 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     add_docs_page(app, "/read/docs")
     describe(app)
+    add_dashboard(app, settings)
 
     @app.get("/read/live", tags=["health"])
     async def live() -> Live:
@@ -120,6 +122,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _renderer(request: Request) -> Renderer:
+    if is_dashboard(request):
+        return error_page(request)
     is_report = any(
         request.url.path == path or request.url.path.startswith(f"{path}/") for path in report_dialect.PATHS
     )

@@ -22,6 +22,7 @@ from funnelhouse.settings import Settings
 SERVE_INGEST = (
     "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"
 )
+SERVE_READ = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 
 
 @dataclass
@@ -86,26 +87,39 @@ def start_ingest(
     settings = Settings(
         home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()
     )
-    environment = {
-        **os.environ,
-        **environment,
-        "FUNNELHOUSE_HOME": str(home),
-        "FUNNELHOUSE_LANDING": settings.landing,
-        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
-    }
+    environment["FUNNELHOUSE_INGEST_PORT"] = str(settings.ingest_port)
+    url = f"http://127.0.0.1:{settings.ingest_port}"
+    return _started(url, settings, code, environment, "/ingest/ready")
+
+
+def start_read(home: Path, **environment: str) -> Server:
+    """Start a read server on a home, whether or not something is published; the caller stops it."""
+    settings = Settings(home=home, read_port=free_port())
+    environment["FUNNELHOUSE_READ_PORT"] = str(settings.read_port)
+    url = f"http://127.0.0.1:{settings.read_port}"
+    return _started(url, settings, SERVE_READ, environment, "/read/live")
+
+
+def _started(url: str, settings: Settings, code: str, environment: dict[str, str], ready: str) -> Server:
+    """The server, as soon as the path answers 200."""
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        env=environment,
+        env={
+            **os.environ,
+            **environment,
+            "FUNNELHOUSE_HOME": str(settings.home),
+            "FUNNELHOUSE_LANDING": settings.landing,
+        },
         start_new_session=True,
         stdout=subprocess.DEVNULL,
     )
-    server = Server(f"http://127.0.0.1:{settings.ingest_port}", settings, process)
+    server = Server(url, settings, process)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{server.url}/ingest/ready", timeout=1).status_code == 200:
+            if httpx.get(f"{url}{ready}", timeout=1).status_code == 200:
                 return server
         except httpx.TransportError:
             time.sleep(0.05)
     server.stop(signal.SIGKILL)
-    raise RuntimeError(f"the ingest server did not start (exit code {process.returncode})")
+    raise RuntimeError(f"the server did not start (exit code {process.returncode})")

@@ -178,7 +178,8 @@ def _funnel_table(rows: list[dict[str, Any]]) -> Table:
 
 def _print_addresses(settings: Settings, key: str) -> None:
     read = _read_url(settings)
-    console.print(f"\nIngest  {_ingest_url(settings)}/v1/projects/{PROJECT}/events")
+    console.print(f"\nPages   [bold]{read}/app[/]  (sign in with the key)")
+    console.print(f"Ingest  {_ingest_url(settings)}/v1/projects/{PROJECT}/events")
     console.print(f"Read    {read}/v1/projects/{PROJECT}/reports/attribution?model=linear")
     console.print(f"Key     [bold]{key}[/]")
     console.print(

@@ -15,11 +15,11 @@ from servers import Server, start_ingest
 
 from funnelhouse.access import CACHE_SECONDS, AccessRules, ProjectAccess, host_name, read_access, set_access
 from funnelhouse.cli import main
+from funnelhouse.counters import Counters
 from funnelhouse.keys import create_key
 from funnelhouse.landing import Location, open_store
+from funnelhouse.proxies import TrustedProxies
 from funnelhouse.settings import Settings
-from ingest_api import rate_limits
-from ingest_api.proxies import TrustedProxies
 
 PAGE_VIEW = b'{"event_type":"pageview"}'
 SHOP = "https://shop.example"
@@ -210,10 +210,10 @@ def test_every_route_is_limited_in_its_dialects_shape(server: Server) -> None:
 
 
 def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "MOST_COUNTERS", 100)
+    monkeypatch.setattr("funnelhouse.counters.MOST_COUNTERS", 100)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
-    counters = rate_limits.Counters()
+    counters = Counters()
     assert [counters.incr("first", 60), counters.incr("first", 60)] == [1, 2]
     for number in range(99):
         counters.incr(str(number), 60)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from fastapi import Request
 
 _FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^;]*)', re.IGNORECASE)
+_FORWARDED_PROTO = re.compile(r'(?:^|[;,])\s*proto="?([a-z]+)', re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 
 
@@ -49,8 +50,19 @@ class TrustedProxies:
         code = request.headers.get(self._country_header, "").strip().upper()
         return code if code in _country_codes() else None
 
+    def is_https(self, request: Request) -> bool:
+        """Whether the client's own connection is encrypted, by a trusted proxy's word or by ours."""
+        if not self._trusts(_peer(request)):
+            return request.url.scheme == "https"
+        schemes = [*request.headers.getlist("x-forwarded-proto"), *_forwarded_protos(request)]
+        return "https" in (scheme.strip().lower() for scheme in schemes)
+
     def _trusts(self, address: IPv4Address | IPv6Address | None) -> bool:
         return address is not None and any(address in network for network in self._networks)
+
+
+def _forwarded_protos(request: Request) -> list[str]:
+    return _FORWARDED_PROTO.findall(",".join(request.headers.getlist("forwarded")))
 
 
 def _peer(request: Request) -> IPv4Address | IPv6Address | None:

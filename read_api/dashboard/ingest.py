@@ -1,0 +1,79 @@
+"""The ingest API, asked with the signed-in key: what is defined there, and what arrives.
+
+The key never reaches the browser. Everything that is written in the dashboard is written through this.
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from funnelhouse.problems import Refusal
+
+TIMEOUT_SECONDS = 10.0
+
+_SILENT = "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?"
+_STRANGER = (
+    "The ingest API does not know this key. Does FUNNELHOUSE_INGEST_URL name that of our landing store?"
+)
+
+
+class UnreachableError(Refusal):
+    """The ingest API does not answer, or not as the one of our landing store would: 503."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, detail)
+
+
+class NotTaken(Exception):  # noqa: N818 - an answer, not a fault of the program
+    """The ingest API refused what was sent; the message is its own and names the field."""
+
+
+class Ingest:
+    """One project's routes of the ingest API at `base_url`; safe to share between threads."""
+
+    def __init__(self, base_url: str) -> None:
+        self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def get(self, key: str, project_id: str, *path: str, **query: str | int) -> dict[str, Any] | None:
+        """The JSON at a path below the project, None where nothing is. Raises UnreachableError."""
+        answer = self._send("GET", key, project_id, path, params=query)
+        return None if answer is None else dict(orjson.loads(answer.content))
+
+    def put(self, key: str, project_id: str, *path: str, body: dict[str, Any]) -> None:
+        """Define something. Raises NotTaken, UnreachableError."""
+        self._send("PUT", key, project_id, path, content=orjson.dumps(body))
+
+    def delete(self, key: str, project_id: str, *path: str) -> None:
+        """Delete a definition; harmless when there is none. Raises UnreachableError."""
+        self._send("DELETE", key, project_id, path)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def _send(
+        self, method: str, key: str, project_id: str, path: tuple[str, ...], **more: Any
+    ) -> httpx.Response | None:
+        address = "/".join(["/v1/projects", quote(project_id, safe=""), *(quote(p, safe="") for p in path)])
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        try:
+            answer = self._client.request(method, address, headers=headers, **more)
+        except httpx.TransportError as error:
+            raise UnreachableError(_SILENT) from error
+        if answer.is_success:
+            return answer
+        if answer.status_code == 404 and method != "PUT":
+            return None
+        detail = _detail(answer)
+        if answer.status_code in (400, 404, 422):
+            raise NotTaken(detail)
+        raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(orjson.loads(answer.content)["detail"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return f"The ingest API answered {answer.status_code}."

@@ -1,0 +1,132 @@
+"""Data: what arrives right now, and how far the figures can be trusted."""
+
+import hashlib
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from funnelhouse.problems import Refusal
+from read_api.dashboard.access import AnyHere, Here
+from read_api.dashboard.figures import ago
+from read_api.dashboard.ingest import Ingest, UnreachableError
+from read_api.dashboard.rendering import html
+from read_api.dashboard.view import ALL, frame, viewing
+from read_api.parameters import Days, Page
+from read_api.publications import Publications
+from read_api.reports import builds, data_trust
+from read_api.reports.projects import project, today
+
+PATH = "/app/projects/{project_id}"
+
+SHOWN_EVENTS = 50
+MOST_MEASURED = 2000
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(f"{PATH}/live")
+def live(request: Request, here: AnyHere) -> Response:
+    """The newest events, as they arrive, before any build."""
+    return frame(request, here, "live").render("live.html", _events(request, here))
+
+
+@router.get(f"{PATH}/live/rows")
+def live_rows(request: Request, here: AnyHere) -> Response:
+    """The same as a piece of the page, which asks for it every few seconds."""
+    return html("live_rows.html", {"view": frame(request, here, "live"), **_events(request, here)})
+
+
+@router.get(f"{PATH}/live/event")
+def one_event(request: Request, here: AnyHere) -> Response:
+    """All reports with one event id: as received, and as understood."""
+    event_id = request.query_params.get("id", "")
+    found = _ingest(request).get(here.read, here.project_id, "events", event_id) if event_id else None
+    if found is None:
+        raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
+    return frame(request, here, "live", "Event").render("event.html", {"event": _shown_event(found)})
+
+
+@router.get(f"{PATH}/data-trust")
+def data_trust_page(request: Request, here: AnyHere) -> Response:
+    """How fresh the figures are, what may bend them, and what the last builds checked."""
+    with viewing(request, here, "data-trust", default=ALL) as view:
+        if view.dates == ALL:
+            # Reports count on their day of arrival, which may be long after the last day of sessions.
+            view.days = Days(view.days.first, today(view.reading, view.project_id, datetime.now(UTC)))
+        filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
+        measured = data_trust.data_trust(view.reading, view.project_id, filters)
+        publications: Publications = request.app.state.publications
+        context = {
+            "project": project(view.reading, view.project_id),
+            "now": datetime.now(UTC),
+            "ago": ago,
+            "warnings": _by_measure(measured, "warning"),
+            "infos": _by_measure(measured, "info"),
+            "builds": [
+                _shown_build(build) for build in builds.builds(publications.published_dir, view.build or "")
+            ],
+        }
+        return view.render("data_trust.html", context)
+
+
+def _by_measure(rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
+    """Each measure of a severity: its name in words, how often it was met, and its details."""
+    found = []
+    for (measure, meaning), each in groupby(rows, lambda row: (row.measure, row.meaning)):
+        details = list(each)
+        if details[0].severity == severity:
+            name = measure.replace("_", " ").capitalize()
+            total = sum(row.occurrences for row in details)
+            found.append({"name": name, "meaning": meaning, "total": total, "details": details})
+    return found
+
+
+def _shown_build(build: dict[str, Any]) -> dict[str, Any]:
+    facts = build["facts"]
+    return {
+        "build": build["build"],
+        "is_current": build["is_current"],
+        "published": datetime.fromisoformat(build["published_at"]).replace(tzinfo=None),
+        # Builds of older versions did not write down what they checked.
+        "passed": facts.get("checks_passed"),
+        "failed": facts.get("checks", []),
+        "seconds": int(sum(facts["seconds"].values())) if "seconds" in facts else None,
+    }
+
+
+def _events(request: Request, here: Here) -> dict[str, Any]:
+    try:
+        answer = _ingest(request).get(here.read, here.project_id, "events", "recent", limit=SHOWN_EVENTS)
+    except UnreachableError as refused:
+        return {"events": [], "problem": refused.detail}
+    return {"events": [_shown(event) for event in (answer or {}).get("events", [])], "problem": ""}
+
+
+def _shown(event: dict[str, Any]) -> dict[str, Any]:
+    known = event["understood"]
+    who = [f"{name.removesuffix('_id')} {known[name]}" for name in ("user_id", "visitor_id") if name in known]
+    amount = known.get("amount_text")
+    return {
+        **event,
+        # Rows keep their place while the list moves; an event id may hold what no HTML id may.
+        "row_id": "e" + hashlib.sha256(event["event_id"].encode()).hexdigest()[:16],
+        "received": datetime.fromisoformat(event["received_at"]).astimezone(UTC).replace(tzinfo=None),
+        "kind": known.get("kind", ""),
+        "name": known.get("name"),
+        "who": who[0] if who else None,
+        "what": known.get("url"),
+        "amount": f"{amount} {known.get('currency', '')}".strip() if amount else None,
+        "is_minor": known.get("amount_unit") == "minor",
+    }
+
+
+def _shown_event(event: dict[str, Any]) -> dict[str, Any]:
+    reports = [{**report, "received": _shown(report)["received"]} for report in event["reports"]]
+    return {"event_id": event["event_id"], "reports": reports}
+
+
+def _ingest(request: Request) -> Ingest:
+    found: Ingest = request.app.state.ingest
+    return found

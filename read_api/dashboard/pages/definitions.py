@@ -1,0 +1,334 @@
+"""Goals and funnels: their figures, and forms that define them through the ingest API.
+
+What is published is of the last build, what the ingest API has is what holds from the next one on: pages show
+both, and say of which they speak.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from funnelhouse.problems import Refusal
+from read_api.dashboard import rules
+from read_api.dashboard.access import AnyHere, Editor, Fields, Form, Here
+from read_api.dashboard.ingest import Ingest, NotTaken, UnreachableError
+from read_api.dashboard.rendering import HEADERS, html
+from read_api.dashboard.view import View, frame, viewing
+from read_api.parameters import Days, Page
+from read_api.publications import Reader
+from read_api.reports import funnels, goals
+
+PATH = "/app/projects/{project_id}"
+
+FIRST_STEPS = 3
+MOST_STEPS = 20
+DRAWN_SOURCES = 50
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(f"{PATH}/goals")
+def goal_list(request: Request, here: AnyHere) -> Response:
+    """Goals with their completions; what was defined or deleted since the last build says so."""
+    with viewing(request, here, "goals", country=True) as view:
+        published = goals.goals(
+            view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
+        )
+        defined = _defined(request, here, "goals", "goal_id")
+        waiting = [
+            {**goal, "rule": rules.words(goal)}
+            for goal in (defined or {}).values()
+            if _is_after(goal["received_us"], view.reading)
+        ]
+        context = {
+            "goals": published,
+            "rule_words": _published_rule,
+            "editable": set(defined or ()),
+            "deleted": {
+                goal.goal_id
+                for goal in published
+                if defined is not None and goal.defined_by == "api" and goal.goal_id not in defined
+            },
+            "waiting": waiting,
+            "is_ingest_there": defined is not None,
+            "saved": request.query_params.get("saved", ""),
+        }
+        return view.render("goals.html", context)
+
+
+@router.get(f"{PATH}/goals/new")
+def new_goal(request: Request, here: Editor) -> Response:
+    """The form for a goal."""
+    return _goal_form(frame(request, here, "goals", "New goal"), "", _goal_fields(None))
+
+
+@router.post(f"{PATH}/goals/new")
+def create_goal(request: Request, here: Editor, form: Form) -> Response:
+    """Define a goal under a new id."""
+    goal_id = form.text("id") or rules.slug(form.text("name"))
+    return _save_goal(request, here, form, goal_id, is_new=True)
+
+
+@router.get(f"{PATH}/goals/preview")
+def preview_goal(request: Request, here: AnyHere) -> Response:
+    """How often a goal with these fields would have been completed, as a piece of its form."""
+    asked = request.query_params
+    kind, operator = asked.get("match_type", ""), asked.get("operator", "exact")
+    value = asked.get("value", "").strip()
+    context: dict[str, Any] = {"counts": None}
+    is_rule = kind in goals.MATCH_TYPES and (bool(value) or kind == "any_conversion")
+    if is_rule and operator in goals.OPERATORS:
+        rule = goals.Rule(kind, value, operator if kind == "url_path" else "exact")
+        with viewing(request, here, "goals") as view:
+            found = goals.preview(view.reading, view.project_id, rule, Days())
+            latest = [count for count in found if view.first <= count.day <= view.last]
+            context = {
+                "counts": sum(count.completions for count in found),
+                "events": sum(count.events for count in found),
+                "first": found[0].day if found else None,
+                "last": found[-1].day if found else None,
+                "latest": sum(count.completions for count in latest),
+                "view": view,
+                "is_narrowed": bool(asked.get("property_key") or asked.get("minimum_amount")),
+            }
+    return html("goal_preview.html", context)
+
+
+@router.get(f"{PATH}/goals/{{goal_id}}/edit")
+def edit_goal(request: Request, here: Editor, goal_id: str) -> Response:
+    """The form for an existing goal."""
+    goal = _one(request, here, "goals", goal_id)
+    view = frame(request, here, "goals", goal["name"] or goal_id)
+    return _goal_form(view, goal_id, _goal_fields(goal))
+
+
+@router.post(f"{PATH}/goals/{{goal_id}}/edit")
+def update_goal(request: Request, here: Editor, goal_id: str, form: Form) -> Response:
+    """Give a goal a new version."""
+    return _save_goal(request, here, form, goal_id, is_new=False)
+
+
+@router.post(f"{PATH}/goals/{{goal_id}}/delete")
+def delete_goal(request: Request, here: Editor, goal_id: str, _: Form) -> Response:
+    """Delete a goal."""
+    _ingest(request).delete(here.admin or "", here.project_id, "goals", goal_id)
+    return _to(frame(request, here, "goals").url("goals", saved=goal_id))
+
+
+@router.get(f"{PATH}/funnels")
+def funnel_page(request: Request, here: AnyHere) -> Response:
+    """One funnel as a picture, with who dropped out where, and by source of entry."""
+    with viewing(request, here, "funnels") as view:
+        every = funnels.funnels(view.reading, view.project_id, funnels.Filters(view.days, page=Page(10_000)))
+        defined = _defined(request, here, "funnels", "funnel_id")
+        names = {step.funnel_id: step.funnel_name for step in every}
+        names |= {funnel_id: funnel["name"] for funnel_id, funnel in (defined or {}).items()}
+        chosen = request.query_params.get("funnel", "")
+        chosen = chosen if chosen in names else next(iter(names), "")
+        definition = (defined or {}).get(chosen)
+        steps = [step for step in every if step.funnel_id == chosen]
+        filters = funnels.Filters(view.days, chosen, by_source=True, page=Page(DRAWN_SOURCES * MOST_STEPS))
+        by_source: dict[str, list[funnels.Step]] = {}
+        if chosen:
+            for step in funnels.funnels(view.reading, view.project_id, filters):
+                by_source.setdefault(step.source or "", []).append(step)
+        context = {
+            "names": names,
+            "chosen": chosen,
+            "definition": definition,
+            "words": rules.words,
+            "mode_words": dict(rules.MODES),
+            "unit_words": dict(rules.UNITS),
+            "steps": steps,
+            "most": max((step.completed for step in steps), default=0),
+            "by_source": by_source,
+            "is_waiting": definition is not None and _is_after(definition["received_us"], view.reading),
+            "is_ingest_there": defined is not None,
+            "saved": request.query_params.get("saved", ""),
+        }
+        return view.render("funnels.html", context)
+
+
+@router.get(f"{PATH}/funnels/new")
+def new_funnel(request: Request, here: Editor) -> Response:
+    """The form for a funnel."""
+    return _funnel_form(frame(request, here, "funnels", "New funnel"), "", _funnel_fields(None))
+
+
+@router.post(f"{PATH}/funnels/new")
+def create_funnel(request: Request, here: Editor, form: Form) -> Response:
+    """Define a funnel under a new id."""
+    funnel_id = form.text("id") or rules.slug(form.text("name"))
+    return _save_funnel(request, here, form, funnel_id, is_new=True)
+
+
+@router.get(f"{PATH}/funnels/step")
+def funnel_step(request: Request, here: Editor) -> Response:
+    """The fields of one more step, as a piece of the form."""
+    context = {"view": frame(request, here, "funnels"), "step": {"name": "", **rules.empty_rule()}}
+    return html("funnel_step.html", {**context, **rules.CHOICES, "is_added": True})
+
+
+@router.get(f"{PATH}/funnels/{{funnel_id}}/edit")
+def edit_funnel(request: Request, here: Editor, funnel_id: str) -> Response:
+    """The form for an existing funnel."""
+    funnel = _one(request, here, "funnels", funnel_id)
+    return _funnel_form(frame(request, here, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
+
+
+@router.post(f"{PATH}/funnels/{{funnel_id}}/edit")
+def update_funnel(request: Request, here: Editor, funnel_id: str, form: Form) -> Response:
+    """Give a funnel a new version."""
+    return _save_funnel(request, here, form, funnel_id, is_new=False)
+
+
+@router.post(f"{PATH}/funnels/{{funnel_id}}/delete")
+def delete_funnel(request: Request, here: Editor, funnel_id: str, _: Form) -> Response:
+    """Delete a funnel."""
+    _ingest(request).delete(here.admin or "", here.project_id, "funnels", funnel_id)
+    return _to(frame(request, here, "funnels").url("funnels"))
+
+
+def _save_goal(request: Request, here: Here, form: Fields, goal_id: str, is_new: bool) -> Response:
+    rule = rules.read_rules(form)[0]
+    try:
+        body = {
+            "name": form.text("name") or None,
+            **rules.api_rule(rule),
+            "counts_as_conversion": form.has("counts_as_conversion"),
+            "is_micro": form.has("is_micro"),
+            "stage": form.text("stage") or None,
+        }
+        _put(request, here, "goals", goal_id, body, is_new)
+    except (NotTaken, UnreachableError) as refused:
+        fields = {
+            "id": form.text("id"),
+            "name": form.text("name"),
+            "stage": form.text("stage"),
+            "counts_as_conversion": form.has("counts_as_conversion"),
+            "is_micro": form.has("is_micro"),
+            "rule": rule,
+        }
+        view = frame(request, here, "goals", "New goal" if is_new else goal_id)
+        return _goal_form(view, "" if is_new else goal_id, fields, str(refused))
+    return _to(frame(request, here, "goals").url("goals", saved=goal_id))
+
+
+def _save_funnel(request: Request, here: Here, form: Fields, funnel_id: str, is_new: bool) -> Response:
+    names = form.all("step_name")
+    steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
+    try:
+        window = form.text("window_days")
+        body = {
+            "name": form.text("name"),
+            "mode": form.text("mode"),
+            "unit": form.text("unit"),
+            "window_days": int(window) if window.isascii() and window.isdigit() else window,
+            "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
+        }
+        _put(request, here, "funnels", funnel_id, body, is_new)
+    except (NotTaken, UnreachableError) as refused:
+        fields = {
+            **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
+            "steps": steps,
+        }
+        view = frame(request, here, "funnels", "New funnel" if is_new else funnel_id)
+        return _funnel_form(view, "" if is_new else funnel_id, fields, str(refused))
+    return _to(frame(request, here, "funnels").url("funnels", funnel=funnel_id, saved="1"))
+
+
+def _put(request: Request, here: Here, kind: str, key: str, body: dict[str, Any], is_new: bool) -> None:
+    """Define it through the ingest API. Raises NotTaken, also for a new one under an id that is taken."""
+    if not key:
+        raise NotTaken("Give it a name or an id.")
+    ingest, admin = _ingest(request), here.admin or ""
+    if is_new and ingest.get(admin, here.project_id, kind, key) is not None:
+        raise NotTaken(f"There is one with the id {key} already; edit that one, or choose another id.")
+    ingest.put(admin, here.project_id, kind, key, body=body)
+
+
+def _goal_form(view: View, goal_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
+    context = {"goal_id": goal_id, "fields": fields, "error": error, **rules.CHOICES}
+    return view.render("goal_form.html", context, 422 if error else 200)
+
+
+def _funnel_form(view: View, funnel_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
+    context = {"funnel_id": funnel_id, "fields": fields, "error": error, **rules.CHOICES}
+    return view.render("funnel_form.html", context, 422 if error else 200)
+
+
+def _goal_fields(goal: dict[str, Any] | None) -> dict[str, Any]:
+    """A goal of the API, or a new one, as the form's fields."""
+    if goal is None:
+        blank = {"id": "", "name": "", "stage": "", "counts_as_conversion": False, "is_micro": False}
+        return {**blank, "rule": rules.empty_rule()}
+    return {
+        "id": goal["goal_id"],
+        "name": goal["name"] or "",
+        "stage": goal["stage"] or "",
+        "counts_as_conversion": goal["counts_as_conversion"],
+        "is_micro": goal["is_micro"],
+        "rule": rules.shown_rule(goal),
+    }
+
+
+def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
+    """A funnel of the API, or a new one, as the form's fields."""
+    if funnel is None:
+        steps = [{"name": "", **rules.empty_rule()} for _ in range(FIRST_STEPS)]
+        return {
+            "id": "",
+            "name": "",
+            "mode": "ordered",
+            "unit": "person",
+            "window_days": "14",
+            "steps": steps,
+        }
+    return {
+        "id": funnel["funnel_id"],
+        **{name: str(funnel[name]) for name in ("name", "mode", "unit", "window_days")},
+        "steps": [{"name": step["name"], **rules.shown_rule(step)} for step in funnel["steps"]],
+    }
+
+
+def _defined(request: Request, here: Here, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
+    """What the ingest API has, by id; None while it does not answer: figures are shown all the same."""
+    try:
+        answer = _ingest(request).get(here.read, here.project_id, kind)
+    except UnreachableError:
+        return None
+    return {each[id_name]: each for each in (answer or {}).get(kind, [])}
+
+
+def _one(request: Request, here: Here, kind: str, key: str) -> dict[str, Any]:
+    found = _ingest(request).get(here.admin or "", here.project_id, kind, key)
+    if found is None:
+        raise Refusal(404, "It is not defined, or was deleted. What a seed defines is edited there.")
+    return found
+
+
+def _is_after(received_us: int, reader: Reader) -> bool:
+    """Whether something arrived after the build began, which therefore does not know it."""
+    began = datetime.fromisoformat(reader.facts.get("started_at", reader.facts["published_at"]))
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=received_us) > began
+
+
+def _published_rule(goal: goals.Goal) -> str:
+    """A published goal's rule in words."""
+    if goal.match_type is None:
+        return "named by reports themselves"
+    condition = {"key": goal.property_key, "value": goal.property_value} if goal.property_key else None
+    match = {"type": goal.match_type, "operator": goal.match_operator or "exact", "value": goal.match_value}
+    return rules.words({"match": match, "property": condition, "minimum_amount": goal.minimum_amount})
+
+
+def _ingest(request: Request) -> Ingest:
+    found: Ingest = request.app.state.ingest
+    return found
+
+
+def _to(address: str) -> RedirectResponse:
+    return RedirectResponse(address, 303, HEADERS)

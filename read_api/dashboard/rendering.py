@@ -1,0 +1,105 @@
+"""Pages and static files as answers: templates, and the headers that keep them to themselves."""
+
+import gzip
+import hashlib
+import mimetypes
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from funnelhouse.problems import Refusal
+from read_api.dashboard import figures
+
+_FOLDER = Path(__file__).parent
+_STATIC = _FOLDER / "static"
+
+HEADERS = {
+    # No inline script or style: what a sender names a page or a campaign can never run here.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    # Forms must tell their origin, which no-referrer would blank.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+router = APIRouter()
+
+
+def html(template: str, context: Mapping[str, Any], status: int = 200) -> HTMLResponse:
+    """A template of `templates/` as an answer."""
+    return HTMLResponse(_environment().get_template(template).render(context), status, HEADERS)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "money": figures.money,
+        "amount": figures.amount,
+        "count": figures.count,
+        "credited": figures.credited,
+        "percent": figures.percent,
+        "points": figures.points,
+        "duration": figures.duration,
+        "day": figures.day,
+        "moment": figures.moment,
+    }
+    environment.globals |= {"asset": _address, "NONE": figures.NONE, "unique_id": _unique_id}
+    return environment
+
+
+def _unique_id() -> str:
+    """An id for a piece of a form that stands on a page several times."""
+    return f"f{secrets.token_hex(4)}"
+
+
+def _address(name: str) -> str:
+    """A static file's address, another one whenever its content changes."""
+    return f"/app/static/{name}?v={_file(name)[1]}"
+
+
+@cache
+def _file(name: str) -> tuple[bytes, str, bytes]:
+    """Content, hash and gzipped content of a static file; raises KeyError for what is none."""
+    if name not in _names():
+        raise KeyError(name)
+    content = (_STATIC / name).read_bytes()
+    return content, hashlib.sha256(content).hexdigest()[:12], gzip.compress(content, 9, mtime=0)
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(path.relative_to(_STATIC).as_posix() for path in _STATIC.rglob("*") if path.is_file())
+
+
+@router.get("/app/static/{name:path}", include_in_schema=False)
+def static_file(request: Request, name: str) -> Response:
+    """A stylesheet, script or picture; they are public."""
+    try:
+        content, _, gzipped = _file(name)
+    except KeyError:
+        raise Refusal(404, "No such file.") from None
+    headers = {
+        **HEADERS,
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Vary": "Accept-Encoding",
+    }
+    media_type = mimetypes.guess_type(name)[0] or "text/plain"
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(gzipped, headers={**headers, "Content-Encoding": "gzip"}, media_type=media_type)
+    return Response(content, headers=headers, media_type=media_type)

@@ -1,0 +1,229 @@
+// What the pages need beyond htmx: the filters' small conveniences, and charts drawn from the page's own data.
+"use strict";
+
+(() => {
+  document.documentElement.classList.add("js");
+
+  document.addEventListener("click", (event) => {
+    const toggle = event.target.closest(".menu-toggle");
+    if (toggle) {
+      const isOpen = document.getElementById("menu").classList.toggle("is-open");
+      toggle.setAttribute("aria-expanded", String(isOpen));
+    }
+    const remove = event.target.closest("[data-remove]");
+    if (remove) {
+      remove.closest(remove.dataset.remove).remove();
+    }
+  });
+
+  // Before htmx sends the form: another project is another address.
+  document.addEventListener(
+    "change",
+    (event) => {
+      if (event.target.matches("[data-go]")) {
+        event.stopImmediatePropagation();
+        window.location.assign(event.target.value);
+      }
+    },
+    true,
+  );
+
+  // Live events: a paused or hidden page asks for nothing.
+  document.addEventListener("htmx:before:request", (event) => {
+    const isPolled = event.target.id === "events";
+    if (isPolled && (document.hidden || document.getElementById("pause").checked)) {
+      event.preventDefault();
+    }
+  });
+
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const charts = new Map();
+
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const palette = () => [1, 2, 3, 4, 5, 6, 7, 8].map((number) => color(`--c${number}`));
+  const written = (value, digits = 0) =>
+    value === null || value === undefined
+      ? "–"
+      : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const short = (value) =>
+    Math.abs(value) < 10000
+      ? value.toLocaleString("en", { maximumFractionDigits: 2 })
+      : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
+
+  const shortDay = (day) => new Date(`${day}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+
+  function frame(spec) {
+    const text = { color: color("--ink-2"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
+    const axis = {
+      axisLine: { lineStyle: { color: color("--line-strong") } },
+      axisTick: { show: false },
+      axisLabel: { color: color("--ink-3"), hideOverlap: true },
+      splitLine: { lineStyle: { color: color("--line") } },
+    };
+    const option = {
+      animation: false,
+      color: palette(),
+      textStyle: text,
+      grid: { left: 8, right: 16, top: spec.legend === false ? 16 : 36, bottom: 8, containLabel: true },
+      tooltip: {
+        // Drawn on the canvas: the policy for content forbids the styles that one made of HTML would need.
+        renderMode: "richText",
+        confine: true,
+        backgroundColor: color("--surface"),
+        borderColor: color("--line-strong"),
+        textStyle: { ...text, color: color("--ink") },
+      },
+      legend: { show: spec.legend !== false, left: 0, top: 0, type: "scroll", icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: text, pageTextStyle: text, pageIconColor: color("--ink-2"), pageIconInactiveColor: color("--line-strong") },
+    };
+    return { option, axis, text };
+  }
+
+  // One or several series over categories: days, sources, models.
+  function overCategories(spec, kind, chartWidth) {
+    const { option, axis } = frame(spec);
+    const unit = spec.unit ? ` ${spec.unit}` : "";
+    const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
+    if (spec.are_days) {
+      names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortDay };
+    }
+    const values = {
+      type: "value",
+      ...axis,
+      axisLine: { show: false },
+      axisLabel: { ...axis.axisLabel, formatter: short },
+      minInterval: spec.whole ? 1 : 0,
+    };
+    if (spec.lying) {
+      names.inverse = true;
+      const left = chartWidth < 480 ? 104 : 150;
+      names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), interval: 0, width: left - 12, overflow: "truncate" };
+      option.grid = { ...option.grid, left, bottom: 28, containLabel: false };
+    }
+    return {
+      ...option,
+      tooltip: {
+        ...option.tooltip,
+        trigger: "axis",
+        axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
+        formatter: (points) =>
+          [
+            points[0].axisValueLabel,
+            ...points.map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
+          ].join("\n"),
+      },
+      xAxis: spec.lying ? values : names,
+      yAxis: spec.lying ? names : values,
+      series: spec.series.map((series, index) => ({
+        name: series.name,
+        type: kind,
+        data: series.values,
+        barMaxWidth: spec.lying ? 14 : 36,
+        showSymbol: spec.categories.length < 2,
+        symbolSize: 6,
+        lineStyle: { width: 2 },
+        areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
+        itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+      })),
+    };
+  }
+
+  function waterfall(spec) {
+    const { option, axis } = frame(spec);
+    const last = spec.bars.length - 1;
+    const role = ([from, to], index) => color(index === last ? "--c3" : to >= from ? "--c1" : "--c2");
+    return {
+      ...option,
+      grid: { ...option.grid, bottom: 24 },
+      tooltip: {
+        ...option.tooltip,
+        formatter: (point) => {
+          const [from, to] = spec.bars[point.dataIndex];
+          return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
+        },
+      },
+      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, width: 84, lineHeight: 15, overflow: "break" } },
+      yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: short } },
+      series: [
+        {
+          // A body from one value to another, below zero as well as above.
+          type: "candlestick",
+          barMaxWidth: 56,
+          data: spec.bars.map(([from, to], index) => ({
+            value: [from, to, Math.min(from, to), Math.max(from, to)],
+            itemStyle: Object.fromEntries(["color", "color0", "borderColor", "borderColor0", "borderColorDoji"].map((name) => [name, role([from, to], index)])),
+          })),
+        },
+      ],
+    };
+  }
+
+  function sankey(spec) {
+    const { option, text } = frame({ legend: false });
+    const colors = palette();
+    const sources = [...new Set(spec.nodes.map((node) => node.source))];
+    return {
+      ...option,
+      tooltip: {
+        ...option.tooltip,
+        formatter: (item) =>
+          item.dataType === "edge"
+            ? `${item.data.from} → ${item.data.to}\n${written(item.data.value)} ${spec.unit}`
+            : `${item.data.label_text}\n${written(item.value)} ${spec.unit}`,
+      },
+      series: [
+        {
+          type: "sankey",
+          left: 4,
+          right: 96,
+          top: 8,
+          bottom: 8,
+          nodeGap: 14,
+          nodeWidth: 12,
+          draggable: false,
+          layoutIterations: 32,
+          emphasis: { focus: "adjacency" },
+          lineStyle: { color: "source", opacity: dark.matches ? 0.35 : 0.28, curveness: 0.5 },
+          label: { ...text, formatter: (item) => item.data.label_text, width: 84, overflow: "truncate" },
+          data: spec.nodes.map((node) => ({
+            name: node.name,
+            label_text: node.source,
+            depth: node.depth,
+            itemStyle: { color: node.is_end ? color("--ink-2") : colors[sources.indexOf(node.source) % 8], borderWidth: 0 },
+          })),
+          links: spec.links,
+        },
+      ],
+    };
+  }
+
+  const builders = {
+    line: (spec, width) => overCategories(spec, "line", width),
+    bar: (spec, width) => overCategories(spec, "bar", width),
+    waterfall,
+    sankey,
+  };
+
+  function draw() {
+    for (const [element, chart] of charts) {
+      if (!element.isConnected) {
+        chart.dispose();
+        charts.delete(element);
+      }
+    }
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
+      let chart = charts.get(element);
+      if (!chart) {
+        chart = echarts.init(element, null, { renderer: "canvas" });
+        charts.set(element, chart);
+        sizes.observe(element);
+      }
+      chart.setOption(builders[spec.kind](spec, element.clientWidth), true);
+    }
+  }
+
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => charts.get(entry.target)?.resize()));
+  dark.addEventListener("change", draw);
+  document.addEventListener("DOMContentLoaded", draw);
+  document.addEventListener("htmx:after:swap", draw);
+})();

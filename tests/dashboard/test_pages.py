@@ -1,0 +1,366 @@
+"""The pages in a browser, over a real build: nothing fails, nothing overflows, and figures are the API's."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from conftest import SHOP, House, Watched, keep_picture, sign_in, watched
+from playwright.sync_api import BrowserContext, Page, expect
+
+NewContext = Callable[..., BrowserContext]
+
+PAGES = (
+    "overview",
+    "revenue",
+    "conversions",
+    "sources",
+    "sources?by=campaign",
+    "landing-pages",
+    "attribution",
+    "attribution?model=markov&measure=amount",
+    "paths",
+    "funnels",
+    "goals",
+    "cohorts",
+    "experiments",
+    "people",
+    "people?id=b-3",
+    "live",
+    "data-trust",
+    "goals/new",
+    "funnels/new",
+)
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+    "phone": {"viewport": {"width": 360, "height": 780}, "has_touch": True},
+}
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@dataclass
+class Defined:
+    """What the pages said before anything was published."""
+
+    house: House
+    unpublished: str
+    funnel_address: str
+
+
+@pytest.fixture(scope="session")
+def defined(house: House, browser: Any) -> Iterator[Defined]:
+    """A goal and a funnel, defined in the pages."""
+    context = browser.new_context()
+    page = context.new_page()
+    sign_in(page, house, house.admin_key)
+    unpublished = page.inner_text("main")
+
+    page.goto(house.page("goals/new"))
+    page.get_by_label("Name", exact=True).fill("Checkout begun")
+    page.get_by_label("Stage").fill("checkout")
+    page.get_by_label("Picks by").select_option("url_path")
+    page.get_by_label("Path", exact=True).select_option("prefix")
+    page.get_by_label("Value").fill("/checkout")
+    page.get_by_label(re.compile("Microconversions")).check()
+    page.get_by_role("button", name="Save goal").click()
+    page.wait_for_load_state()
+
+    page.goto(house.page("funnels/new"))
+    page.get_by_label("Name", exact=True).first.fill("From cart to order")
+    page.get_by_label("Counts").select_option("session")
+    page.get_by_role("button", name="Add a step").click()
+    expect(page.locator(".step")).to_have_count(4)
+    for number, (name, kind, value) in enumerate(
+        (("Cart", "url_path", "/cart"), ("Checkout", "url_path", "/checkout"), ("Paid", "any_conversion", ""))
+    ):
+        step = page.locator(".step").nth(number)
+        step.get_by_label("Name").fill(name)
+        step.get_by_label("Picks by").select_option(kind)
+        if value:
+            step.get_by_label("Value").fill(value)
+    page.locator(".step").nth(3).get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Save funnel").click()
+    page.wait_for_load_state()
+    yield Defined(house, unpublished, page.url)
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def published(defined: Defined) -> House:
+    """The house after its build."""
+    defined.house.build()
+    return defined.house
+
+
+@pytest.fixture
+def seen(published: House, new_context: NewContext) -> Iterator[Watched]:
+    """A page signed in with the admin key; what went wrong on it fails the test."""
+    context = new_context(**LOOKS["light"])
+    sign_in(context.new_page(), published, published.admin_key)
+    page = watched(context, published)
+    yield page
+    assert page.faults == []
+
+
+def api(house: House, path: str, **query: str) -> Any:
+    answer = httpx.get(
+        f"{house.read.url}/v1/projects/{SHOP}/reports/{path}",
+        params=query,
+        headers={"Authorization": f"Bearer {house.read_key}"},
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return answer.json()
+
+
+def cells(page: Page, table: str) -> list[list[str]]:
+    """Texts of a table's body, row by row."""
+    rows: list[list[str]] = page.locator(f"{table} tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+    )
+    return rows
+
+
+def test_before_the_first_build_pages_say_what_to_do(defined: Defined) -> None:
+    assert "Nothing published yet" in defined.unpublished
+    assert "funnelhouse build" in defined.unpublished
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_renders(look: str, published: House, new_context: NewContext) -> None:
+    context = new_context(**LOOKS[look])
+    sign_in(context.new_page(), published, published.admin_key)
+    seen = watched(context, published)
+    for path in PAGES:
+        answer = seen.page.goto(published.page(path))
+        assert answer is not None
+        assert answer.status == 200, path
+        for chart in seen.page.locator("[data-chart]").all():
+            expect(chart.locator("canvas").first).to_be_visible()
+        keep_picture(seen.page, f"{look}-{re.sub('[^a-z]+', '-', path)}")
+        assert seen.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than the screen"
+        assert seen.page.locator("h1").count() == 1, path
+        assert seen.faults == [], path
+
+
+def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("attribution"))
+    figures = {}
+    for model in ("linear", "shapley", "last_touch"):
+        page.get_by_label("Model", exact=True).select_option(model)
+        expect(page.get_by_role("heading", name=f"Conversions by {model.replace('_', ' ')}")).to_be_visible()
+        page.wait_for_url(f"**model={model}*")
+        days = page.locator(".range").inner_text().split(" to ")
+        report = api(published, "attribution", model=model, **{"from": days[0], "to": days[1]})
+        wanted: dict[str, float] = {}
+        for row in report["rows"]:
+            wanted[row["value"]] = wanted.get(row["value"], 0.0) + row["conversions"]
+        shown = {row[0]: row[1] for row in cells(page, "#credit")}
+        assert shown == {source: f"{number:,.1f}" for source, number in wanted.items()}
+        figures[model] = shown
+    assert figures["last_touch"] != figures["linear"] != figures["shapley"]
+    # All models side by side have the same figures.
+    names = page.locator("#models thead th").all_inner_texts()
+    side_by_side = {row[0]: dict(zip(names, row, strict=True)) for row in cells(page, "#models")}
+    for model, shown in figures.items():
+        column = model.replace("_", " ")
+        assert {source: row[column] for source, row in side_by_side.items()} == shown
+
+
+def test_a_goal_defined_in_the_page_applies_to_all_history(seen: Watched, published: House) -> None:
+    seen.page.goto(f"{published.page('goals')}?dates=all")
+    row = next(row for row in cells(seen.page, "table") if row[0].startswith("Checkout begun"))
+    goal = next(each for each in api(published, "goals")["rows"] if each["goal_id"] == "checkout-begun")
+    assert goal["completions"] > 0
+    assert row[1] == "page path begins with /checkout"
+    assert "stage checkout" in row[2]
+    assert row[3] == f"{goal['completions']:,}"
+
+
+def test_a_goal_is_previewed_before_and_waits_for_the_next_build(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("goals/new"))
+    page.get_by_label("Name", exact=True).fill("Signed up")
+    page.get_by_label("Value").fill("signup")
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("It would have been completed")
+    count = re.search(r"completed ([\d,]+) time", preview.inner_text())
+    signup = next(each for each in api(published, "goals")["rows"] if each["goal_id"] == "signup")
+    assert count is not None
+    assert int(count[1].replace(",", "")) == signup["completions"], "as the goal with this rule has"
+    page.get_by_label("Value").fill("nothing-like-it")
+    expect(preview).to_contain_text("Nothing in the last build would complete it")
+    page.get_by_label("Value").fill("signup")
+    page.get_by_role("button", name="Save goal").click()
+    expect(page.get_by_role("status")).to_contain_text("with the next build")
+    waiting = page.locator("section", has_text="Waiting for the next build")
+    expect(waiting).to_contain_text("Signed up")
+    # It can be edited, and deleted again.
+    waiting.get_by_role("link", name="Edit signed-up").click()
+    assert page.get_by_label("Value").input_value() == "signup"
+    page.get_by_text("Delete this goal").click()
+    page.get_by_role("button", name="Delete signed-up").click()
+    page.wait_for_url("**/goals?*")
+    expect(page.locator("section", has_text="Waiting for the next build")).to_have_count(0)
+
+
+def test_what_ingest_refuses_is_said_and_the_form_keeps_its_fields(
+    published: House, new_context: NewContext
+) -> None:
+    page = new_context().new_page()
+    sign_in(page, published, published.admin_key)
+    page.goto(published.page("goals/new"))
+    page.get_by_label("Name", exact=True).fill("Sign-up")
+    page.get_by_label("Id").fill("signup")
+    page.get_by_label("Value").fill("signup")
+    page.get_by_role("button", name="Save goal").click()
+    expect(page.get_by_role("alert")).to_contain_text("already")
+    page.get_by_label("Id").fill("another")
+    page.get_by_label("Stage").fill("Not a slug!")
+    page.get_by_role("button", name="Save goal").click()
+    expect(page.get_by_role("alert")).to_contain_text("stage")
+    assert page.get_by_label("Name", exact=True).input_value() == "Sign-up"
+    assert page.get_by_label("Value").input_value() == "signup"
+
+
+def test_a_funnel_defined_in_the_page_has_a_picture(
+    defined: Defined, seen: Watched, published: House
+) -> None:
+    assert defined.funnel_address.endswith("funnel=from-cart-to-order&saved=1")
+    page = seen.page
+    page.goto(published.page("funnels") + "?dates=all")
+    page.get_by_label("Funnel", exact=True).select_option("from-cart-to-order")
+    expect(page.get_by_role("heading", name="From cart to order")).to_be_visible()
+    steps = api(published, "funnels", funnel_id="from-cart-to-order")["rows"]
+    assert [step["step_name"] for step in steps] == ["Cart", "Checkout", "Paid"]
+    shown = page.locator(".funnel .figure b").all_inner_texts()
+    assert shown == [f"{step['completed']:,}" for step in steps]
+    expect(page.locator(".funnel .drop").first).to_contain_text(f"{steps[1]['dropped_off']:,} dropped out")
+    by_source = page.locator("section", has_text="By source of entry")
+    assert len(by_source.locator("tbody tr").all()) > 1
+    # Its definition can be changed in the page.
+    page.get_by_role("link", name="Edit this funnel").click()
+    expect(page.locator(".step")).to_have_count(3)
+    assert page.locator(".step").nth(1).get_by_label("Name").input_value() == "Checkout"
+
+
+def test_dates_country_and_project_stay_in_the_address(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("overview"))
+    page.get_by_label("Dates").select_option("all")
+    page.wait_for_url("**dates=all**")
+    page.get_by_label("Country").select_option("DE")
+    page.wait_for_url("**country=DE**")
+    figures = page.locator(".figures").inner_text()
+    summary = api(published, "summary", country="DE")
+    sessions = sum(each["sessions"] for each in summary["currencies"])
+    assert f"{sessions:,}" in figures
+    page.get_by_role("link", name="Sources", exact=True).click()
+    page.wait_for_url("**/sources?**")
+    assert "dates=all" in page.url
+    assert "country=DE" in page.url
+    total = page.locator("tfoot td").first.inner_text()
+    assert total == f"{sessions:,}"
+    # Paths know no country; it comes back afterwards.
+    page.get_by_role("link", name="Paths", exact=True).click()
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.get_by_label("Country")).to_have_value("DE")
+    page.get_by_label("Dates").select_option("own")
+    page.get_by_label("From").fill("2026-05-10")
+    page.get_by_label("From").blur()
+    page.wait_for_url("**from=2026-05-10**")
+    assert page.get_by_label("From").input_value() == "2026-05-10"
+
+
+def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("conversions"))
+    page.get_by_role("link", name="purchase").first.click()
+    for heading in ("What was reported", "How its visit was found", "Whose it is", "Credit by model"):
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    page.get_by_text("Word for word").first.click()
+    expect(page.locator("pre").first).to_contain_text('"event_type":')
+    page.get_by_role("link", name="Timeline of this person").click()
+    expect(page.locator(".timeline")).to_contain_text("conversion")
+
+
+def test_the_waterfall_ends_at_what_is_recognised(seen: Watched, published: House) -> None:
+    seen.page.goto(f"{published.page('revenue')}?dates=all")
+    ledger = api(published, "summary")["ledger"]
+    for currency, digits in (("EUR", 2), ("JPY", 0)):
+        section = seen.page.locator("section", has=seen.page.locator(f"#ledger-{currency}"))
+        minor = sum(entry["amount_minor"] for entry in ledger if entry["currency"] == currency)
+        total = f"{minor / 10**digits:,.{digits}f}"
+        expect(section.locator("tfoot")).to_contain_text(total)
+
+
+def test_what_senders_name_things_is_text_and_never_markup(seen: Watched, published: House) -> None:
+    seen.page.goto(f"{published.page('sources')}?by=campaign&dates=all")
+    assert "<b>Lookalike & co</b>" in [row[0] for row in cells(seen.page, "table")]
+
+
+def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("live"))
+    headers = {"Authorization": f"Bearer {published.admin_key}"}
+    event = {"event_type": "event", "event_name": "just now", "user_id": "ada", "event_id": "a/b?c#d"}
+    httpx.post(f"{published.ingest.url}/v1/projects/{SHOP}/events", json=event, headers=headers)
+    link = page.get_by_role("link", name="just now")
+    expect(link).to_be_visible()
+    link.focus()
+    with page.expect_response("**/live/rows*"):
+        pass
+    expect(link).to_be_focused()
+    page.get_by_label("Pause").check()
+    link.click()
+    expect(page.locator("pre")).to_contain_text('"just now"')
+    expect(page.locator("main")).to_contain_text("a/b?c#d")
+
+
+def test_pages_can_be_used_by_keyboard(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("attribution"))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the figures")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    model = page.get_by_label("Model", exact=True)
+    model.focus()
+    with page.expect_response("**/attribution?*"):
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Model", exact=True)).to_be_focused()
+    unnamed = page.locator("input:visible, select:visible, button:visible").evaluate_all(
+        "all => all.filter(e => !(e.labels?.length || e.innerText || e.ariaLabel)).map(e => e.outerHTML)"
+    )
+    assert unnamed == []
+
+
+def test_the_menu_opens_on_a_phone(published: House, new_context: NewContext) -> None:
+    context = new_context(**LOOKS["phone"])
+    sign_in(context.new_page(), published, published.read_key)
+    page = context.new_page()
+    page.goto(published.page("overview"))
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Cohorts").click()
+    expect(page.get_by_role("heading", name="Cohorts", level=1)).to_be_visible()
+
+
+def test_whoever_may_only_read_is_offered_no_form(published: House, new_context: NewContext) -> None:
+    page = new_context().new_page()
+    sign_in(page, published, published.read_key)
+    for path in ("goals", "funnels"):
+        page.goto(published.page(path))
+        expect(page.get_by_role("link", name=re.compile("^New"))).to_have_count(0)
+    page.goto(published.page("goals"))
+    expect(page.locator("main")).to_contain_text("a key with the scope admin")
+    answer = page.goto(published.page("goals/new"))
+    assert answer is not None
+    assert answer.status == 403
+    expect(page.locator("main")).to_contain_text("scope admin")
