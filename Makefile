@@ -31,7 +31,7 @@ demo: .venv/demo-data ## replay real journeys into a running system and show the
 	$(BIN)/funnelhouse demo $(if $(ONCE),--once)
 
 test: .venv/installed ## run the tests (under 15 minutes on 2 cores)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-slow: .venv/demo-data ## run the tests that take minutes
 	$(BIN)/pytest -m slow
