@@ -1,5 +1,5 @@
 -- One row per event that a definition changed since the last publication says something about, or said.
-{% set events = ref('int_events_deduplicated') %}
+{% set events, page_views = ref('int_events_deduplicated'), ref('int_page_views_classified') %}
 {% set rule = ['match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'] %}
 {% set goals = ref('int_goals') %}
 {% set goal_columns = ['goal_id', 'counts_as_conversion', 'is_micro', 'stage'] + rule %}
@@ -11,15 +11,7 @@
     'int_page_payouts', 'project_id, page_id, valid_from_us, valid_until_us, amount_minor, currency'
 ) %}
 {% if is_scoped() %}
-with events as (
-    select
-        *,
-        {{ event_type('kind') }} as event_type,
-        {{ url_path('url') }} as page_path
-    from {{ events }}
-),
-
-changed_goals as (
+with changed_goals as (
     select distinct
         project_id,
         goal_id
@@ -46,10 +38,12 @@ rules as (
         project_id,
         {{ rule | join(', ') }}
     from {{ side }}
-    where (project_id, goal_id) in (select
-        project_id,
-        goal_id
-    from changed_goals)
+    where (project_id, goal_id) in (
+        select
+            project_id,
+            goal_id
+        from changed_goals
+    )
     union
     {% endfor %}
     {% for side in [funnel_steps, 'int_funnel_steps__published'] %}
@@ -57,12 +51,23 @@ rules as (
         project_id,
         {{ rule | join(', ') }}
     from {{ side }}
-    where (project_id, funnel_id) in (select
-        project_id,
-        funnel_id
-    from changed_funnels)
+    where (project_id, funnel_id) in (
+        select
+            project_id,
+            funnel_id
+        from changed_funnels
+    )
     {% if not loop.last %}union{% endif %}
     {% endfor %}
+),
+
+events as (
+    select
+        events.*,
+        {{ event_type('events.kind') }} as event_type,
+        page_views.page_path
+    from {{ events }} as events
+    left join {{ page_views }} as page_views on events.seq = page_views.seq
 )
 
 select events.seq
@@ -70,20 +75,24 @@ from events
 inner join rules on events.project_id = rules.project_id
 where {{ event_rule_picks('rules', 'events') }}
 union
-select seq from events
-where (project_id, goal_id) in (select
-    project_id,
-    goal_id
-from changed_goals)
+select seq from {{ events }}
+where (project_id, goal_id) in (
+    select
+        project_id,
+        goal_id
+    from changed_goals
+)
 union
-select seq from events
+select seq from {{ events }}
 where
     event_key in (
         select project_id || '/' || event_id from {{ as_before('fct_conversions') }}
-        where (project_id, page_id) in (select
-            project_id,
-            page_id
-        from changed_pages)
+        where (project_id, page_id) in (
+            select
+                project_id,
+                page_id
+            from changed_pages
+        )
     )
 {% else %}
 select cast(null as bigint) as seq
