@@ -1,6 +1,8 @@
 -- One row per event that a definition changed since the last publication says something about, or said.
 {% set events, page_views = ref('int_events_deduplicated'), ref('int_page_views_classified') %}
-{% set rule = ['match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'] %}
+{% set rule = [
+    'match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'
+] %}
 {% set goals = ref('int_goals') %}
 {% set goal_columns = ['goal_id', 'counts_as_conversion', 'is_micro', 'stage'] + rule %}
 {% set changed_goals = differing('int_goals', 'project_id, ' ~ goal_columns | join(', ')) %}
