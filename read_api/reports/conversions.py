@@ -45,7 +45,6 @@ class Filters:
     matched_by: str | None = None
     country: str | None = None
     currency: str | None = None
-    is_unmatched: bool = False
     is_status_unknown: bool = False
     as_of: AsOf | None = None
     page: Page = FIRST_PAGE
@@ -67,7 +66,7 @@ class Conversion:
     is_suspected_double: bool
     person_id: str
     session_id: str | None
-    matched_by: Annotated[str | None, Field(description="How its visit was found; null when it was not.")]
+    matched_by: Annotated[str, Field(description="How its visit was found; `none` when it was not.")]
     unmatched_reason: str | None
     dialect: str
     page_id: str | None
@@ -94,8 +93,6 @@ def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conve
     condition, values = matching(
         project_id, "conversion_date", filters.days, {column: getattr(filters, column) for column in asked}
     )
-    if filters.is_unmatched:
-        condition += " and matched_by is null"
     if filters.is_status_unknown:
         condition += " and is_status_unknown"
     order = "order by occurred_at desc, conversion_id limit ? offset ?"
@@ -157,10 +154,9 @@ def conversions_report(
             goal_id=goal_id or None,
             transaction_id=transaction_id or None,
             person_id=person_id or None,
-            matched_by=matched_by if matched_by and matched_by != "none" else None,
+            matched_by=matched_by or None,
             country=country,
             currency=currency,
-            is_unmatched=matched_by == "none",
             is_status_unknown=unknown,
             as_of=as_of,
             page=asked.one_more,

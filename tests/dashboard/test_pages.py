@@ -45,9 +45,10 @@ OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clie
 
 @dataclass
 class Defined:
-    """What the pages said before anything was published."""
+    """What the pages said before anything was published, and the cookies of who looked at them."""
 
     house: House
+    cookies: Any
     unpublished: str
     funnel_address: str
 
@@ -68,7 +69,7 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
     page.get_by_label("Value").fill("/checkout")
     page.get_by_label(re.compile("Microconversions")).check()
     page.get_by_role("button", name="Save goal").click()
-    page.wait_for_load_state()
+    page.wait_for_url("**/goals?saved=*")
 
     page.goto(house.page("funnels/new"))
     page.get_by_label("Name", exact=True).first.fill("From cart to order")
@@ -85,8 +86,8 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
             step.get_by_label("Value").fill(value)
     page.locator(".step").nth(3).get_by_role("button", name="Remove").click()
     page.get_by_role("button", name="Save funnel").click()
-    page.wait_for_load_state()
-    yield Defined(house, unpublished, page.url)
+    page.wait_for_url("**/funnels?*saved=1")
+    yield Defined(house, context.storage_state(), unpublished, page.url)
     context.close()
 
 
@@ -98,11 +99,9 @@ def published(defined: Defined) -> House:
 
 
 @pytest.fixture
-def seen(published: House, new_context: NewContext) -> Iterator[Watched]:
+def seen(published: House, defined: Defined, new_context: NewContext) -> Iterator[Watched]:
     """A page signed in with the admin key; what went wrong on it fails the test."""
-    context = new_context(**LOOKS["light"])
-    sign_in(context.new_page(), published, published.admin_key)
-    page = watched(context, published)
+    page = watched(new_context(**LOOKS["light"], storage_state=defined.cookies), published)
     yield page
     assert page.faults == []
 
@@ -132,10 +131,8 @@ def test_before_the_first_build_pages_say_what_to_do(defined: Defined) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_renders(look: str, published: House, new_context: NewContext) -> None:
-    context = new_context(**LOOKS[look])
-    sign_in(context.new_page(), published, published.admin_key)
-    seen = watched(context, published)
+def test_every_page_renders(look: str, published: House, defined: Defined, new_context: NewContext) -> None:
+    seen = watched(new_context(**LOOKS[look], storage_state=defined.cookies), published)
     for path in PAGES:
         answer = seen.page.goto(published.page(path))
         assert answer is not None
@@ -211,10 +208,9 @@ def test_a_goal_is_previewed_before_and_waits_for_the_next_build(seen: Watched, 
 
 
 def test_what_ingest_refuses_is_said_and_the_form_keeps_its_fields(
-    published: House, new_context: NewContext
+    published: House, defined: Defined, new_context: NewContext
 ) -> None:
-    page = new_context().new_page()
-    sign_in(page, published, published.admin_key)
+    page = new_context(storage_state=defined.cookies).new_page()
     page.goto(published.page("goals/new"))
     page.get_by_label("Name", exact=True).fill("Sign-up")
     page.get_by_label("Id").fill("signup")

@@ -268,7 +268,7 @@ EXAMPLE_ROWS: Rows = {
             "currency": "USD",
             "amount_minor": -number,
             "session_id": "shop/s2" if number == 1 else None,
-            "matched_by": "visitor" if number == 1 else None,
+            "matched_by": "visitor" if number == 1 else "none",
             "is_status_unknown": number == 2,
             "is_suspected_double": False,
             "is_default_payout": False,
