@@ -67,7 +67,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     ingest.stop()
 
 
-@pytest.fixture(scope="session")
+# Of a module: while it is open, an event loop runs in this thread, which other tests want for themselves.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Headless Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -56,6 +56,7 @@ def empty_warehouse_of_sets() -> duckdb.DuckDBPyConnection:
             seq bigint, project_id varchar, kind varchar, person_id varchar, session_id varchar,
             step_seq bigint, step_us bigint
         );
+        create table int_sessions (session_id varchar, person_id varchar);
         """
     )
     return connection

@@ -109,8 +109,8 @@ def _fill(
         create or replace table int_source_weights (
             project_id varchar, source varchar, removal_effect_pico bigint, shapley_value_pico bigint
         );
-        create or replace table int_sessions (
-            session_id varchar, person_id varchar, started_us bigint, is_direct boolean, is_bot boolean
+        create or replace table fct_sessions (
+            session_id varchar, person_id varchar, started_at timestamp, is_direct boolean, is_bot boolean
         );
         """
     )
@@ -145,7 +145,7 @@ def _fill(
         """
         create or replace table int_conversion_touches as
         select
-            *, 'shop' as project_id,
+            *, 'shop' as project_id, seq as touch_seq,
             row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
             count(*) over (partition by conversion_id) as touch_count,
             max(touched_us) over (partition by conversion_id) as latest_touched_us,
@@ -153,6 +153,14 @@ def _fill(
                 as source_touch_number,
             count(*) over (partition by conversion_id, source) as source_touch_count,
             count(distinct source) over (partition by conversion_id) as source_count
-        from int_touches
+        from int_touches;
+        create or replace table int_journey_touches as
+        select *, true as is_converting, conversion_id as journey_id from int_conversion_touches;
+        create or replace table fct_touches as from int_touches;
+        create or replace table fct_conversions as
+        select
+            *, make_timestamp(occurred_us) as occurred_at,
+            make_timestamp(occurred_us)::date as conversion_date
+        from int_conversions
         """
     )

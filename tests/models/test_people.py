@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from funnelhouse.settings import Settings
+from ingest_api.sealing import seal
 from orchestration.manifest import DBT_PROJECT, dbt_environment
 
 # An example is a run of dbt: making a failing one smaller would take longer than reading it.
@@ -69,6 +70,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Setting
     home = Settings(home=tmp_path_factory.mktemp("people") / "home")
     home.home_dir.mkdir(parents=True)
     home.warehouse_path.write_bytes(empty_warehouse.warehouse_path.read_bytes())
+    seal(home.landing_store, home.raw_dir)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in dbt_environment(home).items():
             patch.setenv(name, value)
@@ -213,7 +215,7 @@ def _numbered(history: list[Drawn], seqs: Iterator[int]) -> dict[int, Drawn]:
 def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
     rows = [(project, seq, e) for project, events in projects.items() for seq, e in events.items()]
     warehouse.fill(
-        "int_events",
+        "int_events_deduplicated",
         [
             {
                 "seq": seq,
@@ -233,7 +235,7 @@ def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
         ],
     )
     warehouse.fill(
-        "int_page_views",
+        "int_page_views_classified",
         [
             {"seq": seq, "project_id": project, "visitor_id": e.visitor, "occurred_us": e.at}
             for project, seq, e in rows
@@ -241,7 +243,7 @@ def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
         ],
     )
     warehouse.fill(
-        "int_visits_found",
+        "int_visits_looked_up",
         [
             {"seq": seq, "page_view_seq": e.names, "matched_by": "hit", "is_named": True}
             for _, seq, e in rows
