@@ -33,11 +33,12 @@ looked_at as (
     select seq from {{ ref('int_funnel_steps_matched') }}
     union
     -- In a strict funnel every act of a person matters. An identify call is none.
-    select events.seq
-    from events
+    -- Not from `events`: engines would keep what is read twice, with every column.
+    select seq
+    from {{ ref('int_events') }}
     where
-        events.kind in ('visit', 'event', 'conversion')
-        and events.project_id in (
+        kind in ('visit', 'event', 'conversion')
+        and project_id in (
             select project_id from {{ ref('int_funnel_steps') }}
             where mode = 'strict'
         )

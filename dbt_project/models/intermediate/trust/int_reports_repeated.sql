@@ -1,9 +1,5 @@
 -- One row per report that is no event of its own, because an earlier one has its event id.
-with reports as (
-    select * from {{ ref('stg_raw__events') }}
-),
-
-events as (
+with events as (
     select
         seq,
         event_key
@@ -17,7 +13,7 @@ repeated as (
         reports.project_id || '/' || reports.event_id as event_key,
         reports.dialect,
         reports.received_us
-    from reports
+    from {{ ref('stg_raw__events') }} as reports
     left join events on reports.seq = events.seq
     where events.seq is null and {{ is_new('reports.seq') }}
 ),
@@ -37,10 +33,11 @@ compared as (
 ),
 
 contents as (
+    -- From the record once more: engines would keep what is read twice, with every column.
     select
         reports.seq,
         reports.payload
-    from reports
+    from {{ ref('stg_raw__events') }} as reports
     inner join compared on reports.seq = compared.seq
 )
 
