@@ -53,7 +53,7 @@ class Defined:
     funnel_address: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def defined(house: House, browser: Any) -> Iterator[Defined]:
     """A goal and a funnel, defined in the pages."""
     context = browser.new_context()
@@ -91,7 +91,7 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
     context.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def published(defined: Defined) -> House:
     """The house after its build."""
     defined.house.build()
