@@ -67,6 +67,7 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
     page.get_by_label("Picks by").select_option("url_path")
     page.get_by_label("Path", exact=True).select_option("prefix")
     page.get_by_label("Value").fill("/checkout")
+    expect(page.locator("#preview")).not_to_be_empty()
     page.get_by_label(re.compile("Microconversions")).check()
     page.get_by_role("button", name="Save goal").click()
     page.wait_for_url("**/goals?saved=*")
