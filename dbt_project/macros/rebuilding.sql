@@ -1,8 +1,9 @@
 {#
   How builds stay cheap and equal to full ones. The warehouse remembers what was published last: up to which
   position, and with which fingerprint of the project's files. A build with the same fingerprint and settings of
-  projects only rebuilds the people whom something new concerns (models/intermediate/rebuild); any other build, and each on an engine without it, is a whole one. Models that stay from build to build are listed in
-  dbt_project.yml; all others are small, or read only what is rebuilt.
+  projects only rebuilds the people whom something new concerns (models/intermediate/rebuild); any other build, and
+  each on an engine without it, is a whole one. Models that stay from build to build are listed in dbt_project.yml;
+  all others are small, or read only what is rebuilt.
 #}
 
 {# Before the first model: decides, and puts down in `build_scope` what this build is. #}

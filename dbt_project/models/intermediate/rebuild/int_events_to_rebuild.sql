@@ -17,10 +17,12 @@ on_visitors as (
     select seq from theirs
     union
     select seq from {{ event_people }}
-    where (project_id, visitor_id) in (select
-        project_id,
-        visitor_id
-    from theirs)
+    where (project_id, visitor_id) in (
+        select
+            project_id,
+            visitor_id
+        from theirs
+    )
 ),
 
 with_reports as (
@@ -42,10 +44,12 @@ with_orders as (
     select seq from with_reports
     union
     select seq from {{ events }} as events
-    where (project_id, {{ order_mark('events') }}) in (select
-        project_id,
-        order_mark
-    from marks)
+    where (project_id, {{ order_mark('events') }}) in (
+        select
+            project_id,
+            order_mark
+        from marks
+    )
 ),
 
 visits as (
@@ -68,10 +72,12 @@ select seq from visits
 union
 select seq from {{ event_people }}
 where
-    (project_id, visitor_id) in (select
-        project_id,
-        visitor_id
-    from visits)
+    (project_id, visitor_id) in (
+        select
+            project_id,
+            visitor_id
+        from visits
+    )
     or person_id in (select lone_person_id from visits)
 union
 -- An ad click that an order names makes a touch of its own only where no page view carried it.

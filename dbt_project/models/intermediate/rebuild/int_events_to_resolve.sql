@@ -41,10 +41,12 @@ changed as (
     union
     -- ... or whose its visitor was.
     select seq from {{ events }}
-    where (project_id, visitor_id) in (select
-        project_id,
-        visitor_id
-    from visitors)
+    where (project_id, visitor_id) in (
+        select
+            project_id,
+            visitor_id
+        from visitors
+    )
 )
 
 select seq from changed

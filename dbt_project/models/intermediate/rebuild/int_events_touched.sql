@@ -17,10 +17,12 @@ on_visitors as (
     select seq from {{ redefined }}
     union
     select seq from {{ as_before('int_event_people_resolved') }}
-    where (project_id, visitor_id) in (select
-        project_id,
-        visitor_id
-    from visitors)
+    where (project_id, visitor_id) in (
+        select
+            project_id,
+            visitor_id
+        from visitors
+    )
 ),
 
 with_reports as (
@@ -44,10 +46,12 @@ with_orders as (
     select seq from with_reports
     union
     select seq from {{ events }} as events
-    where (project_id, {{ order_mark('events') }}) in (select
-        project_id,
-        order_mark
-    from marks)
+    where (project_id, {{ order_mark('events') }}) in (
+        select
+            project_id,
+            order_mark
+        from marks
+    )
 )
 
 select seq from with_orders
