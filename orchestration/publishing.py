@@ -1,6 +1,6 @@
 """Publication: the marts of a finished build, copied to where readers find them.
 
-    published/<build_id>/marts.duckdb   the marts, schema `main`
+    published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`
     published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
     published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}
     published/current                   relative symlink to the build that readers see
@@ -27,6 +27,24 @@ CURRENT = "current"
 
 # Clients as old as DuckDB 1.2 open the file.
 STORAGE_VERSION = "v1.2.0"
+
+LOOKUPS = "lookup"
+"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
+
+# What one person or one conversion is asked for by. The marts are sorted by day, and of the texts in a block
+# DuckDB keeps the least and the greatest by eight characters, the project's: it would read whole columns.
+LOOKED_UP = (
+    ("dim_people", "person_id"),
+    ("dim_identifiers", "person_id"),
+    ("dim_identifiers", "id_value"),
+    ("fct_sessions", "person_id"),
+    ("fct_sessions", "session_id"),
+    ("fct_touches", "person_id"),
+    ("fct_conversions", "person_id"),
+    ("fct_conversions", "conversion_id"),
+    ("fct_conversion_reports", "conversion_id"),
+    ("fct_goal_completions", "person_id"),
+)
 
 KEPT_BUILDS = 3
 KEPT_DAYS = 14
@@ -115,6 +133,11 @@ def point_current_at(published_dir: Path, build_id: str) -> None:
     _fsync(published_dir)
 
 
+def lookup_key(value: str) -> str:
+    """The key of a text, as SQL: 32 bits that are the same in every version. Two texts may share it."""
+    return f"(md5_number_lower({value}) >> 32)::uinteger"
+
+
 def published_builds(published_dir: Path) -> list[str]:
     """Ids of the complete builds, oldest first."""
     return sorted(path.name for path in published_dir.iterdir() if _BUILD_ID.fullmatch(path.name))
@@ -134,6 +157,14 @@ def _copy_marts(
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
         )
         rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        connection.execute(f"create schema published.{LOOKUPS}")
+        for mart, column in LOOKED_UP:
+            if mart in rows:
+                connection.execute(
+                    f"create table published.{LOOKUPS}.{mart}_by_{column} as "  # noqa: S608
+                    f"select {lookup_key(column)} as key, rowid as row_number "
+                    f"from published.main.{mart} order by key, row_number"
+                )
         if with_parquet:
             for mart in marts:
                 file = _text(folder / f"{mart}.parquet")

@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from orchestration.publishing import BUILD_FILE, CURRENT, MARTS_FILE
+from orchestration.publishing import BUILD_FILE, CURRENT, LOOKUPS, MARTS_FILE
 
 # A pruned build between following the link and opening the file is looked up again this often.
 _ATTEMPTS = 5
@@ -38,6 +38,9 @@ WAIT_SECONDS = 10.0
 OPEN_BUILDS = 4
 
 BATCH_ROWS = 50_000
+
+# So many rows of a person or conversion are read alone; of more, all between the first and the last.
+LOOKED_UP_ROWS = 1_000
 
 
 class NotPublishedError(Refusal):
@@ -95,6 +98,8 @@ class _Instance:
     marts: dict[str, Mart]
     facts: dict[str, Any]
     """What build.json says of it."""
+    lookups: frozenset[str]
+    """Tables of the schema `lookup`; builds of older versions have none."""
     users: int = 0
 
 
@@ -105,6 +110,7 @@ class Reader:
         self.build_id = instance.build_id
         self.marts = instance.marts
         self.facts = instance.facts
+        self.lookups = instance.lookups
         self._publications = publications
         self._instance = instance
         self._cursor = instance.connection.cursor()
@@ -251,10 +257,11 @@ class Publications:
                 "lock_configuration": True,
                 "memory_limit": self.memory,
                 "threads": self.threads,
+                "dynamic_or_filter_threshold": LOOKED_UP_ROWS,
             },
         )
         facts = orjson.loads((folder / BUILD_FILE).read_bytes())
-        return _Instance(build_id, connection, _marts(connection), facts)
+        return _Instance(build_id, connection, _marts(connection), facts, _lookups(connection))
 
 
 def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
@@ -275,3 +282,10 @@ def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
         for name, found in sorted(columns.items())
         if any(column.name == "project_id" for column in found)
     }
+
+
+def _lookups(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    tables = connection.execute(
+        "select table_name from duckdb_tables() where schema_name = ?", [LOOKUPS]
+    ).fetchall()
+    return frozenset(name for (name,) in tables)

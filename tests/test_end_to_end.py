@@ -184,5 +184,5 @@ def _published(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every published mart."""
     path: Path = (settings.published_dir / "current").resolve() / "marts.duckdb"
     with duckdb.connect(str(path), read_only=True) as marts:
-        names = [row[0] for row in marts.sql("select table_name from duckdb_tables()").fetchall()]
+        names = [row[0] for row in marts.sql("show tables").fetchall()]
         return {name: marts.sql(f"select * from {name} order by all").fetchall() for name in names}

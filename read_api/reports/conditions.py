@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from orchestration.publishing import LOOKUPS, lookup_key
 from read_api.parameters import ALL_DAYS, AsOf, Days
+from read_api.publications import Reader
 
 Condition = tuple[str, list[object]]
 """SQL with marks, and the values of the marks."""
@@ -25,6 +27,20 @@ def matching(project_id: str, days_column: str, days: Days, columns: Mapping[str
             condition += f" and {column} = ?"
             values.append(value)
     return condition, values
+
+
+def having(reader: Reader, mart: str, project_id: str, column: str, value: str) -> Condition:
+    """Rows of the project with this value, read alone where the build has a look-up of the column."""
+    lookup = f"{mart}_by_{column}"
+    if lookup not in reader.lookups:
+        return f"project_id = ? and {column} = ?", [project_id, value]
+    # -1 is no row: DuckDB skips rows by what is found here, and would read all where nothing is. Texts are
+    # compared as a pair, which it does last: a single one it would compare with all rows first.
+    return (
+        f"rowid in (select row_number from {LOOKUPS}.{lookup} where key = {lookup_key('?')} "  # noqa: S608
+        f"union all select -1) and row(project_id, {column}) = row(?, ?)",
+        [value, project_id, value],
+    )
 
 
 def known_by(as_of: AsOf | None) -> Condition:

@@ -13,7 +13,7 @@ from read_api.answers import Exact, json_answer, of_nano, reading
 from read_api.parameters import AskedAsOf, AskedBuild, AsOf
 from read_api.publications import Reader
 from read_api.reports import PATH
-from read_api.reports.conditions import known_by
+from read_api.reports.conditions import having, known_by
 from read_api.reports.conversions import COLUMNS, Conversion
 from read_api.reports.people import Identifier, identifiers
 from read_api.reports.projects import project
@@ -159,10 +159,8 @@ def explain(
     reader: Reader, project_id: str, conversion_id: str, as_of: AsOf | None = None
 ) -> Explanation | None:
     """The whole explanation; None when the project has no such conversion. `as_of` is for the ledger."""
-    found = reader.rows(
-        f"select {', '.join(COLUMNS)} from fct_conversions where project_id = ? and conversion_id = ?",  # noqa: S608
-        [project_id, conversion_id],
-    )
+    condition, values = having(reader, "fct_conversions", project_id, "conversion_id", conversion_id)
+    found = reader.rows(f"select {', '.join(COLUMNS)} from fct_conversions where {condition}", values)  # noqa: S608
     if not found:
         return None
     conversion = Conversion(*found[0])
@@ -207,10 +205,10 @@ def explain(
 
 def _reports(reader: Reader, project_id: str, conversion_id: str) -> list[Report]:
     columns = ", ".join(Report.__dataclass_fields__)
+    condition, values = having(reader, "fct_conversion_reports", project_id, "conversion_id", conversion_id)
     found = reader.rows(
-        f"select {columns} from fct_conversion_reports "  # noqa: S608
-        "where project_id = ? and conversion_id = ? order by seq limit ?",
-        [project_id, conversion_id, _REPORTS],
+        f"select {columns} from fct_conversion_reports where {condition} order by seq limit ?",  # noqa: S608
+        [*values, _REPORTS],
     )
     return [Report(*row) for row in found]
 
@@ -219,10 +217,8 @@ def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | N
     if session_id is None:
         return None
     columns = ", ".join(Visit.__dataclass_fields__)
-    found = reader.rows(
-        f"select {columns} from fct_sessions where project_id = ? and session_id = ?",  # noqa: S608
-        [project_id, session_id],
-    )
+    condition, values = having(reader, "fct_sessions", project_id, "session_id", session_id)
+    found = reader.rows(f"select {columns} from fct_sessions where {condition}", values)  # noqa: S608
     return Visit(*found[0]) if found else None
 
 
@@ -230,17 +226,19 @@ def _considered(
     reader: Reader, project_id: str, conversion: Conversion, credit: list[ModelCredit], look_back: timedelta
 ) -> list[Considered]:
     """The person's touches, and sessions that made none: those up to the conversion, then later ones."""
+    touches, of_touches = having(reader, "fct_touches", project_id, "person_id", conversion.person_id)
+    sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", conversion.person_id)
     found = reader.rows(
-        "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "
-        "from fct_touches where project_id = ? and person_id = ?), "
+        "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "  # noqa: S608
+        f"from fct_touches where {touches}), "
         "silent as (select session_id, started_at, source, medium, campaign, landing_page, is_bot "
-        "from fct_sessions where project_id = ? and person_id = ? "
+        f"from fct_sessions where {sessions} "
         "and session_id not in (select session_id from touches where session_id is not null)) "
         "select * from (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
         "landing_page, false from touches "
         "union all select null, session_id, started_at, source, medium, campaign, landing_page, is_bot "
         "from silent) as considered order by moment > ?, moment desc, touch_id, session_id limit ?",
-        [*([project_id, conversion.person_id] * 2), conversion.occurred_at, _CONSIDERED],
+        [*of_touches, *of_sessions, conversion.occurred_at, _CONSIDERED],
     )
     credited = {(each.model == _LIFETIME, each.touch_id) for each in credit if each.touch_id is not None}
     return [

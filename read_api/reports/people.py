@@ -13,6 +13,7 @@ from read_api.answers import json_answer, reading
 from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
+from read_api.reports.conditions import having
 
 # Of a person with very many ids the first are shown.
 _IDENTIFIERS = 500
@@ -85,14 +86,16 @@ class Timeline(BaseModel):
 
 def find_people(reader: Reader, project_id: str, identifier: str, id_type: str | None = None) -> list[str]:
     """People that a person's id or any identifier names: who holds it now, or held it last, comes first."""
+    itself, named = having(reader, "dim_people", project_id, "person_id", identifier)
+    linked, values = having(reader, "dim_identifiers", project_id, "id_value", identifier)
     found = reader.rows(
-        "with named as (select person_id, null::timestamp as valid_until, 0 as rank from dim_people "
-        "where project_id = ? and person_id = ? and ? is null "
+        "with named as (select person_id, null::timestamp as valid_until, 0 as rank from dim_people "  # noqa: S608
+        f"where {itself} and ? is null "
         "union all select person_id, valid_until, 1 as rank from dim_identifiers "
-        "where project_id = ? and id_value = ? and (? is null or id_type = ?)) "
+        f"where {linked} and (? is null or id_type = ?)) "
         "select person_id from named group by person_id "
         "order by min(rank), max(coalesce(valid_until, timestamp '9999-12-31')) desc, person_id limit ?",
-        [project_id, identifier, id_type, project_id, identifier, id_type, id_type, _IDENTIFIERS],
+        [*named, id_type, *values, id_type, id_type, _IDENTIFIERS],
     )
     return [person_id for (person_id,) in found]
 
@@ -100,48 +103,53 @@ def find_people(reader: Reader, project_id: str, identifier: str, id_type: str |
 def person(reader: Reader, project_id: str, person_id: str) -> Person | None:
     """The person; None when there is none."""
     columns = ", ".join(Person.__dataclass_fields__)
-    found = reader.rows(
-        f"select {columns} from dim_people where project_id = ? and person_id = ?",  # noqa: S608
-        [project_id, person_id],
-    )
+    condition, values = having(reader, "dim_people", project_id, "person_id", person_id)
+    found = reader.rows(f"select {columns} from dim_people where {condition}", values)  # noqa: S608
     return Person(*found[0]) if found else None
 
 
 def identifiers(reader: Reader, project_id: str, person_id: str) -> list[Identifier]:
     """All ids of a person, by type, value and time."""
     columns = ", ".join(Identifier.__dataclass_fields__)
+    condition, values = having(reader, "dim_identifiers", project_id, "person_id", person_id)
     found = reader.rows(
-        f"select {columns} from dim_identifiers where project_id = ? and person_id = ? "  # noqa: S608
+        f"select {columns} from dim_identifiers where {condition} "  # noqa: S608
         "order by id_type, id_value, valid_from nulls first limit ?",
-        [project_id, person_id, _IDENTIFIERS],
+        [*values, _IDENTIFIERS],
     )
     return [Identifier(*row) for row in found]
 
+
+_FACTS = ("fct_sessions", "fct_touches", "fct_conversions", "fct_goal_completions")
 
 _MOMENTS = """
 select started_at as moment, 'session' as kind, session_id as id, null::varchar as name, session_id,
     null::varchar as conversion_id, source, medium, campaign, landing_page, null::varchar as state,
     null::varchar as currency, null::bigint as net_amount_minor, page_views
-from fct_sessions where project_id = ? and person_id = ?
+from fct_sessions where {fct_sessions}
 union all
 select touched_at, 'touch', touch_id, null, session_id, null, source, medium, campaign, landing_page,
     null, null, null, null
-from fct_touches where project_id = ? and person_id = ?
+from fct_touches where {fct_touches}
 union all
 select occurred_at, 'conversion', conversion_id, name, session_id, conversion_id, null, null, null, null,
     state, currency, net_amount_minor, null
-from fct_conversions where project_id = ? and person_id = ?
+from fct_conversions where {fct_conversions}
 union all
 select completed_at, 'goal_completion', completion_id, goal_id, session_id, conversion_id, null, null, null,
     null, null, null, null, null
-from fct_goal_completions where project_id = ? and person_id = ?
+from fct_goal_completions where {fct_goal_completions}
 order by moment desc, kind, id limit ? offset ?
 """
 
 
 def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST_PAGE) -> list[Moment]:
     """Sessions, touches, conversions and goal completions of a person, latest first."""
-    found = reader.rows(_MOMENTS, [*([project_id, person_id] * 4), page.limit, page.offset])
+    of_person = {fact: having(reader, fact, project_id, "person_id", person_id) for fact in _FACTS}
+    found = reader.rows(
+        _MOMENTS.format(**{fact: condition for fact, (condition, _) in of_person.items()}),
+        [*(value for _, values in of_person.values() for value in values), page.limit, page.offset],
+    )
     return [Moment(*row) for row in found]
 
 

@@ -35,7 +35,7 @@ def current(settings):
     """The build that readers see, and the rows of its marts."""
     folder = settings.published_dir / "current"
     with duckdb.connect(folder.resolve() / "marts.duckdb", read_only=True) as connection:
-        names = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+        names = [name for (name,) in connection.execute("show tables").fetchall()]
         rows = {name: connection.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
     return folder.readlink().name, rows
 

@@ -28,7 +28,15 @@ from example_marts import (
 )
 
 from funnelhouse.settings import Settings
-from orchestration.publishing import PublishError, new_build_id, point_current_at, publish, published_builds
+from orchestration.publishing import (
+    LOOKED_UP,
+    PublishError,
+    lookup_key,
+    new_build_id,
+    point_current_at,
+    publish,
+    published_builds,
+)
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MARTS = sorted(contract())
@@ -58,7 +66,7 @@ def numbers_in(connection: duckdb.DuckDBPyConnection) -> set[str]:
         "rpt_attribution": "net_amount_minor",
         "rpt_funnel_stages": "completions",
     }
-    marts = [name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()]
+    marts = [name for (name,) in connection.execute("show tables").fetchall()]
     assert set(marts) >= set(FEW_MARTS)
     # All facts carry the number; of dimensions and reports those above, the others are empty.
     carrying = [mart for mart in marts if mart in found or mart[:3] == "fct"]
@@ -138,6 +146,27 @@ def test_the_same_rows_give_the_same_order_whatever_order_they_came_in(home: Set
         with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
             found.append([connection.execute(f"select * from {mart}").fetchall() for mart in MARTS])
     assert found[0] == found[1]
+
+
+def test_every_row_is_looked_up_where_it_is(home: Settings) -> None:
+    many = (
+        "insert into fct_sessions (project_id, session_id, person_id) select 'shop', range, range % 700 "
+        "from range(200_000)"
+    )
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS, many)
+    done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(START), START)
+    with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+        for mart, column in LOOKED_UP:
+            keys = connection.execute(f"select key from lookup.{mart}_by_{column}").fetchall()
+            assert len(keys) == done.marts[mart] > 0
+            # A row of these examples may lack the column.
+            assert (found := [key for (key,) in keys if key is not None]) == sorted(found)
+            astray = (
+                f"select * from {mart} full join lookup.{mart}_by_{column} on {mart}.rowid = row_number "
+                f"where key is distinct from {lookup_key(column)}"
+            )
+            assert connection.execute(astray).fetchall() == []
 
 
 def test_what_cannot_be_published_changes_nothing(home: Settings) -> None:

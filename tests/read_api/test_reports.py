@@ -16,6 +16,7 @@ from example_story import ADA, CONVERSION
 from funnelhouse.settings import Settings
 from read_api.parameters import Days
 from read_api.publications import BusyError, Publications, QueryLimitError, Reader
+from read_api.reports import conversion, people
 from read_api.reports import goals as goal_report
 
 REPORTS = "/v1/projects/shop/reports"
@@ -351,6 +352,40 @@ def test_older_builds_do_not_crowd_out_the_current_one(home: Settings) -> None:
             assert reader.build_id == old[2].build_id
         with pytest.raises(BusyError):
             publications.build(publish_rows(home, {}, start + timedelta(seconds=9)).build_id[:-2] + "1Z")
+
+
+def test_a_build_without_look_ups_reads_the_same(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_rows(home, EXAMPLE_ROWS)
+    publications = Publications(home.published_dir)
+
+    def read() -> list[Any]:
+        with publications.current() as reader:
+            found = people.find_people(reader, "shop", "b1")
+            return [
+                found,
+                [people.person(reader, "shop", each) for each in found],
+                [people.identifiers(reader, "shop", each) for each in found],
+                [people.timeline(reader, "shop", each) for each in found],
+                conversion.explain(reader, "shop", CONVERSION),
+                people.find_people(reader, "shop", "nobody"),
+                people.find_people(reader, "other", "b1"),
+                conversion.explain(reader, "other", CONVERSION),
+            ]
+
+    looked_up = read()
+    assert ADA in looked_up[0]
+    assert looked_up[-3:] == [[], [], None]
+    # As builds of earlier versions are.
+    publications = Publications(home.published_dir)
+    monkeypatch.setattr("read_api.publications._lookups", lambda _connection: frozenset())
+    assert read() == looked_up
+    # Keys that everybody shares pick too many rows, never wrong ones.
+    publications = Publications(home.published_dir)
+    monkeypatch.undo()
+    monkeypatch.setattr(
+        "read_api.reports.conditions.lookup_key", lambda value: f"coalesce(key, length({value}))"
+    )
+    assert read() == looked_up
 
 
 def test_queries_are_plain_functions(home: Settings) -> None:
