@@ -11,7 +11,6 @@ import granian._signals
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from funnelhouse.settings import Settings
 
@@ -46,23 +45,6 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=READ_AHEAD_BYTES),
         workers_kill_timeout=STOP_SECONDS,
     ).serve()
-
-
-class TrailingSlash:
-    """Serves a path with a trailing slash as the one without: redirects would lose the caller's key."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        path = scope.get("path", "")
-        if path.endswith("/"):
-            scope["path"] = path.rstrip("/") or "/"
-        elif path.endswith("\n"):
-            # To a regular expression's `$` the line break would not count, and the path be another's.
-            scope["path"] = f"{path}/"
-        await self._app(scope, receive, send)
 
 
 @asynccontextmanager

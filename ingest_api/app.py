@@ -15,9 +15,10 @@ from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.store import LandingError
 from funnelhouse.metrics import add_metrics
+from funnelhouse.paths import TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
-from funnelhouse.serving import TrailingSlash, ending_with_parent, on_stop_signal
+from funnelhouse.serving import ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, metrics
 from ingest_api.access import admit
@@ -75,7 +76,7 @@ def create_app() -> FastAPI:
     app.state.rate_limits = RateLimits(settings.postback_rate_limit)
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
-    app.add_middleware(TrailingSlash)
+    app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
     app.add_middleware(HeldBodies)
     add_metrics(app, "/ingest/metrics")
     install_refusals(app, dialect_routes.renderer)

@@ -1,5 +1,6 @@
 """The read API: every route reads the published build, none writes anything."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,8 +10,9 @@ from pydantic import BaseModel
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
 from funnelhouse.metrics import add_metrics
+from funnelhouse.paths import TrailingSlash
 from funnelhouse.problems import Renderer, install_refusals, problem
-from funnelhouse.serving import TrailingSlash, ending_with_parent
+from funnelhouse.serving import ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
 from read_api.answers import install_not_modified, json_answer
@@ -59,6 +61,9 @@ REPORTS = (
     builds,
 )
 
+# Paths that end with the id of a conversion, or of a person.
+_IDS = re.compile(r"/(v1|app)/projects/[^/]+/(reports/)?(conversions|people)/.", re.DOTALL)
+
 
 class Live(BaseModel):
     """The process answers."""
@@ -94,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
-    app.add_middleware(TrailingSlash)
+    app.add_middleware(TrailingSlash, ids=_IDS)
     add_metrics(app, "/read/metrics")
     install_refusals(app, _renderer)
     install_not_modified(app)

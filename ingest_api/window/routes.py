@@ -11,6 +11,7 @@ from funnelhouse.auth import IngestOrReadCaller, presented_key
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import Location
 from funnelhouse.landing.store import LandingError, Position
+from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from ingest_api.native import json_answer
 from ingest_api.window.landed import LandingReader, cursor, item
@@ -23,6 +24,9 @@ MAX_SHOWN = 100
 
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
+
+EVENT_IDS = re.compile(r"/v1/projects/[^/]+/events/(?!(?:recent|stream)/*$).", re.DOTALL)
+"""Paths that end with an event's id."""
 
 router = APIRouter(prefix="/v1/projects/{project_id}/events")
 
@@ -89,8 +93,7 @@ async def stream_events(
     return Stream(_window(request).feed, caller.project_id, after, is_allowed)
 
 
-# An event id may hold any printable character, slashes too.
-@router.get("/{event_id:path}")
+@router.get(f"/{id_at_end('event_id')}")
 async def one_event(request: Request, caller: IngestOrReadCaller, event_id: str) -> Response:
     """All reports with an event id, in the order in which they came to stand; the first one wins."""
     found = await _window(request).reader.ask(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
@@ -161,6 +161,11 @@ class View:
             query.pop("from", None)
             query.pop("to", None)
         return _address(self.project_id, page, query)
+
+    def conversion(self, conversion_id: str) -> str:
+        """The address of a conversion's explanation."""
+        # To a browser a dot between two slashes is a place, not a name.
+        return self.url("conversions/" + quote(conversion_id).replace("/.", "%2F."))
 
     def project_address(self, project_id: str) -> str:
         """The same page of another project; what is one of its things has no namesake there."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.answers import Exact, json_answer, of_nano, reading
 from read_api.parameters import AskedAsOf, AskedBuild, AsOf
@@ -287,7 +288,7 @@ def _why(
     return False, "before_look_back" if is_before else "after_conversion"
 
 
-@router.get(f"{PATH}/conversions/{{conversion_id:path}}", response_model=Explained)
+@router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}", response_model=Explained)
 def conversion_report(
     request: Request, caller: ReadCaller, conversion_id: str, build: AskedBuild, as_of: AskedAsOf
 ) -> Response:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.answers import json_answer, reading
 from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page
@@ -153,7 +154,7 @@ def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST
     return [Moment(*row) for row in found]
 
 
-@router.get(f"{PATH}/people/{{identifier:path}}", response_model=Timeline)
+@router.get(f"{PATH}/people/{id_at_end('identifier')}", response_model=Timeline)
 def people_report(
     request: Request,
     caller: ReadCaller,

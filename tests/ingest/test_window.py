@@ -68,20 +68,20 @@ def sender(ingest_server: Server, project: str) -> Sender:
 
 def test_an_event_is_seen_at_once_as_received_and_as_understood(sender: Sender, project: str) -> None:
     body = (
-        '{ "event_type":"conversion", "event_name":"purchase","event_id":"o/1?#2","revenue":49.990,"x":"ü" }'
+        '{ "event_type":"conversion", "event_name":"purchase","event_id":"o/1?#2/","revenue":49.990,"x":"ü" }'
     )
     sender.send(body)
-    answer = sender.get("o%2F1%3F%232")
+    answer = sender.get("o%2F1%3F%232/")
     assert answer.status_code == 200, answer.text
     shown = answer.json()
-    assert shown["event_id"] == "o/1?#2"
+    assert shown["event_id"] == "o/1?#2/"
     (report,) = shown["reports"]
     assert report["payload"] == body.strip()
     assert report["wins"] is True
     assert report["dialect"] == "openanalytics"
     understood = report["understood"]
     assert understood == {
-        "event_id": "o/1?#2",
+        "event_id": "o/1?#2/",
         "project_id": project,
         "dialect": "openanalytics",
         "dialect_version": "1",

@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -162,6 +163,54 @@ def test_people_are_found_by_any_identifier(server: ReadServer) -> None:
     assert times == sorted(times, reverse=True)
     assert refused(server, "people/u1", 404, id_type="visitor") == "Nobody has this identifier."
     assert refused(server, "people/other/user:u1", 404)
+
+
+ODD_IDS = [
+    "ends/",
+    "ends//",
+    "/begins",
+    "/",
+    "http://shop.example/thanks/?order=1&x#top",
+    "up/../and/./down/..",
+    "two\nlines",
+    "ends with a line\n",
+    "100%2F",
+    " a+b ",
+    "größe/✓/",
+]
+
+
+def test_whatever_an_id_contains_it_can_be_read(home: Settings) -> None:
+    conversions = [f"shop/openanalytics:{each}" for each in ODD_IDS]
+    found_by = {each: f"shop/user:{each}" for each in ODD_IDS}
+    facts = {"project_id": "shop", "conversion_date": date(2026, 11, 2), "occurred_at": datetime(2026, 11, 2)}
+    publish_rows(
+        home,
+        {
+            "dim_projects": EXAMPLE_ROWS["dim_projects"],
+            "fct_conversions": [
+                {**facts, "conversion_id": conversion_id, "person_id": "shop/user:u1"}
+                for conversion_id in conversions
+            ],
+            "dim_people": [{"project_id": "shop", "person_id": each} for each in found_by.values()],
+            "dim_identifiers": [
+                {"project_id": "shop", "id_value": value, "person_id": person_id}
+                for value, person_id in found_by.items()
+            ],
+        },
+    )
+    with read_server(home.home_dir) as server:
+        for conversion_id in conversions:
+            # Slashes may be sent as they are, but for a dot alone between two: that is a place to clients.
+            for path in {quote(conversion_id, safe=""), quote(conversion_id).replace("/.", "%2F.")}:
+                assert body(server, f"conversions/{path}")["conversion"]["conversion_id"] == conversion_id
+        for identifier, person_id in found_by.items():
+            assert body(server, f"people/{quote(identifier, safe='')}")["person"]["person_id"] == person_id
+            assert body(server, f"people/{quote(person_id, safe='')}")["person"]["person_id"] == person_id
+        refused(server, f"conversions/{quote('shop/openanalytics: a+b ')}/", 404)
+        # Without an id it is the list.
+        assert len(body(server, "conversions/")["rows"]) == len(ODD_IDS)
+        assert server.get(f"{REPORTS}/people/").status_code == 404
 
 
 def test_figures_of_the_other_reports(server: ReadServer) -> None:

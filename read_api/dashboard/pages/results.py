@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyHere
 from read_api.dashboard.figures import decimals, major
@@ -148,7 +149,7 @@ def conversion_list(request: Request, here: AnyHere) -> Response:
         return view.render("conversions.html", context)
 
 
-@router.get(f"{PATH}/conversions/{{conversion_id:path}}")
+@router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
 def conversion(request: Request, here: AnyHere, conversion_id: str) -> Response:
     """One conversion, and everything that made it what it is."""
     with viewing(request, here, "conversions", title="Conversion", dates=False) as view:
