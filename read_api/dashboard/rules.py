@@ -6,6 +6,7 @@ in a funnel each stands once per step, in the order of the steps.
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -76,6 +77,15 @@ def api_rule(fields: dict[str, str]) -> dict[str, Any]:
     return rule
 
 
+def conditions(fields: Mapping[str, str]) -> list[str]:
+    """A form's conditions on properties and amounts in words: a goal's preview does not count them."""
+    key, amount = fields.get("property_key"), fields.get("minimum_amount")
+    return [
+        *([f"property {key} is {fields.get('property_value', '')}"] if key else []),
+        *([f"worth at least {amount}"] if amount else []),
+    ]
+
+
 def words(rule: dict[str, Any]) -> str:
     """A rule of the API in words."""
     match = rule["match"]
@@ -85,11 +95,7 @@ def words(rule: dict[str, Any]) -> str:
         said = f"page path {dict(OPERATORS)[match['operator']]} {match['value']}"
     else:
         said = f"{dict(MATCH_TYPES)[match['type']].lower()} is {match['value']}"
-    if rule["property"]:
-        said += f", property {rule['property']['key']} is {rule['property']['value']}"
-    if rule["minimum_amount"] is not None:
-        said += f", worth at least {rule['minimum_amount']}"
-    return said
+    return ", ".join([said, *conditions(shown_rule(rule))])
 
 
 def slug(name: str) -> str:

@@ -54,6 +54,7 @@ MENU = (
             ("sources", "Sources"),
             ("landing-pages", "Landing pages"),
             ("attribution", "Attribution"),
+            ("channel-importance", "Channel importance"),
             ("paths", "Paths"),
         ),
     ),

@@ -50,6 +50,7 @@ FUNNEL = {
 GOALS = {
     "signup": {"name": "Sign-up", "match": {"type": "event_name", "value": "signup"}, "is_micro": True},
     "cart": {"name": "Cart", "match": {"type": "url_path", "value": "/cart"}, "stage": "add-to-cart"},
+    "big-order": {"name": "Big order", "match": {"type": "any_conversion"}, "minimum_amount": 150},
 }
 
 
@@ -85,7 +86,8 @@ def shop_events(visitors: int) -> Iterator[dict[str, Any]]:
         yield {
             "event_type": "conversion",
             "event_name": "phone order",
-            "transaction_id": f"phone-{number}",
+            # An id that would be a place to a browser.
+            "transaction_id": f"phone/../{number}/",
             "revenue": 80 + number,
             "currency": "EUR",
             "timestamp": _ms(BEGIN + timedelta(days=30 + number)),

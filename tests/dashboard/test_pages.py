@@ -21,6 +21,8 @@ PAGES = (
     "landing-pages",
     "attribution",
     "attribution?model=markov&measure=amount",
+    "attribution?goal=big-order",
+    "channel-importance",
     "paths",
     "funnels",
     "goals",
@@ -171,6 +173,40 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
         assert {source: row[column] for source, row in side_by_side.items()} == shown
 
 
+def test_attribution_is_of_one_goal_when_it_is_chosen(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(f"{published.page('goals')}?dates=all")
+    row = page.get_by_role("row").filter(has_text="Big order")
+    conversions = int(row.locator("td a[title]").inner_text())
+    row.locator("td a[title]").click()
+    page.wait_for_url("**/attribution?*goal=big-order*")
+    expect(page.locator("main")).to_contain_text("of conversions that completed Big order")
+    report = api(published, "attribution", model="last_touch", goal_id="big-order")
+    wanted: dict[str, float] = {}
+    for each in report["rows"]:
+        wanted[each["value"]] = wanted.get(each["value"], 0.0) + each["conversions"]
+    assert {row[0]: row[1] for row in cells(page, "#credit")} == {
+        source: f"{number:,.1f}" for source, number in wanted.items()
+    }
+    everything = sum(each["conversions"] for each in api(published, "attribution")["rows"])
+    assert 0 < sum(wanted.values()) <= conversions < everything
+    page.get_by_label("Goal", exact=True).select_option("")
+    expect(page.locator("main")).not_to_contain_text("of conversions that completed")
+    page.goto(f"{published.page('attribution')}?goal=big-order&dates=last_year")
+    expect(page.get_by_role("heading", name="No conversions that completed Big order")).to_be_visible()
+
+
+def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, published: House) -> None:
+    seen.page.goto(published.page("channel-importance"))
+    channels = api(published, "channel-importance")["rows"]
+    assert len(channels) > 3
+    shown = cells(seen.page, "#channels")
+    assert [row[0] for row in shown] == [each["source"] for each in channels]
+    assert shown[0][4] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
+    rate = sum(each["shapley_value"] for each in channels)
+    expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
+
+
 def test_a_goal_defined_in_the_page_applies_to_all_history(seen: Watched, published: House) -> None:
     seen.page.goto(f"{published.page('goals')}?dates=all")
     row = next(row for row in cells(seen.page, "table") if row[0].startswith("Checkout begun"))
@@ -192,6 +228,17 @@ def test_a_goal_is_previewed_before_and_waits_for_the_next_build(seen: Watched, 
     signup = next(each for each in api(published, "goals")["rows"] if each["goal_id"] == "signup")
     assert count is not None
     assert int(count[1].replace(",", "")) == signup["completions"], "as the goal with this rule has"
+    # What it does not count is said beside the figure.
+    expect(preview).not_to_contain_text("Not counted")
+    page.get_by_text("Only some of them").click()
+    page.get_by_label("With property").fill("plan")
+    page.get_by_label("that is").fill("pro")
+    page.get_by_label("Worth at least").fill("9.99")
+    expect(preview).to_contain_text(f"completed at most {count[1]} time" if count else "")
+    expect(preview).to_contain_text("Not counted in this preview: property plan is pro, worth at least 9.99.")
+    page.get_by_label("With property").fill("")
+    page.get_by_label("Worth at least").fill("")
+    expect(preview).not_to_contain_text("Not counted")
     page.get_by_label("Value").fill("nothing-like-it")
     expect(preview).to_contain_text("Nothing in the last build would complete it")
     page.get_by_label("Value").fill("signup")
@@ -285,6 +332,11 @@ def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:
     expect(page.locator("pre").first).to_contain_text('"event_type":')
     page.get_by_role("link", name="Timeline of this person").click()
     expect(page.locator(".timeline")).to_contain_text("conversion")
+    # Whatever its id is made of.
+    page.goto(published.page("conversions"))
+    page.get_by_role("link", name="phone order").first.click()
+    expect(page.get_by_role("heading", name="What was reported")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("phone/../2/")
 
 
 def test_the_waterfall_ends_at_what_is_recognised(seen: Watched, published: House) -> None:

@@ -369,6 +369,23 @@ STORY: dict[str, list[dict[str, Any]]] = {
             (DAY, "news", 2, "Order", 1, 1),
         ]
     ],
+    "rpt_channel_importance": [
+        {
+            **SHOP,
+            "source": source,
+            "touches": touches,
+            "journeys": journeys,
+            "converting_journeys": converting,
+            "removal_effect": effect,
+            "removal_effect_share": share,
+            "shapley_value": value,
+            "shapley_error": "0",
+        }
+        for source, touches, journeys, converting, effect, share, value in [
+            ("news", 1, 2, 1, "0.4", "0.333333333333", "-0.1"),
+            ("google", 4, 3, 2, "0.8", "0.666666666667", "0.6"),
+        ]
+    ],
     "rpt_paths": [
         {
             **SHOP,

@@ -33,6 +33,7 @@ REPORTS = [
     "goals/preview",
     "funnels",
     "attribution",
+    "channel-importance",
     "paths",
     "time-to-convert",
     "experiments",

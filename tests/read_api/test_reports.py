@@ -29,6 +29,7 @@ TABLES = [
     "pages",
     "goals",
     "funnels",
+    "channel-importance",
     "paths",
     "time-to-convert",
     "experiments",
@@ -218,6 +219,10 @@ def test_figures_of_the_other_reports(server: ReadServer) -> None:
         ("desktop", 3),
         ("desktop", 0),
         (None, 1),
+    ]
+    assert rows(server, "channel-importance", "source", "removal_effect", "shapley_value") == [
+        ("google", 0.8, 0.6),
+        ("news", 0.4, -0.1),
     ]
     campaign = body(server, "campaigns", source="google")["rows"][0]
     assert (campaign["cost_per_conversion_minor"], campaign["roas"], campaign["roi"]) == (625, 3.1992, 2.1992)

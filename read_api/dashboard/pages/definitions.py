@@ -92,7 +92,7 @@ def preview_goal(request: Request, here: AnyHere) -> Response:
                 "last": found[-1].day if found else None,
                 "latest": sum(count.completions for count in latest),
                 "view": view,
-                "is_narrowed": bool(asked.get("property_key") or asked.get("minimum_amount")),
+                "uncounted": rules.conditions(asked),
             }
     return html("goal_preview.html", context)
 

@@ -11,8 +11,19 @@ from read_api.dashboard.access import AnyHere
 from read_api.dashboard.figures import decimals, major
 from read_api.dashboard.layout import Line, bar_chart, by_value, main_currency, together
 from read_api.dashboard.view import viewing
-from read_api.parameters import Page
-from read_api.reports import attribution, campaigns, landing_pages, pages, paths, sources, time_to_convert
+from read_api.parameters import MAX_LIMIT, Page
+from read_api.publications import Reader
+from read_api.reports import (
+    attribution,
+    campaigns,
+    channel_importance,
+    goals,
+    landing_pages,
+    pages,
+    paths,
+    sources,
+    time_to_convert,
+)
 from read_api.reports.projects import project
 
 PATH = "/app/projects/{project_id}"
@@ -21,6 +32,7 @@ MOST_ROWS = 1000
 """Of one report on a page; what is longer is for exports."""
 
 DRAWN_BARS = 12
+_DRAWN_HALF = DRAWN_BARS // 2
 DRAWN_PATHS = 200
 DRAWN_SOURCES = 8
 DRAWN_TOUCHES = 4
@@ -106,9 +118,12 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
         by = by if by in attribution.DIMENSIONS else "source"
         measure = asked.get("measure", "conversions")
         measure = measure if measure in dict(_MEASURES) else "conversions"
+        goal_names = _converting_goals(view.reading, view.project_id)
+        goal = asked.get("goal", "")
+        goal = goal if goal in goal_names else ""
         # The model that was chosen leads, so that values come in its order.
         ordered = (model, *(each for each in models if each != model))
-        filters = attribution.Filters(ordered, by, view.days, page=Page(MOST_ROWS))
+        filters = attribution.Filters(ordered, by, view.days, goal_id=goal or None, page=Page(MOST_ROWS))
         rows = attribution.credits(view.reading, view.project_id, filters)
         by_model = {
             each: by_value(
@@ -130,6 +145,9 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
             "by": by,
             "measures": _MEASURES,
             "measure": measure,
+            "goals": [("", "All conversions"), *goal_names.items()],
+            "goal": goal,
+            "of_goal": goal_names.get(goal),
             "lines": chosen,
             "total": together(chosen),
             "currency": currency,
@@ -137,6 +155,45 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
             "chart": _model_chart(by_model, model, default, measure, currency),
         }
         return view.render("attribution.html", context)
+
+
+def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
+    """Names by id of the goals that some conversion completed, on whatever day."""
+    found = goals.goals(reader, project_id, goals.Filters())
+    return {goal.goal_id: goal.name or goal.goal_id for goal in found if goal.conversions}
+
+
+@router.get(f"{PATH}/channel-importance")
+def importance_of_channels(request: Request, here: AnyHere) -> Response:
+    """What would be lost without each source, and its part of the conversion rate."""
+    with viewing(request, here, "channel-importance", dates=False) as view:
+        channels = channel_importance.channel_importance(view.reading, view.project_id, Page(MAX_LIMIT))
+        by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
+        # Sources that lower the rate stand at the other end.
+        drawn = by_part if len(by_part) <= DRAWN_BARS else [*by_part[:_DRAWN_HALF], *by_part[-_DRAWN_HALF:]]
+        context = {
+            "channels": channels[:MOST_ROWS],
+            "found": len(channels),
+            "is_converting": any(row.converting_journeys for row in channels),
+            "rate": sum(row.shapley_value for row in channels),
+            "lost": _percent_chart(
+                "Lost without it", [(r.source, r.removal_effect) for r in channels[:DRAWN_BARS]]
+            ),
+            "part": _percent_chart(
+                "Part of the rate", [(r.source, r.shapley_value) for r in drawn], digits=2
+            ),
+        }
+        return view.render("channel_importance.html", context)
+
+
+def _percent_chart(name: str, parts: list[tuple[str, Decimal]], digits: int = 1) -> dict[str, Any]:
+    return bar_chart(
+        [source for source, _ in parts],
+        {name: [100 * part for _, part in parts]},
+        lying=True,
+        unit="%",
+        digits=digits,
+    )
 
 
 @router.get(f"{PATH}/paths")

@@ -1,0 +1,62 @@
+"""How much each source matters: what would be lost without it, and its part of the conversion rate."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from funnelhouse.auth import ReadCaller
+from read_api.answers import AskedFormat, Exact, Table, reading, table_answer
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.publications import Reader
+from read_api.reports import PATH
+
+router = APIRouter(tags=["reports"])
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One source of the project's journeys, over the whole history."""
+
+    source: str
+    touches: int
+    journeys: Annotated[
+        int, Field(description="It is in: touches of a conversion, or of a person without one.")
+    ]
+    converting_journeys: int
+    removal_effect: Annotated[
+        Exact, Field(description="Part of the conversions that would be lost without it, 0 to 1 (Markov).")
+    ]
+    removal_effect_share: Annotated[
+        Exact | None, Field(description="Of all removal effects; null where nothing converted.")
+    ]
+    shapley_value: Annotated[
+        Exact,
+        Field(description="Part of the conversion rate of all journeys, to which they sum; may be below 0."),
+    ]
+    shapley_error: Annotated[Exact, Field(description="Standard error; 0 where the value is exact.")]
+
+
+def channel_importance(reader: Reader, project_id: str, page: Page = FIRST_PAGE) -> list[Channel]:
+    """Most removal effect first, then most Shapley value, ties by source."""
+    columns = ", ".join(Channel.__dataclass_fields__)
+    found = reader.rows(
+        f"select {columns} from rpt_channel_importance where project_id = ? "  # noqa: S608
+        "order by removal_effect desc, shapley_value desc, source limit ? offset ?",
+        [project_id, page.limit, page.offset],
+    )
+    return [Channel(*row) for row in found]
+
+
+@router.get(f"{PATH}/channel-importance", response_model=Table[Channel])
+def channel_importance_report(
+    request: Request, caller: ReadCaller, build: AskedBuild, asked: AskedPage, form: AskedFormat
+) -> Response:
+    """What the models markov and shapley know of each source, over the whole history.
+
+    Effects of removal do not add up to 1: one conversion can be lost without either of two sources.
+    """
+    with reading(request, caller, asked.build_id or build) as reader:
+        rows = channel_importance(reader, caller.project_id, asked.one_more)
+        return table_answer(request, reader, form, ALL_DAYS, asked, rows)
