@@ -207,6 +207,16 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
 
 
+def test_without_journeys_channel_importance_says_what_to_send(
+    published: House, new_context: NewContext
+) -> None:
+    seen = watched(new_context(), published)
+    sign_in(seen.page, published, published.ingest.key("quiet", "read"))
+    seen.page.get_by_role("link", name="Channel importance").click()
+    expect(seen.page.get_by_role("heading", name="No journeys yet")).to_be_visible()
+    assert seen.faults == []
+
+
 def test_a_goal_defined_in_the_page_applies_to_all_history(seen: Watched, published: House) -> None:
     seen.page.goto(f"{published.page('goals')}?dates=all")
     row = next(row for row in cells(seen.page, "table") if row[0].startswith("Checkout begun"))
