@@ -25,15 +25,17 @@ def quarantine_lines(raw_dir: Path, seqs: Collection[int], reason: str) -> str:
 
     Raises NotInTheRecordError for a position that nothing was sealed at.
     """
-    files = str(raw_dir / "events" / "*" / "*.parquet")
-    with duckdb.connect() as connection:
-        found = dict(
-            connection.execute(
+    files = [str(path) for path in sorted((raw_dir / "events").glob("*/*.parquet"))]
+    found: dict[int, int] = {}
+    # DuckDB refuses to read no files.
+    if files:
+        with duckdb.connect() as connection:
+            rows = connection.execute(
                 "select seq, received_us from read_parquet(?, union_by_name = true) where seq in "
                 "(select unnest(?::bigint[]))",
                 [files, sorted(seqs)],
             ).fetchall()
-        )
+        found = dict(rows)
     missing = sorted(set(seqs) - set(found))
     if missing:
         raise NotInTheRecordError(f"no report in {raw_dir} has seq {', '.join(map(str, missing))}")

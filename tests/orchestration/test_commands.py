@@ -1,0 +1,87 @@
+"""`funnelhouse publish postgres` and `funnelhouse quarantine`, as they are typed."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from funnelhouse.settings import Settings
+
+DATABASE = "FUNNELHOUSE_PUBLISH_POSTGRES"
+
+
+def typed(home: Settings, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, what was said and what was complained of."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("funnelhouse"), *arguments],
+        env={**os.environ, "FUNNELHOUSE_HOME": str(home.home_dir), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_published_marts_are_copied_to_postgresql(built_home, postgres):
+    home = built_home.settings
+    url = postgres.new_database()
+    folder = (home.published_dir / "current").resolve()
+    with duckdb.connect(str(folder / "marts.duckdb"), read_only=True) as marts:
+        names = [name for (name,) in marts.execute("show tables").fetchall()]
+        counted = {name: marts.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
+        sale = marts.execute("select conversion_id, net_amount_minor from fct_conversions").fetchall()
+    said = f"Build {folder.name}: {len(counted)} marts, {sum(counted.values()):,} rows in schema"
+    assert typed(home, "publish", "postgres", "--url", url) == (0, f"{said} funnelhouse.\n", "")
+    # Again, and into another schema, by the settings.
+    settings = {DATABASE: url, f"{DATABASE}_SCHEMA": "bi"}
+    assert typed(home, "publish", "postgres", **settings) == (0, f"{said} bi.\n", "")
+    assert typed(home, "publish", "postgres", **settings) == (0, f"{said} bi.\n", "")
+    with psycopg.connect(url) as connection:
+        for schema in ("funnelhouse", "bi"):
+            of_mart = connection.execute(f"select mart, row_count from {schema}.publication").fetchall()
+            assert dict(of_mart) == counted
+            rows = connection.execute(
+                f"select conversion_id, net_amount_minor from {schema}.fct_conversions"
+            ).fetchall()
+            assert rows == sale != []
+
+
+def test_what_keeps_marts_from_postgresql_is_said(built_home, empty_home, postgres):
+    url = postgres.new_database()
+    code, _, complaint = typed(built_home.settings, "publish", "postgres", **{DATABASE: ""})
+    assert (code, "Give --url, or set FUNNELHOUSE_PUBLISH_POSTGRES." in complaint) == (2, True)
+    code, _, complaint = typed(empty_home, "publish", "postgres", "--url", url)
+    assert (code, complaint) == (1, "Error: nothing is published yet; run `funnelhouse build`\n")
+    for wrong in (url.replace("funnelhouse@", "nobody:secret@"), "postgresql//u:secret@h/d"):
+        code, _, complaint = typed(built_home.settings, "publish", "postgres", "--url", wrong)
+        assert (code, complaint.startswith("Error: ")) == (1, True)
+        assert "secret" not in complaint
+
+
+def test_lines_for_the_quarantine_are_printed(built_home):
+    code, said, complaint = typed(built_home.settings, "quarantine", "2", "1", "--reason", 'torn, "odd"')
+    assert (code, complaint) == (0, "")
+    with duckdb.connect() as connection:
+        record = connection.execute(
+            "select seq, received_us from read_parquet(?) order by seq",
+            [f"{built_home.settings.raw_dir}/events/*/*.parquet"],
+        ).fetchall()
+    assert list(csv.reader(said.splitlines())) == [
+        [str(seq), str(received_us), 'torn, "odd"'] for seq, received_us in record
+    ]
+
+
+@pytest.mark.parametrize("home", ["built_home", "empty_home"])
+def test_what_is_not_in_the_record_cannot_be_quarantined(home, request):
+    found = request.getfixturevalue(home)
+    settings = found.settings if home == "built_home" else found
+    code, said, complaint = typed(settings, "quarantine", "99", "1000", "--reason", "torn")
+    assert (code, said) == (1, "")
+    assert complaint == f"Error: no report in {settings.raw_dir} has seq 99, 1000\n"
