@@ -2,14 +2,16 @@
 
 Run it with `python -m benchmarks.reads HOME`: it serves the home's published build in a process of its own,
 asks as the dashboard asks, for the last 30 days of the project with the most events, and prints a markdown
-table. First one client asks, then eight at once. `--datasette` installs datasette into a temporary
-environment and asks it for the same figures from a copy of rpt_traffic in SQLite, with an index on project
-and day.
+table. First one client asks, then eight at once. `--during-build OTHER` lets one client ask everything again
+while another home is built from nothing, over and over, by processes of their own. `--datasette` installs
+datasette into a temporary environment and asks it for the same figures from a copy of rpt_traffic in SQLite,
+with an index on project and day.
 """
 
 import argparse
 import http.client
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -177,14 +179,44 @@ def copy_to_sqlite(home: Settings, path: Path) -> None:
             database.execute("ANALYZE")
 
 
-def measure(name: str, run: Callable[[int], list[float]]) -> None:
-    """Print a line: one client, then eight."""
-    cells = []
-    for clients in (1, 8):
-        times = sorted(run(clients))
-        p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
-        cells.append(f"{statistics.median(times):.1f} | {p99:.1f} | {len(times)}")
-    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+@contextmanager
+def building(home: Path) -> Iterator[None]:
+    """While open, the home is built from nothing, again and again; at the end the last one is broken off."""
+    command = [sys.executable, "-m", "funnelhouse", "build", "--full-refresh"]
+    environment = {**os.environ, "FUNNELHOUSE_HOME": str(home.resolve())}
+    is_over = threading.Event()
+    failures: list[int] = []
+
+    def build() -> None:
+        while not is_over.is_set() and not failures:
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            while (code := process.poll()) is None and not is_over.wait(0.2):
+                pass
+            if code is None:
+                # dbt runs in a child of it.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(30)
+            elif code:
+                failures.append(code)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+    if failures:
+        raise SystemExit(f"the build of {home} failed: exit code {failures[0]}")
+
+
+def measured(times: list[float]) -> list[str]:
+    """Cells of a table: median, 99th percentile, number of answers."""
+    times = sorted(times)
+    p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
+    return [f"{statistics.median(times):.1f}", f"{p99:.1f}", str(len(times))]
 
 
 def main() -> None:
@@ -192,6 +224,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("home", type=Path, help="a home with a published build")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each question and number of clients")
+    parser.add_argument(
+        "--during-build", type=Path, metavar="OTHER", help="a home with a record, to be built"
+    )
     parser.add_argument("--datasette", action="store_true")
     options = parser.parse_args()
     home = Settings(home=options.home)
@@ -199,32 +234,39 @@ def main() -> None:
     with closing(open_store(home.landing_store)) as store:
         key = create_key(store, of.project_id, ["read"], expires_days=1)
 
-    print(f"Project `{of.project_id}`, {of.first} to {of.last}; milliseconds.\n")
-    print("| question | p50, 1 client | p99 | answers | p50, 8 clients | p99 | answers |")
-    print("|---|---|---|---|---|---|---|")
+    def asked(address: Address, path: str, *clients: int) -> list[str]:
+        return [cell for each in clients for cell in measured(ask(address, path, key, options.seconds, each))]
+
     port = free_port()
-    with served(
-        [sys.executable, "-c", SERVE],
-        port,
-        FUNNELHOUSE_HOME=str(home.home_dir),
-        FUNNELHOUSE_READ_PORT=str(port),
-    ) as address:
-        for name, path in questions(of).items():
-            measure(name, lambda clients, p=path: ask(address, p, key, options.seconds, clients))  # type: ignore[misc]
+    serving = {"FUNNELHOUSE_HOME": str(home.home_dir), "FUNNELHOUSE_READ_PORT": str(port)}
+    with served([sys.executable, "-c", SERVE], port, **serving) as address:
+        lines = {name: asked(address, path, 1, 8) for name, path in questions(of).items()}
+        if options.during_build:
+            with building(options.during_build):
+                for name, path in questions(of).items():
+                    lines[name] += asked(address, path, 1)
     if options.datasette:
-        with tempfile.TemporaryDirectory() as folder:
-            python = Path(folder) / "environment" / "bin" / "python"
-            subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", DATASETTE], check=True)
-            file = Path(folder) / "bench.db"
-            copy_to_sqlite(home, file)
-            port = free_port()
-            command = [str(python.with_name("datasette")), "serve", str(file), "--port", str(port)]
-            with served([*command, "--setting", "sql_time_limit_ms", "60000"], port) as address:
-                path = datasette_question(of)
-                measure(
-                    "sources, by datasette", lambda clients: ask(address, path, key, options.seconds, clients)
-                )
+        lines["sources, by datasette"] = by_datasette(home, of, asked)
+
+    print(f"Project `{of.project_id}`, {of.first} to {of.last}; milliseconds.\n")
+    columns = ["question", "p50, 1 client", "p99", "answers", "p50, 8 clients", "p99", "answers"]
+    columns += ["p50, 1 client during builds", "p99", "answers"] if options.during_build else []
+    for line in (columns, ["---"] * len(columns), *([name, *cells] for name, cells in lines.items())):
+        print(f"| {' | '.join([*line, *['-'] * (len(columns) - len(line))])} |")
+
+
+def by_datasette(home: Settings, of: Subject, asked: Callable[..., list[str]]) -> list[str]:
+    """The same cells of `sources`, as datasette answers it."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = Path(folder) / "environment" / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", DATASETTE], check=True)
+        file = Path(folder) / "bench.db"
+        copy_to_sqlite(home, file)
+        port = free_port()
+        command = [str(python.with_name("datasette")), "serve", str(file), "--port", str(port)]
+        with served([*command, "--setting", "sql_time_limit_ms", "60000"], port) as address:
+            return asked(address, datasette_question(of), 1, 8)
 
 
 if __name__ == "__main__":
