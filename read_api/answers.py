@@ -11,6 +11,7 @@ import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
-from read_api.parameters import Days, PageAsked, one_of
+from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, one_of
 from read_api.publications import Publications, Reader
 
 Row = TypeVar("Row")
@@ -192,15 +193,46 @@ async def _format(
 AskedFormat = Annotated[str, Depends(_format)]
 
 
-def table_answer(
-    request: Request, reader: Reader, form: str, days: Days, asked: PageAsked, rows: list[Any]
-) -> Response:
-    """Rows (of `asked.one_more`) of a tabular report; in CSV `next` is in a header."""
-    rows, following = asked.cut(rows, reader.build_id)
-    if form == "csv":
-        return csv_answer(request, rows, reader.build_id, following)
-    content = {"build": reader.build_id, "from": days.first, "to": days.last, "rows": rows, "next": following}
-    return json_answer(request, content, reader.build_id)
+@dataclass(frozen=True)
+class TableAsked:
+    """A tabular report is asked for: which page of it, of which build, in which format."""
+
+    request: Request
+    build_id: str | None
+    asked: PageAsked
+    form: str
+
+    @property
+    def page(self) -> Page:
+        """The rows to look for: one more than are shown, to know whether a page follows."""
+        return self.asked.one_more
+
+    @contextmanager
+    def reading(self, caller: Key) -> Iterator[Reader]:
+        """As `reading`; the build of a cursor goes before the one asked for."""
+        with reading(self.request, caller, self.asked.build_id or self.build_id) as reader:
+            yield reader
+
+    def answer(self, reader: Reader, rows: list[Any], days: Days = ALL_DAYS) -> Response:
+        """The rows of `page`, which are of these days; in CSV `next` is in a header."""
+        rows, following = self.asked.cut(rows, reader.build_id)
+        if self.form == "csv":
+            return csv_answer(self.request, rows, reader.build_id, following)
+        content = {
+            "build": reader.build_id,
+            "from": days.first,
+            "to": days.last,
+            "rows": rows,
+            "next": following,
+        }
+        return json_answer(self.request, content, reader.build_id)
+
+
+async def _table(request: Request, build: AskedBuild, asked: AskedPage, form: AskedFormat) -> TableAsked:
+    return TableAsked(request, build, asked, form)
+
+
+AskedTable = Annotated[TableAsked, Depends(_table)]
 
 
 def csv_answer(request: Request, rows: Sequence[Any], build_id: str, following: str | None) -> Response:

@@ -4,21 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Exact, Table, of_nano, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Exact, Table, of_nano
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -98,16 +89,13 @@ def _campaign(
 
 @router.get(f"{PATH}/campaigns", response_model=Table[Campaign])
 def campaigns_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
     currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Sessions, credited conversions, money and ad spend by source, medium, campaign and currency."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        filters = Filters(days, source or None, currency, asked.one_more)
-        return table_answer(request, reader, form, days, asked, campaigns(reader, caller.project_id, filters))
+    with table.reading(caller) as reader:
+        filters = Filters(days, source or None, currency, table.page)
+        return table.answer(reader, campaigns(reader, caller.project_id, filters), days)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Exact, Table, reading, table_answer
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.answers import AskedTable, Exact, Table
+from read_api.parameters import FIRST_PAGE, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 
@@ -50,13 +50,11 @@ def channel_importance(reader: Reader, project_id: str, page: Page = FIRST_PAGE)
 
 
 @router.get(f"{PATH}/channel-importance", response_model=Table[Channel])
-def channel_importance_report(
-    request: Request, caller: ReadCaller, build: AskedBuild, asked: AskedPage, form: AskedFormat
-) -> Response:
+def channel_importance_report(caller: ReadCaller, table: AskedTable) -> Response:
     """What the models markov and shapley know of each source, over the whole history.
 
     Effects of removal do not add up to 1: one conversion can be lost without either of two sources.
     """
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = channel_importance(reader, caller.project_id, asked.one_more)
-        return table_answer(request, reader, form, ALL_DAYS, asked, rows)
+    with table.reading(caller) as reader:
+        rows = channel_importance(reader, caller.project_id, table.page)
+        return table.answer(reader, rows)

@@ -4,21 +4,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -62,18 +53,12 @@ def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWee
 
 @router.get(f"{PATH}/cohorts", response_model=Table[CohortWeek])
 def cohorts_report(
-    request: Request,
-    caller: ReadCaller,
-    days: AskedDays,
-    build: AskedBuild,
-    currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
+    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
 ) -> Response:
     """People by the week in which they were first seen: how many came and converted in each week after.
 
     `from` and `to` are about the Mondays of the cohorts' weeks.
     """
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = cohorts(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = cohorts(reader, caller.project_id, Filters(days, currency, table.page))
+        return table.answer(reader, rows, days)

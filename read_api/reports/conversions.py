@@ -4,20 +4,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
+from read_api.answers import AskedTable, Table
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
     AskedAsOf,
-    AskedBuild,
     AskedCountry,
     AskedCurrency,
     AskedDays,
-    AskedPage,
     AsOf,
     Days,
     Page,
@@ -119,15 +117,12 @@ def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conve
 
 @router.get(f"{PATH}/conversions", response_model=Table[Conversion])
 def conversions_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
-    asked: AskedPage,
-    form: AskedFormat,
     state: Annotated[str | None, Query(description="Only approved, pending or rejected ones.")] = None,
     name: Annotated[str | None, Query(description="Only of this name.")] = None,
     goal_id: Annotated[str | None, Query(description="Only of the goal that the sender named.")] = None,
@@ -146,7 +141,7 @@ def conversions_report(
     """
     wanted = one_of("state", state, STATES, "")
     unknown = one_of("status", status, ("unknown",), "") == "unknown"
-    with reading(request, caller, asked.build_id or build) as reader:
+    with table.reading(caller) as reader:
         filters = Filters(
             days=days,
             state=wanted or None,
@@ -159,7 +154,7 @@ def conversions_report(
             currency=currency,
             is_status_unknown=unknown,
             as_of=as_of,
-            page=asked.one_more,
+            page=table.page,
         )
         rows = conversions(reader, caller.project_id, filters)
-        return table_answer(request, reader, form, days, asked, rows)
+        return table.answer(reader, rows, days)

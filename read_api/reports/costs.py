@@ -4,21 +4,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -66,16 +57,13 @@ def costs(reader: Reader, project_id: str, filters: Filters) -> list[Cost]:
 
 @router.get(f"{PATH}/costs", response_model=Table[Cost])
 def costs_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
     currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Ad spend by day, source, medium and campaign, latest first, as last reported."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = costs(reader, caller.project_id, Filters(days, source or None, currency, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = costs(reader, caller.project_id, Filters(days, source or None, currency, table.page))
+        return table.answer(reader, rows, days)

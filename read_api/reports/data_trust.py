@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedDays, AskedPage, Days, Page, one_of
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedDays, Days, Page, one_of
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -58,18 +58,15 @@ def data_trust(reader: Reader, project_id: str, filters: Filters) -> list[Measur
 
 @router.get(f"{PATH}/data-trust", response_model=Table[Measure])
 def data_trust_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
-    asked: AskedPage,
-    form: AskedFormat,
     measure: Annotated[str | None, Query(description="Only this measure.")] = None,
     severity: Annotated[str | None, Query(description="Only warning or info.")] = None,
 ) -> Response:
     """What may bend figures: rejected, unknown status words, unmatched, odd clocks, identity conflicts, …"""
     kind = one_of("severity", severity, SEVERITIES, "")
-    with reading(request, caller, asked.build_id or build) as reader:
-        filters = Filters(days, measure or None, kind or None, asked.one_more)
+    with table.reading(caller) as reader:
+        filters = Filters(days, measure or None, kind or None, table.page)
         rows = data_trust(reader, caller.project_id, filters)
-        return table_answer(request, reader, form, days, asked, rows)
+        return table.answer(reader, rows, days)

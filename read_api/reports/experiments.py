@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Exact, Table, reading, table_answer
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.answers import AskedTable, Exact, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -56,14 +56,11 @@ def experiments(
 
 @router.get(f"{PATH}/experiments", response_model=Table[Variant])
 def experiments_report(
-    request: Request,
     caller: ReadCaller,
-    build: AskedBuild,
-    asked: AskedPage,
-    form: AskedFormat,
+    table: AskedTable,
     experiment_id: Annotated[str | None, Query(description="Only this experiment.")] = None,
 ) -> Response:
     """Rates of each variant and goal with 95 % intervals, and the difference from the control."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = experiments(reader, caller.project_id, experiment_id or None, asked.one_more)
-        return table_answer(request, reader, form, ALL_DAYS, asked, rows)
+    with table.reading(caller) as reader:
+        rows = experiments(reader, caller.project_id, experiment_id or None, table.page)
+        return table.answer(reader, rows)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedDays, AskedPage, Days, Page, one_of
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedDays, Days, Page, one_of
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -67,12 +67,9 @@ def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
 
 @router.get(f"{PATH}/funnels", response_model=Table[Step])
 def funnels_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
-    asked: AskedPage,
-    form: AskedFormat,
     funnel_id: Annotated[str | None, Query(description="Only this funnel.")] = None,
     source: Annotated[str | None, Query(description="Only entries from this source.")] = None,
     breakdown: Annotated[
@@ -81,6 +78,6 @@ def funnels_report(
 ) -> Response:
     """Who came to each step of each funnel, took it, and dropped out; by the day of entry."""
     by_source = one_of("breakdown", breakdown, ("none", "source"), "none") == "source"
-    with reading(request, caller, asked.build_id or build) as reader:
-        filters = Filters(days, funnel_id or None, source or None, by_source, asked.one_more)
-        return table_answer(request, reader, form, days, asked, funnels(reader, caller.project_id, filters))
+    with table.reading(caller) as reader:
+        filters = Filters(days, funnel_id or None, source or None, by_source, table.page)
+        return table.answer(reader, funnels(reader, caller.project_id, filters), days)

@@ -9,18 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
-from read_api.answers import AskedFormat, Table, json_answer, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCountry,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-    one_of,
-)
+from read_api.answers import AskedTable, Table, json_answer, reading
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -142,19 +132,11 @@ def _picked(rule: Rule) -> tuple[str, list[object]]:
 
 
 @router.get(f"{PATH}/goals", response_model=Table[Goal])
-def goals_report(
-    request: Request,
-    caller: ReadCaller,
-    days: AskedDays,
-    build: AskedBuild,
-    country: AskedCountry,
-    asked: AskedPage,
-    form: AskedFormat,
-) -> Response:
+def goals_report(caller: ReadCaller, table: AskedTable, days: AskedDays, country: AskedCountry) -> Response:
     """All goals with their rules, and how often each was completed on these days. Goals overlap."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = goals(reader, caller.project_id, Filters(days, country, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = goals(reader, caller.project_id, Filters(days, country, table.page))
+        return table.answer(reader, rows, days)
 
 
 @router.get(f"{PATH}/goals/preview", response_model=Preview)

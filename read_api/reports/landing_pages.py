@@ -3,21 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -61,15 +52,9 @@ def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[Lan
 
 @router.get(f"{PATH}/landing-pages", response_model=Table[LandingPage])
 def landing_pages_report(
-    request: Request,
-    caller: ReadCaller,
-    days: AskedDays,
-    build: AskedBuild,
-    currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
+    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
 ) -> Response:
     """Sessions that began on each page, how many converted, and what they brought."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = landing_pages(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = landing_pages(reader, caller.project_id, Filters(days, currency, table.page))
+        return table.answer(reader, rows, days)

@@ -3,21 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -66,16 +57,13 @@ def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures
 
 @router.get(f"{PATH}/pages", response_model=Table[PageFigures])
 def pages_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
     currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
     kind: Annotated[str | None, Query(description="Only lander, offer or page.")] = None,
 ) -> Response:
     """Views of each page, conversions on it, and conversions that it assisted."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = pages(reader, caller.project_id, Filters(days, currency, kind or None, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = pages(reader, caller.project_id, Filters(days, currency, kind or None, table.page))
+        return table.answer(reader, rows, days)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCurrency, AskedPage, Page
+from read_api.answers import AskedTable, Table
+from read_api.parameters import FIRST_PAGE, AskedCurrency, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 
@@ -44,15 +44,8 @@ def paths(
 
 
 @router.get(f"{PATH}/paths", response_model=Table[Path])
-def paths_report(
-    request: Request,
-    caller: ReadCaller,
-    build: AskedBuild,
-    currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
-) -> Response:
+def paths_report(caller: ReadCaller, table: AskedTable, currency: AskedCurrency) -> Response:
     """The most frequent paths of sources to a conversion, over the whole history, with their median time."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = paths(reader, caller.project_id, currency, asked.one_more)
-        return table_answer(request, reader, form, ALL_DAYS, asked, rows)
+    with table.reading(caller) as reader:
+        rows = paths(reader, caller.project_id, currency, table.page)
+        return table.answer(reader, rows)

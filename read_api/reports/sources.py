@@ -3,21 +3,19 @@
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
-from read_api.answers import AskedFormat, Exact, Table, of_nano, reading, table_answer
+from read_api.answers import AskedTable, Exact, Table, of_nano
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
     AskedAsOf,
-    AskedBuild,
     AskedCountry,
     AskedCurrency,
     AskedDays,
-    AskedPage,
     AsOf,
     Days,
     Page,
@@ -113,15 +111,12 @@ def _known_money(reader: Reader, project_id: str, filters: Filters) -> dict[tupl
 
 @router.get(f"{PATH}/sources", response_model=Table[Traffic])
 def sources_report(
-    request: Request,
     caller: ReadCaller,
+    table: AskedTable,
     days: AskedDays,
-    build: AskedBuild,
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
-    asked: AskedPage,
-    form: AskedFormat,
     dimension: Annotated[
         str | None, Query(description="What rows are by: " + ", ".join(DIMENSIONS) + "; default source.")
     ] = None,
@@ -133,6 +128,6 @@ def sources_report(
     was known by then of the conversions of these days.
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
-    with reading(request, caller, asked.build_id or build) as reader:
-        filters = Filters(by, days, country, currency, source or None, as_of, asked.one_more)
-        return table_answer(request, reader, form, days, asked, sources(reader, caller.project_id, filters))
+    with table.reading(caller) as reader:
+        filters = Filters(by, days, country, currency, source or None, as_of, table.page)
+        return table.answer(reader, sources(reader, caller.project_id, filters), days)

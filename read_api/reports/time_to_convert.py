@@ -3,21 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedFormat, Table, reading, table_answer
-from read_api.parameters import (
-    ALL_DAYS,
-    FIRST_PAGE,
-    AskedBuild,
-    AskedCurrency,
-    AskedDays,
-    AskedPage,
-    Days,
-    Page,
-)
+from read_api.answers import AskedTable, Table
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
@@ -58,15 +49,9 @@ def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[W
 
 @router.get(f"{PATH}/time-to-convert", response_model=Table[Way])
 def time_to_convert_report(
-    request: Request,
-    caller: ReadCaller,
-    days: AskedDays,
-    build: AskedBuild,
-    currency: AskedCurrency,
-    asked: AskedPage,
-    form: AskedFormat,
+    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
 ) -> Response:
     """Conversions with touches, by the days and the touches that they took."""
-    with reading(request, caller, asked.build_id or build) as reader:
-        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, asked.one_more))
-        return table_answer(request, reader, form, days, asked, rows)
+    with table.reading(caller) as reader:
+        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, table.page))
+        return table.answer(reader, rows, days)

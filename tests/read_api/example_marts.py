@@ -1,11 +1,6 @@
 """Marts made from their contract, published, and read through a real server."""
 
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,13 +12,12 @@ import duckdb
 import httpx
 import yaml
 from example_story import STORY
+from servers import start_read
 
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.publishing import Publication, new_build_id, publish
-
-SERVE_READ = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -88,42 +82,15 @@ class ReadServer:
 @contextmanager
 def read_server(home: Path) -> Iterator[ReadServer]:
     """Serve this home until the block ends."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=home, read_port=port)
-    key = new_key(settings)
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVE_READ],
-        env={**os.environ, "FUNNELHOUSE_HOME": str(home), "FUNNELHOUSE_READ_PORT": str(port)},
-        start_new_session=True,
-    )
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=30
-    )
+    key = new_key(Settings(home=home))
+    running = start_read(home)
     try:
-        wait_until_live(client, process)
-        yield ReadServer(settings, process, client)
+        with httpx.Client(
+            base_url=running.url, headers={"Authorization": f"Bearer {key}"}, timeout=30
+        ) as client:
+            yield ReadServer(running.settings, running.process, client)
     finally:
-        client.close()
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(5)
-
-
-def wait_until_live(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if client.get("/read/live").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the read server did not start (exit code {process.poll()})")
+        running.stop()
 
 
 def stage(
