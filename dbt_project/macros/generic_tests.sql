@@ -1,7 +1,23 @@
-{# The columns together name a row; nulls compare equal. #}
-{% test unique_together(model, columns) %}
-select {{ columns | join(', ') }}, count(*) as row_count
+{#
+  The columns together name a row; nulls compare equal. None of `never_null` is null: those of the key, unless it says
+  otherwise. One test of both, since each test costs a build what a small model does.
+#}
+{% test keyed_by(model, columns, never_null=none) %}
+{% set key, filled = columns | join(', '), columns if never_null is none else never_null %}
+select
+    {{ key }},
+    count(*) as row_count
 from {{ model }}
-group by {{ columns | join(', ') }}
-having count(*) > 1
+{% if is_scoped() %}{{ where_rebuilt(model, columns) }}{% endif %}
+group by {{ key }}
+having count(*) > 1{% for column in filled %} or count({{ column }}) < count(*){% endfor %}
 {% endtest %}
+
+{# Rows of a kept model that are new, and those with the keys of new ones: all others were tested by builds before. #}
+{% macro where_rebuilt(model, columns) %}
+{% set kept = graph.nodes.values() | selectattr('alias', 'equalto', model.identifier) | map(attribute='config') | first %}
+{% if kept.get('rebuilt') %}
+{% set key, condition = columns | join(', '), is_rebuilt(kept) %}
+where {{ condition }}{% if kept.get('kept_by') not in columns %} or ({{ key }}) in (select {{ key }} from {{ model }} where {{ condition }}){% endif %}
+{% endif %}
+{% endmacro %}

@@ -106,6 +106,16 @@
 {%- else %}true{% endif %}
 {%- endmacro %}
 
+{#
+  Rows of a kept model that this build makes anew, as a condition; in a whole build all. `kept` is the model's
+  configuration: `rebuilt: new` stands for positions after the last publication, any other for the model that lists
+  values of `kept_by`; `also_rebuilt` is a condition for further rows.
+#}
+{% macro is_rebuilt(kept) -%}
+{{ is_new(kept.get('kept_by')) if kept.get('rebuilt') == 'new' else is_among(kept.get('kept_by'), kept.get('rebuilt')) }}
+{%- if kept.get('also_rebuilt') %} or ({{ kept.get('also_rebuilt') }}){% endif %}
+{%- endmacro %}
+
 {# A model's table as the build before left it: read without waiting for this build's. #}
 {% macro as_before(model) %}{{ model }}{% endmacro %}
 

@@ -2,15 +2,11 @@
 {% macro should_full_refresh() %}{{ return(not is_scoped()) }}{% endmacro %}
 
 {#
-  Strategy `rebuilt`: the rows whose `kept_by` columns the model `rebuilt` lists are deleted, and those of the query
-  that it lists put in. `rebuilt: new` stands for positions after the last publication, `also_rebuilt` is a condition
-  for further rows.
+  Strategy `rebuilt`: the rows that are rebuilt are deleted, and those of the query put in; `is_rebuilt` says which.
 #}
 {% macro get_incremental_rebuilt_sql(arguments) %}
     {% set columns = arguments['dest_columns'] | map(attribute='quoted') | join(', ') %}
-    {% set kept_by, rebuilt = config.require('kept_by'), config.require('rebuilt') %}
-    {% set condition = is_new(kept_by) if rebuilt == 'new' else is_among(kept_by, rebuilt) %}
-    {% set condition = condition ~ (' or (' ~ config.get('also_rebuilt') ~ ')' if config.get('also_rebuilt') else '') %}
+    {% set condition = is_rebuilt(config) %}
     delete from {{ arguments['target_relation'] }} where {{ condition }};
     insert into {{ arguments['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arguments['temp_relation'] }} where {{ condition }};
