@@ -20,5 +20,14 @@ and (
 )
 {%- endmacro %}
 
+{# What completes a goal once, of an event that counts: its conversion, the session of page views, else the event. #}
+{% macro completed_by(counted, event_key) -%}
+coalesce(
+    {{ counted }}.conversion_id,
+    case when {{ counted }}.kind = 'visit' then 'session:' || {{ counted }}.session_id end,
+    'event:' || {{ event_key }}
+)
+{%- endmacro %}
+
 {# What a rule may pick, as senders call it. #}
 {% macro event_type(kind) %}case {{ kind }} when 'visit' then 'pageview' else {{ kind }} end{% endmacro %}

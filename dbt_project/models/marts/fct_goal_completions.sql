@@ -15,12 +15,19 @@ events_counted as (
     select * from {{ ref('int_events_counted') }}
 ),
 
+events as (
+    select * from {{ ref('int_events') }}
+),
+
 completed as (
     select
         goals_matched.goal_id,
-        events_counted.*
+        events_counted.*,
+        events.event_id,
+        {{ completed_by('events_counted', 'events.event_key') }} as completed_by
     from goals_matched
     inner join events_counted on goals_matched.seq = events_counted.seq
+    inner join events on goals_matched.seq = events.seq
 ),
 
 numbered as (

@@ -14,11 +14,13 @@ select
     pages.name as page_name,
     pages.page_kind,
     counted.currency,
-    cast(sum(counted.views) as bigint) as views,
-    cast(sum(counted.conversions) as bigint) as conversions,
-    cast(sum(counted.net_amount_minor) as bigint) as net_amount_minor,
-    cast(sum(counted.assisted_conversions) as bigint) as assisted_conversions,
-    cast(sum(counted.assisted_amount_minor) as bigint) as assisted_amount_minor
+    count(case when counted.figure = 'view' then 1 end) as views,
+    count(case when counted.figure = 'conversion' then 1 end) as conversions,
+    cast(sum(case when counted.figure = 'conversion' then counted.amount_minor else 0 end) as bigint)
+        as net_amount_minor,
+    count(case when counted.figure = 'assisted_conversion' then 1 end) as assisted_conversions,
+    cast(sum(case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end) as bigint)
+        as assisted_amount_minor
 from counted
 left join pages on counted.project_id = pages.project_id and counted.page_id = pages.page_id
 group by

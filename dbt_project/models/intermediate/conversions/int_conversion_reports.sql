@@ -1,15 +1,13 @@
 -- One row per report of a conversion: an event sent as one, or one that completes a goal which counts as one.
-with events as (
-    select * from {{ ref('int_events') }}
-),
-
-counting_goals as (
+{# Each use reads the table: engines would keep what is read twice, with every column. #}
+{% set events = ref('int_events') %}
+with counting_goals as (
     -- However many goals an event completes, it is at most one conversion.
     select
         goals_matched.seq,
         min(goals_matched.goal_id) as goal_id
     from {{ ref('int_goals_matched') }} as goals_matched
-    inner join events on goals_matched.seq = events.seq
+    inner join {{ events }} as events on goals_matched.seq = events.seq
     inner join {{ ref('int_goals') }} as goals
         on events.project_id = goals.project_id and goals_matched.goal_id = goals.goal_id
     where goals.counts_as_conversion
@@ -39,10 +37,10 @@ keyed as (
                     || ':' || coalesce(opening.event_id, events.event_id)
             else {{ order_key('events') }}
         end as conversion_id
-    from events
+    from {{ events }} as events
     left join counting_goals on events.seq = counting_goals.seq
     left join activities on events.seq = activities.seq
-    left join events as opening on activities.first_page_view_seq = opening.seq
+    left join {{ events }} as opening on activities.first_page_view_seq = opening.seq
     where events.kind = 'conversion' or counting_goals.seq is not null
 ),
 

@@ -11,6 +11,10 @@ events_counted as (
     select * from {{ ref('int_events_counted') }}
 ),
 
+events as (
+    select * from {{ ref('int_events') }}
+),
+
 exposed as (
     select
         exposures.*,
@@ -43,13 +47,14 @@ completions as (
     select
         events_counted.project_id,
         goals_matched.goal_id,
-        events_counted.completed_by,
+        {{ completed_by('events_counted', 'events.event_key') }} as completed_by,
         events_counted.person_id,
         events_counted.session_id,
         events_counted.occurred_us,
         events_counted.seq
     from {{ ref('int_goals_matched') }} as goals_matched
     inner join events_counted on goals_matched.seq = events_counted.seq
+    inner join events on goals_matched.seq = events.seq
 ),
 
 found as (

@@ -47,20 +47,11 @@ looked_at as (
 select
     events.seq,
     events.project_id,
-    events.event_id,
     events.kind,
     events.occurred_us,
     conversions.conversion_id,
     coalesce(conversions.person_id, people.person_id) as person_id,
     coalesce(conversions.session_id, sessions.session_id) as session_id,
-    -- Reports of one conversion complete a goal once; so do the page views of one session.
-    case
-        when conversions.conversion_id is not null then conversions.conversion_id
-        when
-            events.kind = 'visit' and sessions.session_id is not null
-            then 'session:' || sessions.session_id
-        else 'event:' || events.event_key
-    end as completed_by,
     -- Reports of one conversion are one step, at the conversion's time; each page view is one of its own.
     case when events.kind <> 'visit' then coalesce(conversions.seq, events.seq) else events.seq end
         as step_seq,

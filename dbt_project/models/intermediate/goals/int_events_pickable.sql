@@ -1,15 +1,7 @@
--- One row per person, day, type of event, name and page path: what the rule of a goal could pick there.
-with events as (
-    select * from {{ ref('int_events') }}
-    where kind in ('visit', 'event', 'conversion', 'identify')
-),
-
-projects as (
+-- One row per person, day, type of event, name, page path and session of views: what a rule could pick there.
+{% set events, page_views = ref('int_events'), ref('int_page_views') %}
+with projects as (
     select * from {{ ref('int_projects') }}
-),
-
-page_views as (
-    select * from {{ ref('int_page_views') }}
 ),
 
 people as (
@@ -32,7 +24,31 @@ sessions as (
     select * from {{ ref('int_sessions') }}
 ),
 
-counted as (
+views as (
+    select
+        sessions.project_id,
+        sessions.person_id,
+        sessions.first_page_view_seq,
+        events.name,
+        page_views.page_path,
+        {{ project_date('events.occurred_us', 'projects.time_zone') }} as event_date
+    from {{ events }} as events
+    inner join {{ page_views }} as page_views on events.seq = page_views.seq
+    inner join activities on events.seq = activities.seq
+    inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
+    inner join projects on events.project_id = projects.project_id
+    left join reports on events.seq = reports.seq
+    where not sessions.is_bot and reports.seq is null
+),
+
+other_seqs as (
+    select seq from {{ events }}
+    where kind in ('event', 'conversion', 'identify')
+    union
+    select seq from reports
+),
+
+others as (
     select
         events.project_id,
         events.name,
@@ -40,16 +56,12 @@ counted as (
         {{ event_type('events.kind') }} as event_type,
         {{ project_date('events.occurred_us', 'projects.time_zone') }} as event_date,
         coalesce(conversions.person_id, people.person_id) as person_id,
-        -- As goals count: reports of a conversion once, page views once in their session.
-        coalesce(
-            conversions.seq,
-            case when events.kind = 'visit' then activities.first_page_view_seq end,
-            events.seq
-        ) as completed_by
-    from events
+        coalesce(conversions.seq, events.seq) as completed_by
+    from other_seqs
+    inner join {{ events }} as events on other_seqs.seq = events.seq
     inner join projects on events.project_id = projects.project_id
     inner join people on events.seq = people.seq
-    left join page_views on events.seq = page_views.seq
+    left join {{ page_views }} as page_views on events.seq = page_views.seq
     left join reports on events.seq = reports.seq
     left join conversions on reports.conversion_id = conversions.conversion_id
     left join activities on events.seq = activities.seq
@@ -62,6 +74,20 @@ counted as (
         end
 )
 
+-- As goals count: page views once in their session, reports of a conversion once.
+select
+    project_id,
+    person_id,
+    event_date,
+    {{ event_type("'visit'") }} as event_type,
+    name,
+    page_path,
+    first_page_view_seq,
+    count(*) as events,
+    cast(1 as bigint) as completions
+from views
+group by project_id, person_id, event_date, name, page_path, first_page_view_seq
+union all
 select
     project_id,
     person_id,
@@ -69,7 +95,8 @@ select
     event_type,
     name,
     page_path,
+    cast(null as bigint) as first_page_view_seq,
     count(*) as events,
     count(distinct completed_by) as completions
-from counted
+from others
 group by project_id, person_id, event_date, event_type, name, page_path

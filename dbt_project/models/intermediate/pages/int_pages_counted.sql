@@ -1,4 +1,4 @@
--- One row per person, day, page and currency: views of the page, conversions on it, and those it assisted.
+-- One row per view of a page, conversion on it, and conversion that the page assisted.
 with sessions as (
     select * from {{ ref('int_sessions') }}
     where not is_bot
@@ -15,6 +15,7 @@ activities as (
 
 views as (
     select
+        page_views.seq,
         page_views.project_id,
         page_views.page_id,
         page_views.occurred_us,
@@ -25,18 +26,19 @@ views as (
     where page_views.page_id is not null
 ),
 
+conversions as (
+    select * from {{ ref('int_conversions') }}
+    where state <> 'rejected'
+),
+
 first_views as (
     select
         person_id,
         page_id,
         min(occurred_us) as first_viewed_us
     from views
+    where person_id in (select person_id from conversions)
     group by person_id, page_id
-),
-
-conversions as (
-    select * from {{ ref('int_conversions') }}
-    where state <> 'rejected'
 ),
 
 assisted as (
@@ -55,64 +57,49 @@ assisted as (
 figures as (
     select
         views.project_id,
+        views.person_id,
+        views.seq,
         views.occurred_us,
         views.page_id,
+        'view' as figure,
         projects.reporting_currency as currency,
-        views.person_id,
-        1 as views,
-        0 as conversions,
-        0 as net_amount_minor,
-        0 as assisted_conversions,
-        0 as assisted_amount_minor
+        cast(0 as bigint) as amount_minor
     from views
     inner join projects on views.project_id = projects.project_id
     union all
     select
         project_id,
+        person_id,
+        seq,
         occurred_us,
         page_id,
+        'conversion' as figure,
         currency,
-        person_id,
-        0 as views,
-        1 as conversions,
-        net_amount_minor,
-        0 as assisted_conversions,
-        0 as assisted_amount_minor
+        net_amount_minor as amount_minor
     from conversions
     where page_id is not null
     union all
     select
         project_id,
+        person_id,
+        seq,
         occurred_us,
         assisting_page_id as page_id,
+        'assisted_conversion' as figure,
         currency,
-        person_id,
-        0 as views,
-        0 as conversions,
-        0 as net_amount_minor,
-        1 as assisted_conversions,
-        net_amount_minor as assisted_amount_minor
+        net_amount_minor as amount_minor
     from assisted
-),
-
-dated as (
-    select
-        figures.*,
-        {{ project_date('figures.occurred_us', 'projects.time_zone') }} as report_date
-    from figures
-    inner join projects on figures.project_id = projects.project_id
 )
 
+-- Not added up here: hardly anybody views a page twice on a day.
 select
-    project_id,
-    person_id,
-    report_date,
-    page_id,
-    currency,
-    cast(sum(views) as bigint) as views,
-    cast(sum(conversions) as bigint) as conversions,
-    cast(sum(net_amount_minor) as bigint) as net_amount_minor,
-    cast(sum(assisted_conversions) as bigint) as assisted_conversions,
-    cast(sum(assisted_amount_minor) as bigint) as assisted_amount_minor
-from dated
-group by project_id, person_id, report_date, page_id, currency
+    figures.seq,
+    figures.page_id,
+    figures.figure,
+    figures.project_id,
+    figures.person_id,
+    {{ project_date('figures.occurred_us', 'projects.time_zone') }} as report_date,
+    figures.currency,
+    figures.amount_minor
+from figures
+inner join projects on figures.project_id = projects.project_id

@@ -1,32 +1,34 @@
 -- One row per session, with the origin of its first page view.
-with activities as (
-    select * from {{ ref('int_activities_sessionized') }}
-),
-
-page_views as (
-    select * from {{ ref('int_page_views') }}
-),
-
-spans as (
+{# Each use reads the table: engines would keep what is read twice, with every column. #}
+{% set activities, page_views = ref('int_activities_sessionized'), ref('int_page_views') %}
+with spans as (
     select
         first_page_view_seq,
         max(occurred_us) as ended_us,
         cast(sum(case when is_page_view then 1 else 0 end) as bigint) as page_views
-    from activities
+    from {{ activities }}
     group by first_page_view_seq
 ),
 
-countries as (
-    -- The first page view of the session that names a country.
+views_with_country as (
     select
         activities.first_page_view_seq,
         page_views.country,
         row_number() over (
             partition by activities.first_page_view_seq order by page_views.occurred_us, page_views.seq
         ) as country_number
-    from activities
-    inner join page_views on activities.seq = page_views.seq
+    from {{ activities }} as activities
+    inner join {{ page_views }} as page_views on activities.seq = page_views.seq
     where page_views.country is not null
+),
+
+countries as (
+    -- The first page view of the session that names a country.
+    select
+        first_page_view_seq,
+        country
+    from views_with_country
+    where country_number = 1
 )
 
 select
@@ -54,8 +56,6 @@ select
     first_view.origin = 'none' as is_direct,
     first_view.is_bot
 from spans
-inner join page_views as first_view on spans.first_page_view_seq = first_view.seq
-inner join activities as opening on spans.first_page_view_seq = opening.seq
-left join
-    countries
-    on spans.first_page_view_seq = countries.first_page_view_seq and countries.country_number = 1
+inner join {{ page_views }} as first_view on spans.first_page_view_seq = first_view.seq
+inner join {{ activities }} as opening on spans.first_page_view_seq = opening.seq
+left join countries on spans.first_page_view_seq = countries.first_page_view_seq

@@ -1,11 +1,25 @@
 -- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
+{% set page_views = ref('int_page_views') %}
 with activities as (
     select * from {{ ref('int_activities_sessionized') }}
     where is_page_view
 ),
 
-page_views as (
-    select * from {{ ref('int_page_views') }}
+origins as (
+    select
+        seq,
+        origin
+    from {{ page_views }}
+),
+
+candidates as (
+    -- Told apart by narrow columns first: most page views are no touch.
+    select activities.*
+    from activities
+    inner join origins on activities.seq = origins.seq
+    where
+        activities.seq = activities.first_page_view_seq
+        or origins.origin in ('utm', 'click_id')
 ),
 
 sessions as (
@@ -22,8 +36,8 @@ select
     page_views.event_key as touch_id,
     page_views.seq,
     page_views.project_id,
-    activities.person_id,
-    activities.visitor_id,
+    candidates.person_id,
+    candidates.visitor_id,
     sessions.session_id,
     sessions.first_page_view_seq,
     page_views.occurred_us as touched_us,
@@ -36,26 +50,21 @@ select
     page_views.click_id_type,
     page_views.page_path as landing_page,
     coalesce(page_views.country, sessions.country) as country
-from page_views
-inner join activities on page_views.seq = activities.seq
-inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
+from {{ page_views }} as page_views
+inner join candidates on page_views.seq = candidates.seq
+inner join sessions on candidates.first_page_view_seq = sessions.first_page_view_seq
 inner join projects on page_views.project_id = projects.project_id
 where
     (page_views.origin <> 'none' or projects.counts_direct)
     and (
         page_views.seq = sessions.first_page_view_seq
         -- A later page view counts when its own UTM or click id differs from its session's.
-        or (
-            page_views.origin in ('utm', 'click_id')
-            and (
-                page_views.source is distinct from sessions.source
-                or page_views.medium is distinct from sessions.medium
-                or page_views.campaign is distinct from sessions.campaign
-                or page_views.term is distinct from sessions.term
-                or page_views.content is distinct from sessions.content
-                or page_views.click_id is distinct from sessions.click_id
-            )
-        )
+        or page_views.source is distinct from sessions.source
+        or page_views.medium is distinct from sessions.medium
+        or page_views.campaign is distinct from sessions.campaign
+        or page_views.term is distinct from sessions.term
+        or page_views.content is distinct from sessions.content
+        or page_views.click_id is distinct from sessions.click_id
     )
 union all
 select
