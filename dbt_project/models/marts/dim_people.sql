@@ -10,6 +10,7 @@ event_people as (
 
 identifiers as (
     select * from {{ ref('dim_identifiers') }}
+    where {{ is_among('person_id', ref('int_people_to_rebuild')) }}
 ),
 
 active as (

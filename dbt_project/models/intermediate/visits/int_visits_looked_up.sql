@@ -10,11 +10,7 @@
     'click': "click_id_type || ':' || click_id",
     'visitor': 'visitor_id',
 } %}
-with page_views as (
-    select * from {{ ref('int_page_views_classified') }}
-),
-
-reports as (
+with reports as (
     select * from {{ ref('int_events_deduplicated') }}
     where kind <> 'visit' and {{ is_among('seq', ref('int_reports_to_look_up')) }}
 ),
@@ -72,7 +68,8 @@ asked_keys as (
 ),
 
 page_view_keys as (
-    -- Only under the keys that a report asks for: most page views are never named.
+    -- Only under the keys that a report asks for: most page views are never named. Each type of key reads the
+    -- table: engines would keep what is read so often, with every column.
     {% for key_type, page_view_key in page_view_keys.items() %}
     select
         keyed.project_id,
@@ -86,7 +83,7 @@ page_view_keys as (
             seq,
             occurred_us,
             {{ page_view_key }} as key_value
-        from page_views
+        from {{ ref('int_page_views_classified') }}
         where project_id in (
             select asked_keys.project_id
             from asked_keys
