@@ -1,6 +1,7 @@
 -- One row per identifier and person, from one moment until another: whose it is, and what linked it to them.
 with identifiers as (
     select * from {{ ref('int_identifiers') }}
+    where {{ is_among('identifier_id', ref('int_identifiers_to_rebuild')) }}
 ),
 
 strong_id_people as (

@@ -1,32 +1,39 @@
 -- One row per user, hashed e-mail, phone and visitor that an event names: when it was first and last seen.
-{% set id_columns = {'user': 'user_id', 'email': 'email', 'phone': 'phone', 'visitor': 'visitor_id'} %}
-with event_ids as (
-    select * from {{ ref('int_event_ids') }}
-),
-
-sightings as (
-    {% for id_type, id_column in id_columns.items() %}
+with sightings as (
+    {% for id_type in ['visitor', 'user'] %}
     select
         project_id,
         '{{ id_type }}' as id_type,
-        {{ id_column }} as id_value,
+        {{ id_type }}_id as id_value,
+        {{ identifier_id(id_type, id_type ~ '_id') }} as identifier_id,
         occurred_us,
         0 as is_previous
-    from event_ids
-    where {{ id_column }} is not null
+    from {{ ref('int_event_ids') }}
+    where {{ id_type }}_id is not null
     union all
     {% endfor %}
     select
         project_id,
+        id_type,
+        id_value,
+        project_id || '/' || id_type || ':' || id_value as identifier_id,
+        occurred_us,
+        0 as is_previous
+    from {{ ref('int_hashed_ids') }}
+    where conflict is null
+    union all
+    select
+        project_id,
         'user' as id_type,
         previous_id as id_value,
+        {{ identifier_id('user', 'previous_id') }} as identifier_id,
         occurred_us,
         1 as is_previous
     from {{ ref('int_aliases') }}
 )
 
 select
-    project_id || '/' || id_type || ':' || id_value as identifier_id,
+    identifier_id,
     project_id,
     id_type,
     id_value,
@@ -35,4 +42,5 @@ select
     count(*) as events,
     min(is_previous) = 1 as is_previous_only
 from sightings
-group by project_id, id_type, id_value
+where {{ is_among('identifier_id', ref('int_identifiers_to_count')) }}
+group by identifier_id, project_id, id_type, id_value
