@@ -135,10 +135,14 @@ def _exact_values(sources: int, sets: Sequence[SourceSet]) -> list[float]:
 
 
 def _sampled_values(sources: int, sets: Sequence[SourceSet]) -> tuple[list[float], list[float]]:
-    members = np.array([number - 1 for numbers, _, _ in sets for number in numbers])
-    starts = np.cumsum([0] + [len(numbers) for numbers, _, _ in sets[:-1]])
-    journeys = np.array([count for _, count, _ in sets])
-    conversions = np.array([converted for _, _, converted in sets])
+    # The nth members of all sets that have so many, the largest sets first: maxima are taken of long columns.
+    largest_first = sorted(sets, key=lambda of: -len(of[0]))
+    columns = [
+        np.array([numbers[n] - 1 for numbers, _, _ in largest_first if len(numbers) > n])
+        for n in range(len(largest_first[0][0]))
+    ]
+    journeys = np.array([float(count) for _, count, _ in largest_first])
+    conversions = np.array([float(converted) for _, _, converted in largest_first])
     random = np.random.default_rng(SEED)
     total, squares = np.zeros(sources), np.zeros(sources)
     for _ in range(SAMPLED_ORDERS):
@@ -148,7 +152,9 @@ def _sampled_values(sources: int, sets: Sequence[SourceSet]) -> tuple[list[float
             place = np.empty(sources, np.int64)
             place[joining] = np.arange(sources)
             # A set counts from the moment when the last of its sources has joined.
-            complete = np.maximum.reduceat(place[members], starts)
+            complete = place[columns[0]]
+            for column in columns[1:]:
+                np.maximum(complete[: len(column)], place[column], out=complete[: len(column)])
             seen = np.cumsum(np.bincount(complete, journeys, sources))
             converted = np.cumsum(np.bincount(complete, conversions, sources))
             gains[joining] += np.diff(converted / np.maximum(seen, 1), prepend=0.0) / 2
