@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +21,17 @@ PASSES_ROWS_ON = {
     "fct_touches",
 }
 """Models that only rename or convert: there is no rule in them to test."""
+
+# In a scoped build that makes the rows of `new` again.
+KEYED_ROWS = {
+    "int_refunds_unmatched": "select 1 as seq, 'new' as person_id",
+    "int_conversion_paths": "select cast(null as varchar) as conversion_id, 'new' as person_id",
+    "int_session_devices": "select 's' as session_id, unnest(['old', 'new']) as person_id",
+    "int_journey_touches": (
+        "select 'shop' as project_id, true as is_converting, 'j' as journey_id, 't' as touch_id, "
+        "unnest(['old', 'old']) as person_id"
+    ),
+}
 
 
 def _is_about_two_builds(model: Any) -> bool:
@@ -76,6 +88,20 @@ def test_a_file_whose_range_lies_inside_anothers_is_ignored(tmp_path: Any) -> No
         assert warehouse.sql("select seq from stg_raw__events order by seq").fetchall() == [(1,), (3,), (4,)]
 
 
+def test_a_key_that_is_null_or_stands_twice_is_found(empty_warehouse: Settings, tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    shutil.copytree(empty_warehouse.home_dir, home.home_dir)
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        for table, rows in KEYED_ROWS.items():
+            warehouse.execute(f"insert into {table} by name {rows}")
+        warehouse.execute("insert into int_people_to_rebuild values ('new')")
+    assert _failing(home) == {"int_conversion_paths", "int_session_devices", "int_journey_touches"}
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("update build_scope set is_scoped = true")
+    # What an earlier build made, it tested.
+    assert _failing(home) == {"int_conversion_paths", "int_session_devices"}
+
+
 def _row(seq: int) -> dict[str, Any]:
     required = {"project_id": "shop", "dialect": "openanalytics", "dialect_version": "1", "payload": "{}"}
     return {
@@ -91,3 +117,17 @@ def _row(seq: int) -> dict[str, Any]:
 
 def _write(path: Any, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=parquet_schema("events")), path)
+
+
+def _failing(home: Settings) -> set[str]:
+    run_dbt(home, "test", "--select", *(f"{table},test_name:keyed_by" for table in KEYED_ROWS))
+    results = json.loads((home.home_dir / "dbt/target/run_results.json").read_bytes())["results"]
+    states = {
+        table: result["status"]
+        for result in results
+        for table in KEYED_ROWS
+        if f".keyed_by_{table}_" in result["unique_id"]
+    }
+    assert set(states) == set(KEYED_ROWS)
+    assert set(states.values()) <= {"pass", "fail"}
+    return {table for table, state in states.items() if state == "fail"}
