@@ -110,7 +110,13 @@ def watched(context: BrowserContext, house: House) -> Watched:
     seen = Watched(context.new_page())
     seen.page.on("console", lambda m: seen.faults.append(m.text) if m.type in ("error", "warning") else None)
     seen.page.on("pageerror", lambda error: seen.faults.append(str(error)))
-    seen.page.on("requestfailed", lambda request: seen.faults.append(f"failed: {request.url}"))
+    # What a page still loaded when it was left is aborted, and no fault.
+    seen.page.on(
+        "requestfailed",
+        lambda request: (
+            None if request.failure == "net::ERR_ABORTED" else seen.faults.append(f"failed: {request.url}")
+        ),
+    )
     seen.page.on(
         "request",
         lambda request: (

@@ -12,6 +12,7 @@ import duckdb
 import networkx as nx
 import pyarrow as pa
 import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,8 @@ class Warehouse:
     def build(self, *models: str) -> None:
         """Run models, in their order."""
         result = self._dbt.invoke(["-q", "run", "--select", *models, "--project-dir", str(DBT_PROJECT)])
+        # It would stay open, with options that nobody else in this process has.
+        DuckDBConnectionManager.close_all_connections()
         assert result.success, result.exception or [r.message for r in result.result if r.message]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
