@@ -126,6 +126,16 @@ union
 (select {{ columns }} from {{ model }}__published except select {{ columns }} from {{ ref(model) }})
 {%- endmacro %}
 
+{# Events that came since the last publication, or that link other ids than they did then. #}
+{% macro events_identifying_anew(events) -%}
+select seq from {{ events }}
+where {{ is_new() }}
+union
+select seq from ({{ differing('int_hashed_ids', 'seq, id_type, id_value, conflict') }}) as hashed_ids
+union
+select seq from ({{ differing('int_aliases', 'seq') }}) as aliases
+{%- endmacro %}
+
 {# What reports of one order, and refunds of it, have in common: null where nothing else belongs to an event. #}
 {% macro order_mark(event) -%}
 case

@@ -1,8 +1,7 @@
 -- One row per event whose person may be another than at the last publication, or which such an event names.
 {% set events, hashed = ref('int_events_deduplicated'), ref('int_hashed_ids') %}
 {% set reports, visits_found = ref('int_reports_to_look_up'), ref('int_visits_looked_up') %}
-{% set hashed_ids = differing('int_hashed_ids', 'seq, id_type, id_value, conflict') %}
-{% set aliases = differing('int_aliases', 'seq') %}
+{% set identifying = events_identifying_anew(events) %}
 {% set strong_ids = differing('int_strong_id_people', 'strong_id, person_id') %}
 {% set visitors = differing(
     'int_visitor_people',
@@ -21,16 +20,11 @@ visitors as (
 ),
 
 changed as (
-    select seq from {{ events }}
-    where {{ is_new() }}
+    {{ identifying }}
     union
     select seq from {{ reports }}
     union
     select page_view_seq as seq from {{ reports }}
-    union
-    select seq from ({{ hashed_ids }}) as hashed_ids
-    union
-    select seq from ({{ aliases }}) as aliases
     union
     -- Who it names is another person now, ...
     select seq from {{ events }}

@@ -1,15 +1,9 @@
 -- One row per identifier that an event names or named which came or changed since the last publication.
 {% set events, hashed = ref('int_events_deduplicated'), ref('int_hashed_ids') %}
-{% set hashed_ids = differing('int_hashed_ids', 'seq, id_type, id_value, conflict') %}
-{% set aliases = differing('int_aliases', 'seq') %}
+{% set identifying = events_identifying_anew(events) %}
 {% if is_scoped() %}
 with changed as (
-    select seq from {{ events }}
-    where {{ is_new() }}
-    union
-    select seq from ({{ hashed_ids }}) as hashed_ids
-    union
-    select seq from ({{ aliases }}) as aliases
+    {{ identifying }}
 )
 
 {% for id_type, id in [('visitor', 'visitor_id'), ('user', 'user_id'), ('user', 'previous_id')] %}

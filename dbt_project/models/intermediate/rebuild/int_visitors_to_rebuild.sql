@@ -1,16 +1,10 @@
 -- One row per visitor on which somebody else may be identified than at the last publication.
 {% set events, page_views = ref('int_events_deduplicated'), ref('int_page_views_classified') %}
 {% set reports, visits_found = ref('int_reports_to_look_up'), ref('int_visits_looked_up') %}
-{% set hashed_ids = differing('int_hashed_ids', 'seq, id_type, id_value, conflict') %}
-{% set aliases = differing('int_aliases', 'seq') %}
+{% set identifying = events_identifying_anew(events) %}
 {% if is_scoped() %}
 with changed_events as (
-    select seq from {{ events }}
-    where {{ is_new() }}
-    union
-    select seq from ({{ hashed_ids }}) as hashed_ids
-    union
-    select seq from ({{ aliases }}) as aliases
+    {{ identifying }}
 ),
 
 seen_on as (
