@@ -12,14 +12,10 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from histories_definitions import DEFINED, stored
+
 from funnelhouse.contract import Cost, Definition, DefinitionKind, Event, RawRow
-from ingest_api.definitions.experiment import EXPERIMENTS
-from ingest_api.definitions.funnel import FUNNELS
-from ingest_api.definitions.goal import GOALS
-from ingest_api.definitions.kind import Kind
-from ingest_api.definitions.page import PAGES
 from ingest_api.definitions.project_settings import ProjectSettings
-from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 
 Batch = dict[str, list[RawRow]]
 """Rows by raw table, in the order in which they arrive."""
@@ -55,7 +51,7 @@ _CURRENCIES = (None, "USD", "USD", "EUR", "JPY", "BGN")
 def batches(seed: int, projects: int, number: int) -> list[Batch]:
     """Rows of a house of so many projects in so many batches; the same for the same arguments."""
     house = Random(seed)
-    changes = [frozenset(_DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
+    changes = [frozenset(DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
     if number > 1 and house.random() < 0.3:
         # They may make a build a whole one, which would show nothing: once per house at most.
         changes[house.randrange(1, number)] |= {"settings"}
@@ -87,7 +83,7 @@ def _changed(house: Random) -> frozenset[str]:
             frozenset(),
             frozenset({"goal", "page"}),
             frozenset({"goal", "page"}),
-            frozenset(_DEFINED),
+            frozenset(DEFINED),
         ]
     )
 
@@ -404,7 +400,7 @@ class _World:
         likely = 0.5 if place == 0 else 0.12
         put: list[tuple[str, RawRow]] = []
         for name in sorted(kinds):
-            for key, bodies in _DEFINED.get(name, {"settings": [{}]}).items():
+            for key, bodies in DEFINED.get(name, {"settings": [{}]}).items():
                 if self._random.random() > likely:
                     continue
                 if name == "page" and place > 0 and "settings" not in kinds:
@@ -420,8 +416,8 @@ class _World:
                 body = self._of(*bodies)
                 if name == "page":
                     self._pages[key] = {"kind": body["kind"], "path": body["path"]}
-                stored = self._settings() if name == "settings" else _stored(name, body)
-                put.append(("definitions", self._definition(name, key, stored)))
+                told = self._settings() if name == "settings" else stored(name, body)
+                put.append(("definitions", self._definition(name, key, told)))
         return put
 
     def _definition(self, kind: DefinitionKind, key: str, body: dict[str, Any] | None) -> Definition:
@@ -464,87 +460,3 @@ def _sha256(text: str) -> str:
 
 def _email(address: str) -> str:
     return json.dumps({"email_sha256": _sha256(address)})
-
-
-def _goal(match: dict[str, Any], **others: Any) -> dict[str, Any]:
-    return {"match": match, **others}
-
-
-_SIGNUP = {"type": "event_name", "value": "signup"}
-_OFFER = {"type": "url_path", "value": "/offer"}
-_THANKS = {"type": "url_path", "operator": "prefix", "value": "/thanks"}
-_CONVERSION = {"type": "any_conversion"}
-_STEPS = (
-    [{"name": "Offer", "match": _OFFER}, {"name": "Sale", "match": _CONVERSION}],
-    [
-        {"name": "View", "match": {"type": "event_type", "value": "pageview"}},
-        {"name": "View again", "match": {"type": "event_type", "value": "pageview"}},
-        {"name": "Sale", "match": _CONVERSION, "minimum_amount": 5},
-    ],
-    [{"name": "Sign-up", "match": _SIGNUP}, {"name": "Thanks", "match": _THANKS}],
-)
-_PAYOUTS = (
-    [],
-    [{"valid_from": "2026-01-01", "amount": 2.5, "currency": "USD"}],
-    [
-        {"valid_from": "2026-04-08", "amount": 4, "currency": "EUR"},
-        {"valid_from": "2026-04-12", "amount": 7, "currency": "USD"},
-    ],
-)
-
-# By kind and id, the bodies that may be put.
-_DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
-    "goal": {
-        "signup": [_goal(_SIGNUP), _goal(_SIGNUP, counts_as_conversion=True, stage="sign-up")],
-        "thanks": [_goal(_THANKS, counts_as_conversion=True), _goal(_THANKS, is_micro=True)],
-        "offer": [_goal(_OFFER, is_micro=True), _goal(_OFFER, counts_as_conversion=True, stage="checkout")],
-        "big": [_goal(_CONVERSION, minimum_amount=amount, is_micro=True) for amount in (5, 20)],
-        "pro": [
-            _goal(
-                {"type": "event_type", "value": kind}, property={"key": "plan", "value": "pro"}, stage="pro"
-            )
-            for kind in ("event", "conversion")
-        ],
-    },
-    "page": {
-        page: [
-            {"name": page, "kind": kind, "path": path, "payouts": payouts}
-            for kind in ("offer", "lander")
-            for path in (None, "/offer", "/other")
-            for payouts in _PAYOUTS
-        ]
-        for page in ("o1", "l1")
-    },
-    "funnel": {
-        mode.replace("_", "-"): [
-            {"name": mode, "mode": mode, "unit": unit, "window_days": days, "steps": steps}
-            for unit in ("person", "session")
-            for days in (1, 4, 14)
-            for steps in _STEPS
-        ]
-        for mode in ("ordered", "strict", "any_order", "counts")
-    },
-    "traffic_source": {
-        "news": [{"name": "News", "source": "news", "is_paid": paid} for paid in (True, False, None)],
-        "google": [{"name": "Ads", "source": "google", "medium": "cpc", "is_paid": False}],
-    },
-    "experiment": {
-        "button": [
-            {
-                "name": "Button",
-                "variants": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}],
-                "control": control,
-                "goal_ids": goals,
-            }
-            for control in ("a", "b")
-            for goals in ([], ["signup"], ["signup", "big"])
-        ]
-    },
-}
-_KINDS: dict[str, Kind] = {kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS)}
-
-
-def _stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    """As the definition routes would store it."""
-    known = _KINDS[kind]
-    return known.stored(known.shape.model_validate(body))

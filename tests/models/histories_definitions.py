@@ -1,0 +1,94 @@
+"""What the owners of random histories define: goals, funnels, pages, sources and experiments, by version."""
+
+from typing import Any
+
+from ingest_api.definitions.experiment import EXPERIMENTS
+from ingest_api.definitions.funnel import FUNNELS
+from ingest_api.definitions.goal import GOALS
+from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.page import PAGES
+from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
+
+
+def _goal(match: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"match": match, **others}
+
+
+_SIGNUP = {"type": "event_name", "value": "signup"}
+_OFFER = {"type": "url_path", "value": "/offer"}
+_THANKS = {"type": "url_path", "operator": "prefix", "value": "/thanks"}
+_CONVERSION = {"type": "any_conversion"}
+_STEPS = (
+    [{"name": "Offer", "match": _OFFER}, {"name": "Sale", "match": _CONVERSION}],
+    [
+        {"name": "View", "match": {"type": "event_type", "value": "pageview"}},
+        {"name": "View again", "match": {"type": "event_type", "value": "pageview"}},
+        {"name": "Sale", "match": _CONVERSION, "minimum_amount": 5},
+    ],
+    [{"name": "Sign-up", "match": _SIGNUP}, {"name": "Thanks", "match": _THANKS}],
+)
+_PAYOUTS = (
+    [],
+    [{"valid_from": "2026-01-01", "amount": 2.5, "currency": "USD"}],
+    [
+        {"valid_from": "2026-04-08", "amount": 4, "currency": "EUR"},
+        {"valid_from": "2026-04-12", "amount": 7, "currency": "USD"},
+    ],
+)
+
+# By kind and id, the bodies that may be put.
+DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "goal": {
+        "signup": [_goal(_SIGNUP), _goal(_SIGNUP, counts_as_conversion=True, stage="sign-up")],
+        "thanks": [_goal(_THANKS, counts_as_conversion=True), _goal(_THANKS, is_micro=True)],
+        "offer": [_goal(_OFFER, is_micro=True), _goal(_OFFER, counts_as_conversion=True, stage="checkout")],
+        "big": [_goal(_CONVERSION, minimum_amount=amount, is_micro=True) for amount in (5, 20)],
+        "pro": [
+            _goal(
+                {"type": "event_type", "value": kind}, property={"key": "plan", "value": "pro"}, stage="pro"
+            )
+            for kind in ("event", "conversion")
+        ],
+    },
+    "page": {
+        page: [
+            {"name": page, "kind": kind, "path": path, "payouts": payouts}
+            for kind in ("offer", "lander")
+            for path in (None, "/offer", "/other")
+            for payouts in _PAYOUTS
+        ]
+        for page in ("o1", "l1")
+    },
+    "funnel": {
+        mode.replace("_", "-"): [
+            {"name": mode, "mode": mode, "unit": unit, "window_days": days, "steps": steps}
+            for unit in ("person", "session")
+            for days in (1, 4, 14)
+            for steps in _STEPS
+        ]
+        for mode in ("ordered", "strict", "any_order", "counts")
+    },
+    "traffic_source": {
+        "news": [{"name": "News", "source": "news", "is_paid": paid} for paid in (True, False, None)],
+        "google": [{"name": "Ads", "source": "google", "medium": "cpc", "is_paid": False}],
+    },
+    "experiment": {
+        "button": [
+            {
+                "name": "Button",
+                "variants": [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}],
+                "control": control,
+                "goal_ids": goals,
+            }
+            for control in ("a", "b")
+            for goals in ([], ["signup"], ["signup", "big"])
+        ]
+    },
+}
+_KINDS: dict[str, Kind] = {kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS)}
+
+
+def stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    """As the definition routes would store it."""
+    known = _KINDS[kind]
+    return known.stored(known.shape.model_validate(body))
