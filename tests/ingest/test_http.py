@@ -95,12 +95,12 @@ def test_what_test_keys_send_is_kept_apart(ingest_server: Server) -> None:
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (gzip.compress(PAGE_VIEW), 202),
-        (gzip.compress(PAGE_VIEW[:9]) + gzip.compress(PAGE_VIEW[9:]), 202),
-        (gzip.compress(PAGE_VIEW)[:-9], 400),
-        (b"no gzip", 400),
-        (gzip.compress(b" " * 1_048_577), 413),
-        (gzip.compress(gzip.compress(b"x") * 10) + b"rest", 400),
+        pytest.param(gzip.compress(PAGE_VIEW), 202, id="one member"),
+        pytest.param(gzip.compress(PAGE_VIEW[:9]) + gzip.compress(PAGE_VIEW[9:]), 202, id="two members"),
+        pytest.param(gzip.compress(PAGE_VIEW)[:-9], 400, id="cut off"),
+        pytest.param(b"no gzip", 400, id="no gzip"),
+        pytest.param(gzip.compress(b" " * 1_048_577), 413, id="too large when unpacked"),
+        pytest.param(gzip.compress(gzip.compress(b"x") * 10) + b"rest", 400, id="rest after the member"),
     ],
 )
 def test_gzip(client: httpx.Client, sent: bytes, status: int) -> None:
