@@ -18,7 +18,7 @@
         'create table if not exists publication ('
         'fingerprint varchar, position bigint, definitions_position bigint, is_latest_build boolean)'
     ) %}
-    {% set events, definitions = source('raw', 'events'), source('raw', 'definitions') %}
+    {% set events, definitions = record('events'), record('definitions') %}
     {% set scoping %}
     create or replace table build_scope as
     with raw as (

@@ -19,7 +19,6 @@ placed as (
     select
         steps_taken.project_id,
         steps_taken.funnel_id,
-        steps_taken.unit_id,
         steps_taken.step_number,
         {{ project_date('steps_taken.entered_us', 'projects.time_zone') }} as entry_date,
         case
@@ -32,16 +31,6 @@ placed as (
     left join sessions on steps_taken.entry_session_id = sessions.session_id
 ),
 
-ranked as (
-    select
-        *,
-        row_number() over (
-            partition by project_id, funnel_id, entry_date, source, step_number order by seconds, unit_id
-        ) as seconds_rank,
-        count(*) over (partition by project_id, funnel_id, entry_date, source, step_number) as units
-    from placed
-),
-
 measured as (
     -- The smallest time within which at least half, and nine tenths, of the units got there.
     select
@@ -51,9 +40,9 @@ measured as (
         source,
         step_number,
         count(*) as completed,
-        min(case when seconds_rank * 2 >= units then seconds end) as median_seconds,
-        min(case when seconds_rank * 10 >= units * 9 then seconds end) as p90_seconds
-    from ranked
+        percentile_disc(0.5) within group (order by seconds) as median_seconds,
+        percentile_disc(0.9) within group (order by seconds) as p90_seconds
+    from placed
     group by project_id, funnel_id, entry_date, source, step_number
 ),
 

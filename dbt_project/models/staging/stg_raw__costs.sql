@@ -1,6 +1,6 @@
 -- One row per report of ad spend, as it was sealed.
 with sealed as (
-    select * from {{ source('raw', 'costs') }}
+    select * from {{ record('costs') }}
 ),
 
 superseded as (

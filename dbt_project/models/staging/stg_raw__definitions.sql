@@ -1,6 +1,6 @@
 -- One row per version of a definition, as it was sealed.
 with sealed as (
-    select * from {{ source('raw', 'definitions') }}
+    select * from {{ record('definitions') }}
 ),
 
 superseded as (

@@ -1,6 +1,6 @@
 -- One row per accepted report, as it was sealed.
 with sealed as (
-    select * from {{ source('raw', 'events') }}
+    select * from {{ record('events') }}
 ),
 
 superseded as (
@@ -13,6 +13,7 @@ quarantined as (
 
 select
     sealed.seq,
+    {{ file_position('sealed.filename', 'last') }} as file_last_seq,
 
     -- what it is
     event_id,

@@ -1,6 +1,6 @@
 -- One row per thing that could not be accepted, as it was sealed, without what was sent.
 with sealed as (
-    select * from {{ source('raw', 'rejected') }}
+    select * from {{ record('rejected') }}
 ),
 
 superseded as (

@@ -1,20 +1,20 @@
 -- One row per sealed file that staging ignores: its range of positions lies inside another file's.
 with files as (
-    select distinct filename from {{ source('raw', 'events') }}
+    select distinct filename from {{ record('events') }}
     union
-    select distinct filename from {{ source('raw', 'definitions') }}
+    select distinct filename from {{ record('definitions') }}
     union
-    select distinct filename from {{ source('raw', 'costs') }}
+    select distinct filename from {{ record('costs') }}
     union
-    select distinct filename from {{ source('raw', 'rejected') }}
+    select distinct filename from {{ record('rejected') }}
 ),
 
 ranges as (
     select
         filename,
         regexp_extract(filename, 'raw/([a-z_]+)/', 1) as table_name,
-        cast(regexp_extract(filename, 'seq-([0-9]+)-([0-9]+)[.]parquet$', 1) as bigint) as first_seq,
-        cast(regexp_extract(filename, 'seq-([0-9]+)-([0-9]+)[.]parquet$', 2) as bigint) as last_seq
+        {{ file_position('filename', 'first') }} as first_seq,
+        {{ file_position('filename', 'last') }} as last_seq
     from files
 )
 

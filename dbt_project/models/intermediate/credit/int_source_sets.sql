@@ -1,22 +1,20 @@
 -- One row per project and set of sources that journeys have, no others: how many, and how many converted.
-with journey_sources as (
-    select distinct
-        touches.project_id,
-        touches.is_converting,
-        touches.journey_id,
-        sources.source_number
-    from {{ ref('int_journey_touches') }} as touches
-    inner join {{ ref('int_journey_sources') }} as sources
-        on touches.project_id = sources.project_id and touches.source = sources.source
+with touches as (
+    select * from {{ ref('int_journey_touches') }}
+),
+
+sources as (
+    select * from {{ ref('int_journey_sources') }}
 ),
 
 journeys as (
     select
-        project_id,
-        is_converting,
-        {{ joined_text('source_number', "' '", 'source_number') }} as source_numbers
-    from journey_sources
-    group by project_id, is_converting, journey_id
+        touches.project_id,
+        touches.is_converting,
+        {{ joined_distinct('sources.source_number', "' '") }} as source_numbers
+    from touches
+    inner join sources on touches.project_id = sources.project_id and touches.source = sources.source
+    group by touches.project_id, touches.is_converting, touches.journey_id
 )
 
 select

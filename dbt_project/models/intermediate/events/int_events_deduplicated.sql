@@ -2,14 +2,14 @@
 {% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
 with reports as (
     select * from {{ ref('stg_raw__events') }}
-    where {{ is_new() }}
+    where {{ is_new_report() }}
 ),
 
 first_received as (
     -- Not from `reports`: engines would keep what is read twice, with every column.
     select min(seq) as seq
     from {{ ref('stg_raw__events') }}
-    where {{ is_new() }}
+    where {{ is_new_report() }}
     group by project_id, event_id
 ),
 

@@ -19,8 +19,13 @@ activities as (
     select * from {{ ref('int_activities_sessionized') }}
 ),
 
-visits_found as (
-    select * from {{ ref('int_visits_found') }}
+found as (
+    select
+        visits_found.seq,
+        activities.first_page_view_seq
+    from {{ ref('int_visits_found') }} as visits_found
+    inner join {{ ref('int_activities_sessionized') }} as activities
+        on visits_found.page_view_seq = activities.seq
 ),
 
 sessions as (
@@ -65,12 +70,9 @@ inner join people on looked_at.seq = people.seq
 left join conversion_reports on looked_at.seq = conversion_reports.seq
 left join conversions on conversion_reports.conversion_id = conversions.conversion_id
 left join activities on looked_at.seq = activities.seq
-left join visits_found on looked_at.seq = visits_found.seq
-left join activities as found_activity on visits_found.page_view_seq = found_activity.seq
+left join found on looked_at.seq = found.seq
 left join sessions
-    on
-        coalesce(activities.first_page_view_seq, found_activity.first_page_view_seq)
-        = sessions.first_page_view_seq
+    on coalesce(activities.first_page_view_seq, found.first_page_view_seq) = sessions.first_page_view_seq
 -- A rejected conversion completes nothing, nor does a refund or a bot; but a conversion always counts.
 where
     case

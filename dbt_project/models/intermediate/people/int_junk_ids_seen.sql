@@ -12,7 +12,7 @@ reports as (
         events.user_id as known_user_id
     from {{ ref('stg_raw__events') }} as reports
     inner join events on reports.seq = events.seq
-    where {{ is_new('reports.seq') }}
+    where {{ is_new_report('reports') }}
 ),
 
 junk as (

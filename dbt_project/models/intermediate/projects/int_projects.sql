@@ -1,6 +1,12 @@
 -- One row per project that has sent or defined anything: its settings, and defaults for the rest.
 with projects as (
+    {% if is_scoped() %}
+    -- What was sent stays sent.
+    select project_id from {{ as_before('int_projects') }}
+    union
+    {% endif %}
     select project_id from {{ ref('stg_raw__events') }}
+    where {{ is_new_report() }}
     union
     select project_id from {{ ref('stg_raw__definitions') }}
     union

@@ -15,7 +15,7 @@ repeated as (
         reports.received_us
     from {{ ref('stg_raw__events') }} as reports
     left join events on reports.seq = events.seq
-    where events.seq is null and {{ is_new('reports.seq') }}
+    where events.seq is null and {{ is_new_report('reports') }}
 ),
 
 paired as (

@@ -1,0 +1,31 @@
+{#
+  Every sealed file of a table of the permanent record. On DuckDB it says the columns itself, as the source lists them:
+  one that an older file lacks is null there, and no file is opened to learn which it has. There are more for ever.
+#}
+{% macro record(table) %}{{ return(adapter.dispatch('record')(table)) }}{% endmacro %}
+
+{% macro default__record(table) %}{{ return(source('raw', table)) }}{% endmacro %}
+
+{% macro duckdb__record(table) %}
+    {% set files, types = source('raw', table), [] %}
+    {% if execute %}
+        {% set columns = (graph.sources.values() | selectattr('name', 'equalto', table) | first).columns.values() %}
+        {% for column in columns %}
+            {% do types.append(
+                "'" ~ column.name ~ "': {name: '" ~ column.name ~ "', type: '" ~ column.data_type ~ "', default_value: null}"
+            ) %}
+        {% endfor %}
+    {% endif %}
+    {{ return((files | string).replace('union_by_name = true', 'schema = map {' ~ types | join(', ') ~ '}')) }}
+{% endmacro %}
+
+{# First or last position in a sealed file, by its name. #}
+{% macro file_position(filename, which) -%}
+cast(regexp_extract({{ filename }}, 'seq-([0-9]+)-([0-9]+)[.]parquet$', {{ {'first': 1, 'last': 2}[which] }}) as bigint)
+{%- endmacro %}
+
+{# Reports that came after the last publication; files that end before are not opened. In a whole build all. #}
+{% macro is_new_report(reports=none) -%}
+{% set of = reports ~ '.' if reports else '' %}
+{% if is_scoped() %}{{ is_new(of ~ 'seq') }} and {{ is_new(of ~ 'file_last_seq') }}{% else %}true{% endif %}
+{%- endmacro %}
