@@ -88,6 +88,26 @@ def test_a_file_whose_range_lies_inside_anothers_is_ignored(tmp_path: Any) -> No
         assert warehouse.sql("select seq from stg_raw__events order by seq").fetchall() == [(1,), (3,), (4,)]
 
 
+def test_older_files_lack_newer_columns_and_stay_closed_when_they_end_too_soon(tmp_path: Any) -> None:
+    settings = Settings(home=tmp_path / "home")
+    seal(settings.landing_store, settings.raw_dir)
+    day = settings.raw_dir / "events" / "received_date=2026-01-01"
+    day.mkdir()
+    _write(day / "seq-1-2.parquet", [_row(1), _row(2)], lacking="country")
+    _write(day / "seq-3-4.parquet", [_row(3), {**_row(4), "country": "DE"}])
+    built = run_dbt(
+        settings, "build", "--select", "+stg_raw__events", "--exclude", "test_type:data", "test_type:unit"
+    )
+    assert built.returncode == 0, built.stdout
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as warehouse:
+        countries = warehouse.sql("select seq, country from stg_raw__events order by seq").fetchall()
+        assert countries == [(1, None), (2, None), (3, None), (4, "DE")]
+        ((_, plan),) = warehouse.execute(
+            "explain analyze select payload from stg_raw__events where seq > 2 and file_last_seq > 2"
+        ).fetchall()
+    assert "Scanning Files: 1/3" in plan
+
+
 def test_a_key_that_is_null_or_stands_twice_is_found(empty_warehouse: Settings, tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     shutil.copytree(empty_warehouse.home_dir, home.home_dir)
@@ -115,8 +135,9 @@ def _row(seq: int) -> dict[str, Any]:
     }
 
 
-def _write(path: Any, rows: list[dict[str, Any]]) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, schema=parquet_schema("events")), path)
+def _write(path: Any, rows: list[dict[str, Any]], lacking: str = "") -> None:
+    table = pa.Table.from_pylist(rows, schema=parquet_schema("events"))
+    pq.write_table(table.drop_columns([lacking]) if lacking else table, path)
 
 
 def _failing(home: Settings) -> set[str]:

@@ -1,6 +1,10 @@
 -- One row per accepted report, as it was sealed.
 with sealed as (
-    select * from {{ record('events') }}
+    -- From the name at once: engines then leave files closed that end before what is asked for.
+    select
+        *,
+        {{ file_position('filename', 'last') }} as file_last_seq
+    from {{ record('events') }}
 ),
 
 superseded as (
@@ -13,7 +17,7 @@ quarantined as (
 
 select
     sealed.seq,
-    {{ file_position('sealed.filename', 'last') }} as file_last_seq,
+    file_last_seq,
 
     -- what it is
     event_id,
