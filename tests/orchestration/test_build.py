@@ -229,7 +229,7 @@ def test_interrupted_it_ends_its_dbt_and_says_so(home_copy):
     assert current(home_copy) == before
 
 
-def wait_for(condition, within_s=60):
+def wait_for(condition, within_s=180):
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
