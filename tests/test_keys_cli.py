@@ -36,7 +36,8 @@ def status_within_a_second(server: Server, key: str, project: str, expected: int
         if status(server, key, project) == expected:
             return True
         time.sleep(0.05)
-    return False
+    # However long the machine took over the last answer, the second is over now.
+    return status(server, key, project) == expected
 
 
 def test_a_key_is_printed_once_alone_on_stdout(ingest_server: Server) -> None:

@@ -50,7 +50,7 @@ def is_alive(process_id):
 
 
 def lines_of(path, count):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not path.exists() or len(path.read_text().split()) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -154,7 +154,7 @@ def test_children_read_the_settings_that_they_are_started_with(settings, tmp_pat
         log.unlink(missing_ok=True)
         with Processes(chosen) as processes:
             processes.start("settings", [sys.executable, "-c", say], log)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not log.exists() or not log.read_text().endswith("\n"):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
