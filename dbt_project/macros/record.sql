@@ -1,6 +1,6 @@
 {#
   Every sealed file of a table of the permanent record. On DuckDB it says the columns itself, as the source lists them:
-  one that an older file lacks is null there, and no file is opened to learn which it has. There are more for ever.
+  one that an older file lacks is null there, and no file is opened to learn which it has: every sealing adds one.
 #}
 {% macro record(table) %}{{ return(adapter.dispatch('record')(table)) }}{% endmacro %}
 
