@@ -7,8 +7,11 @@
 {% macro default__record(table) %}{{ return(source('raw', table)) }}{% endmacro %}
 
 {% macro duckdb__record(table) %}
-    {% set files, types = source('raw', table), [] %}
+    {% set files, types, by_name = source('raw', table), [], 'union_by_name = true' %}
     {% if execute %}
+        {% if by_name not in files | string %}
+            {% do exceptions.raise_compiler_error("the files of '" ~ table ~ "' are not read with " ~ by_name) %}
+        {% endif %}
         {% set columns = (graph.sources.values() | selectattr('name', 'equalto', table) | first).columns.values() %}
         {% for column in columns %}
             {% do types.append(
@@ -16,7 +19,7 @@
             ) %}
         {% endfor %}
     {% endif %}
-    {{ return((files | string).replace('union_by_name = true', 'schema = map {' ~ types | join(', ') ~ '}')) }}
+    {{ return((files | string).replace(by_name, 'schema = map {' ~ types | join(', ') ~ '}')) }}
 {% endmacro %}
 
 {# First or last position in a sealed file, by its name. #}
