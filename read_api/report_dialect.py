@@ -60,9 +60,7 @@ union all select key, stage, completions from completed where stage is not null
 
 # What each report type counts: rows of key, stage and completions, where a condition holds.
 REPORT_TYPES = {
-    "Source": _BY_ORIGIN.replace(
-        "{key}", "case source_label when '(direct)' then 'Direct' else source_label end"
-    ),
+    "Source": _BY_ORIGIN.replace("{key}", "source_label"),
     **{
         name: _BY_ORIGIN.replace("{key}", f"coalesce({column}, '(none)')")
         for name, column in (

@@ -151,7 +151,7 @@ def goal(
 
 
 FACEBOOK = {"source": "facebook", "source_label": "Facebook", "medium": "social", "country": "FR"}
-DIRECT = {"source": "(direct)", "source_label": "(direct)", "medium": "(none)"}
+DIRECT = {"source": "(direct)", "source_label": "Direct", "medium": "(none)"}
 
 EXAMPLE_ROWS: Rows = {
     "rpt_funnel_stages": [

@@ -95,13 +95,17 @@ figures as (
 
 labels as (
     select * from {{ ref('source_labels') }}
+),
+
+traffic_sources as (
+    select * from {{ ref('int_traffic_sources') }}
 )
 
 select
     figures.project_id,
     figures.report_date,
     figures.source,
-    coalesce(labels.label, figures.source) as source_label,
+    coalesce(origins.name, sources.name, labels.label, figures.source) as source_label,
     figures.medium,
     figures.campaign,
     figures.term,
@@ -113,11 +117,21 @@ select
     cast(round(sum(figures.credit_nano) / 1000000000) as bigint) as completions
 from figures
 left join labels on figures.source = labels.source
+left join traffic_sources as origins
+    on
+        figures.project_id = origins.project_id
+        and lower(figures.source) = origins.source
+        and lower(figures.medium) = origins.medium
+left join traffic_sources as sources
+    on
+        figures.project_id = sources.project_id
+        and lower(figures.source) = sources.source
+        and sources.medium is null
 group by
     figures.project_id,
     figures.report_date,
     figures.source,
-    coalesce(labels.label, figures.source),
+    coalesce(origins.name, sources.name, labels.label, figures.source),
     figures.medium,
     figures.campaign,
     figures.term,

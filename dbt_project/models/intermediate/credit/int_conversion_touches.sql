@@ -25,6 +25,10 @@ paid_mediums as (
     select * from {{ ref('paid_mediums') }}
 ),
 
+traffic_sources as (
+    select * from {{ ref('int_traffic_sources') }}
+),
+
 within_look_back as (
     select
         conversions.conversion_id,
@@ -122,7 +126,7 @@ select
     numbered.touch_id,
     numbered.seq as touch_seq,
     numbered.source,
-    paid_mediums.medium is not null as is_paid,
+    coalesce(origins.is_paid, sources.is_paid, paid_mediums.medium is not null) as is_paid,
     numbered.is_named,
     numbered.touched_us,
     numbered.latest_touched_us,
@@ -137,3 +141,13 @@ select
     ) as source_count
 from numbered
 left join paid_mediums on lower(numbered.medium) = paid_mediums.medium
+left join traffic_sources as origins
+    on
+        numbered.project_id = origins.project_id
+        and lower(numbered.source) = origins.source
+        and lower(numbered.medium) = origins.medium
+left join traffic_sources as sources
+    on
+        numbered.project_id = sources.project_id
+        and lower(numbered.source) = sources.source
+        and sources.medium is null

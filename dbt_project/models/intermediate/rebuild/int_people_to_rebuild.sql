@@ -4,6 +4,7 @@
 {% set people_before, visitor_people = ref('int_people_before'), ref('int_visitor_people') %}
 {% set strong_ids = differing('int_strong_id_people', 'strong_id, person_id') %}
 {% set experiment_goals = differing('int_experiment_goals', 'project_id, experiment_id, goal_id') %}
+{% set traffic_sources = differing('int_traffic_sources', 'project_id, source, medium, is_paid') %}
 {% if is_scoped() %}
 with visitors as (
     select distinct
@@ -29,6 +30,15 @@ where (project_id, experiment_id) in (
         project_id,
         experiment_id
     from ({{ experiment_goals }}) as changed
+)
+union
+-- A touch that shares in a conversion's credit has become one that is paid for, or is none any more.
+select person_id from {{ as_before('fct_attribution') }}
+where (project_id, lower(source)) in (
+    select
+        project_id,
+        source
+    from ({{ traffic_sources }}) as changed
 )
 union
 -- Both sides of the map; who is in none of its rows is its own person.

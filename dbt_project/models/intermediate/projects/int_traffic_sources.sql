@@ -1,0 +1,29 @@
+-- One row per source, or medium of one, of which a project says what reports call it and whether it is paid for.
+with read as (
+    select
+        seq,
+        project_id,
+        lower({{ json_value('body', "'source'") }}) as source,
+        lower({{ json_value('body', "'medium'") }}) as medium,
+        {{ json_value('body', "'name'") }} as name,
+        {{ json_value('body', "'is_paid'") }} = 'true' as is_paid
+    from {{ ref('int_definitions') }}
+    where kind = 'traffic_source' and not is_deleted
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (partition by project_id, source, medium order by seq desc) as recency
+    from read
+)
+
+select
+    project_id,
+    source,
+    medium,
+    name,
+    is_paid
+from numbered
+-- Of two that say the same origin, what was put last.
+where recency = 1
