@@ -139,7 +139,7 @@ def _measure(events: int, extra: int, home: Path) -> None:
 
 
 def _build_here(home: Path) -> None:
-    report = run_build(Settings(home=home, landing=""))
+    report = run_build(Settings().apart(home))
     failures = report.failures or (() if report.published else ("not published",))
     print(json.dumps({"failures": failures, "seconds": report.seconds, "models": report.model_seconds}))
 

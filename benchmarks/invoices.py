@@ -87,10 +87,10 @@ def event_of(invoice: dict[str, str]) -> dict[str, Any]:
 def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tuple[Any, ...]], str]:
     """Send the events into a new home and build: totals of the marts, the conversions, a line on times."""
     ingest_port, read_port = _two_free_ports()
-    settings = Settings(home=home, landing="", ingest_port=ingest_port, read_port=read_port)
+    settings = Settings(ingest_port=ingest_port, read_port=read_port).apart(home)
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
-    url = f"http://{settings.host}:{settings.ingest_port}/v1/projects/{PROJECT}/events"
+    url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}/events"
     with Processes(settings) as servers:
         servers.serve(log=home / "servers.log")
         sent = asyncio.run(replay(url, key, events, lambda *_: None))

@@ -133,7 +133,7 @@ def set_project(
         )
     if path is not None:
         parameters = "hit=REPLACE&tx=REPLACE&rev=REPLACE"
-        click.echo(f"http://{settings.host}:{settings.ingest_port}{path}?{parameters}")
+        click.echo(f"{settings.address(settings.ingest_port)}{path}?{parameters}")
 
 
 @projects.command("list")

@@ -69,7 +69,17 @@ class Settings(BaseSettings):
     @property
     def ingest_base_url(self) -> str:
         """Where the dashboard reaches the ingest API, without a slash at the end."""
-        return self.ingest_url.rstrip("/") or f"http://127.0.0.1:{self.ingest_port}"
+        return self.ingest_url.rstrip("/") or self.address(self.ingest_port)
+
+    def address(self, port: int) -> str:
+        """Where this machine reaches what listens at one of our ports, without a slash at the end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 (compared only)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def apart(self, home: Path) -> "Settings":
+        """The same for another home, for trials: what it lands, reads and publishes stays in its folder."""
+        alone = {"landing": "", "ingest_url": "", "publish_postgres": ""}
+        return self.model_copy(update={"home": home, **alone})
 
     @property
     def landing_path(self) -> Path:

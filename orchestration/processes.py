@@ -80,9 +80,9 @@ class Processes:
         """Start the ingest and the read server, and return when both answer. Raises ProcessesError."""
         for name in ("ingest", "read"):
             self.start(name, [sys.executable, "-m", "funnelhouse", "serve", name], log)
-        host = f"http://{self._settings.host}"
-        self.wait_until_ready("ingest", f"{host}:{self._settings.ingest_port}/ingest/ready")
-        self.wait_until_ready("read", f"{host}:{self._settings.read_port}/read/live")
+        settings = self._settings
+        self.wait_until_ready("ingest", f"{settings.address(settings.ingest_port)}/ingest/ready")
+        self.wait_until_ready("read", f"{settings.address(settings.read_port)}/read/live")
 
     def wait_until_ready(self, name: str, url: str, within_s: float = 60.0) -> None:
         """Return when `url` answers 200. Raises ProcessesError when it doesn't, or when any process ends."""
@@ -145,14 +145,14 @@ def _run_all(settings: Settings) -> None:
     load_manifest(settings)
     logs = settings.home_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    address = f"http://{settings.host}"
+    dagster = settings.address(settings.dagster_port)
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as processes:
         processes.serve()
         _start_dagster(processes, settings, logs)
-        processes.wait_until_ready("dagster", f"{address}:{settings.dagster_port}/server_info")
-        click.echo(f"ingest   {address}:{settings.ingest_port}   (OpenAPI: /ingest/openapi.json)")
-        click.echo(f"read     {address}:{settings.read_port}   (OpenAPI: /read/openapi.json)")
-        click.echo(f"dagster  {address}:{settings.dagster_port}   (logs in {logs})")
+        processes.wait_until_ready("dagster", f"{dagster}/server_info")
+        click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")
+        click.echo(f"read     {settings.address(settings.read_port)}   (OpenAPI: /read/openapi.json)")
+        click.echo(f"dagster  {dagster}   (logs in {logs})")
         click.echo("Ctrl-C ends everything.")
         processes.watch()
 

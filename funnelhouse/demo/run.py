@@ -46,8 +46,7 @@ def run_demo(settings: Settings, once: bool) -> int:
     except FileNotFoundError as missing:
         console.print(f"[red]{missing}[/]")
         return 1
-    # Always on a SQLite file: a PostgreSQL landing store is the real one, and cannot be made anew.
-    settings = settings.model_copy(update={"home": settings.home_dir / "demo", "landing": ""})
+    settings = settings.apart(settings.home_dir / "demo")
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             key = _empty_home(settings)
@@ -79,7 +78,7 @@ def _empty_home(settings: Settings) -> str:
 
 def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
     events = sorted((e for journey in journeys for e in events_of(journey)), key=lambda e: e["timestamp"])
-    project_url = f"{_ingest_url(settings)}/v1/projects/{PROJECT}"
+    project_url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}"
     httpx.put(
         f"{project_url}/goals/purchase", json=PURCHASE_GOAL, headers=_bearer(key), timeout=30
     ).raise_for_status()
@@ -104,7 +103,7 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
     conversions = sum(journey.value_cents is not None for journey in journeys)
     value_cents = sum(journey.value_cents or 0 for journey in journeys)
     visits = Counter(channel for journey in journeys for channel in journey.channels)
-    with httpx.Client(base_url=_read_url(settings), headers=_bearer(key), timeout=60) as client:
+    with httpx.Client(base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60) as client:
         reports = {
             model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
             for model in MODELS
@@ -177,9 +176,9 @@ def _funnel_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _print_addresses(settings: Settings, key: str) -> None:
-    read = _read_url(settings)
+    read = settings.address(settings.read_port)
     console.print(f"\nPages   [bold]{read}/app[/]  (sign in with the key)")
-    console.print(f"Ingest  {_ingest_url(settings)}/v1/projects/{PROJECT}/events")
+    console.print(f"Ingest  {settings.ingest_base_url}/v1/projects/{PROJECT}/events")
     console.print(f"Read    {read}/v1/projects/{PROJECT}/reports/attribution?model=linear")
     console.print(f"Key     [bold]{key}[/]")
     console.print(
@@ -196,11 +195,3 @@ def _get(client: httpx.Client, path: str, **query: str) -> Any:
 
 def _bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
-
-
-def _ingest_url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.ingest_port}"
-
-
-def _read_url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.read_port}"

@@ -34,6 +34,7 @@ class Ingest:
     """One project's routes of the ingest API at `base_url`; safe to share between threads."""
 
     def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
         self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT_SECONDS, trust_env=False)
 
     def get(self, key: str, project_id: str, *path: str, **query: str | int) -> dict[str, Any] | None:

@@ -142,6 +142,12 @@ class View:
         return ago(published, datetime.now(UTC))
 
     @property
+    def ingest_url(self) -> str:
+        """The project in the ingest API, as examples show it."""
+        ingest: Ingest = self.request.app.state.ingest
+        return f"{ingest.base_url}/v1/projects/{self.project_id}"
+
+    @property
     def query(self) -> dict[str, str]:
         """What of the address goes on to other pages."""
         return {

@@ -1,18 +1,17 @@
 -- One row per sealed file that staging ignores: its range of positions lies inside another file's.
 with files as (
-    select distinct filename from {{ record('events') }}
-    union
-    select distinct filename from {{ record('definitions') }}
-    union
-    select distinct filename from {{ record('costs') }}
-    union
-    select distinct filename from {{ record('rejected') }}
+    {% for table in ['events', 'definitions', 'costs', 'rejected'] %}
+    select distinct
+        '{{ table }}' as table_name,
+        filename
+    from {{ record(table) }}
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
 ),
 
 ranges as (
     select
-        filename,
-        regexp_extract(filename, 'raw/([a-z_]+)/', 1) as table_name,
+        *,
         {{ file_position('filename', 'first') }} as first_seq,
         {{ file_position('filename', 'last') }} as last_seq
     from files
