@@ -19,6 +19,7 @@
         'fingerprint varchar, position bigint, definitions_position bigint, is_latest_build boolean)'
     ) %}
     {% set events, definitions = record('events'), record('definitions') %}
+    {% set projects = load_relation(api.Relation.create(target.database, target.schema, 'int_projects')) %}
     {% set scoping %}
     create or replace table build_scope as
     with raw as (
@@ -46,8 +47,12 @@
                 ) as versions
                 where
                     seq > publication.definitions_position
+                    {% if projects %}
+                    -- Of a project that is new here nothing stands yet.
+                    and project_id in (select project_id from {{ projects }})
+                    {% endif %}
                     and (
-                        kind = 'settings'
+                        (kind = 'settings' and body is distinct from body_before)
                         -- What page views were told apart by.
                         or (kind = 'page' and (
                             {{ json_value('body', "'kind'") }}

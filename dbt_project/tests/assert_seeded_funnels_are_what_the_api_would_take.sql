@@ -20,5 +20,10 @@ having
     or count(step_name) <> count(*)
     or count(case
         when match_type in ('event_name', 'event_type', 'url_path') then match_value
-        when match_type = 'any_conversion' then match_type
+        when match_type = 'any_conversion' and match_value is null then match_type
     end) <> count(*)
+    or count(case
+        when match_operator not in ('exact', 'prefix', 'wildcard') then 1
+        when match_operator in ('prefix', 'wildcard') and match_type <> 'url_path' then 1
+    end) > 0
+    or count(case when (property_key is null) <> (property_value is null) then 1 end) > 0

@@ -22,6 +22,7 @@ import pytest
 from dbt_cli import run_dbt
 from ledger import Ledger, Traffic, gaps, send_until, violations
 from postgres import Cluster
+from seeds import a_seed
 from servers import free_port
 
 from funnelhouse.access import set_access
@@ -269,13 +270,6 @@ class Run:
         return duckdb.sql(
             f"SELECT seq, event_id, payload FROM read_parquet('{files}') ORDER BY seq"
         ).fetchall()
-
-
-def a_seed() -> int:
-    """A new one for each run, printed with what fails; `FUNNELHOUSE_TEST_SEED` repeats one."""
-    seed = int(os.environ.get("FUNNELHOUSE_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"FUNNELHOUSE_TEST_SEED={seed}")
-    return seed
 
 
 def test_sixty_kills_lose_nothing_and_count_nothing_twice(location: Location, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ The landing file of a real server is opened through a VFS that fails on demand.
 
 import asyncio
 import itertools
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import httpx
 import pytest
 from ledger import Ledger, Traffic, send_until, violations
 from postgres import Cluster
+from seeds import a_seed
 from servers import Server, start_ingest
 
 # The control file says which operation fails, on which file, and how: "sync wal io". Each commit's handle of
@@ -185,8 +185,7 @@ async def _under_traffic(server: Server, ledger: Ledger, seed: int, rounds: int)
 
 @pytest.mark.parametrize("rounds", [len(FAULTS), pytest.param(50, marks=pytest.mark.slow)])
 def test_faults_at_any_moment_lose_nothing_acknowledged(tmp_path: Path, rounds: int) -> None:
-    seed = int(os.environ.get("FUNNELHOUSE_TEST_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"FUNNELHOUSE_TEST_SEED={seed}")
+    seed = a_seed()
     ledger = Ledger()
     with faulty_server(tmp_path / "home") as server:
         asyncio.run(_under_traffic(server, ledger, seed, rounds))

@@ -20,6 +20,7 @@ from dbt_cli import run_dbt
 from histories import Batch, batches
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from seeds import a_seed
 
 from funnelhouse.contract import RAW_TABLES, row_values
 from funnelhouse.landing import open_store
@@ -47,7 +48,8 @@ few = partial(
 fates = st.sampled_from(
     ["published", "published", "stopped", "killed", "killed", "none", "whole", "rolled back"]
 )
-seeds = st.integers(0, 2**32 - 1)
+# Hypothesis begins with the least example, which would be the same history in every run.
+seeds = st.just(a_seed()) | st.integers(0, 2**32 - 1)
 
 
 @few(max_examples=1)

@@ -56,7 +56,9 @@ ranked as (
             order by
                 case matched_by
                     when 'hit' then 1 when 'session' then 2 when 'hash' then 3 when 'click' then 4
-                    when 'visitor' then 5 else 6
+                    when 'visitor' then 5
+                    -- A browser's report lies in a session of its own, whatever a server's says.
+                    else case when own_first_page_view_seq is null then 7 else 6 end
                 end,
                 occurred_us,
                 seq

@@ -10,7 +10,8 @@ projects as (
 paths as (
     select
         conversion_id,
-        {{ joined_text('source', "' > '", 'touch_number') }} as path,
+        -- A source that a sender calls `a > b` is not two.
+        {{ joined_text("replace(source, '>', '›')", "' > '", 'touch_number') }} as path,
         count(*) as touches,
         min(touched_us) as first_touched_us
     from {{ ref('int_conversion_touches') }}

@@ -31,30 +31,53 @@ exposed as (
             and exposures.experiment_id = judging_goals.experiment_id
 ),
 
+conversions as (
+    select * from {{ ref('int_conversions') }}
+    where state <> 'rejected'
+),
+
+picked as (
+    select
+        goals_matched.goal_id,
+        {{ completed_by('events_counted', 'events.event_key') }} as completed_by,
+        events_counted.person_id,
+        events_counted.session_id,
+        -- A conversion happened once, whatever was reported of it later.
+        coalesce(conversions.occurred_us, events_counted.occurred_us) as occurred_us,
+        coalesce(conversions.seq, events_counted.seq) as seq
+    from {{ ref('int_goals_matched') }} as goals_matched
+    inner join events_counted on goals_matched.seq = events_counted.seq
+    inner join events on goals_matched.seq = events.seq
+    left join conversions on events_counted.conversion_id = conversions.conversion_id
+),
+
+numbered as (
+    select
+        *,
+        row_number() over (partition by goal_id, completed_by order by occurred_us, seq) as completion_number
+    from picked
+),
+
 completions as (
     -- Without a goal: every conversion that is not rejected.
     select
-        project_id,
         cast(null as varchar) as goal_id,
         conversion_id as completed_by,
         person_id,
         session_id,
         occurred_us,
         seq
-    from {{ ref('int_conversions') }}
-    where state <> 'rejected'
+    from conversions
     union all
     select
-        events_counted.project_id,
-        goals_matched.goal_id,
-        {{ completed_by('events_counted', 'events.event_key') }} as completed_by,
-        events_counted.person_id,
-        events_counted.session_id,
-        events_counted.occurred_us,
-        events_counted.seq
-    from {{ ref('int_goals_matched') }} as goals_matched
-    inner join events_counted on goals_matched.seq = events_counted.seq
-    inner join events on goals_matched.seq = events.seq
+        goal_id,
+        completed_by,
+        person_id,
+        session_id,
+        occurred_us,
+        seq
+    from numbered
+    where completion_number = 1
 ),
 
 found as (

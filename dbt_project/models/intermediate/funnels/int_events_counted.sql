@@ -56,7 +56,9 @@ select
     events.occurred_us,
     conversions.conversion_id,
     coalesce(conversions.person_id, people.person_id) as person_id,
-    coalesce(conversions.session_id, sessions.session_id) as session_id,
+    -- All reports of a conversion lie where it lies.
+    case when conversions.conversion_id is null then sessions.session_id else conversions.session_id end
+        as session_id,
     -- Reports of one conversion are one step, at the conversion's time; each page view is one of its own.
     case when events.kind <> 'visit' then coalesce(conversions.seq, events.seq) else events.seq end
         as step_seq,

@@ -89,5 +89,5 @@ from in_force
 window same_rule as (
     partition by
         project_id, funnel_id, match_type, match_operator, match_value,
-        property_key, property_value, minimum_amount
+        property_key, property_value, cast(minimum_amount as decimal(38, 18))
 )
