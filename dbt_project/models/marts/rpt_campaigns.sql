@@ -1,42 +1,18 @@
 -- One row per project, day, source, medium, campaign and currency: ad spend beside what was credited.
-with projects as (
-    select * from {{ ref('int_projects') }}
-),
-
-costs as (
-    select * from {{ ref('fct_costs') }}
-),
-
-figures as (
+with figures as (
     -- Sessions have no currency: they stand in the project's own.
     select
-        sessions.project_id,
-        sessions.session_date as report_date,
-        sessions.source,
-        sessions.medium,
-        sessions.campaign,
-        projects.reporting_currency as currency,
-        1 as sessions,
-        0 as credit_nano,
-        0 as net_amount_minor,
-        cast(null as bigint) as cost_minor
-    from {{ ref('fct_sessions') }} as sessions
-    inner join projects on sessions.project_id = projects.project_id
-    where not sessions.is_bot
-    union all
-    select
         project_id,
-        conversion_date as report_date,
+        report_date,
         source,
         medium,
         campaign,
         currency,
-        0 as sessions,
+        sessions,
         credit_nano,
-        credited_amount_minor as net_amount_minor,
+        net_amount_minor,
         cast(null as bigint) as cost_minor
-    from {{ ref('fct_attribution') }}
-    where model = '{{ var("default_model") }}'
+    from {{ ref('rpt_traffic') }}
     union all
     select
         project_id,
@@ -49,7 +25,7 @@ figures as (
         0 as credit_nano,
         0 as net_amount_minor,
         amount_minor as cost_minor
-    from costs
+    from {{ ref('fct_costs') }}
 ),
 
 summed as (
