@@ -1,5 +1,5 @@
 -- One row per event: reports with the same event id are one, and the first received wins.
-{% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
+{% set identifiers = var('ids_that_may_be_junk') %}
 with reports as (
     select * from {{ ref('stg_raw__events') }}
     where {{ is_new_report() }}

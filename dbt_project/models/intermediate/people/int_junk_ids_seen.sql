@@ -1,5 +1,5 @@
 -- One row per event and type of id that is junk in it: what the sender said, before it was left out.
-{% set identifiers = ['visitor_id', 'user_id', 'previous_id', 'hit_id', 'session_id', 'click_id'] %}
+{% set identifiers = var('ids_that_may_be_junk') %}
 with events as (
     select * from {{ ref('int_events_deduplicated') }}
     where has_junk_id and {{ is_new() }}
