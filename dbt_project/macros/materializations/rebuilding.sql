@@ -27,10 +27,6 @@
 {% endmacro %}
 
 {# The part of a kept table that this build works on: all of it, and no copy, in a whole build. #}
-{% materialization slice, default %}
-    {{ return(adapter.dispatch('slice_table')() if is_scoped() else materialization_view_default()) }}
+{% materialization slice, adapter='duckdb' %}
+    {{ return(materialization_table_duckdb() if is_scoped() else materialization_view_default()) }}
 {% endmaterialization %}
-
-{% macro default__slice_table() %}{{ return(materialization_table_default()) }}{% endmacro %}
-
-{% macro duckdb__slice_table() %}{{ return(materialization_table_duckdb()) }}{% endmacro %}
