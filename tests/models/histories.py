@@ -133,15 +133,17 @@ class _World:
     def _visit(self) -> None:
         """Page views of a visitor in a row, near the edges of sessions; some join others, or come before."""
         batch, at = self._moment()
-        visitor = self._of(None, *self._visitors, *self._visitors)
+        visitor = self._of(None, None, *self._visitors, *self._visitors)
         session = self._of(None, None, None, *self._sessions)
-        earlier = [(n, e) for n, e in self._events if e.kind == "visit" and e.visitor_id]
+        # Of some nothing but the user is known.
+        user = self._of(*[None] * (6 if visitor else 1), *self._users)
+        earlier = [(n, e) for n, e in self._events if e.kind == "visit" and (e.visitor_id or e.user_id)]
         if earlier and self._random.random() < 0.4:
             known_batch, known = self._of(*earlier)
             batch, visitor = self._later(known_batch), known.visitor_id
+            user = self._of(None, known.user_id) if visitor else known.user_id
             session = self._of(None, session, known.session_id)
             at = known.occurred_us + self._of(-40, -31, -30, -10, -5, 5, 29, 30, 31) * MINUTE_US
-        user = self._of(*[None] * 6, *self._users)
         for _ in range(self._random.randint(1, 4)):
             source, medium, campaign = self._of(*_CAMPAIGNS)
             columns: dict[str, Any] = {"utm_source": source, "utm_medium": medium, "utm_campaign": campaign}
@@ -154,6 +156,9 @@ class _World:
                     "country": self._of(None, "es", "FR"),
                     "experiments": self._of(None, None, '{"button":"a"}', '{"button":"b","price":"x"}'),
                 }
+                if self._random.random() < 0.2:
+                    # Where a goal on pages counts as a conversion, an order.
+                    columns |= {"transaction_id": self._of(None, *self._orders), **self._money()}
             else:
                 columns["dialect"] = "segment"
             self._says(
@@ -243,7 +248,7 @@ class _World:
                 dialect=dialect,
                 sender=self._of("browser", "server"),
                 name=name,
-                visitor_id=self._of(None, *self._visitors),
+                visitor_id=self._of(None, None, *self._visitors),
                 user_id=self._of(None, None, *self._users),
                 transaction_id=transaction,
                 properties=self._of(None, None, '{"plan":"pro"}', _email("1")),
