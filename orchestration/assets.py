@@ -18,10 +18,11 @@ from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import Settings
 from ingest_api.retention import forget
 from ingest_api.sealing import seal
-from orchestration.build_record import build_record, checked_before
+from orchestration.build_record import build_record, checked_before, made_models
 from orchestration.build_resource import Build
 from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import run_dbt
+from orchestration.instance import JOB
 from orchestration.manifest import Manifest, model_names
 from orchestration.postgres_publishing import publish_to_postgres
 from orchestration.publishing import publish
@@ -84,6 +85,11 @@ def modelled_assets(settings: Settings, manifest: Manifest) -> dg.AssetsDefiniti
 
     @dbt_assets(name="dbt", manifest=manifest, required_resource_keys={"build", "dbt"})
     def modelled(context: dg.AssetExecutionContext, config: BuildOptions) -> Iterator[Any]:
+        if context.is_subset:
+            # The next build starts from what this one says it has built: everything that landed.
+            raise dg.Failure(
+                description=f"Models are built together: run the job {JOB}.", allow_retries=False
+            )
         yield from run_dbt(settings, context.resources.dbt, context, config.full_refresh)
 
     return modelled
@@ -104,6 +110,13 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Every mart of one build, swapped in all at once."""
         build: Build = context.resources.build
+        log = context.instance.all_logs(context.run_id)
+        if not made_models(log):
+            # What the warehouse holds may be half of another build.
+            raise dg.Failure(
+                description=f"This run has built no models to publish: run the job {JOB}.",
+                allow_retries=False,
+            )
         publication = publish(
             settings.warehouse_path,
             settings.published_dir,
@@ -114,7 +127,7 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
                 "started_at": build.started_at.isoformat(),
                 "run_id": context.run_id,
                 "attribution_models": attribution_models,
-                **build_record(settings, build, context.instance.all_logs(context.run_id)),
+                **build_record(settings, build, log),
             },
             settings.build_memory,
             settings.publish_parquet,

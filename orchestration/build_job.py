@@ -36,5 +36,7 @@ def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definit
         jobs=[job],
         sensors=[arrivals_sensor(settings)],
         schedules=[hourly_schedule(settings)],
+        # Whatever is run beside the job: the lock is held for a whole run only where that is one process.
+        executor=dg.in_process_executor,
         resources={"build": build_resource(settings, is_locked), "dbt": dbt_command()},
     )

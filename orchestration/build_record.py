@@ -50,6 +50,16 @@ def checked_before(settings: Settings, build: Build) -> Checked | None:
         return None
 
 
+def made_models(entries: Iterable[dg.EventLogEntry]) -> bool:
+    """Whether all models and their tests of this very run came to a good end."""
+    return any(
+        entry.step_key == DBT_STEP
+        and entry.dagster_event is not None
+        and entry.dagster_event.event_type is DagsterEventType.STEP_SUCCESS
+        for entry in entries
+    )
+
+
 def seconds_by_step(entries: Iterable[dg.EventLogEntry]) -> dict[str, float]:
     """Wall seconds from start to end of each step that ran, failed ones included, in order."""
     ends = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}

@@ -63,7 +63,7 @@ def fingerprint() -> str:
     digest = hashlib.sha256(version("duckdb").encode())
     for root in (DBT_PROJECT / name for name in _MADE_FROM):
         for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if path.is_file():
+            if path.is_file() and "__pycache__" not in path.parts:
                 # Lengths, so that no two projects read the same.
                 content = path.read_bytes()
                 digest.update(f"{path.relative_to(DBT_PROJECT)} {len(content)} ".encode() + content)
@@ -108,7 +108,9 @@ def _changed_ns() -> int:
     paths = [DBT_PROJECT, *DBT_PROJECT.rglob("*")]
     written_by_dbt = {DBT_PROJECT / "target", DBT_PROJECT / "logs"}
     return max(
-        path.stat().st_mtime_ns for path in paths if not written_by_dbt.intersection([path, *path.parents])
+        path.stat().st_mtime_ns
+        for path in paths
+        if not written_by_dbt.intersection([path, *path.parents]) and "__pycache__" not in path.parts
     )
 
 

@@ -23,6 +23,9 @@ from orchestration.publishing import BUILD_FILE, CURRENT, LOOKUPS, MARTS_FILE
 # A pruned build between following the link and opening the file is looked up again this often.
 _ATTEMPTS = 5
 
+# What reading a build raises that is pruned meanwhile.
+_GONE = (duckdb.IOException, FileNotFoundError)
+
 # What one open build may use, whatever is asked of it.
 MEMORY = "1GB"
 THREADS = 2
@@ -203,7 +206,7 @@ class Publications:
             build_id = self._current_id()
             try:
                 return self._reader(build_id)
-            except duckdb.IOException:
+            except _GONE:
                 # Pruned after the link was followed: `current` names another one by now.
                 continue
         raise NotPublishedError
@@ -212,7 +215,7 @@ class Publications:
         """A build that is still kept; raises BuildGoneError, or BusyError when too many are open."""
         try:
             return self._reader(build_id)
-        except duckdb.IOException as error:
+        except _GONE as error:
             raise BuildGoneError from error
 
     def release(self, instance: _Instance) -> None:
@@ -249,6 +252,8 @@ class Publications:
 
     def _open(self, build_id: str) -> _Instance:
         folder = self.published_dir / build_id
+        # First, so that no connection is left open when the build is pruned just then.
+        facts = orjson.loads((folder / BUILD_FILE).read_bytes())
         connection = duckdb.connect(
             str(folder / MARTS_FILE),
             read_only=True,
@@ -260,7 +265,6 @@ class Publications:
                 "dynamic_or_filter_threshold": LOOKED_UP_ROWS,
             },
         )
-        facts = orjson.loads((folder / BUILD_FILE).read_bytes())
         return _Instance(build_id, connection, _marts(connection), facts, _lookups(connection))
 
 

@@ -37,6 +37,9 @@
             not {{ flags.FULL_REFRESH }}
             and raw.fingerprint <> ''
             and publication.fingerprint = raw.fingerprint
+            -- Positions only grow, unless the record was put back from a copy.
+            and raw.position >= publication.position
+            and raw.definitions_position >= publication.definitions_position
             and not exists (
                 select 1
                 from (

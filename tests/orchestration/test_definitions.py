@@ -8,8 +8,9 @@ import yaml
 from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import CHECKOUT
 from orchestration.build_job import build_definitions
-from orchestration.instance import JOB
+from orchestration.instance import JOB, open_instance
 from orchestration.manifest import DBT_PROJECT, DbtProjectError, load_manifest, model_names, parse_dir
+from orchestration.publishing import CURRENT
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +61,25 @@ def test_one_job_makes_everything_in_one_process(definitions, graph):
     job = definitions.resolve_job_def(JOB)
     assert set(job.asset_layer.executable_asset_keys) == graph.get_all_asset_keys()
     assert job.executor_def.name == "in_process"
+    assert definitions.resolve_implicit_global_asset_job_def().executor_def.name == "in_process"
 
 
 def test_every_step_holds_the_lock(definitions):
     job = definitions.resolve_job_def(JOB)
     assert all("build" in node.definition.required_resource_keys for node in job.nodes)
+
+
+@pytest.mark.parametrize("asset", ["publication", "fct_sessions"])
+def test_a_run_of_a_part_is_refused(home_copy, asset):
+    everything = build_definitions(home_copy).resolve_implicit_global_asset_job_def()
+    shown = (home_copy.published_dir / CURRENT).readlink()
+    with open_instance(home_copy) as instance:
+        run = everything.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(asset)], raise_on_error=False
+        )
+    (failure,) = [e.step_failure_data for e in run.all_events if e.is_step_failure]
+    assert failure.user_failure_data.description.endswith("run the job build.")
+    assert (home_copy.published_dir / CURRENT).readlink() == shown
 
 
 def test_dagster_is_told_where_they_are():

@@ -53,21 +53,21 @@ with_orders as (
 ),
 
 visits as (
-    -- Another person's session, where one of these names it, is needed as a whole.
+    -- Another person's session, where one of these names it or lies in it, is needed as a whole.
     select
         seq,
         project_id,
         visitor_id,
         case when visitor_id is null then person_id end as lone_person_id
     from {{ event_people }}
-    where seq in (
-        select page_view_seq from {{ visits_found }}
-        where seq in (select seq from with_orders)
-    )
+    where
+        seq in (select seq from with_orders)
+        or seq in (
+            select page_view_seq from {{ visits_found }}
+            where seq in (select seq from with_orders)
+        )
 )
 
-select seq from with_orders
-union
 select seq from visits
 union
 select seq from {{ event_people }}
