@@ -1,9 +1,10 @@
 """Ordered funnels beside ClickHouse's windowFunnel on a million events; prints a markdown table.
 
-Run it with `python -m benchmarks.funnels data/dbt/build/compiled/funnelhouse/models`, after any build in `data`.
-The models that it compiled run in DuckDB; chdb, which is ClickHouse as a library, runs in an environment of its
-own, made for it. Both get the same Parquet file and take turns; the levels that people reach must be equal, one
-by one. Ours then find more than levels: which events took the steps, hence days, sources and times.
+Run it with `python -m benchmarks.funnels data/dbt/build/compiled/funnelhouse/models`, after any build in
+`data`. The models that it compiled run in DuckDB; chdb, which is ClickHouse as a library, runs in an
+environment of its own, made for it. Both get the same Parquet file and take turns; the levels that people
+reach must be equal, one by one. Ours then find more than levels: which events took the steps, hence days,
+sources and times.
 """
 
 import argparse
