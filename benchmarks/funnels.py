@@ -1,9 +1,10 @@
 """Ordered funnels beside ClickHouse's windowFunnel on a million events; prints a markdown table.
 
-Run it with `python -m benchmarks.funnels`. The compiled models (dbt must have been run once, by any build or
-test) run in DuckDB; chdb, which is ClickHouse as a library, runs in an environment of its own, made for it.
-Both get the same Parquet file and take turns; the levels that people reach must be equal, one by one. Ours
-then find more than levels: which events took the steps, hence days, sources and times.
+Run it with `python -m benchmarks.funnels data/dbt/build/compiled/funnelhouse/models`, after any build in
+`data`. The models that it compiled run in DuckDB; chdb, which is ClickHouse as a library, runs in an
+environment of its own, made for it. Both get the same Parquet file and take turns; the levels that people
+reach must be equal, one by one. Ours then find more than levels: which events took the steps, hence days,
+sources and times.
 """
 
 import argparse
@@ -73,7 +74,7 @@ open(out, "w").write(str(answer))
 def main() -> None:
     """Measure, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("compiled", type=Path, help="folder target/compiled/funnelhouse/models of a dbt run")
+    parser.add_argument("compiled", type=Path, help="folder compiled/funnelhouse/models of a build")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--people", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -63,7 +63,6 @@ class Outcome:
 class SuiteResult:
     """What became of a suite's expectations, in the suite's order."""
 
-    suite: str
     outcomes: tuple[Outcome, ...]
 
     @property
@@ -110,7 +109,7 @@ def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
             # The source's own engine, by which it tried the connection, keeps that in a pool.
             source.get_engine().dispose()
     by_name = {outcome.name: outcome for outcome in outcomes}
-    return SuiteResult(suite=suite.name, outcomes=tuple(by_name[e.name] for e in suite.expectations))
+    return SuiteResult(outcomes=tuple(by_name[e.name] for e in suite.expectations))
 
 
 def _source(context: Any, suite: Suite, memory_limit: str) -> Any:

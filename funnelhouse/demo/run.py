@@ -23,7 +23,8 @@ PROJECT = "shop"
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended before it was done."""
 
-MODELS = ("last_touch", "first_touch", "linear")
+SHOWN = ("last_touch", "first_touch", "linear")
+"""Models that the table has room for; all of them are compared with the data."""
 
 PURCHASE_GOAL = {
     "name": "Purchase",
@@ -106,14 +107,19 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
     with httpx.Client(
         base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60
     ) as client:
+<<<<<<< HEAD
+=======
+        newest = _get(client, f"/v1/projects/{PROJECT}/reports/builds")["builds"][0]
+>>>>>>> fix-docs
         reports = {
             model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
-            for model in MODELS
+            for model in newest["facts"]["attribution_models"]
         }
         funnel = _get(
             client, "/v1/funnel", account_id=PROJECT, report_type="Source", date_range="20260501,20260630"
         )
-    console.print(_credit_table(reports, visits, conversions, value_cents))
+    shown = {model: reports[model] for model in SHOWN}
+    console.print(_credit_table(shown, visits, conversions, value_cents))
     console.print(_funnel_table(funnel["data"]))
     for model, report in reports.items():
         total = _totals(report)

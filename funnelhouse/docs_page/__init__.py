@@ -1,7 +1,7 @@
 """The documentation page of both APIs: Swagger UI, served by ourselves and loading nothing from elsewhere.
 
-`swagger-ui-bundle.js` (1.7 MB) and `swagger-ui.css` (0.2 MB) are unchanged from the npm package
-`swagger-ui-dist` 5.35.0, with its licence (Apache-2.0) and notices. `start.js` is ours.
+`swagger-ui-bundle.js` (1.7 MB) and `swagger-ui.css` (0.2 MB) are unchanged from the package `swagger-ui-dist`
+5.35.0, with its licence (Apache-2.0) and notices. `start.js` is ours.
 """
 
 from pathlib import Path

@@ -170,8 +170,9 @@ def _ledger(warehouse: duckdb.DuckDBPyConnection) -> list[tuple[int, Position, i
 def test_the_ledger_is_what_a_plain_reading_says(
     warehouse: duckdb.DuckDBPyConnection, history: list[Report]
 ) -> None:
-    # Whether a refund has a conversion to belong to is known today, whenever the sale arrived: SPEC asks for
-    # "today's identities". Where none ever has an amount, it is unmatched for good, which the rules agree on.
+    # Whether a refund has a conversion to belong to is known today, whenever the sale arrived: past days are
+    # read under today's identities. Where none ever has an amount, it is unmatched for good, which the rules
+    # agree on.
     _land(warehouse, history)
     rows = _ledger(warehouse)
     assert sorted((seq, what, minor) for seq, what, minor, _ in rows) == sorted(entries_of(history))

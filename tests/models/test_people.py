@@ -262,7 +262,7 @@ def _properties(event: Drawn) -> str | None:
 
 
 def _people_of(project: str, events: dict[int, Drawn]) -> dict[int, str]:
-    """Position of each event that counts → its person, by SPEC's rules read as plainly as they go."""
+    """Position of each event that counts → its person, by the rules of people read as plainly as they go."""
     unaliased: dict[frozenset[str | None], int] = {}
     for seq, e in events.items():
         if e.kind == "unalias":

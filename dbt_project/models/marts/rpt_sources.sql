@@ -1,4 +1,4 @@
--- One row per project, day, source, medium, campaign and currency: sessions, conversions by the default model.
+-- One row per project, day, source, medium, campaign and currency: sessions, conversions by default model.
 select
     project_id,
     report_date,
