@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
+from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from ingest_api.strict_json import BadInput, Slice
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
-_END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
+_FIRST_MS = FIRST_OCCURRED_US // 1000
+_END_MS = END_OCCURRED_US // 1000
 _RANGE = "must be a time in the years 2000 to 2100"
 
 # Reports sum minor units in 64 bits: of a currency with three decimals 900,000 of the largest amounts fit.
@@ -97,7 +98,7 @@ def time_to_us(value: Any) -> int:
             "must be Unix milliseconds as a number, or ISO 8601 such as 2026-01-31T12:00:00Z"
         ) from None
     us = elapsed // timedelta(microseconds=1)
-    if not _FIRST_MS * 1000 <= us < _END_MS * 1000:
+    if not FIRST_OCCURRED_US <= us < END_OCCURRED_US:
         raise ValueError(_RANGE)
     return us
 
