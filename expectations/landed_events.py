@@ -11,12 +11,17 @@ from typing import Any
 import duckdb
 
 from expectations.checking import Expectation, Suite, no_rows
-from funnelhouse.contract import Column, Event, columns
+from funnelhouse.contract import (
+    DAY_US,
+    END_OCCURRED_US,
+    FIRST_OCCURRED_US,
+    Column,
+    Event,
+    columns,
+    named_range,
+)
 
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
-YEAR_2000_US = 946_684_800_000_000
-YEAR_2101_US = 4_133_980_800_000_000
+HOUR_US = DAY_US // 24
 
 _SEQ = Column("seq", "BIGINT", is_required=True, choices=(), doc="")
 
@@ -210,10 +215,10 @@ def nested(files: list[Path]) -> list[Path]:
 
 
 def _range(file: Path) -> tuple[int, int]:
-    named = re.fullmatch(r"seq-(\d+)-(\d+)", file.stem)
+    named = named_range(file)
     if named is None:
         raise ValueError(f"{file} is not named seq-<from>-<to>.parquet; move it out of the raw zone.")
-    return int(named[1]), int(named[2])
+    return named
 
 
 def _shape(contract: list[Column], from_seq: int) -> list[Expectation]:
@@ -307,7 +312,7 @@ def _values(contract: list[Column]) -> list[Expectation]:
             "events",
             f"""
             select seq, occurred_us from {{batch}}
-            where occurred_us < {YEAR_2000_US} or occurred_us >= {YEAR_2101_US}
+            where occurred_us < {FIRST_OCCURRED_US} or occurred_us >= {END_OCCURRED_US}
             """,  # noqa: S608
         ),
         no_rows(

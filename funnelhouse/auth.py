@@ -15,6 +15,12 @@ from funnelhouse.keys import Key, KeyRing, Scope
 from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 
+# What is refused, in words that the descriptions of the APIs show too.
+NO_KEY = "Send an API key: Authorization: Bearer <key>."
+WRONG_SCOPE = "The API key needs the scope {scopes}."
+UNKNOWN_PROJECT = "Unknown project; use the project that the API key belongs to."
+KEYS_UNREADABLE = "Keys cannot be read just now; try again."
+
 
 def presented_key(request: Request) -> str | None:
     """The key as Bearer, as Basic user name, or in `x-api-key`; None when there is none."""
@@ -40,14 +46,12 @@ def authenticate(request: Request, key_in_body: str | None = None) -> Key:
     presented = presented_key(request) or key_in_body
     challenge = {"WWW-Authenticate": "Bearer"}
     if not presented:
-        raise Refusal(401, "Send an API key: Authorization: Bearer <key>.", headers=challenge)
+        raise Refusal(401, NO_KEY, headers=challenge)
     keys: KeyRing = request.app.state.keys
     try:
         key = keys.find(presented)
     except LandingError as error:
-        raise Refusal(
-            503, "Keys cannot be read just now; try again.", headers={"Retry-After": "1"}
-        ) from error
+        raise Refusal(503, KEYS_UNREADABLE, headers={"Retry-After": "1"}) from error
     if key is None:
         raise Refusal(401, "The API key is wrong or has expired; create a new one.", headers=challenge)
     return key
@@ -61,9 +65,9 @@ def authorize(request: Request, *scopes: Scope, key_in_body: str | None = None) 
     key = authenticate(request, key_in_body)
     project = request.path_params.get("project_id")
     if project is not None and not key.opens(project):
-        raise Refusal(404, "Unknown project; use the project that the API key belongs to.")
+        raise Refusal(404, UNKNOWN_PROJECT)
     if key.scopes.isdisjoint(scopes):
-        raise Refusal(403, f"The API key needs the scope {' or '.join(scopes)}.")
+        raise Refusal(403, WRONG_SCOPE.format(scopes=" or ".join(scopes)))
     admit = getattr(request.app.state, "admit", None)
     if admit is not None:
         admit(request, key.project_id)

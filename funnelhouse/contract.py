@@ -5,10 +5,12 @@ the classes below or checked against them (`tests/test_contract.py`). Only types
 are used: text, 64-bit integers, booleans; times are Unix microseconds, JSON is text.
 """
 
+import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import Doc
@@ -18,6 +20,13 @@ Kind = Literal["visit", "event", "conversion", "refund", "identify", "alias", "u
 PageKind = Literal["lander", "offer", "page"]
 AmountUnit = Literal["major", "minor"]
 DefinitionKind = Literal["goal", "funnel", "page", "traffic_source", "experiment", "settings"]
+
+DAY_US = 86_400_000_000
+
+FIRST_OCCURRED_US = 946_684_800_000_000
+"""2000-01-01 (UTC): before it no time of a sender lies."""
+END_OCCURRED_US = 4_133_980_800_000_000
+"""2101-01-01 (UTC): every time of a sender lies before it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,6 +130,8 @@ RAW_TABLES: dict[str, type[RawRow]] = {
 }
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 
+_FILE_NAME = re.compile(r"seq-(\d+)-(\d+)\.parquet")
+
 SEQ_DOC = "Position in the permanent record: dense, given at sealing, increasing in seal order."
 
 
@@ -133,6 +144,12 @@ class Column:
     is_required: bool
     choices: tuple[str, ...]
     doc: str
+
+
+def named_range(file: Path) -> tuple[int, int] | None:
+    """First and last `seq` that the name of a raw zone's file says; None for any other name."""
+    name = _FILE_NAME.fullmatch(file.name)
+    return (int(name[1]), int(name[2])) if name else None
 
 
 def columns(row: type[RawRow]) -> list[Column]:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from funnelhouse.contract import DAY_US
 from funnelhouse.landing import Location, open_existing
 from funnelhouse.landing.store import LandingStore, Row
 
@@ -23,8 +24,6 @@ TEST_SUFFIX = ".test"
 
 CACHE_SECONDS = 1.0
 CACHE_SIZE = 10_000
-
-DAY_US = 86_400_000_000
 
 _KEY_COLUMNS = "key_id, project_id, scopes, expires_us"
 _BASE62 = string.digits + string.ascii_letters

@@ -11,6 +11,11 @@ from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
 
+NO_POSTBACKS = (
+    "No project takes postbacks at this address; `funnelhouse projects set <project> --postbacks "
+    "open|secret` switches them on."
+)
+
 PROJECT = "funnelhouse.project"
 """Key of the scope: the project that the sender may write to, once that is known."""
 
@@ -37,11 +42,7 @@ async def _postback_project(request: Request) -> str:
         request, lambda rules: rules.postback_project(path.get("project_id"), path.get("secret"), host)
     )
     if project is None:
-        raise Refusal(
-            404,
-            "No project takes postbacks at this address; `funnelhouse projects set <project> --postbacks "
-            "open|secret` switches them on.",
-        )
+        raise Refusal(404, NO_POSTBACKS)
     admit(request, project)
     return project
 

@@ -25,7 +25,7 @@ from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
-from ingest_api.group_commit import GroupCommit
+from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
@@ -106,5 +106,5 @@ def _add_routes(app: FastAPI) -> None:
         except LandingError:
             is_ready = False
         if not is_ready:
-            raise Refusal(503, "The landing store does not take rows just now.", headers={"Retry-After": "1"})
+            raise Refusal(503, NOT_READY, headers={"Retry-After": "1"})
         return JSONResponse({"status": "ready"})

@@ -14,7 +14,9 @@ DEADLINE_SECONDS = 30
 MAX_HELD_BYTES = 48 * 1024 * 1024
 """Bodies of all requests that are not answered yet."""
 
-_TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
+TOO_LATE = f"The body must arrive within {DEADLINE_SECONDS} seconds."
+OTHER_ENCODING = "Content-Encoding: send the body as it is, or gzip."
+TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
 
 
 class HeldBodies:
@@ -66,11 +68,11 @@ async def read_body(request: Request) -> bytes:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 body = await _rest(request, body, message["type"] == "http.disconnect")
         except TimeoutError:
-            raise Refusal(408, f"The body must arrive within {DEADLINE_SECONDS} seconds.") from None
+            raise Refusal(408, TOO_LATE) from None
     if len(body) > MAX_BYTES:
-        raise Refusal(413, _TOO_LARGE)
+        raise Refusal(413, TOO_LARGE)
     if encoding not in ("identity", "gzip"):
-        raise UndecodableBody(415, "Content-Encoding: send the body as it is, or gzip.", body)
+        raise UndecodableBody(415, OTHER_ENCODING, body)
     return _gunzip(body) if encoding == "gzip" else body
 
 
@@ -84,7 +86,7 @@ async def _rest(request: Request, first: bytes, is_gone: bool) -> bytes:
         more = message.get("more_body", False)
         size += len(part)
         if size > MAX_BYTES:
-            raise Refusal(413, _TOO_LARGE)
+            raise Refusal(413, TOO_LARGE)
         parts.append(part)
     if is_gone:
         raise Refusal(400, "The connection was closed before the body was complete.")
@@ -104,7 +106,7 @@ def _gunzip(sent: bytes) -> bytes:
                 400, "The body is not gzip, although Content-Encoding says so.", sent
             ) from None
         if len(result) > MAX_BYTES:
-            raise Refusal(413, _TOO_LARGE)
+            raise Refusal(413, TOO_LARGE)
         if not member.eof:
             raise UndecodableBody(400, "The gzip body is cut off; send all of it.", sent)
         body = member.unused_data

@@ -19,6 +19,9 @@ MAX_ITEMS = 1000
 
 router = APIRouter()
 
+_NO_MEDIUM = "(none)"
+"""What `fct_costs` takes a missing medium for."""
+
 _DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
 _cost_row = row_values(Cost)
 
@@ -110,7 +113,8 @@ def _reports(value: Any) -> list[CostReport]:
             report = CostReport.model_validate(item)
         except ValidationError as error:
             raise Refusal(400, f"costs[{index}].{faults(error)}") from None
-        first = indexes.setdefault((report.day, report.source, report.medium, report.campaign), index)
+        origin = (report.day, report.source, report.medium or _NO_MEDIUM, report.campaign)
+        first = indexes.setdefault(origin, index)
         if first != index:
             # The later would replace the earlier, which nobody means by sending both.
             raise Refusal(

@@ -10,21 +10,24 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
+from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from ingest_api.strict_json import BadInput, Slice
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS = 946_684_800_000  # 2000-01-01T00:00:00Z
-_END_MS = 4_133_980_800_000  # 2101-01-01T00:00:00Z
+_FIRST_MS = FIRST_OCCURRED_US // 1000
+_END_MS = END_OCCURRED_US // 1000
 _RANGE = "must be a time in the years 2000 to 2100"
 
-_MAX_INTEGER_DIGITS = 13
-_MAX_DECIMALS = 30
+# Reports sum minor units in 64 bits: of a currency with three decimals 900,000 of the largest amounts fit.
+MAX_INTEGER_DIGITS = 10
+MAX_DECIMALS = 30
+_MAX_CENT_DIGITS = MAX_INTEGER_DIGITS + 2
 
 # Python's own reading allows any character between day and time, and takes an offset there for a time.
 _ISO_8601 = re.compile(r"[0-9W-]{7,10}(?:[T ][0-9:.,+-]+Z?)?")
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
-_PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{_MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{_MAX_DECIMALS}}})?")
+_PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{MAX_DECIMALS}}})?")
 # By type, not isinstance: a bool is an int to Python, but no number to a sender.
 _NUMBERS = (int, float, Decimal)
 _IDS = (int, str)
@@ -95,7 +98,7 @@ def time_to_us(value: Any) -> int:
             "must be Unix milliseconds as a number, or ISO 8601 such as 2026-01-31T12:00:00Z"
         ) from None
     us = elapsed // timedelta(microseconds=1)
-    if not _FIRST_MS * 1000 <= us < _END_MS * 1000:
+    if not FIRST_OCCURRED_US <= us < END_OCCURRED_US:
         raise ValueError(_RANGE)
     return us
 
@@ -109,7 +112,7 @@ def _major_amount(value: Any) -> str:
 def major_amount(value: Any) -> str:
     """A JSON number in major units as plain decimal text with all its digits.
 
-    Raises ValueError, also when it is negative or has more than 13 digits before the point, 30 after it.
+    Raises ValueError, also when it is negative or has more than 10 digits before the point, 30 after it.
     """
     if type(value) not in _NUMBERS:
         raise ValueError("must be a JSON number in major units, e.g. 49.99, without quotes")
@@ -120,9 +123,9 @@ def major_amount(value: Any) -> str:
         # Exponents, -0.0, and what is too long; the exponent is looked at before it is written out in zeros.
         number = Decimal(text)
         exponent = number.as_tuple().exponent
-        if number.adjusted() >= _MAX_INTEGER_DIGITS or int(exponent) < -_MAX_DECIMALS:
+        if number.adjusted() >= MAX_INTEGER_DIGITS or int(exponent) < -MAX_DECIMALS:
             raise ValueError(
-                f"must have at most {_MAX_INTEGER_DIGITS} digits before the point, {_MAX_DECIMALS} after it"
+                f"must have at most {MAX_INTEGER_DIGITS} digits before the point, {MAX_DECIMALS} after it"
             )
         text = format(abs(number), "f")
     return text
@@ -132,13 +135,13 @@ def _minor_amount(value: Any) -> str:
     if type(value) is float:
         value = Decimal(repr(value))
     if isinstance(value, Decimal) and value == value.to_integral_value():
-        value = int(value) if value.adjusted() < _MAX_INTEGER_DIGITS else 10**_MAX_INTEGER_DIGITS
+        value = int(value) if value.adjusted() < _MAX_CENT_DIGITS else 10**_MAX_CENT_DIGITS
     if isinstance(value, Decimal):
         raise ValueError("must be whole cents: 999 means 9.99; money is never rounded")
     if type(value) is not int:
         raise ValueError("must be an integer number of cents, without quotes")
-    if not 0 <= value < 10**_MAX_INTEGER_DIGITS:
-        raise ValueError(f"must not be negative and have at most {_MAX_INTEGER_DIGITS} digits")
+    if not 0 <= value < 10**_MAX_CENT_DIGITS:
+        raise ValueError(f"must not be negative and have at most {_MAX_CENT_DIGITS} digits")
     return str(value)
 
 
@@ -193,10 +196,15 @@ Time = Annotated[
     PlainValidator(time_to_us),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
 ]
-MajorAmount = Annotated[str, PlainValidator(_major_amount), WithJsonSchema({"type": "number", "minimum": 0})]
-ValueAmount = Annotated[str, PlainValidator(major_amount), WithJsonSchema({"type": "number", "minimum": 0})]
+_MAJOR_SCHEMA = {"type": "number", "minimum": 0, "exclusiveMaximum": 10**MAX_INTEGER_DIGITS}
+MajorAmount = Annotated[str, PlainValidator(_major_amount), WithJsonSchema(_MAJOR_SCHEMA)]
+ValueAmount = Annotated[str, PlainValidator(major_amount), WithJsonSchema(_MAJOR_SCHEMA)]
 """As MajorAmount, where the dialect has no refunds that a negative amount could be sent as."""
-MinorAmount = Annotated[str, PlainValidator(_minor_amount), WithJsonSchema({"type": "integer", "minimum": 0})]
+MinorAmount = Annotated[
+    str,
+    PlainValidator(_minor_amount),
+    WithJsonSchema({"type": "integer", "minimum": 0, "exclusiveMaximum": 10**_MAX_CENT_DIGITS}),
+]
 TextOrInteger = Annotated[
     str, PlainValidator(_text_or_integer), WithJsonSchema({"type": ["string", "integer"]})
 ]

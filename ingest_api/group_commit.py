@@ -24,6 +24,11 @@ GATHER_SECONDS = 0.001
 REOPEN_SECONDS = 0.5
 """Pause between attempts to open a landing store that failed; what waits meanwhile is tried once."""
 
+NOT_COMMITTED = (
+    "The landing store could not commit; try again. The same event_id or Idempotency-Key makes that safe."
+)
+NOT_READY = "The landing store does not take rows just now."
+
 _log = logging.getLogger(__name__)
 
 
@@ -144,12 +149,7 @@ class GroupCommit:
             if waiting.committed.done():
                 continue  # The request was cancelled; its rows are there nevertheless.
             if results is None:
-                refusal = Refusal(
-                    503,
-                    "The landing store could not commit; try again. "
-                    "The same event_id or Idempotency-Key makes that safe.",
-                    headers={"Retry-After": "1"},
-                )
+                refusal = Refusal(503, NOT_COMMITTED, headers={"Retry-After": "1"})
                 waiting.committed.set_exception(refusal)
             else:
                 waiting.committed.set_result(results[position])

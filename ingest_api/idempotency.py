@@ -18,6 +18,7 @@ from funnelhouse.problems import Refusal
 
 HEADER = "Idempotency-Key"
 MAX_CHARACTERS = 255
+OTHER_BODY = f"{HEADER}: was used for another body before; send each report under a key of its own."
 
 REPLAYED = "Idempotent-Replayed"
 """Header of an answer that an earlier request has got already."""
@@ -68,9 +69,7 @@ class Once:
     def replay(self, answer: Answer) -> Response:
         """The answer of an earlier request under this key. Raises Refusal 422 when that was another one."""
         if answer.request_hash != self.request_hash:
-            raise Refusal(
-                422, f"{HEADER}: was used for another body before; send each report under a key of its own."
-            )
+            raise Refusal(422, OTHER_BODY)
         return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 

@@ -1,8 +1,8 @@
 """The OpenAPI description, completed: what FastAPI cannot know of routes that read their own bodies.
 
 Names, descriptions and examples are in a YAML file beside each dialect, and in `native.yaml`. Here is what
-follows from rules: which errors a route can answer, in whose shape (made by the code that answers them), who
-may call it, which headers it takes. A test sends every example to a real server.
+follows from rules: which errors a route can answer, in whose shape and words (those of the code that answers
+them), who may call it, which headers it takes. A test sends every example to a real server.
 """
 
 import re
@@ -13,18 +13,26 @@ import orjson
 import yaml
 from fastapi import FastAPI, Request
 
+from funnelhouse.auth import KEYS_UNREADABLE, NO_KEY, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes
+from ingest_api.access import NO_POSTBACKS
+from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.definitions import project_settings
 from ingest_api.definitions.kind import Kind
 from ingest_api.definitions.routes import KINDS
-from ingest_api.requests import DRY_RUN
+from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
+from ingest_api.idempotency import OTHER_BODY
+from ingest_api.rate_limits import TOO_MANY
+from ingest_api.requests import DRY_RUN, NO_DRY_RUN
+from ingest_api.window.routes import WRONG_LAST_EVENT_ID, WRONG_LIMIT
 
 _FOLDER = Path(__file__).parent
 
 DESCRIPTION = """\
 Send visits and conversions in the dialect that you already speak. A 2xx means that the report is on stable
-storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id.
+storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id or an
+Idempotency-Key.
 
 Keys are made by `funnelhouse keys create`. Test keys (`fh_test_…`) open the same paths and write to
 `<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
@@ -50,15 +58,17 @@ _TAGS = {
 }
 
 _DETAILS = {
-    401: "Send an API key: Authorization: Bearer <key>.",
-    403: "The API key needs the scope {scopes}.",
-    404: "Unknown project; use the project that the API key belongs to.",
-    408: "The body must arrive within 30 seconds.",
-    413: "The body must be at most 1048576 bytes, before and after gunzip; send less at once.",
-    415: "Content-Encoding: send the body as it is, or gzip.",
-    429: "Too many requests; try again later.",
-    503: "The landing store could not commit; try again. The same event_id makes that safe.",
+    400: NO_DRY_RUN,
+    401: NO_KEY,
+    408: TOO_LATE,
+    413: TOO_LARGE,
+    415: OTHER_ENCODING,
+    422: OTHER_BODY,
+    429: TOO_MANY.format(limit="1000/minute", policy="project", seconds=42),
 }
+"""Words of errors that are the same on every route, or on most."""
+_UNCHANGED = (KEYS_UNREADABLE, NOT_READY)
+"""Words of a 503 after which nothing can have been done."""
 _MEANINGS = {
     400: "Refused: the answer names the field and the fix.",
     401: "No key, or a wrong, expired or revoked one.",
@@ -67,6 +77,7 @@ _MEANINGS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "A Content-Encoding other than gzip.",
+    422: "The Idempotency-Key was used for another body.",
     429: "Beyond the project's rate limit; Retry-After says when.",
     503: "Not now, and nobody knows whether it was done: repeat it.",
 }
@@ -120,6 +131,10 @@ def _said() -> dict[str, dict[str, Any]]:
     said |= yaml.safe_load((_FOLDER / "native.yaml").read_text())["operations"]
     for kind in KINDS:
         said |= _said_of_kind(kind)
+    window = "GET /v1/projects/{project_id}/events"
+    said[f"{window}/recent"]["details"] = {400: WRONG_LIMIT}
+    said[f"{window}/stream"]["details"] = {400: WRONG_LAST_EVENT_ID}
+    said["GET /ingest/ready"]["details"] = {503: NOT_READY}
     settings = {"version": 1, "received_us": 1772366400123456}
     settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()
     path = "/v1/projects/{project_id}/settings"
@@ -143,10 +158,24 @@ def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
     noun = kind.kind
     return {
         f"PUT {thing}": {"tag": kind.path, "id": f"put_{noun}", "answer": shown, "example": kind.example},
-        f"GET {thing}": {"tag": kind.path, "id": f"get_{noun}", "answer": shown},
+        f"GET {thing}": {
+            "tag": kind.path,
+            "id": f"get_{noun}",
+            "answer": shown,
+            "details": {400: _refused_id(kind)},
+        },
         f"DELETE {thing}": {"tag": kind.path, "id": f"delete_{noun}"},
         f"GET {things}": {"tag": kind.path, "id": f"list_{kind.plural}", "answer": {kind.plural: [shown]}},
     }
+
+
+def _refused_id(kind: Kind) -> str:
+    """What is answered to an id that cannot be."""
+    try:
+        kind.check_id(kind.id_name, "")
+    except Refusal as refusal:
+        return refusal.detail
+    raise AssertionError(f"{kind.id_name} may be empty")
 
 
 def _complete_operation(method: str, path: str, operation: dict[str, Any], said: dict[str, Any]) -> None:
@@ -179,18 +208,24 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
         status: answer for status, answer in operation["responses"].items() if status not in ("4XX", "422")
     }
     _add_success(responses, said)
-    for status in _errors(method, path, "requestBody" in operation or method == "post"):
+    for status in _errors(method, path, said, "requestBody" in operation or method == "post"):
         responses[str(status)] = _error(status, path, said, method)
     operation["responses"] = dict(sorted(responses.items()))
     _add_examples(operation, said)
 
 
-def _errors(method: str, path: str, has_body: bool) -> list[int]:
+def _errors(method: str, path: str, said: dict[str, Any], has_body: bool) -> list[int]:
     """Statuses of the errors that a route can answer."""
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
-    errors = [429, 503] if path.startswith("/pb") else [401, 403, 429, 503]
-    if "{project_id}" in path or path.startswith("/pb"):
+    errors = [429, 503]
+    is_postback = path.startswith("/pb")
+    if not is_postback:
+        errors.append(401)
+        # Definitions are shown to a key of any scope.
+        if method != "get" or said["tag"] == "window":
+            errors.append(403)
+    if "{project_id}" in path or is_postback:
         errors.append(404)
     is_plain_list = method == "get" and path.endswith(("}/events/{event_id}", "}/settings"))
     is_plain_list |= method == "get" and path.endswith(tuple(f"}}/{kind.path}" for kind in KINDS))
@@ -198,17 +233,14 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
         errors.append(400)
     if has_body:
         errors += [408, 413, 415]
+    if method == "post":
+        errors.append(422)
     return errors
 
 
 def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[str, Any]:
     """An error as the route's own code would show it."""
-    scopes = "ingest" if said.get("is_dialect") else "admin"
-    if said["tag"] == "window":
-        scopes = "ingest or read"
-    elif method == "get" and scopes == "admin":
-        scopes = "ingest or read or admin"
-    detail = _DETAILS.get(status, f"{DRY_RUN}: send 1, or leave the header out.").format(scopes=scopes)
+    detail = _detail(status, method, path, said)
     shown = dialect_routes.renderer(Request({"type": "http", "path": path}))(Refusal(status, detail))
     example = orjson.loads(bytes(shown.body))
     schema = {
@@ -220,7 +252,7 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
         },
     }
     answer: dict[str, Any] = {
-        "description": _MEANINGS[status],
+        "description": "Not now: repeat it." if detail in _UNCHANGED else _MEANINGS[status],
         "content": {
             str(shown.media_type): {"schema": schema, "examples": {"error": {"value": example}}},
         },
@@ -228,6 +260,21 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
     if status in (401, 429, 503):
         answer["headers"] = _CHALLENGE if status == 401 else _RETRY_AFTER
     return answer
+
+
+def _detail(status: int, method: str, path: str, said: dict[str, Any]) -> str:
+    """The words of an error; where a route has several for a status, the likeliest."""
+    is_postback = path.startswith("/pb")
+    details = {
+        **_DETAILS,
+        403: WRONG_SCOPE.format(scopes="ingest" if said.get("is_dialect") else "admin"),
+        404: NO_POSTBACKS if is_postback else UNKNOWN_PROJECT,
+        503: KEYS_UNREADABLE if method == "get" and not is_postback else NOT_COMMITTED,
+    }
+    if said["tag"] == "window":
+        details[403] = WRONG_SCOPE.format(scopes="ingest or read")
+    found: str = {**details, **said.get("details", {})}[status]
+    return found
 
 
 def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ from funnelhouse.access import OFF
 from funnelhouse.counters import Counters
 from funnelhouse.problems import Refusal
 
+TOO_MANY = "More than {limit} of this {policy}; try again in {seconds} s."
+
 RATE_LIMIT_FIELDS = "funnelhouse.rate_limit"
 """Key of the scope: items of the answer's RateLimit-Policy and RateLimit, two lists of text."""
 
@@ -53,6 +55,6 @@ def _count(request: Request, limiter: FixedWindowRateLimiter, policy: str, limit
     if not is_within:
         raise Refusal(
             429,
-            f"More than {limit} of this {policy}; try again in {seconds} s.",
+            TOO_MANY.format(limit=limit, policy=policy, seconds=seconds),
             headers={"Retry-After": str(seconds)},
         )

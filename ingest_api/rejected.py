@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from funnelhouse.contract import Rejected
+from funnelhouse.contract import DAY_US, Rejected
 
 if TYPE_CHECKING:
     from ingest_api.arrival import Arrival
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
 
-_DAY_US = 86_400_000_000
 # By pattern, not by parsing: the body may be what could not be parsed.
 _SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*:\s*)"(?:[^"\\]|\\.)*"?')
 
@@ -42,7 +41,7 @@ class Quota:
 
     def take(self, project_id: str, wanted: int, received_us: int) -> int:
         """How many of `wanted` may still be kept today; they count as kept."""
-        day = received_us // _DAY_US
+        day = received_us // DAY_US
         if day != self._day:
             self._day = day
             self._kept.clear()

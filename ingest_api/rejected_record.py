@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from funnelhouse.contract import Rejected, columns
-from funnelhouse.landing.store import MICROSECONDS_A_DAY, LandingStore
+from funnelhouse.contract import DAY_US, Rejected, columns
+from funnelhouse.landing.store import LandingStore
 from ingest_api.rejected import KEPT_BYTES
 from ingest_api.sealing import seq_range
 
@@ -69,7 +69,7 @@ def kept(
 
 
 def _days(store: LandingStore, raw_dir: Path) -> set[date]:
-    landed = store.query(f"SELECT DISTINCT received_us / {MICROSECONDS_A_DAY} FROM rejected")  # noqa: S608
+    landed = store.query(f"SELECT DISTINCT received_us / {DAY_US} FROM rejected")  # noqa: S608
     folders = (raw_dir / "rejected").glob("received_date=*")
     return {_EPOCH + timedelta(days=day) for (day,) in landed} | {
         date.fromisoformat(folder.name.removeprefix("received_date=")) for folder in folders
@@ -77,9 +77,9 @@ def _days(store: LandingStore, raw_dir: Path) -> set[date]:
 
 
 def _landed(store: LandingStore, day: date, project_id: str | None) -> list[Rejected]:
-    start_us = (day - _EPOCH).days * MICROSECONDS_A_DAY
+    start_us = (day - _EPOCH).days * DAY_US
     wanted = "received_us >= ? AND received_us < ?"
-    values: list[int | str] = [start_us, start_us + MICROSECONDS_A_DAY]
+    values: list[int | str] = [start_us, start_us + DAY_US]
     if project_id is not None:
         wanted, values = f"{wanted} AND project_id = ?", [*values, project_id]
     rows = store.query(

@@ -26,6 +26,7 @@ LARGE_BODY_BYTES = 64 * 1024
 """Parsing more than this on the event loop would keep the other requests waiting."""
 
 DRY_RUN = "Funnelhouse-Dry-Run"
+NO_DRY_RUN = f"{DRY_RUN}: send 1, or leave the header out."
 
 _T = TypeVar("_T")
 _event_row: Callable[[Any], Row] = row_values(Event)
@@ -58,7 +59,7 @@ def is_dry_run(request: Request) -> bool:
     value = request.headers.get(DRY_RUN)
     if value not in (None, "1"):
         # Landing what was meant as a trial cannot be taken back.
-        raise Refusal(400, f"{DRY_RUN}: send 1, or leave the header out.")
+        raise Refusal(400, NO_DRY_RUN)
     return value is not None
 
 

@@ -6,7 +6,6 @@ the build lock.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import date, timedelta
@@ -15,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from funnelhouse.contract import RAW_TABLES, SEQ_DOC, Column, columns
+from funnelhouse.contract import RAW_TABLES, SEQ_DOC, Column, columns, named_range
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingStore, Position, SealRange
 
@@ -23,7 +22,6 @@ RANGE_ROWS = 500_000
 CHUNK_ROWS = 25_000
 """Rows held in memory at once; also the row group size."""
 
-_FILE_NAME = re.compile(r"seq-(\d+)-(\d+)\.parquet")
 _EMPTY_FILE = Path("received_date=1970-01-01", "seq-0-0.parquet")
 _ARROW_TYPES = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
 
@@ -139,8 +137,7 @@ def write_empty(path: Path, table: str, raw_dir: Path) -> None:
 
 def seq_range(file: Path) -> tuple[int, int]:
     """First and last `seq` that the name of a raw zone's file says; (0, 0) for any other name."""
-    name = _FILE_NAME.fullmatch(file.name)
-    return (int(name[1]), int(name[2])) if name else (0, 0)
+    return named_range(file) or (0, 0)
 
 
 def _highest_seq(table_dir: Path) -> int:

@@ -107,10 +107,7 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
     with httpx.Client(
         base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60
     ) as client:
-<<<<<<< HEAD
-=======
         newest = _get(client, f"/v1/projects/{PROJECT}/reports/builds")["builds"][0]
->>>>>>> fix-docs
         reports = {
             model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
             for model in newest["facts"]["attribution_models"]

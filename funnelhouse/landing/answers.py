@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import orjson
 
-from funnelhouse.landing.store import MICROSECONDS_A_DAY, Answer, LandingError, LandingStore
+from funnelhouse.contract import DAY_US
+from funnelhouse.landing.store import Answer, LandingError, LandingStore
 
-KEPT_US = 30 * MICROSECONDS_A_DAY
+KEPT_US = 30 * DAY_US
 
 _FORGOTTEN_AT_ONCE = 1000
 

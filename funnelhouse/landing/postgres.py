@@ -18,11 +18,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from funnelhouse.contract import RAW_TABLES, columns
+from funnelhouse.contract import DAY_US, RAW_TABLES, columns
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
 from funnelhouse.landing.store import (
-    MICROSECONDS_A_DAY,
     Answer,
     Batch,
     LandingError,
@@ -298,7 +297,7 @@ class PostgresStore:
         """Received days of a range's rows and the number of rows of each; by day."""
         # Not called `day`: GROUP BY would take the column of that name, which costs have.
         rows = self.query(
-            f"SELECT received_us / {MICROSECONDS_A_DAY} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
+            f"SELECT received_us / {DAY_US} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
             f" WHERE {_IN_RANGE} GROUP BY received_day ORDER BY received_day",
             *(str(opened.first[0]), opened.first[1], str(opened.last[0]), opened.last[1]),
         )
@@ -311,7 +310,7 @@ class PostgresStore:
         after_xid, after_id = opened.first[0], opened.first[1] - 1
         while chunk := self.query(
             f"SELECT xid::text::bigint AS number, id, {names} FROM {opened.table}"  # noqa: S608
-            f" WHERE {_BEHIND} AND received_us / {MICROSECONDS_A_DAY} = ? ORDER BY xid, id LIMIT ?",
+            f" WHERE {_BEHIND} AND received_us / {DAY_US} = ? ORDER BY xid, id LIMIT ?",
             *(str(after_xid), after_id, str(opened.last[0]), opened.last[1], day, chunk_rows),
         ):
             after_xid, after_id = chunk[-1][:2]

@@ -13,10 +13,9 @@ from typing import Any
 
 import apsw
 
-from funnelhouse.contract import RAW_TABLES, Column, columns
+from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.store import (
-    MICROSECONDS_A_DAY,
     Answer,
     Batch,
     LandingError,
@@ -313,7 +312,7 @@ class SqliteStore:
         """Received days of a range's rows and the number of rows of each; by day."""
         # Not called `day`: GROUP BY would take the column of that name, which costs have.
         rows = self.query(
-            f"SELECT received_us / {MICROSECONDS_A_DAY} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
+            f"SELECT received_us / {DAY_US} AS received_day, count(*) FROM {opened.table}"  # noqa: S608
             " WHERE id BETWEEN ? AND ? GROUP BY received_day ORDER BY received_day",
             *(opened.first[1], opened.last[1]),
         )
@@ -326,7 +325,7 @@ class SqliteStore:
         with _landing_errors():
             rows = self._connection.execute(
                 f"SELECT {', '.join(column.name for column in described)} FROM {opened.table}"  # noqa: S608
-                f" WHERE id BETWEEN ? AND ? AND received_us / {MICROSECONDS_A_DAY} = ? ORDER BY id",
+                f" WHERE id BETWEEN ? AND ? AND received_us / {DAY_US} = ? ORDER BY id",
                 (opened.first[1], opened.last[1], day),
             )
             while chunk := list(itertools.islice(rows, chunk_rows)):

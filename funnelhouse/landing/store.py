@@ -22,8 +22,6 @@ and its landing id. `(0, 0)` is before all rows."""
 Placed = tuple[Position, Row]
 """A row of a raw table, and where it stands."""
 
-MICROSECONDS_A_DAY = 86_400_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -33,11 +33,22 @@ from funnelhouse.contract import Event
 from funnelhouse.problems import Refusal
 from ingest_api import answers
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import SHAPE, Currency, TextOrInteger, faults, major_amount
+from ingest_api.fields import (
+    MAX_DECIMALS,
+    MAX_INTEGER_DIGITS,
+    SHAPE,
+    Currency,
+    TextOrInteger,
+    faults,
+    major_amount,
+)
 from ingest_api.strict_json import BadInput, parse, without_members
 
 _BRACES = re.compile(r"\{[^{}]*\}")
-_AMOUNT = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,30})?|\.[0-9]{1,30}|-1(?:\.0{1,30})?", re.ASCII)
+_DECIMALS = rf"\.[0-9]{{1,{MAX_DECIMALS}}}"
+_AMOUNT = re.compile(
+    rf"[0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:{_DECIMALS})?|{_DECIMALS}|-1(?:\.0{{1,{MAX_DECIMALS}}})?", re.ASCII
+)
 
 
 def _amount(value: Any) -> str:
@@ -46,7 +57,10 @@ def _amount(value: Any) -> str:
         return "-1" if type(value) is int and value == -1 else major_amount(value)
     text = value.strip()
     if not _AMOUNT.fullmatch(text):
-        raise ValueError("must be a plain decimal in major units, e.g. 49.99, or -1 for a rejection")
+        raise ValueError(
+            f"must be a plain decimal in major units, e.g. 49.99, with at most {MAX_INTEGER_DIGITS} digits "
+            "before the point; or -1 for a rejection"
+        )
     return text
 
 

@@ -22,6 +22,10 @@ DEFAULT_LIMIT = 20
 MAX_SHOWN = 100
 """Reports with one event id that are shown."""
 
+WRONG_LIMIT = f"limit: must be a whole number from 1 to {MAX_LIMIT}"
+WRONG_BEFORE = "before: must be `next` of the page before"
+WRONG_LAST_EVENT_ID = "Last-Event-ID: must be `id` of an event of this stream"
+
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 _CURSOR = re.compile(r"([0-9]{1,18})-([0-9]{1,18})", re.ASCII)
 
@@ -62,7 +66,7 @@ async def recent_events(
     before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
     """The newest events, newest first, at once after their acknowledgement: as received and as understood."""
-    count, place = _limit(limit), _position(before, "before", "`next` of the page before")
+    count, place = _limit(limit), _position(before, WRONG_BEFORE)
     found = await _window(request).reader.ask(
         lambda store: store.newest_events(caller.project_id, count + 1, place)
     )
@@ -80,7 +84,7 @@ async def stream_events(
     ] = None,
 ) -> Response:
     """Server-sent events of what arrives from now on, from all ingest processes, until the client leaves."""
-    after = _position(last_event_id, "Last-Event-ID", "`id` of an event of this stream")
+    after = _position(last_event_id, WRONG_LAST_EVENT_ID)
     keys: KeyRing = request.app.state.keys
     presented = presented_key(request) or ""
 
@@ -116,14 +120,14 @@ def _limit(text: str | None) -> int:
         return DEFAULT_LIMIT
     limit = int(text) if _WHOLE_NUMBER.fullmatch(text) else 0
     if not 1 <= limit <= MAX_LIMIT:
-        raise Refusal(400, f"limit: must be a whole number from 1 to {MAX_LIMIT}")
+        raise Refusal(400, WRONG_LIMIT)
     return limit
 
 
-def _position(text: str | None, field: str, meaning: str) -> Position | None:
+def _position(text: str | None, otherwise: str) -> Position | None:
     if not text:
         return None
     named = _CURSOR.fullmatch(text)
     if named is None:
-        raise Refusal(400, f"{field}: must be {meaning}")
+        raise Refusal(400, otherwise)
     return int(named[1]), int(named[2])

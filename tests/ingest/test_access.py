@@ -164,6 +164,11 @@ def test_requests_beyond_the_limit_wait_for_the_window_and_leave_nothing(server:
     assert refused.headers["ratelimit"] == f'"project";r=0;t={refused.headers["retry-after"]}'
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["title"] == "Too many requests"
+    paths = httpx.get(f"{server.url}/ingest/openapi.json").json()["paths"]
+    described = paths["/v1/projects/{project_id}/events"]["post"]["responses"]["429"]["content"]
+    (example,) = described["application/problem+json"]["examples"].values()
+    number = re.compile(r"\d+")
+    assert number.sub("1", refused.json()["detail"]) == number.sub("1", example["value"]["detail"])
     assert row_count(server, "limited") == landed
     # Who is not let in is not counted, and is told nothing of the limit.
     stranger = httpx.post(url, headers={"x-api-key": "wrong"}, content=PAGE_VIEW)

@@ -81,6 +81,8 @@ def test_one_bad_item_refuses_all_and_is_named(
         ([], "JSON array"),
         ([1], "costs[0]: must be a JSON object"),
         ([COST, {**COST, "amount": 2}], "costs[1]: same day, source, medium and campaign as costs[0]"),
+        # `fct_costs` takes the two for one.
+        ([COST, {**COST, "medium": "(none)"}], "costs[1]: same day, source, medium and campaign as costs[0]"),
     ],
 )
 def test_other_bad_bodies_are_problems(client: httpx.Client, body: Any, detail: str) -> None:

@@ -15,8 +15,11 @@ from servers import Server
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
 from ingest_api.definitions import project_settings
+from ingest_api.definitions.experiment import EXPERIMENTS
+from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
 from ingest_api.definitions.routes import KINDS
+from read_api.dashboard.pages.definitions import MOST_STEPS
 
 PROJECT = "/v1/projects/definitions"
 DRY = {"Funnelhouse-Dry-Run": "1"}
@@ -292,12 +295,25 @@ def test_settings_are_versioned_and_start_from_defaults(ingest_server: Server) -
         assert client.delete(url, headers=read_key).status_code == 403
 
 
+def model_variables() -> dict[str, Any]:
+    project: dict[str, Any] = yaml.safe_load((CHECKOUT / "dbt_project/dbt_project.yml").read_text())
+    return dict(project["vars"])
+
+
 def test_defaults_of_settings_are_those_of_the_models() -> None:
-    variables = yaml.safe_load((CHECKOUT / "dbt_project/dbt_project.yml").read_text())["vars"]
+    variables = model_variables()
     assert DEFAULTS["lookback_days"] == variables["lookback_days"]
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
+
+
+def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
+    variables = model_variables()
+    steps = FUNNELS.shape.model_json_schema()["properties"]["steps"]["maxItems"]
+    goals = EXPERIMENTS.shape.model_json_schema()["properties"]["goal_ids"]["maxItems"]
+    assert steps == variables["funnel_steps_at_most"] == MOST_STEPS
+    assert goals == variables["experiment_goals_at_most"]
 
 
 BODIES = {

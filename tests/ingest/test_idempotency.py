@@ -84,7 +84,8 @@ def test_every_post_says_that_it_takes_the_key(client: httpx.Client) -> None:
         assert KEY in {parameter["name"] for parameter in described_post["parameters"]}
         # Keys are kept apart by project and route: another parameter would have to be added to them.
         assert set(re.findall(r"{(\w+)}", path)) <= {"project_id", "secret"}
-    assert KEY not in json.dumps({path: methods.get("get") for path, methods in described.items()})
+    reading = [methods["get"].get("parameters", []) for methods in described.values() if "get" in methods]
+    assert KEY not in json.dumps(reading)
 
 
 @pytest.mark.parametrize("path", ROUTES)

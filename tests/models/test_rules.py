@@ -1,5 +1,6 @@
 """The models keep their rules: dbt's unit tests pass, and every model has some."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 from dbt_cli import run_dbt
 
 from funnelhouse.settings import Settings
+from ingest_api.fields import MAX_INTEGER_DIGITS
 from ingest_api.sealing import parquet_schema, seal
+from orchestration.manifest import DBT_PROJECT
 
 PASSES_ROWS_ON = {
     "stg_raw__events",
@@ -44,6 +47,12 @@ def test_every_rule_passes_its_unit_test(empty_warehouse: Settings) -> None:
     states = {r["unique_id"]: r["status"] for r in results if r["unique_id"].startswith("unit_test.")}
     assert len(states) >= 45
     assert set(states.values()) == {"pass"}
+
+
+def test_a_report_can_add_up_ninety_thousand_of_the_largest_amounts() -> None:
+    with (DBT_PROJECT / "seeds/currencies.csv").open() as seed:
+        minor_per_major = max(int(currency["minor_per_major"]) for currency in csv.DictReader(seed))
+    assert 90_000 * 10**MAX_INTEGER_DIGITS * minor_per_major < 2**63
 
 
 def test_every_model_with_a_rule_has_a_unit_test(manifest: Any) -> None:

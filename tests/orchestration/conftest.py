@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from funnelhouse.contract import Event, row_values
+from funnelhouse.contract import DAY_US, Event, row_values
 from funnelhouse.landing import open_store
-from funnelhouse.landing.store import MICROSECONDS_A_DAY, Answer
+from funnelhouse.landing.store import Answer
 from funnelhouse.settings import Settings
 from orchestration.build import BuildReport, run_build
 
@@ -76,7 +76,7 @@ def built_home(tmp_path_factory: pytest.TempPathFactory) -> BuiltHome:
     with closing(open_store(settings.landing_store)) as store:
         now_us = time.time_ns() // 1000
         for key, days in (("old", 31), ("new", 29)):
-            answered_us = now_us - days * MICROSECONDS_A_DAY
+            answered_us = now_us - days * DAY_US
             answer = Answer("shop", "/v1/conversions", key, b"hash", answered_us, 200, {}, b"{}")
             store.append([("events", [])], {0: answer})
     progress: list[tuple[str, int, int]] = []

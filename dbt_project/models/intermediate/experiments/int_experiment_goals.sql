@@ -5,7 +5,7 @@ with defined as (
 ),
 
 numbers as (
-    {% for number in range(20) %}
+    {% for number in range(var('experiment_goals_at_most')) %}
     select {{ number }} as number
     {% if not loop.last %}union all{% endif %}
     {% endfor %}

@@ -89,5 +89,6 @@ from in_force
 window same_rule as (
     partition by
         project_id, funnel_id, match_type, match_operator, match_value,
+        -- 10 and 10.0 are one amount, as they are to what the rule picks.
         property_key, property_value, cast(minimum_amount as decimal(38, 18))
 )

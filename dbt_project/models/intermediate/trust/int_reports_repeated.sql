@@ -44,10 +44,8 @@ contents as (
 select
     paired.seq,
     paired.project_id,
-    paired.event_key,
     paired.dialect,
     paired.received_us,
-    paired.first_seq,
     repeating.payload <> first_content.payload as has_other_content
 from paired
 inner join contents as repeating on paired.seq = repeating.seq
