@@ -103,7 +103,9 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
     conversions = sum(journey.value_cents is not None for journey in journeys)
     value_cents = sum(journey.value_cents or 0 for journey in journeys)
     visits = Counter(channel for journey in journeys for channel in journey.channels)
-    with httpx.Client(base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60) as client:
+    with httpx.Client(
+        base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60
+    ) as client:
         reports = {
             model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
             for model in MODELS

@@ -19,6 +19,7 @@ from fastapi import Request, Response
 
 from read_api.dashboard.access import Here
 from read_api.dashboard.figures import ago
+from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days

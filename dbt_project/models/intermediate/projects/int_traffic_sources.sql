@@ -1,4 +1,4 @@
--- One row per source, or medium of one, of which a project says what reports call it and whether it is paid for.
+-- One row per source, or medium of one, that a project has defined: its label, and whether it is paid for.
 with read as (
     select
         seq,
