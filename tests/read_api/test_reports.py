@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from example_marts import EXAMPLE_ROWS, ReadServer, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, FACTS, ReadServer, publish_rows, read_server
 from example_story import ADA, CONVERSION
 
 from funnelhouse.settings import Settings
@@ -323,11 +323,19 @@ def test_older_builds_are_read_while_they_are_kept(home: Settings) -> None:
             (second.build_id, True),
             (first.build_id, False),
         ]
-        assert builds[0]["facts"] == {"attribution_models": ["first_touch", "last_touch", "linear"]}
         for seconds in (2, 3):
             publish_rows(home, {}, start + timedelta(seconds=seconds))
         assert refused(server, "costs", 410, build=first.build_id)
         assert refused(server, "costs", 410, build="20200101T000000000000Z")
+
+
+def test_a_build_says_nothing_that_is_counted_over_all_projects(server: ReadServer) -> None:
+    [build] = body(server, "builds")["builds"]
+    shown = ("started_at", "run_id", "attribution_models", "seconds", "checks_passed")
+    check = {name: FACTS["checks"][0][name] for name in ("of", "name", "severity", "passed")}
+    assert build["facts"] == {**{name: FACTS[name] for name in shown}, "checks": [check]}
+    # Its file counts the events of all projects, by themselves and in what a check found.
+    assert "31337" not in server.get(f"{REPORTS}/builds").text
 
 
 def test_an_etag_is_of_all_that_an_answer_follows_from(home: Settings) -> None:
