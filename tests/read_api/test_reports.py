@@ -17,7 +17,7 @@ from example_story import ADA, CONVERSION
 from funnelhouse.settings import Settings
 from read_api.parameters import Days
 from read_api.publications import BusyError, Publications, QueryLimitError, Reader
-from read_api.reports import conversion, people
+from read_api.reports import campaigns, conversion, people
 from read_api.reports import goals as goal_report
 
 REPORTS = "/v1/projects/shop/reports"
@@ -240,6 +240,62 @@ def test_figures_of_the_other_reports(server: ReadServer) -> None:
         ("buy", 0),
         ("lead", 0),
     ]
+
+
+def test_campaigns_compare_cost_with_what_was_credited_in_its_currency(home: Settings) -> None:
+    def row(campaign: str, day: int, currency: str, conversions: int, amount: int, cost: int | None) -> Any:
+        return {
+            "project_id": "shop",
+            "report_date": date(2026, 11, day),
+            "source": "ads",
+            "medium": "cpc",
+            "campaign": campaign,
+            "currency": currency,
+            "sessions": 0,
+            "credit_nano": conversions * 10**9,
+            "conversions": conversions,
+            "net_amount_minor": amount,
+            "cost_minor": cost,
+        }
+
+    campaigns_found = [
+        row("abroad", 2, "EUR", 3, 2000, 900),
+        row("abroad", 3, "USD", 1, 500, None),
+        row("free", 2, "EUR", 1, 500, 0),
+        # 2.5 each, and 0.00005 for each unit spent: halves.
+        row("halves", 2, "EUR", 4000, 1, 10_000),
+        row("halves", 3, "EUR", 4000, 0, 10_000),
+        # Sessions alone stand in the project's own currency, and are no money.
+        row("seen", 2, "EUR", 0, 0, 100),
+        row("seen", 2, "USD", 0, 0, None),
+    ]
+    publish_rows(home, {"rpt_campaigns": campaigns_found})
+    with Publications(home.published_dir).current() as reader:
+
+        def ratios(**filters: Any) -> dict[tuple[str | None, str], tuple[Any, ...]]:
+            found = campaigns.campaigns(reader, "shop", campaigns.Filters(**filters))
+            return {
+                (each.campaign, each.currency): (
+                    each.cost_per_conversion_minor,
+                    *(None if ratio is None else str(ratio) for ratio in (each.roas, each.roi)),
+                )
+                for each in found
+            }
+
+        over_both_days = {
+            ("abroad", "EUR"): (None, None, None),
+            ("abroad", "USD"): (None, None, None),
+            ("free", "EUR"): (0, None, None),
+            ("halves", "EUR"): (3, "0.0001", "-0.9999"),
+            ("seen", "EUR"): (None, "0.0000", "-1.0000"),
+            ("seen", "USD"): (None, None, None),
+        }
+        assert ratios() == over_both_days
+        # A currency that is not shown counts all the same.
+        euros = {key: value for key, value in over_both_days.items() if key[1] == "EUR"}
+        assert ratios(currency="EUR") == euros
+        first_day = Days(date(2026, 11, 2), date(2026, 11, 2))
+        assert ratios(days=first_day)["abroad", "EUR"] == (300, "2.2222", "1.2222")
 
 
 @pytest.mark.parametrize(
