@@ -1,0 +1,83 @@
+"""Pages of the dashboard over example marts, without a browser."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import yaml
+from example_marts import EXAMPLE_ROWS, Rows, contract, new_key, publish_rows
+from example_story import CONVERSION
+from servers import free_port
+
+from funnelhouse.settings import CHECKOUT, Settings
+from read_api.app import create_app
+from read_api.dashboard.access import COOKIE
+from read_api.dashboard.view import MENU
+from read_api.publications import Reader
+
+# What is read only when somebody asks for it, besides the page itself.
+ASKED_FOR = {
+    "attribution": ["attribution?goal=lead"],
+    "conversions": [f"conversions/{quote(CONVERSION, safe='')}"],
+    "goals": ["goals/preview?match_type=event_name&value=signup"],
+    "people": ["people?id=u1"],
+}
+
+Shop = Callable[[str], str]
+
+
+def signed_in(home: Settings, rows: Rows) -> Shop:
+    """`shop(path)`: the text of a page of the shop, tags left out. The ingest API is not running."""
+    publish_rows(home, rows)
+    app = create_app(home.model_copy(update={"ingest_url": f"http://127.0.0.1:{free_port()}"}))
+    session_id, _ = app.state.sessions.begin(new_key(home))
+
+    async def get(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://read", cookies={COOKIE: session_id}
+        ) as client:
+            return await client.get(f"/app/projects/shop/{path}")
+
+    def shop(path: str) -> str:
+        answer = asyncio.run(get(path))
+        assert answer.status_code == 200, answer.text
+        return " ".join(unescape(re.sub("<[^>]+>", " ", answer.text)).split())
+
+    return shop
+
+
+def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    marts = contract().keys()
+    read: set[str] = set()
+    rows = Reader.rows
+
+    def noted(self: Reader, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+        read.update(marts & set(re.findall(r"\w+", sql)))
+        return rows(self, sql, parameters)
+
+    monkeypatch.setattr(Reader, "rows", noted)
+    shop = signed_in(home, EXAMPLE_ROWS)
+    found = {}
+    for slug, title in (page for _, pages in MENU for page in pages):
+        read.clear()
+        for path in (slug, *ASKED_FOR.get(slug, [])):
+            shop(path)
+        if read:
+            found[title] = set(read)
+    assert found == exposed_pages()
+
+
+def exposed_pages() -> dict[str, set[str]]:
+    """Marts by the label of the page."""
+    said = yaml.safe_load((CHECKOUT / "dbt_project/models/exposures.yml").read_text(encoding="utf-8"))
+    return {
+        each["label"]: {ref.split("'")[1] for ref in each["depends_on"]}
+        for each in said["exposures"]
+        if each["type"] == "dashboard"
+    }
