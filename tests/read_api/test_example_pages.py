@@ -11,12 +11,13 @@ import httpx
 import pytest
 import yaml
 from example_marts import EXAMPLE_ROWS, Rows, contract, new_key, publish_rows
-from example_story import CONVERSION
+from example_story import CONVERSION, STORY
 from servers import free_port
 
 from funnelhouse.settings import CHECKOUT, Settings
 from read_api.app import create_app
 from read_api.dashboard.access import COOKIE
+from read_api.dashboard.figures import NONE
 from read_api.dashboard.view import MENU
 from read_api.publications import Reader
 
@@ -81,3 +82,16 @@ def exposed_pages() -> dict[str, set[str]]:
         for each in said["exposures"]
         if each["type"] == "dashboard"
     }
+
+
+def test_a_path_of_several_currencies_has_no_median(home: Settings) -> None:
+    [path] = STORY["rpt_paths"]
+    rows = [
+        path,
+        {**path, "path_rank": 2, "path": "blog", "currency": "EUR", "median_seconds": 7200},
+        {**path, "path_rank": 2, "path": "blog", "currency": "USD", "median_seconds": 10800},
+    ]
+    shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_paths": rows})
+    listed = shop("paths").split("Median time")[1]
+    assert "news → google 1 39.99 USD 24.0 h" in listed
+    assert f"blog 2 39.99 EUR 39.99 USD {NONE}" in listed
