@@ -95,3 +95,10 @@ def test_a_path_of_several_currencies_has_no_median(home: Settings) -> None:
     listed = shop("paths").split("Median time")[1]
     assert "news → google 1 39.99 USD 24.0 h" in listed
     assert f"blog 2 39.99 EUR 39.99 USD {NONE}" in listed
+
+
+def test_a_funnels_times_count_from_its_first_step(home: Settings) -> None:
+    steps = [step for step in STORY["rpt_funnels"] if step["source"] == "google"]
+    shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_funnels": steps})
+    page = shop("funnels?dates=all")
+    assert "40.0 % went on, half of them within 60 s of the first step; 3 dropped out" in page
