@@ -1,4 +1,4 @@
--- One row per project, day, source, medium, campaign and currency: sessions, conversions by last touch.
+-- One row per project, day, source, medium, campaign and currency: sessions, conversions by default model.
 with projects as (
     select * from {{ ref('int_projects') }}
 ),
