@@ -49,7 +49,10 @@ LOOKED_UP = (
 KEPT_BUILDS = 3
 KEPT_DAYS = 14
 
-_BUILD_ID = re.compile(r"[0-9]{8}T[0-9]{12}Z")
+BUILD_ID = r"[0-9]{8}T[0-9]{12}Z"
+"""Pattern of a build's id."""
+
+_BUILD_ID = re.compile(BUILD_ID)
 _BUILD_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _MART_NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -44,8 +44,8 @@ NANO = 9
 Exact = Annotated[Decimal, WithJsonSchema({"type": "number"})]
 """A number of all its digits; never a float."""
 
-# First characters by which a spreadsheet takes text for a formula.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""First characters by which a spreadsheet takes text for a formula."""
 
 _FORMATS = ("json", "csv")
 
@@ -277,7 +277,7 @@ def _spelt(content: Any) -> Any:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     if isinstance(value, datetime):
         return value.isoformat() + "Z"

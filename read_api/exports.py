@@ -14,6 +14,7 @@ import pyarrow.parquet
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from read_api.answers import FORMULA_STARTS
 from read_api.publications import Mart
 
 ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
@@ -24,8 +25,8 @@ PIECE_BYTES = 256 * 1024
 # A client that takes its file more slowly than this is cut off: it keeps a build open.
 EXPORT_SECONDS = 3600.0
 
-# First characters by which a spreadsheet takes text for a formula.
-_FORMULA_STARTS = "'=', '+', '-', '@', chr(9), chr(13)"
+# As a list in SQL.
+_FORMULA_STARTS = ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
 
 
 class _Outbox(io.RawIOBase):

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
+from orchestration.publishing import BUILD_ID
 
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
@@ -18,13 +19,12 @@ DEFAULT_LIMIT = 1_000
 # Beyond it a cursor was not made by us.
 _MAX_OFFSET = 10**12
 
-_BUILD_ID = r"[0-9]{8}T[0-9]{12}Z"
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
-_BUILD = re.compile(_BUILD_ID)
-_CURSOR = re.compile(rf"({_BUILD_ID})\.([0-9]{{1,18}})")
+_BUILD = re.compile(BUILD_ID)
+_CURSOR = re.compile(rf"({BUILD_ID})\.([0-9]{{1,18}})")
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,19 @@ Stored flat: `match_type`, `match_operator`, `match_value`, `property_key`, `pro
 `minimum_amount` (plain decimal text, major units).
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import model_validator
 
+from funnelhouse.contract import MatchOperator, MatchType
 from ingest_api.native import Amount, NonEmpty, OwnShape, number
 
 
 class Match(OwnShape):
     """Which events are picked. `operator` is for url_path; a wildcard's `*` stands for anything."""
 
-    type: Literal["event_name", "event_type", "url_path", "any_conversion"]
-    operator: Literal["exact", "prefix", "wildcard"] = "exact"
+    type: MatchType
+    operator: MatchOperator = "exact"
     value: NonEmpty | None = None
 
     @model_validator(mode="after")

@@ -259,7 +259,7 @@ def _day(text: str) -> date | None:
 def _data_days(reader: Reader, project_id: str) -> tuple[date | None, date | None]:
     """First and last day of the project with sessions or conversions."""
     rows = reader.rows(
-        "select min(report_date), max(report_date) from rpt_sources where project_id = ?", [project_id]
+        "select min(report_date), max(report_date) from rpt_traffic where project_id = ?", [project_id]
     )
     return rows[0]
 

@@ -23,9 +23,9 @@ from read_api.parameters import (
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import Condition, matching
+from read_api.reports.projects import project
 
 DIMENSIONS = ("source", "medium", "campaign")
-DEFAULT_MODEL = "last_touch"
 
 router = APIRouter(tags=["reports"])
 
@@ -34,7 +34,7 @@ router = APIRouter(tags=["reports"])
 class Filters:
     """What is credited; of one goal's conversions when `goal_id` is given."""
 
-    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    models: tuple[str, ...]
     dimension: str = "source"
     days: Days = ALL_DAYS
     currency: str | None = None
@@ -127,7 +127,8 @@ def attribution(
     asked: AskedPage,
     form: AskedFormat,
     model: Annotated[
-        str | None, Query(description="Attribution models, parted by commas; default last_touch.")
+        str | None,
+        Query(description="Attribution models, parted by commas; default the project's default model."),
     ] = None,
     dimension: Annotated[str | None, Query(description="source (default), medium or campaign.")] = None,
     goal_id: Annotated[
@@ -140,9 +141,10 @@ def attribution(
     conversions of the first model first. A page counts values, each with a row per model.
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
-    models = tuple(dict.fromkeys(model.split(","))) if model else (DEFAULT_MODEL,)
     with reading(request, caller, asked.build_id or build) as reader:
         known = reader.facts["attribution_models"]
+        asked_for = model.split(",") if model else [project(reader, caller.project_id).default_model]
+        models = tuple(dict.fromkeys(asked_for))
         if not set(models) <= set(known):
             raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
         filters = Filters(models, by, days, currency, goal_id or None, asked.one_more)

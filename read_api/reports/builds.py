@@ -17,13 +17,34 @@ from read_api.reports import PATH
 router = APIRouter(tags=["reports"])
 
 
+class Check(BaseModel):
+    """An expectation or test that only warns, and did not hold."""
+
+    of: str = Field(description="Its suite, or dbt.")
+    name: str
+    severity: str
+    passed: bool
+
+
+class Facts(BaseModel):
+    """What a build wrote down of itself; those of older versions wrote less."""
+
+    # Nothing else is shown: most of the file is counted over all projects, which is nobody's business.
+    started_at: str | None = None
+    run_id: str | None = Field(None, description="The run in Dagster.")
+    attribution_models: list[str] = []
+    seconds: dict[str, float] | None = Field(None, description="Wall time by step.")
+    checks_passed: int | None = Field(None, description="Expectations and tests that held.")
+    checks: list[Check] | None = Field(None, description="Those that did not.")
+
+
 class Build(BaseModel):
     """One kept build."""
 
     build: str = Field(description="`build` of the reports reads it.")
     is_current: bool
     published_at: str
-    facts: dict[str, Any] = Field(description="What the build wrote down of itself; never of other projects.")
+    facts: Facts
 
 
 class Builds(BaseModel):
@@ -33,10 +54,6 @@ class Builds(BaseModel):
     builds: list[Build]
 
 
-# Rows by mart are those of all projects together, which is nobody's business.
-_OF_ALL_PROJECTS = ("marts", "build_id", "published_at")
-
-
 def builds(published_dir: Path, current: str) -> list[dict[str, Any]]:
     """Kept builds, newest first, with what they say of themselves."""
     found = []
@@ -44,13 +61,12 @@ def builds(published_dir: Path, current: str) -> list[dict[str, Any]]:
         # Pruned meanwhile: then it is not kept.
         with contextlib.suppress(FileNotFoundError):
             said = orjson.loads((published_dir / build_id / BUILD_FILE).read_bytes())
-            facts = {name: fact for name, fact in said.items() if name not in _OF_ALL_PROJECTS}
             found.append(
                 {
                     "build": build_id,
                     "is_current": build_id == current,
                     "published_at": said["published_at"],
-                    "facts": facts,
+                    "facts": Facts.model_validate(said).model_dump(exclude_unset=True),
                 }
             )
     return found

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
-from read_api.answers import AskedTable, Exact, Table, of_nano
+from read_api.answers import NANO, AskedTable, Exact, Table, of_nano
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.publications import Reader
 from read_api.reports import PATH
@@ -29,7 +29,12 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """Figures of a campaign in one currency; ratios are null without cost, or without what they divide by."""
+    """Figures of a campaign in one currency.
+
+    Spend in one currency and conversions in another don't compare: ratios are null as soon as the campaign
+    has credit or cost in a second currency on the days asked for, whether or not that one is shown. A half
+    is rounded away from zero.
+    """
 
     source: str
     medium: str
@@ -41,22 +46,37 @@ class Campaign:
     cost_minor: Annotated[
         int | None, Field(description="Ad spend, minor units; null where none was reported.")
     ]
-    cost_per_conversion_minor: Annotated[int | None, Field(description="Cost over conversions, minor units.")]
-    roas: Annotated[Exact | None, Field(description="Net amount over cost, four decimals.")]
-    roi: Annotated[Exact | None, Field(description="Net amount less cost, over cost; four decimals.")]
+    cost_per_conversion_minor: Annotated[
+        int | None,
+        Field(
+            description="Cost over conversions, minor units. Null without conversions, without a cost, or "
+            "with several currencies."
+        ),
+    ]
+    roas: Annotated[
+        Exact | None,
+        Field(
+            description="Net amount over cost, four decimals. Null without a cost, for a cost of 0, or with "
+            "several currencies."
+        ),
+    ]
+    roi: Annotated[Exact | None, Field(description="`roas` less 1, null where that is.")]
 
 
 def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaign]:
     """Dearest first, then most money, then by name."""
-    columns = {"source": filters.source, "currency": filters.currency}
-    condition, values = matching(project_id, "report_date", filters.days, columns)
+    condition, values = matching(project_id, "report_date", filters.days, {"source": filters.source})
+    # The other currencies are asked for first: they say whether this one's ratios mean anything.
     found = reader.rows(
-        "select source, medium, campaign, currency, sum(sessions), sum(credit_nano), sum(net_amount_minor), "  # noqa: S608
-        f"sum(cost_minor) from rpt_campaigns where {condition} "
-        "group by source, medium, campaign, currency "
-        "order by 8 desc nulls last, 7 desc, 5 desc, source, medium, campaign nulls last, currency "
-        "limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        "with summed as (select source, medium, campaign, currency, sum(sessions) as sessions, "  # noqa: S608
+        "sum(credit_nano) as nano, sum(net_amount_minor) as minor, sum(cost_minor) as cost "
+        f"from rpt_campaigns where {condition} group by source, medium, campaign, currency), "
+        "counted as (select *, count(*) filter (where nano > 0 or cost is not null) "
+        "over (partition by source, medium, campaign) as currencies from summed) "
+        "select source, medium, campaign, currency, sessions, nano, minor, cost, currencies from counted "
+        "where ? is null or currency = ? order by cost desc nulls last, minor desc, sessions desc, source, "
+        "medium, campaign nulls last, currency limit ? offset ?",
+        [*values, filters.currency, filters.currency, filters.page.limit, filters.page.offset],
     )
     return [_campaign(*row) for row in found]
 
@@ -70,21 +90,32 @@ def _campaign(
     nano: int,
     minor: int,
     cost: int | None,
+    currencies: int,
 ) -> Campaign:
-    conversions = of_nano(nano)
+    """As rpt_campaigns has it of one day."""
+    per_conversion = roas = None
+    if cost is not None and currencies == 1:
+        per_conversion = _quotient(cost * 10**NANO, nano) if nano > 0 else None
+        roas = Decimal(_quotient(minor * 10_000, cost)).scaleb(-4) if cost else None
     return Campaign(
         source,
         medium,
         campaign,
         currency,
         sessions,
-        conversions,
+        of_nano(nano),
         minor,
         cost,
-        round(cost / conversions) if cost and conversions else None,
-        round(Decimal(minor) / cost, 4) if cost else None,
-        round(Decimal(minor - cost) / cost, 4) if cost else None,
+        per_conversion,
+        roas,
+        None if roas is None else roas - 1,
     )
+
+
+def _quotient(numerator: int, denominator: int) -> int:
+    """To the nearest whole number, a half away from zero; `denominator` is above 0."""
+    nearest = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return nearest if numerator >= 0 else -nearest
 
 
 @router.get(f"{PATH}/campaigns", response_model=Table[Campaign])
@@ -95,7 +126,10 @@ def campaigns_report(
     currency: AskedCurrency,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
-    """Sessions, credited conversions, money and ad spend by source, medium, campaign and currency."""
+    """Sessions, credited conversions, money and ad spend by source, medium, campaign and currency.
+
+    Cost per conversion, ROAS and ROI are null for a campaign with credit or cost in several currencies.
+    """
     with table.reading(caller) as reader:
         filters = Filters(days, source or None, currency, table.page)
         return table.answer(reader, campaigns(reader, caller.project_id, filters), days)

@@ -43,7 +43,10 @@ class Step:
     dropped_off: int | None
     median_seconds: Annotated[
         int | None,
-        Field(description="From the step before; only of one day and source, as it can't be added up."),
+        Field(
+            description="From the first step, of those who took this one; only of one day and source, as it "
+            "can't be added up."
+        ),
     ]
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.contract import MatchOperator, MatchType
 from funnelhouse.problems import Refusal
 from read_api.answers import AskedTable, Table, json_answer, reading
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
@@ -15,8 +16,8 @@ from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
 
-MATCH_TYPES = ("event_name", "event_type", "url_path", "any_conversion")
-OPERATORS = ("exact", "prefix", "wildcard")
+MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
+OPERATORS: tuple[str, ...] = get_args(MatchOperator)
 
 router = APIRouter(tags=["reports"])
 

@@ -10,10 +10,10 @@ from read_api.publications import Reader
 class Project:
     """Settings of a project; see dim_projects."""
 
+    default_model: str
     time_zone: str = "UTC"
     reporting_currency: str = "USD"
     lookback_days: int = 30
-    default_model: str = "last_touch"
     events: int = 0
     last_received_at: datetime | None = None
 
@@ -32,8 +32,14 @@ def today(reader: Reader, project_id: str, now: datetime) -> date:
 def project(reader: Reader, project_id: str) -> Project:
     """The project's settings; the defaults for one that nothing is known of yet."""
     rows = reader.rows(
-        "select time_zone, reporting_currency, lookback_days, default_model, events, last_received_at "
+        "select default_model, time_zone, reporting_currency, lookback_days, events, last_received_at "
         "from dim_projects where project_id = ?",
         [project_id],
     )
-    return Project(*rows[0]) if rows else Project()
+    return Project(*rows[0]) if rows else Project(_default_model(reader))
+
+
+def _default_model(reader: Reader) -> str:
+    """That of every project in the build; dbt's own for a build without any, which credits nothing."""
+    rows = reader.rows("select max(default_model) from dim_projects", [])
+    return str(rows[0][0] or "last_touch")

@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 
+from funnelhouse.contract import MatchOperator, MatchType
+from ingest_api.definitions.funnel import Funnel
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
@@ -107,6 +110,13 @@ def test_a_form_becomes_a_rule_and_back() -> None:
     }
     assert rules.words(rule) == "page path begins with /a, property plan is pro, worth at least 9.9"
     assert rules.shown_rule(rule) == {**fields, "minimum_amount": "9.9"}
+
+
+def test_forms_offer_what_ingest_takes() -> None:
+    assert set(dict(rules.MATCH_TYPES)) == set(get_args(MatchType))
+    assert set(dict(rules.OPERATORS)) == set(get_args(MatchOperator))
+    assert set(dict(rules.MODES)) == set(get_args(Funnel.model_fields["mode"].annotation))
+    assert set(dict(rules.UNITS)) == set(get_args(Funnel.model_fields["unit"].annotation))
 
 
 @pytest.mark.parametrize("amount", ["ten", "nan", "1e999999999", "Infinity"])

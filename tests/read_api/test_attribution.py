@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from example_marts import ReadServer, credit, new_key, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, ReadServer, credit, new_key, publish_rows, read_server
 
 from funnelhouse.settings import Settings
 
@@ -48,6 +48,19 @@ def test_defaults_are_last_touch_by_source_over_all_time(server: ReadServer) -> 
     ]
     # Written out in full: parsing it as a decimal gives the very sum of the shares.
     assert '"conversions":2.666666667,' in answer.text
+
+
+def test_the_default_model_is_the_builds(home: Settings) -> None:
+    [shop] = [row for row in EXAMPLE_ROWS["dim_projects"] if row["project_id"] == "shop"]
+    publish_rows(home, {"dim_projects": [{**shop, "default_model": "linear"}]})
+    with read_server(home.home_dir) as server:
+        assert server.get(PATH).json()["models"] == ["linear"]
+        # Whoever has sent nothing yet has the model of the others.
+        quiet = {"Authorization": f"Bearer {new_key(home, 'quiet')}"}
+        address = f"{server.client.base_url}/v1/projects/quiet/reports/attribution"
+        assert httpx.get(address, headers=quiet).json()["models"] == ["linear"]
+        publish_rows(home, {})
+        assert server.get(PATH).json()["models"] == ["last_touch"]
 
 
 def test_dimensions_and_models(server: ReadServer) -> None:

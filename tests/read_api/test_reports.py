@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from example_marts import EXAMPLE_ROWS, ReadServer, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, FACTS, ReadServer, publish_rows, read_server
 from example_story import ADA, CONVERSION
 
 from funnelhouse.settings import Settings
 from read_api.parameters import Days
 from read_api.publications import BusyError, Publications, QueryLimitError, Reader
-from read_api.reports import conversion, people
+from read_api.reports import campaigns, conversion, people
 from read_api.reports import goals as goal_report
 
 REPORTS = "/v1/projects/shop/reports"
@@ -242,6 +242,62 @@ def test_figures_of_the_other_reports(server: ReadServer) -> None:
     ]
 
 
+def test_campaigns_compare_cost_with_what_was_credited_in_its_currency(home: Settings) -> None:
+    def row(campaign: str, day: int, currency: str, conversions: int, amount: int, cost: int | None) -> Any:
+        return {
+            "project_id": "shop",
+            "report_date": date(2026, 11, day),
+            "source": "ads",
+            "medium": "cpc",
+            "campaign": campaign,
+            "currency": currency,
+            "sessions": 0,
+            "credit_nano": conversions * 10**9,
+            "conversions": conversions,
+            "net_amount_minor": amount,
+            "cost_minor": cost,
+        }
+
+    campaigns_found = [
+        row("abroad", 2, "EUR", 3, 2000, 900),
+        row("abroad", 3, "USD", 1, 500, None),
+        row("free", 2, "EUR", 1, 500, 0),
+        # 2.5 each, and 0.00005 for each unit spent: halves.
+        row("halves", 2, "EUR", 4000, 1, 10_000),
+        row("halves", 3, "EUR", 4000, 0, 10_000),
+        # Sessions alone stand in the project's own currency, and are no money.
+        row("seen", 2, "EUR", 0, 0, 100),
+        row("seen", 2, "USD", 0, 0, None),
+    ]
+    publish_rows(home, {"rpt_campaigns": campaigns_found})
+    with Publications(home.published_dir).current() as reader:
+
+        def ratios(**filters: Any) -> dict[tuple[str | None, str], tuple[Any, ...]]:
+            found = campaigns.campaigns(reader, "shop", campaigns.Filters(**filters))
+            return {
+                (each.campaign, each.currency): (
+                    each.cost_per_conversion_minor,
+                    *(None if ratio is None else str(ratio) for ratio in (each.roas, each.roi)),
+                )
+                for each in found
+            }
+
+        over_both_days = {
+            ("abroad", "EUR"): (None, None, None),
+            ("abroad", "USD"): (None, None, None),
+            ("free", "EUR"): (0, None, None),
+            ("halves", "EUR"): (3, "0.0001", "-0.9999"),
+            ("seen", "EUR"): (None, "0.0000", "-1.0000"),
+            ("seen", "USD"): (None, None, None),
+        }
+        assert ratios() == over_both_days
+        # A currency that is not shown counts all the same.
+        euros = {key: value for key, value in over_both_days.items() if key[1] == "EUR"}
+        assert ratios(currency="EUR") == euros
+        first_day = Days(date(2026, 11, 2), date(2026, 11, 2))
+        assert ratios(days=first_day)["abroad", "EUR"] == (300, "2.2222", "1.2222")
+
+
 @pytest.mark.parametrize(
     ("rule", "counts"),
     [
@@ -323,11 +379,19 @@ def test_older_builds_are_read_while_they_are_kept(home: Settings) -> None:
             (second.build_id, True),
             (first.build_id, False),
         ]
-        assert builds[0]["facts"] == {"attribution_models": ["first_touch", "last_touch", "linear"]}
         for seconds in (2, 3):
             publish_rows(home, {}, start + timedelta(seconds=seconds))
         assert refused(server, "costs", 410, build=first.build_id)
         assert refused(server, "costs", 410, build="20200101T000000000000Z")
+
+
+def test_a_build_says_nothing_that_is_counted_over_all_projects(server: ReadServer) -> None:
+    [build] = body(server, "builds")["builds"]
+    shown = ("started_at", "run_id", "attribution_models", "seconds", "checks_passed")
+    check = {name: FACTS["checks"][0][name] for name in ("of", "name", "severity", "passed")}
+    assert build["facts"] == {**{name: FACTS[name] for name in shown}, "checks": [check]}
+    # Its file counts the events of all projects, by themselves and in what a check found.
+    assert "31337" not in server.get(f"{REPORTS}/builds").text
 
 
 def test_an_etag_is_of_all_that_an_answer_follows_from(home: Settings) -> None:

@@ -218,7 +218,8 @@ def path_list(request: Request, here: AnyHere) -> Response:
                     "sources": path.split(" > "),
                     "conversions": sum(row.conversions for row in each),
                     "moneys": [(row.currency, row.net_amount_minor) for row in each],
-                    "median_seconds": each[0].median_seconds,
+                    # Medians of several currencies don't add up.
+                    "median_seconds": each[0].median_seconds if len(each) == 1 else None,
                 }
                 for (_, path), each in lines[:100]
             ],

@@ -1,0 +1,104 @@
+"""Pages of the dashboard over example marts, without a browser."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import yaml
+from example_marts import EXAMPLE_ROWS, Rows, contract, new_key, publish_rows
+from example_story import CONVERSION, STORY
+from servers import free_port
+
+from funnelhouse.settings import CHECKOUT, Settings
+from read_api.app import create_app
+from read_api.dashboard.access import COOKIE
+from read_api.dashboard.figures import NONE
+from read_api.dashboard.view import MENU
+from read_api.publications import Reader
+
+# What is read only when somebody asks for it, besides the page itself.
+ASKED_FOR = {
+    "attribution": ["attribution?goal=lead"],
+    "conversions": [f"conversions/{quote(CONVERSION, safe='')}"],
+    "goals": ["goals/preview?match_type=event_name&value=signup"],
+    "people": ["people?id=u1"],
+}
+
+Shop = Callable[[str], str]
+
+
+def signed_in(home: Settings, rows: Rows) -> Shop:
+    """`shop(path)`: the text of a page of the shop, tags left out. The ingest API is not running."""
+    publish_rows(home, rows)
+    app = create_app(home.model_copy(update={"ingest_url": f"http://127.0.0.1:{free_port()}"}))
+    session_id, _ = app.state.sessions.begin(new_key(home))
+
+    async def get(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://read", cookies={COOKIE: session_id}
+        ) as client:
+            return await client.get(f"/app/projects/shop/{path}")
+
+    def shop(path: str) -> str:
+        answer = asyncio.run(get(path))
+        assert answer.status_code == 200, answer.text
+        return " ".join(unescape(re.sub("<[^>]+>", " ", answer.text)).split())
+
+    return shop
+
+
+def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    marts = contract().keys()
+    read: set[str] = set()
+    rows = Reader.rows
+
+    def noted(self: Reader, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+        read.update(marts & set(re.findall(r"\w+", sql)))
+        return rows(self, sql, parameters)
+
+    monkeypatch.setattr(Reader, "rows", noted)
+    shop = signed_in(home, EXAMPLE_ROWS)
+    found = {}
+    for slug, title in (page for _, pages in MENU for page in pages):
+        read.clear()
+        for path in (slug, *ASKED_FOR.get(slug, [])):
+            shop(path)
+        if read:
+            found[title] = set(read)
+    assert found == exposed_pages()
+
+
+def exposed_pages() -> dict[str, set[str]]:
+    """Marts by the label of the page."""
+    said = yaml.safe_load((CHECKOUT / "dbt_project/models/exposures.yml").read_text(encoding="utf-8"))
+    return {
+        each["label"]: {ref.split("'")[1] for ref in each["depends_on"]}
+        for each in said["exposures"]
+        if each["type"] == "dashboard"
+    }
+
+
+def test_a_path_of_several_currencies_has_no_median(home: Settings) -> None:
+    [path] = STORY["rpt_paths"]
+    rows = [
+        path,
+        {**path, "path_rank": 2, "path": "blog", "currency": "EUR", "median_seconds": 7200},
+        {**path, "path_rank": 2, "path": "blog", "currency": "USD", "median_seconds": 10800},
+    ]
+    shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_paths": rows})
+    listed = shop("paths").split("Median time")[1]
+    assert "news → google 1 39.99 USD 24.0 h" in listed
+    assert f"blog 2 39.99 EUR 39.99 USD {NONE}" in listed
+
+
+def test_a_funnels_times_count_from_its_first_step(home: Settings) -> None:
+    steps = [step for step in STORY["rpt_funnels"] if step["source"] == "google"]
+    shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_funnels": steps})
+    page = shop("funnels?dates=all")
+    assert "40.0 % went on, half of them within 60 s of the first step; 3 dropped out" in page
