@@ -1,6 +1,7 @@
 """Journeys: what senders sent, and what the marts must say of it, as YAML that anybody can read.
 
-Each journey is a project of its own, named as the journey. `sent` is a list of requests, sent in that order:
+Each journey is a project of its own, named as the journey. `sent` is a list of requests, sent in that order,
+then all is built; some send more `later`, and a second build follows, of what is new. The requests:
 
 | step | request |
 |---|---|
@@ -51,6 +52,7 @@ class Journey:
     name: str
     says: str
     sent: list[dict[str, Any]]
+    later: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
 
 
@@ -59,13 +61,14 @@ def journeys() -> list[Journey]:
     found = []
     for path in sorted(Path(__file__).parent.glob("*.yaml")):
         for story in yaml.safe_load(path.read_text()):
-            found.append(Journey(story["journey"], story["says"], story["sent"], story["marts"]))
+            later = story.get("later", [])
+            found.append(Journey(story["journey"], story["says"], story["sent"], later, story["marts"]))
     return found
 
 
-def send(journey: Journey, client: httpx.Client) -> None:
-    """Send every request of a journey in order; the client's key is that of its project."""
-    for step in journey.sent:
+def send(journey: Journey, steps: list[dict[str, Any]], client: httpx.Client) -> None:
+    """Send requests of a journey in order; the client's key is that of its project."""
+    for step in steps:
         for method, path, body in _requests(journey.name, step):
             headers = {"Origin": "https://shop.example"} if step.get("by") == "browser" else {}
             answer = client.request(method, path, json=body, headers=headers)
