@@ -21,6 +21,13 @@ WRONG_SCOPE = "The API key needs the scope {scopes}."
 UNKNOWN_PROJECT = "Unknown project; use the project that the API key belongs to."
 KEYS_UNREADABLE = "Keys cannot be read just now; try again."
 
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
+}
+"""Where `presented_key` finds one, as OpenAPI says it."""
+
 
 def presented_key(request: Request) -> str | None:
     """The key as Bearer, as Basic user name, or in `x-api-key`; None when there is none."""

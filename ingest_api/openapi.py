@@ -13,7 +13,7 @@ import orjson
 import yaml
 from fastapi import FastAPI, Request
 
-from funnelhouse.auth import KEYS_UNREADABLE, NO_KEY, UNKNOWN_PROJECT, WRONG_SCOPE
+from funnelhouse.auth import KEYS_UNREADABLE, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes
 from ingest_api.access import NO_POSTBACKS
@@ -38,12 +38,7 @@ Keys are made by `funnelhouse keys create`. Test keys (`fh_test_…`) open the s
 `<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
 """
 
-_SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
-}
-_BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in _SECURITY]
+_BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
 
 _TAGS = {
     "window": "What arrived, as received and as understood, at once and before any build.",
@@ -101,7 +96,7 @@ def describe(app: FastAPI) -> None:
 
 def _complete(schema: dict[str, Any]) -> None:
     schema["info"]["description"] = DESCRIPTION
-    schema.setdefault("components", {})["securitySchemes"] = _SECURITY
+    schema.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
     said = _said()
     schema["tags"] = [
         {"name": name, "description": text}

@@ -12,6 +12,7 @@ import orjson
 import yaml
 from fastapi import FastAPI
 
+from funnelhouse.auth import NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.problems import Refusal, Renderer, problem
 from read_api import report_dialect
 from read_api.answers import BUILD_HEADER, CSV_MEDIA_TYPE, NEXT_HEADER
@@ -27,12 +28,6 @@ see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, an
 changed.
 """
 
-_SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-    "basic": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
-}
-
 _TAGS = {
     "report": "The funnel report of existing integrations, to the letter.",
     "reports": "Figures of a project, by day of its time zone.",
@@ -42,9 +37,9 @@ _TAGS = {
 
 _DETAILS = {
     400: "from must be a date as YYYY-MM-DD",
-    401: "Send an API key: Authorization: Bearer <key>.",
-    403: "The API key needs the scope read.",
-    404: "Unknown project; use the project that the API key belongs to.",
+    401: NO_KEY,
+    403: WRONG_SCOPE.format(scopes="read"),
+    404: UNKNOWN_PROJECT,
     410: "This build is not kept any more; leave build and cursor out.",
     503: "Nothing is published to read; run `funnelhouse build`.",
 }
@@ -96,7 +91,7 @@ def describe(app: FastAPI) -> None:
 
 def _complete(schema: dict[str, Any]) -> None:
     schema["info"]["description"] = DESCRIPTION
-    schema["components"]["securitySchemes"] = _SECURITY
+    schema["components"]["securitySchemes"] = SECURITY_SCHEMES
     schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     said = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     for path, methods in schema["paths"].items():
@@ -120,7 +115,7 @@ def _complete_operation(path: str, operation: dict[str, Any], said: dict[str, An
     responses.pop("422", None)
     is_open = path.startswith("/read/")
     if not is_open:
-        operation["security"] = [{name: []} for name in _SECURITY]
+        operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
         parameters.append(_IF_NONE_MATCH)
         responses["200"]["headers"] = dict(_HEADERS)
         responses["304"] = {"description": _MEANINGS[304], "headers": {"ETag": _HEADERS["ETag"]}}
