@@ -110,7 +110,7 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
     def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         """Every mart of one build, swapped in all at once."""
         build: Build = context.resources.build
-        log = context.instance.all_logs(context.run_id)
+        log = context.instance.all_logs(context.run.run_id)
         if not made_models(log):
             # What the warehouse holds may be half of another build.
             raise dg.Failure(
@@ -125,7 +125,7 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
             datetime.now(UTC),
             {
                 "started_at": build.started_at.isoformat(),
-                "run_id": context.run_id,
+                "run_id": context.run.run_id,
                 "attribution_models": attribution_models,
                 **build_record(settings, build, log),
             },

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 import dagster as dg
 import duckdb
+import pytest
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
 from funnelhouse.landing import open_store
 from orchestration.build import run_build
+from orchestration.build_job import build_definitions
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
@@ -49,6 +51,19 @@ def test_a_build_publishes_every_mart(built_home):
     assert set(rows) == set(model_names(load_manifest(settings), "marts"))
     assert rows["fct_sessions"] == rows["fct_touches"] == rows["fct_conversions"] == 1
     assert not is_build_running(settings.build_lock_path)
+
+
+@pytest.mark.parametrize("asset", ["publication", "fct_sessions"])
+def test_a_run_of_a_part_is_refused(home_copy, asset):
+    everything = build_definitions(home_copy).resolve_implicit_global_asset_job_def()
+    shown = current(home_copy)
+    with open_instance(home_copy) as instance:
+        run = everything.execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(asset)], raise_on_error=False
+        )
+    (failure,) = [e.step_failure_data for e in run.all_events if e.is_step_failure]
+    assert failure.user_failure_data.description.endswith("run the job build.")
+    assert current(home_copy) == shown
 
 
 def test_it_takes_old_rows_out_of_the_landing_store(built_home):
