@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         return self.home_dir / "build.lock"
 
     @property
+    def last_build_path(self) -> Path:
+        """File that says what became of the last build."""
+        return self.home_dir / "last_build.json"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's own storage: runs, schedules, logs."""
         return self.home_dir / "dagster"
