@@ -1,5 +1,14 @@
-{# One part of a composed id: `:` separates parts, so it is escaped inside them. #}
+{# One part of a composed id: `:` separates parts, so it is escaped inside all of them but the last. #}
 {% macro id_part(column) %}replace(replace({{ column }}, '%', '%25'), ':', '%3A'){% endmacro %}
+
+{# Id of the touch that a page view is, and of one that an ad click is which no page view carried. #}
+{% macro view_touch_id(project_id, event_key) -%}
+{{ project_id }} || '/view:' || substr({{ event_key }}, length({{ project_id }}) + 2)
+{%- endmacro %}
+
+{% macro click_touch_id(project_id, person_id, click_id_type, click_id) -%}
+{{ project_id }} || '/click:' || {{ id_part(person_id) }} || ':' || {{ click_id_type }} || ':' || {{ click_id }}
+{%- endmacro %}
 
 {# SHA-256 of a text as 64 hexadecimal digits in lower case. #}
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}

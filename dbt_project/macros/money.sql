@@ -3,6 +3,15 @@
 cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0) as bigint)
 {%- endmacro %}
 
+{# Whether an amount can be minor units of any currency: a plain decimal that fits 64 bits, whole in minor units. #}
+{% macro is_amount(amount_text, amount_unit) -%}
+{{ matches_pattern(amount_text, "'[0-9]'") }} and case {{ amount_unit }}
+    when 'minor' then {{ matches_pattern(amount_text, "'^[+-]?0*[0-9]{0,18}([.]0*)?$'") }}
+    when 'major' then {{ matches_pattern(amount_text, "'^[+-]?0*[0-9]{0,14}([.][0-9]*)?$'") }}
+    else false
+end
+{%- endmacro %}
+
 {# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. #}
 {% macro quota(total, weight, weight_sum) %}{{ adapter.dispatch('quota')(total, weight, weight_sum) }}{% endmacro %}
 

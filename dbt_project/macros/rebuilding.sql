@@ -20,6 +20,10 @@
     ) %}
     {% set events, definitions = record('events'), record('definitions') %}
     {% set projects = load_relation(api.Relation.create(target.database, target.schema, 'int_projects')) %}
+    {% set deduplicated = load_relation(
+        api.Relation.create(target.database, target.schema, 'int_events_deduplicated')
+    ) %}
+    {% set published = run_query('select position from publication').rows %}
     {% set scoping %}
     create or replace table build_scope as
     with raw as (
@@ -64,7 +68,24 @@
                             is distinct from {{ json_value('body_before', "'path'") }}
                         ))
                     )
-            ),
+            )
+            {% if deduplicated and published %}
+            -- A server's report takes its event id from a browser's, which was published as the event.
+            and not exists (
+                select 1
+                from stg_raw__events as report
+                inner join {{ deduplicated }} as event
+                    on event.event_key = report.project_id || '/' || report.event_id
+                where
+                    report.seq > {{ published[0][0] }}
+                    and report.file_last_seq > {{ published[0][0] }}
+                    and report.sender = 'server'
+                    and report.set_aside_reason is null
+                    and event.seq <= {{ published[0][0] }}
+                    and event.sender = 'browser'
+            )
+            {% endif %}
+            ,
             false
         ) as is_scoped
     from raw

@@ -12,3 +12,35 @@ string_agg({{ column }}, {{ separator }} order by {{ order }})
 {% macro duckdb__joined_distinct(column, separator) -%}
 array_to_string(list_sort(list_distinct(array_agg({{ column }}))), {{ separator }})
 {%- endmacro %}
+
+{# How long a text is in UTF-8, in bytes. #}
+{% macro text_bytes(text) %}{{ adapter.dispatch('text_bytes')(text) }}{% endmacro %}
+
+{% macro duckdb__text_bytes(text) %}strlen({{ text }}){% endmacro %}
+
+{# A text, null where it is longer than so many bytes. #}
+{% macro within_bytes(text, bytes) %}case when {{ text_bytes(text) }} <= {{ bytes }} then {{ text }} end{% endmacro %}
+
+{# Whether any text is longer than its bound; `columns` are lists by the variable that is the bound. #}
+{% macro is_any_beyond(columns) -%}
+{% for bound, names in columns.items() -%}
+{% set longest = namespace(bytes=[]) %}
+{%- for name in names %}{% do longest.bytes.append(text_bytes(name)) %}{% endfor -%}
+coalesce(greatest({{ longest.bytes | join(', ') }}, 0) > {{ var(bound) }}, false){{ ' or ' if not loop.last }}
+{%- endfor %}
+{%- endmacro %}
+
+{# A text, cut after its last whole character within so many bytes. #}
+{% macro cut_to_bytes(text, bytes) %}{{ adapter.dispatch('cut_to_bytes')(text, bytes) }}{% endmacro %}
+
+{% macro duckdb__cut_to_bytes(text, bytes) -%}
+case
+    when strlen({{ text }}) <= {{ bytes }} then {{ text }}
+    -- A character has four bytes at most; bytes that end inside of one are no text.
+    else coalesce(
+        {% for less in range(4) %}
+        try(decode(encode({{ text }})[1:{{ bytes - less }}])){{ ',' if not loop.last }}
+        {% endfor %}
+    )
+end
+{%- endmacro %}

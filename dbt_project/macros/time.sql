@@ -26,6 +26,13 @@ case
 end
 {%- endmacro %}
 
+{# Whether a text names a time zone whose clock the engine knows. #}
+{% macro is_time_zone(text) %}{{ adapter.dispatch('is_time_zone')(text) }}{% endmacro %}
+
+{% macro default__is_time_zone(text) %}{{ text }} is not null{% endmacro %}
+
+{% macro duckdb__is_time_zone(text) %}{{ text }} in (select name from pg_timezone_names()){% endmacro %}
+
 {# A Unix-microsecond time later than any. #}
 {% macro end_of_time_us() %}9223372036854775807{% endmacro %}
 

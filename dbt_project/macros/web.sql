@@ -21,11 +21,11 @@ case
 end
 {%- endmacro %}
 
-{# Percent-decoded text; what is no valid encoding stays as it is. #}
+{# Percent-decoded text; what is no valid encoding stays as it is. U+0000 is no part of a text: no engine but one takes it. #}
 {% macro url_decoded(text) %}{{ adapter.dispatch('url_decoded')(text) }}{% endmacro %}
 
 {% macro duckdb__url_decoded(text) -%}
-coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
+coalesce(replace(try(url_decode(replace({{ text }}, '+', ' '))), chr(0), ''), {{ text }})
 {%- endmacro %}
 
 {# Text of one top-level key of a JSON object; null when absent, or when the JSON is no object. #}
@@ -34,6 +34,11 @@ coalesce(try(url_decode(replace({{ text }}, '+', ' '))), {{ text }})
 {% macro duckdb__json_value(json, key) -%}
 json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
 {%- endmacro %}
+
+{# Whether a text is JSON; null for none. #}
+{% macro is_json(text) %}{{ adapter.dispatch('is_json')(text) }}{% endmacro %}
+
+{% macro duckdb__is_json(text) %}json_valid({{ text }}){% endmacro %}
 
 {# A row for each element, as JSON, of the array under one top-level key of a JSON object. `key` is plain text. #}
 {% macro json_elements(json, key) %}{{ adapter.dispatch('json_elements')(json, key) }}{% endmacro %}
@@ -45,10 +50,15 @@ json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/
 
 {% macro duckdb__json_item(json, index) %}json_extract_string({{ json }}, '/' || cast({{ index }} as varchar)){% endmacro %}
 
-{# A row for each top-level key of a JSON object; none when the JSON is no object. Stands alone in a select. #}
-{% macro each_json_key(json) %}{{ adapter.dispatch('each_json_key')(json) }}{% endmacro %}
+{# A row for each of the first top-level keys of a JSON object; none when the JSON is no object. Stands alone in a select. #}
+{% macro each_json_key(json, at_most) %}{{ adapter.dispatch('each_json_key')(json, at_most) }}{% endmacro %}
 
-{% macro duckdb__each_json_key(json) %}unnest(json_keys({{ json }})){% endmacro %}
+{% macro duckdb__each_json_key(json, at_most) %}unnest(json_keys({{ json }})[1:{{ at_most }}]){% endmacro %}
+
+{# How many top-level keys a JSON object has. #}
+{% macro json_key_count(json) %}{{ adapter.dispatch('json_key_count')(json) }}{% endmacro %}
+
+{% macro duckdb__json_key_count(json) %}len(json_keys({{ json }})){% endmacro %}
 
 {# Whether text matches a regular expression (the common subset: no look-around, no back-references). #}
 {% macro matches_pattern(text, pattern) %}{{ adapter.dispatch('matches_pattern')(text, pattern) }}{% endmacro %}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dbt_cli import run_dbt
 
+from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from funnelhouse.settings import Settings
 from ingest_api.fields import MAX_INTEGER_DIGITS
 from ingest_api.sealing import parquet_schema, seal
@@ -21,6 +22,7 @@ PASSES_ROWS_ON = {
     "stg_raw__definitions",
     "stg_raw__costs",
     "stg_raw__rejected",
+    "int_events_set_aside",
     "fct_touches",
 }
 """Models that only rename or convert: there is no rule in them to test."""
@@ -115,6 +117,48 @@ def test_older_files_lack_newer_columns_and_stay_closed_when_they_end_too_soon(t
             "explain analyze select payload from stg_raw__events where seq > 2 and file_last_seq > 2"
         ).fetchall()
     assert "Scanning Files: 1/3" in plan
+
+
+def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: Any) -> None:
+    settings = Settings(home=tmp_path / "home")
+    seal(settings.landing_store, settings.raw_dir)
+    day = settings.raw_dir / "events" / "received_date=2026-01-01"
+    day.mkdir()
+    now = {"received_us": FIRST_OCCURRED_US, "occurred_us": FIRST_OCCURRED_US}
+    odd: list[dict[str, Any]] = [
+        {"user_id": "u" * 1025, "event_id": "e" * 1025, "transaction_id": "t" * 1024},
+        # The last of them is cut in its middle: it goes as a whole.
+        {"url": "https://shop.example/" + "ä" * 5000, "status": "s" * 257, "click_id": "c" * 4097},
+        {"kind": "unheard-of"},
+        {"occurred_us": END_OCCURRED_US},
+        *({"amount_text": text, "amount_unit": "major"} for text in ("1e3", "ten", "", ".", "1" * 15)),
+        *({"amount_text": text, "amount_unit": unit} for text, unit in [("2.5", "minor"), ("1", None)]),
+        *({"amount_text": text, "amount_unit": "major"} for text in ("-1", "0019.990", ".5", "9" * 14)),
+        *({"amount_text": text, "amount_unit": "minor"} for text in ("2499.0", "-7")),
+    ]
+    rows = [{**_row(seq), **now, **row} for seq, row in enumerate(odd, start=1)]
+    _write(day / f"seq-1-{len(rows)}.parquet", rows)
+    built = run_dbt(
+        settings, "build", "--select", "+stg_raw__events", "--exclude", "test_type:data", "test_type:unit"
+    )
+    assert built.returncode == 0, built.stdout
+    with duckdb.connect(str(settings.warehouse_path), read_only=True) as warehouse:
+        reasons = warehouse.sql("select seq, set_aside_reason from stg_raw__events order by seq").fetchall()
+        bounded = warehouse.sql(
+            "select user_id, length(event_id), length(transaction_id), has_text_out_of_bounds, strlen(url), "
+            "strlen(status), click_id from stg_raw__events where seq <= 3 order by seq"
+        ).fetchall()
+    assert [reason for _, reason in reasons] == [
+        *(None, None),
+        *("unknown_kind", "time_out_of_range"),
+        *["amount_unreadable"] * 7,
+        *[None] * 6,
+    ]
+    assert bounded == [
+        (None, 64, 1024, True, None, None, None),
+        (None, 1, None, True, 8191, 256, None),
+        (None, 1, None, False, None, None, None),
+    ]
 
 
 def test_a_key_that_is_null_or_stands_twice_is_found(empty_warehouse: Settings, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ resolved as (
 )
 
 select
-    identifier_id || coalesce('/' || linked_event_id, '') as identifier_person_id,
+    {{ id_part('identifier_id') }} || coalesce(':' || linked_event_id, '') as identifier_person_id,
     identifier_id,
     project_id,
     id_type,

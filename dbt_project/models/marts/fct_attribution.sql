@@ -121,11 +121,10 @@ combined as (
 )
 
 select
-    combined.model
-    || '/'
-    || combined.conversion_id
-    || '/'
-    || coalesce(combined.touch_id, '') as attribution_id,
+    {{ id_part('combined.conversion_id') }}
+    || ':'
+    || combined.model
+    || coalesce(':' || combined.touch_id, '') as attribution_id,
     conversions.project_id,
     combined.model,
     combined.conversion_id,

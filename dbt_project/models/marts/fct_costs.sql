@@ -4,6 +4,7 @@ with reports as (
         *,
         coalesce(medium, '(none)') as cost_medium
     from {{ ref('stg_raw__costs') }}
+    where set_aside_reason is null
 ),
 
 currencies as (

@@ -40,7 +40,11 @@ numbered as (
 )
 
 select
-    numbered.project_id || '/' || numbered.goal_id || '/' || numbered.completed_by as completion_id,
+    numbered.project_id
+    || '/'
+    || {{ id_part('numbered.goal_id') }}
+    || ':'
+    || numbered.completed_by as completion_id,
     numbered.project_id,
     numbered.goal_id,
     numbered.person_id,

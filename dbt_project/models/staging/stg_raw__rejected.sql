@@ -10,9 +10,9 @@ superseded as (
 select
     seq,
     project_id,
-    path,
+    {{ cut_to_bytes('path', var('id_bytes')) }} as path,
     received_us,
-    reason,
+    {{ cut_to_bytes('reason', var('id_bytes')) }} as reason,
     sender
 from sealed
 where filename not in (select filename from superseded)

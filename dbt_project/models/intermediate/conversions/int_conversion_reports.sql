@@ -26,22 +26,32 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
-keyed as (
+counted as (
     select
         events.*,
-        events.project_id || '/' || events.dialect || ':' || case
-            -- A page view is at most one conversion of its goal in a session.
-            when events.kind = 'visit'
-                then
-                    'view:' || {{ id_part('counting_goals.goal_id') }}
-                    || ':' || coalesce(opening.event_id, events.event_id)
-            else {{ order_key('events') }}
-        end as conversion_id
+        counting_goals.goal_id as counting_goal_id,
+        coalesce(activities.first_page_view_seq, events.seq) as session_seq
     from {{ events }} as events
     left join counting_goals on events.seq = counting_goals.seq
     left join activities on events.seq = activities.seq
-    left join {{ events }} as opening on activities.first_page_view_seq = opening.seq
     where events.kind = 'conversion' or counting_goals.seq is not null
+),
+
+keyed as (
+    select
+        *,
+        project_id || '/' || dialect || ':' || case
+            -- A page view is at most one conversion of its goal in a session, named by what was received first:
+            -- a view that comes late doesn't rename what others were told.
+            when kind = 'visit'
+                then
+                    'view:' || {{ id_part('counting_goal_id') }} || ':' || first_value(event_id) over (
+                        partition by kind, dialect, counting_goal_id, session_seq order by seq
+                        rows between unbounded preceding and current row
+                    )
+            else {{ order_key('counted') }}
+        end as conversion_id
+    from counted
 ),
 
 stated as (

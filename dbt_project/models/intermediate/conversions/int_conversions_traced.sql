@@ -54,6 +54,8 @@ ranked as (
         row_number() over (
             partition by conversion_id
             order by
+                -- What a server said of the visit goes before what a browser said.
+                case when sender = 'server' and matched_by is not null then 0 else 1 end,
                 case matched_by
                     when 'hit' then 1 when 'session' then 2 when 'hash' then 3 when 'click' then 4
                     when 'visitor' then 5

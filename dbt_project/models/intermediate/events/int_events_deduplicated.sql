@@ -1,15 +1,16 @@
--- One row per event: reports with the same event id are one, and the first received wins.
+-- One row per event: of reports with the same event id a server's first received wins, else the first received.
 {% set identifiers = var('ids_that_may_be_junk') %}
 with reports as (
     select * from {{ ref('stg_raw__events') }}
     where {{ is_new_report() }}
 ),
 
-first_received as (
+winners as (
     -- Not from `reports`: engines would keep what is read twice, with every column.
-    select min(seq) as seq
+    select coalesce(min(case when sender = 'server' then seq end), min(seq)) as seq
     from {{ ref('stg_raw__events') }}
-    where {{ is_new_report() }}
+    -- What is set aside wins nothing.
+    where set_aside_reason is null and {{ is_new_report() }}
     group by project_id, event_id
 ),
 
@@ -28,8 +29,9 @@ projects as (
 deduplicated as (
     select reports.*
     from reports
-    inner join first_received on reports.seq = first_received.seq
+    inner join winners on reports.seq = winners.seq
     {% if is_scoped() %}
+    -- A report that would win over an earlier one makes a whole build.
     where
         not exists (
             select 1
@@ -78,6 +80,7 @@ select
     {{ 'or' if not loop.last }}
     {% endfor %}
         as has_junk_id,
+    believed.has_text_out_of_bounds,
     believed.click_id_type,
     believed.alias_type,
     believed.alias_value,

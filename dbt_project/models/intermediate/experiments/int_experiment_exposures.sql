@@ -18,15 +18,18 @@ carried as (
         seq,
         occurred_us,
         experiments,
-        {{ each_json_key('experiments') }} as experiment_id
+        {{ each_json_key('experiments', var('experiments_at_most')) }} as experiment_id
     from page_views
 ),
 
 named as (
     select
-        *,
+        seq,
+        occurred_us,
+        experiment_id,
         nullif({{ json_value('experiments', 'experiment_id') }}, '') as variant_id
     from carried
+    where {{ text_bytes('experiment_id') }} <= {{ var('word_bytes') }}
 ),
 
 placed as (
@@ -38,7 +41,8 @@ placed as (
     from named
     inner join activities on named.seq = activities.seq
     inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
-    where named.variant_id is not null
+    -- What is null is shorter than nothing.
+    where {{ text_bytes('named.variant_id') }} <= {{ var('word_bytes') }}
 ),
 
 numbered as (

@@ -19,24 +19,69 @@ visits_found as (
     where is_named and {{ is_among('seq', ref('int_events_to_resolve')) }}
 ),
 
-owned as (
-    -- Whose the visitor of an anonymous event was at that moment. An inner join: engines that can't hash an
-    -- outer join with such conditions compare all with all.
+anonymous as (
     select
-        event_ids.seq,
-        visitor_people.person_id,
-        visitor_people.is_over_limit
+        project_id,
+        visitor_id,
+        occurred_us,
+        seq
     from event_ids
-    inner join visitor_people
-        on
-            event_ids.project_id = visitor_people.project_id
-            and event_ids.visitor_id = visitor_people.visitor_id
-    where
-        event_ids.strong_id is null
-        and event_ids.occurred_us >= visitor_people.from_us
-        and (event_ids.occurred_us > visitor_people.from_us or event_ids.seq >= visitor_people.from_seq)
-        and event_ids.occurred_us <= visitor_people.until_us
-        and (event_ids.occurred_us < visitor_people.until_us or event_ids.seq < visitor_people.until_seq)
+    where strong_id is null and visitor_id is not null
+),
+
+timeline as (
+    -- Spans follow each other without a gap, so an event lies in the last that has begun. Not joined by their
+    -- bounds: whoever signs in by turns would have as many spans as events.
+    select
+        project_id,
+        visitor_id,
+        from_us as occurred_us,
+        from_seq as seq,
+        true as is_span,
+        person_id,
+        is_over_limit
+    from visitor_people
+    where (project_id, visitor_id) in (
+        select
+            project_id,
+            visitor_id
+        from anonymous
+    )
+    union all
+    select
+        project_id,
+        visitor_id,
+        occurred_us,
+        seq,
+        false as is_span,
+        cast(null as varchar) as person_id,
+        cast(null as boolean) as is_over_limit
+    from anonymous
+),
+
+carried as (
+    select
+        seq,
+        is_span,
+        last_value(person_id ignore nulls) over (
+            partition by project_id, visitor_id order by occurred_us, seq, is_span desc
+            rows between unbounded preceding and current row
+        ) as person_id,
+        last_value(is_over_limit ignore nulls) over (
+            partition by project_id, visitor_id order by occurred_us, seq, is_span desc
+            rows between unbounded preceding and current row
+        ) as is_over_limit
+    from timeline
+),
+
+owned as (
+    -- Whose the visitor of an anonymous event was at that moment.
+    select
+        seq,
+        person_id,
+        is_over_limit
+    from carried
+    where not is_span and person_id is not null
 ),
 
 resolved as (

@@ -30,7 +30,8 @@ settings as (
 
 select
     projects.project_id,
-    coalesce(settings.time_zone, 'UTC') as time_zone,
+    -- A zone that ingest knows may be newer than the engine.
+    case when {{ is_time_zone('settings.time_zone') }} then settings.time_zone else 'UTC' end as time_zone,
     coalesce(settings.reporting_currency, '{{ var("default_currency") }}') as reporting_currency,
     coalesce(settings.lookback_days, {{ var('lookback_days') }}) * {{ days_us(1) }} as lookback_us,
     coalesce(settings.half_life_days, {{ var('half_life_days') }}) * {{ days_us(1) }} as half_life_us,

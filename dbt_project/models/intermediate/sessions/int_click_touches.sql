@@ -54,7 +54,8 @@ click_id_types as (
 )
 
 select
-    named.person_id || '/' || named.click_id_type || ':' || named.click_id as touch_id,
+    {{ click_touch_id('named.project_id', 'named.person_id', 'named.click_id_type', 'named.click_id') }}
+        as touch_id,
     named.seq,
     named.project_id,
     named.person_id,

@@ -33,7 +33,7 @@ projects as (
 )
 
 select
-    page_views.event_key as touch_id,
+    {{ view_touch_id('page_views.project_id', 'page_views.event_key') }} as touch_id,
     page_views.seq,
     page_views.project_id,
     candidates.person_id,

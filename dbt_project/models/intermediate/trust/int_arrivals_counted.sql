@@ -11,6 +11,27 @@ rejected as (
     select * from {{ ref('stg_raw__rejected') }}
 ),
 
+set_aside as (
+    select
+        project_id,
+        received_us,
+        'events_set_aside' as measure,
+        reason
+    from {{ ref('int_events_set_aside') }}
+    where project_id is not null
+    union all
+    {% for table in ['definitions', 'costs'] %}
+    select
+        project_id,
+        received_us,
+        '{{ table }}_set_aside' as measure,
+        set_aside_reason as reason
+    from {{ ref('stg_raw__' ~ table) }}
+    where set_aside_reason is not null
+    {% if not loop.last %}union all{% endif %}
+    {% endfor %}
+),
+
 projects as (
     select * from {{ ref('int_projects') }}
 ),
@@ -54,6 +75,32 @@ arrivals as (
             as measure,
         dialect as detail
     from repeated
+    union all
+    select
+        project_id,
+        received_us,
+        'texts_out_of_bounds' as measure,
+        dialect as detail
+    from events
+    where has_text_out_of_bounds
+    union all
+    select
+        project_id,
+        received_us,
+        'experiments_left_out' as measure,
+        dialect as detail
+    from events
+    where
+        -- Fewer are shorter, and counting takes longer than measuring.
+        {{ text_bytes('experiments') }} > 6 * {{ var('experiments_at_most') }}
+        and {{ json_key_count('experiments') }} > {{ var('experiments_at_most') }}
+    union all
+    select
+        project_id,
+        received_us,
+        measure,
+        reason as detail
+    from set_aside
     union all
     select
         project_id,

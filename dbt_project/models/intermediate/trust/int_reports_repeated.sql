@@ -1,4 +1,4 @@
--- One row per report that is no event of its own, because an earlier one has its event id.
+-- One row per report that is no event of its own, because another one with its event id wins.
 with events as (
     select
         seq,
@@ -15,13 +15,13 @@ repeated as (
         reports.received_us
     from {{ ref('stg_raw__events') }} as reports
     left join events on reports.seq = events.seq
-    where events.seq is null and {{ is_new_report('reports') }}
+    where events.seq is null and reports.set_aside_reason is null and {{ is_new_report('reports') }}
 ),
 
 paired as (
     select
         repeated.*,
-        events.seq as first_seq
+        events.seq as winning_seq
     from repeated
     inner join events on repeated.event_key = events.event_key
 ),
@@ -29,7 +29,7 @@ paired as (
 compared as (
     select seq from paired
     union
-    select first_seq as seq from paired
+    select winning_seq as seq from paired
 ),
 
 contents as (
@@ -46,7 +46,7 @@ select
     paired.project_id,
     paired.dialect,
     paired.received_us,
-    repeating.payload <> first_content.payload as has_other_content
+    repeating.payload <> winning.payload as has_other_content
 from paired
 inner join contents as repeating on paired.seq = repeating.seq
-inner join contents as first_content on paired.first_seq = first_content.seq
+inner join contents as winning on paired.winning_seq = winning.seq
