@@ -45,6 +45,10 @@ _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
 _AMOUNTS = (None, "0", "5", "19.99", "30.01")
+_PARTS = (
+    *("/", ":", "%", "%3A", "%25", "a", "b", "p1/", "view:", "event:", "session:", "click:gclid:"),
+    *("linear:", "visitor:", "openanalytics:event:", "lead:", "refund:", "order:"),
+)
 _CURRENCIES = (None, "USD", "USD", "EUR", "JPY", "BGN")
 
 
@@ -58,6 +62,8 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
     arriving: list[list[tuple[str, RawRow]]] = [[] for _ in range(number)]
     for project in range(projects):
         _World(Random(f"{seed}/{project}"), f"p{project}", number).arrive(arriving, changes)
+    if number > 1 and house.random() < 0.3:
+        _let_a_server_speak_late(house, arriving)
     built: list[Batch] = []
     for place, rows in enumerate(arriving):
         house.shuffle(rows)
@@ -69,6 +75,15 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
                 row = replace(row, occurred_us=received_us)
             built[-1][table].append(row)
     return built
+
+
+def _let_a_server_speak_late(house: Random, arriving: list[list[tuple[str, RawRow]]]) -> None:
+    """A server reports under the id of a browser's event that was built before: a whole build, too."""
+    place = house.randrange(1, len(arriving))
+    earlier = [row for rows in arriving[:place] for _, row in rows]
+    by_browsers = [row for row in earlier if isinstance(row, Event) and row.sender == "browser"]
+    if by_browsers:
+        arriving[place].append(("events", replace(house.choice(by_browsers), sender="server", name="late")))
 
 
 def _arrival_us(batch: int) -> int:
@@ -102,6 +117,12 @@ class _World:
         self._sessions = ["s1", "s2"]
         self._hits = [f"h{n}" for n in range(random.choice([3, 8]))]
         self._orders = [f"o{n}" for n in range(random.choice([2, 5]))]
+        self._goals = ["lead", "signup"]
+        self._spells = random.random() < 0.3
+        if self._spells:
+            pools = (self._visitors, self._users, self._sessions, self._hits, self._orders, self._goals)
+            for pool in pools:
+                pool[:] = [self._spelt() for _ in pool]
         self._pages: dict[str, dict[str, Any]] = {}
         # What happens at other times than these is far from everything else.
         self._times = [self._time() for _ in range(random.choice([2, 4, 8]))]
@@ -121,6 +142,8 @@ class _World:
         for batch, event in [*self._events]:
             if self._random.random() < 0.08:
                 self._events.append((self._later(batch), self._repeated(event)))
+            if self._random.random() < 0.03:
+                self._events.append((batch, self._by_another_sender(event)))
         for batch, event in self._events:
             arriving[self._spoken(batch)].append(("events", event))
         for place in self._speaks:
@@ -303,7 +326,7 @@ class _World:
             self._of(at, AT_ARRIVAL),
             "conversion",
             dialect="pagent",
-            goal_id=self._of("lead", "signup"),
+            goal_id=self._of(*self._goals),
             session_id=self._of(*self._sessions, "s9"),
             visitor_id=self._of(*self._visitors),
             hit_id=self._of(None, *self._hits),
@@ -340,11 +363,16 @@ class _World:
 
     # How it is said.
 
+    def _spelt(self) -> str:
+        """An id of what ids are composed of: separators, their escapes, and the words between them."""
+        return "".join(self._of(*_PARTS) for _ in range(self._random.randint(1, 4)))
+
     def _says(
         self, batch: int, occurred_us: int, kind: str, dialect: str = "openanalytics", **columns: Any
     ) -> None:
+        number = next(self._event_ids)
         event = Event(
-            event_id=f"e{next(self._event_ids)}",
+            event_id=f"{self._spelt()}{self._of('', number)}" if self._spells else f"e{number}",
             project_id=self._project,
             dialect=dialect,
             dialect_version="1",
@@ -391,6 +419,10 @@ class _World:
             {"amount_text": "77", "amount_unit": "major"} if event.kind in ("conversion", "refund") else {},
         )
         return replace(event, **other)
+
+    def _by_another_sender(self, event: Event) -> Event:
+        """Another report under the id: a server's wins, whichever came first."""
+        return replace(event, sender="server" if event.sender == "browser" else "browser", name="other")
 
     def _money(self) -> dict[str, Any]:
         amount = self._of(*_AMOUNTS)

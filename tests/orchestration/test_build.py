@@ -131,14 +131,24 @@ def test_without_any_data_it_publishes_empty_marts(empty_home):
     assert set(rows.values()) == {0}
 
 
-def test_a_bad_row_in_the_record_stops_it(home_copy, land_events, visit):
-    before = current(home_copy)
-    land_events(home_copy, replace(visit, event_id="bad", occurred_us=visit.occurred_us // 1_000_000))
+def test_rows_that_no_rule_can_use_are_set_aside_and_said(home_copy, land_events, visit):
+    seconds = visit.occurred_us // 1_000_000
+    sale = replace(visit, kind="conversion", name="purchase", event_id="sale")
+    land_events(home_copy, replace(visit, event_id="bad", occurred_us=seconds))
+    land_events(home_copy, replace(sale, amount_text="1" * 30, amount_unit="major"))
+    land_events(home_copy, replace(sale, amount_text="5", amount_unit="major"))
     report = run_build(home_copy)
-    assert not report.published
-    assert [f.split(":")[0] for f in report.failures] == ["critical occurred_us_lies_in_2000_to_2100"]
-    assert "dbt" not in report.seconds
-    assert current(home_copy) == before
+    assert report.failures == ()
+    assert [w.split(":")[0] for w in report.warnings] == ["warning occurred_us_lies_in_2000_to_2100"]
+    marts = home_copy.published_dir / "current" / "marts.duckdb"
+    with duckdb.connect(str(marts.resolve()), read_only=True) as published:
+        trust = published.sql(
+            "select detail, occurrences from rpt_data_trust where measure = 'events_set_aside' order by all"
+        ).fetchall()
+        # What is set aside takes nobody's event id.
+        sold = published.sql("select amount_minor from fct_conversions where event_id = 'sale'").fetchall()
+    assert trust == [("amount_unreadable", 1), ("time_out_of_range", 1)]
+    assert sold == [(500,)]
 
 
 def test_an_expectation_that_raises_stops_it(home_copy, monkeypatch):
