@@ -5,6 +5,7 @@ own real path and the link `current` is followed anew for every request: a new b
 restart, and one request never mixes two.
 """
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ WAIT_SECONDS = 10.0
 OPEN_BUILDS = 4
 
 BATCH_ROWS = 50_000
+
+# A sum of money or credit, as a column of DuckDB.
+_WHOLE = re.compile(r"DECIMAL\([0-9]+,0\)")
 
 # So many rows of a person or conversion are read alone; of more, all between the first and the last.
 LOOKED_UP_ROWS = 1_000
@@ -121,9 +125,16 @@ class Reader:
         self._closed = False
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        """All rows of a query; raises QueryLimitError or BusyError."""
+        """All rows of a query, whole numbers as integers; raises QueryLimitError or BusyError."""
         with self._limited():
-            return self._cursor.execute(sql, parameters).fetchall()
+            rows = self._cursor.execute(sql, parameters).fetchall()
+        whole = {n for n, column in enumerate(self._cursor.description) if _WHOLE.fullmatch(str(column[1]))}
+        if not whole:
+            return rows
+        return [
+            tuple(int(value) if n in whole and value is not None else value for n, value in enumerate(row))
+            for row in rows
+        ]
 
     def batches(self, sql: str, parameters: Sequence[object]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Schema and batches of a query whose rows need not fit into memory; raises QueryLimitError."""

@@ -16,14 +16,14 @@ end
 {% macro quota(total, weight, weight_sum) %}{{ adapter.dispatch('quota')(total, weight, weight_sum) }}{% endmacro %}
 
 {% macro duckdb__quota(total, weight, weight_sum) -%}
-cast((cast({{ total }} as hugeint) * {{ weight }}) // {{ weight_sum }} as bigint)
+cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ weight_sum }} as hugeint) as bigint)
 {%- endmacro %}
 
 {# What the floor of `quota` left over, in units of 1 / weight_sum: the largest remainders get one more. #}
 {% macro quota_remainder(total, weight, weight_sum) %}{{ adapter.dispatch('quota_remainder')(total, weight, weight_sum) }}{% endmacro %}
 
 {% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
-cast((cast({{ total }} as hugeint) * {{ weight }}) % {{ weight_sum }} as bigint)
+cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) % cast({{ weight_sum }} as hugeint) as bigint)
 {%- endmacro %}
 
 {# Minor units of another currency at a rate of numerator / denominator; half a unit rounds away from zero. #}
@@ -32,8 +32,11 @@ cast((cast({{ total }} as hugeint) * {{ weight }}) % {{ weight_sum }} as bigint)
 {% macro duckdb__converted(amount_minor, numerator, denominator) -%}
 cast(
     sign({{ amount_minor }})
-    * ((2 * abs(cast({{ amount_minor }} as hugeint)) * {{ numerator }} + {{ denominator }}) // (2 * cast({{ denominator }} as hugeint)))
-    as bigint
+    * (
+        (2 * abs(cast({{ amount_minor }} as hugeint)) * {{ numerator }} + cast({{ denominator }} as hugeint))
+        // (2 * cast({{ denominator }} as hugeint))
+    )
+    as decimal(38, 0)
 )
 {%- endmacro %}
 
@@ -59,5 +62,5 @@ cast(cast({{ pico }} as decimal(20, 0)) * cast(0.000000000001 as decimal(12, 12)
 {% macro ratio(numerator, denominator) %}{{ adapter.dispatch('ratio')(numerator, denominator) }}{% endmacro %}
 
 {% macro duckdb__ratio(numerator, denominator) -%}
-cast(cast((cast({{ numerator }} as hugeint) * 20000 + {{ denominator }}) // nullif(cast({{ denominator }} as hugeint) * 2, 0) as decimal(30, 0)) * cast(0.0001 as decimal(4, 4)) as decimal(34, 4))
+cast(cast((cast({{ numerator }} as hugeint) * 20000 + cast({{ denominator }} as hugeint)) // nullif(cast({{ denominator }} as hugeint) * 2, 0) as decimal(30, 0)) * cast(0.0001 as decimal(4, 4)) as decimal(34, 4))
 {%- endmacro %}

@@ -1,4 +1,5 @@
-{# Whether the rule of a goal or of a funnel's step picks an event (with its `event_type` and `page_path`). #}
+{# Whether the rule of a goal or of a funnel's step picks an event (with its `event_type` and `page_path`). The rule has
+   the columns of `wildcard_parts` beside its own. #}
 {% macro event_rule_picks(rule, event) -%}
 case {{ rule }}.match_type
     when 'event_name' then {{ event }}.name = {{ rule }}.match_value
@@ -7,7 +8,7 @@ case {{ rule }}.match_type
     when 'url_path' then {{ event }}.kind = 'visit' and case coalesce({{ rule }}.match_operator, 'exact')
         when 'exact' then {{ event }}.page_path = {{ rule }}.match_value
         when 'prefix' then starts_with({{ event }}.page_path, {{ rule }}.match_value)
-        when 'wildcard' then {{ event }}.page_path like {{ like_of_wildcard(rule ~ '.match_value') }} escape '!'
+        when 'wildcard' then {{ wildcard_picks(rule, event ~ '.page_path') }}
     end
 end
 and (
@@ -18,6 +19,48 @@ and (
     {{ rule }}.minimum_amount is null
     or {{ event }}.amount_minor >= {{ minor_units(rule ~ '.minimum_amount', event ~ '.minor_per_major') }}
 )
+{%- endmacro %}
+
+{#
+  Columns of a rule whose value may be a wildcard, a path in which `*` stands for anything: the texts between its stars,
+  the first and the last of them once more by themselves, since most paths are told apart by these. They are made once a
+  rule, not once a rule and event. A wildcard with more stars than are allowed has none, and picks nothing.
+#}
+{% macro wildcard_parts(pattern) %}{{ adapter.dispatch('wildcard_parts')(pattern) }}{% endmacro %}
+
+{% macro duckdb__wildcard_parts(pattern) -%}
+split_part({{ pattern }}, '*', 1) as match_start,
+split_part({{ pattern }}, '*', -1) as match_end,
+case
+    when length({{ pattern }}) - length(replace({{ pattern }}, '*', '')) <= {{ work_limit('wildcard_stars') }}
+        then string_split({{ pattern }}, '*')
+end as match_pieces
+{%- endmacro %}
+
+{#
+  Whether a text is what a rule's wildcard describes. It begins with the first piece and ends with the last; between these
+  the others are looked for from left to right, each at its earliest place, so that none is ever looked for twice: LIKE
+  tries all places of all of them, and a dozen stars take it for ever.
+#}
+{% macro wildcard_picks(rule, text) %}{{ adapter.dispatch('wildcard_picks')(rule, text) }}{% endmacro %}
+
+{% macro duckdb__wildcard_picks(rule, text) -%}
+case
+    when not (starts_with({{ text }}, {{ rule }}.match_start) and ends_with({{ text }}, {{ rule }}.match_end)) then false
+    when len({{ rule }}.match_pieces) = 1 then {{ text }} = {{ rule }}.match_start
+    when length({{ text }}) < length({{ rule }}.match_start) + length({{ rule }}.match_end) then false
+    when len({{ rule }}.match_pieces) = 2 then true
+    else list_reduce(
+        list_slice({{ rule }}.match_pieces, 2, -2),
+        -- What is left after the piece; null, and so from then on, where it is not found.
+        lambda rest, piece: substr(rest, nullif(strpos(rest, piece), 0) + length(piece)),
+        substr(
+            {{ text }},
+            length({{ rule }}.match_start) + 1,
+            length({{ text }}) - length({{ rule }}.match_start) - length({{ rule }}.match_end)
+        )
+    ) is not null
+end
 {%- endmacro %}
 
 {# What completes a goal once, of an event that counts: its conversion, the session of page views, else the event. #}

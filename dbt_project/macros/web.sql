@@ -64,8 +64,3 @@ json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/
 {% macro matches_pattern(text, pattern) %}{{ adapter.dispatch('matches_pattern')(text, pattern) }}{% endmacro %}
 
 {% macro duckdb__matches_pattern(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
-
-{# LIKE pattern, with `!` as its escape, of a path in which `*` stands for anything. #}
-{% macro like_of_wildcard(pattern) -%}
-replace(replace(replace(replace({{ pattern }}, '!', '!!'), '%', '!%'), '_', '!_'), '*', '%')
-{%- endmacro %}

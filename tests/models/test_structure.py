@@ -10,6 +10,10 @@ from funnelhouse.contract import RAW_TABLES, SEQ_DOC, columns
 from funnelhouse.settings import Settings
 
 
+SUM_TYPE = "decimal(38,0)"
+"""Of sums of money and of credit: no number of rows overflows it."""
+
+
 @pytest.fixture(scope="module")
 def models(manifest: Any) -> dict[str, Any]:
     return {n["name"]: n for n in manifest["nodes"].values() if n["resource_type"] == "model"}
@@ -57,7 +61,8 @@ def test_no_money_and_no_mart_column_is_a_float(models: dict[str, Any], empty_wa
             types = {row[0]: row[1] for row in warehouse.execute(f"describe {name}").fetchall()}
             if model["fqn"][1] == "marts":
                 assert not {"DOUBLE", "FLOAT"} & set(types.values()), name
-            assert all(kind == "BIGINT" for column, kind in types.items() if column.endswith("_minor")), name
+            money = {kind for column, kind in types.items() if column.endswith(("_minor", "_nano"))}
+            assert money <= {"BIGINT", SUM_TYPE.upper()}, name
 
 
 def test_no_contract_promises_a_float_and_money_is_whole_minor_units(models: dict[str, Any]) -> None:
@@ -66,9 +71,10 @@ def test_no_contract_promises_a_float_and_money_is_whole_minor_units(models: dic
         assert not {"double", "float", "real"} & set(types.values()), name
         # A goal's least amount is no money but a part of its rule; a report's is what its sender wrote.
         said = {"minimum_amount", "amount_text", "amount_unit"}
-        money = {column for column in types if "amount" in column} - said
+        money = {c for c in types if "amount" in c or c.endswith(("_minor", "_nano"))} - said
         if model["fqn"][1] == "marts":
-            assert {types[column] for column in money} <= {"bigint"}, name
+            # A fact has amounts of its own; what a report sums has no end.
+            assert {types[column] for column in money} <= {SUM_TYPE if name.startswith("rpt_") else "bigint"}, name
 
 
 def test_only_staging_reads_the_record(models: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ ranked as (
     select
         *,
         net_amount_minor
-        - cast(sum(floor_minor) over (partition by model, conversion_id) as bigint) as left_over,
+        - cast(sum(floor_minor) over (partition by model, conversion_id) as decimal(38, 0)) as left_over,
         row_number() over (
             partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank

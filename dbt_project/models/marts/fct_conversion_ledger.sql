@@ -52,7 +52,7 @@ summed as (
             partition by project_id, conversion_id, refund_event_id, currency
             order by seq
             rows between unbounded preceding and current row
-        ) as bigint) as sum_minor
+        ) as decimal(38, 0)) as sum_minor
     from dated
 ),
 

@@ -7,8 +7,8 @@ select
     medium,
     campaign,
     currency,
-    cast(sum(credit_nano) as bigint) as credit_nano,
+    cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(credit_nano)') }} as conversions,
-    cast(sum(credited_amount_minor) as bigint) as net_amount_minor
+    cast(sum(credited_amount_minor) as decimal(38, 0)) as net_amount_minor
 from {{ ref('fct_attribution') }}
 group by project_id, conversion_date, model, source, medium, campaign, currency

@@ -37,9 +37,9 @@ summed as (
         campaign,
         currency,
         cast(sum(sessions) as bigint) as sessions,
-        cast(sum(credit_nano) as bigint) as credit_nano,
-        cast(sum(net_amount_minor) as bigint) as net_amount_minor,
-        cast(sum(cost_minor) as bigint) as cost_minor
+        cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
+        cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+        cast(sum(cost_minor) as decimal(38, 0)) as cost_minor
     from figures
     group by project_id, report_date, source, medium, campaign, currency
 ),

@@ -201,6 +201,6 @@ select
     cast(sum(returned) as bigint) as returned,
     cast(sum(converted) as bigint) as converted,
     cast(sum(conversions) as bigint) as conversions,
-    cast(sum(net_amount_minor) as bigint) as net_amount_minor
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
 from figures
 group by project_id, cohort_week, week_number, currency

@@ -27,6 +27,14 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
+limits_reached as (
+    select * from {{ ref('int_limits_reached') }}
+),
+
+rules_left_out as (
+    select * from {{ ref('int_rules_left_out') }}
+),
+
 measures as (
     select * from {{ ref('data_trust_measures') }}
 ),
@@ -141,6 +149,22 @@ others_measured as (
         identity_conflicts.id_type || ' ' || identity_conflicts.conflict as detail
     from identity_conflicts
     inner join projects on identity_conflicts.project_id = projects.project_id
+    union all
+    select
+        limits_reached.project_id,
+        {{ project_date('limits_reached.occurred_us', 'projects.time_zone') }} as report_date,
+        limits_reached.measure,
+        cast(null as varchar) as detail
+    from limits_reached
+    inner join projects on limits_reached.project_id = projects.project_id
+    union all
+    select
+        rules_left_out.project_id,
+        {{ project_date('rules_left_out.defined_us', 'projects.time_zone') }} as report_date,
+        'rules_left_out' as measure,
+        rules_left_out.kind || ' ' || rules_left_out.key as detail
+    from rules_left_out
+    inner join projects on rules_left_out.project_id = projects.project_id
 ),
 
 measured as (

@@ -21,9 +21,9 @@ select
     attribution.medium,
     attribution.campaign,
     attribution.currency,
-    cast(sum(attribution.credit_nano) as bigint) as credit_nano,
+    cast(sum(attribution.credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(attribution.credit_nano)') }} as conversions,
-    cast(sum(attribution.credited_amount_minor) as bigint) as net_amount_minor
+    cast(sum(attribution.credited_amount_minor) as decimal(38, 0)) as net_amount_minor
 from attribution
 inner join completions on attribution.conversion_id = completions.conversion_id
 group by

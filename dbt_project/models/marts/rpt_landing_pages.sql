@@ -60,6 +60,6 @@ select
     count(distinct case when conversion_id is not null then session_id end) as converting_sessions,
     count(conversion_id) as conversions,
     cast(sum(case when state = 'pending' then 1 else 0 end) as bigint) as pending_conversions,
-    cast(sum(net_amount_minor) as bigint) as net_amount_minor
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
 from figures
 group by project_id, report_date, page_path, currency

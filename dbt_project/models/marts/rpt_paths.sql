@@ -26,7 +26,7 @@ select
     max(paths.touches) as touches,
     paths.currency,
     count(*) as conversions,
-    cast(sum(paths.net_amount_minor) as bigint) as net_amount_minor,
+    cast(sum(paths.net_amount_minor) as decimal(38, 0)) as net_amount_minor,
     {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds
 from paths
 inner join ranked on paths.project_id = ranked.project_id and paths.path = ranked.path

@@ -13,6 +13,6 @@ select
     touches,
     currency,
     count(*) as conversions,
-    cast(sum(net_amount_minor) as bigint) as net_amount_minor
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
 from paths
 group by project_id, conversion_date, days_to_convert, touches, currency

@@ -83,9 +83,9 @@ select
     device,
     currency,
     cast(sum(sessions) as bigint) as sessions,
-    cast(sum(credit_nano) as bigint) as credit_nano,
-    cast(sum(pending_credit_nano) as bigint) as pending_credit_nano,
-    cast(sum(net_amount_minor) as bigint) as net_amount_minor
+    cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
+    cast(sum(pending_credit_nano) as decimal(38, 0)) as pending_credit_nano,
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
 from figures
 group by
     project_id, report_date, source, medium, campaign, term, content, country, landing_page, device, currency

@@ -18,7 +18,7 @@ doubles as (
 refunds as (
     select
         conversions.conversion_id,
-        cast(sum(coalesce(refunds.amount_minor, 0)) as bigint) as asked_minor,
+        cast(sum(coalesce(refunds.amount_minor, 0)) as decimal(38, 0)) as asked_minor,
         max(case when refunds.amount_minor is null then 1 else 0 end) = 1 as takes_all
     from conversions
     inner join {{ ref('int_refunds_matched') }} as refunds
@@ -34,7 +34,7 @@ recognised as (
     select
         conversion_id,
         currency,
-        cast(sum(amount_minor) as bigint) as amount_minor
+        cast(sum(amount_minor) as decimal(38, 0)) as amount_minor
     from {{ ref('int_ledger_entries') }}
     group by conversion_id, currency
 ),
@@ -70,14 +70,14 @@ select
     case
         when conversions.amount_minor is null then 0
         when refunds.takes_all then conversions.amount_minor
-        else least(coalesce(refunds.asked_minor, 0), conversions.amount_minor)
+        else cast(least(coalesce(refunds.asked_minor, 0), conversions.amount_minor) as bigint)
     end as refunded_minor,
-    coalesce(recognised.amount_minor, 0) as net_amount_minor,
+    cast(coalesce(recognised.amount_minor, 0) as bigint) as net_amount_minor,
     -- A pending conversion as 0.1 major units, which FunnelFlux shows as 00.1.
     case
         when conversions.state = 'pending'
             then cast(round(coalesce(currencies.minor_per_major, 100) * 0.1, 0) as bigint)
-        else coalesce(recognised.amount_minor, 0)
+        else cast(coalesce(recognised.amount_minor, 0) as bigint)
     end as net_amount_with_placeholder_minor,
     conversions.reports
 from conversions

@@ -11,13 +11,8 @@ refund_steps as (
     select * from {{ ref('int_refund_steps') }}
 ),
 
-taken as (
-    select
-        story_id,
-        seq,
-        cast(sum(taken_minor) as bigint) as taken_minor
-    from refund_steps
-    group by story_id, seq
+refunds_asked as (
+    select * from {{ ref('int_refunds_asked') }}
 ),
 
 recognised as (
@@ -25,11 +20,11 @@ recognised as (
         steps.*,
         case
             when steps.state = 'approved'
-                then coalesce(steps.amount_minor - coalesce(taken.taken_minor, 0), 0)
+                then coalesce(steps.amount_minor - coalesce(refunds_asked.taken_minor, 0), 0)
             else 0
         end as recognised_minor
     from steps
-    left join taken on steps.story_id = taken.story_id and steps.seq = taken.seq
+    left join refunds_asked on steps.story_id = refunds_asked.story_id and steps.seq = refunds_asked.seq
 ),
 
 compared as (

@@ -7,26 +7,34 @@ with conversions as (
     inner join {{ ref('int_conversions_traced') }} as traced on stated.conversion_id = traced.conversion_id
 ),
 
-browsers as (
-    select * from conversions
-    where not has_server_report and transaction_id is null
+told_apart as (
+    select
+        *,
+        not has_server_report and transaction_id is null as is_browsers,
+        case when has_server_report and transaction_id is not null then 1 else 0 end as is_servers
+    from conversions
 ),
 
-servers as (
-    select * from conversions
-    where has_server_report and transaction_id is not null
+{% set nearby %}
+order by occurred_us
+range between {{ minutes_us(var('suspected_double_minutes')) }} preceding
+and {{ minutes_us(var('suspected_double_minutes')) }} following
+{% endset %}
+neighbours as (
+    -- Not a join: a person may have very many of both.
+    select
+        *,
+        max(is_servers) over (partition by person_id, name {{ nearby }}) = 1 as is_near_name,
+        max(is_servers) over (partition by person_id, amount_minor, currency {{ nearby }}) = 1 as is_near_money
+    from told_apart
 )
 
-select browsers.conversion_id
-from browsers
-inner join servers
-    on
-        browsers.person_id = servers.person_id
-        and browsers.occurred_us >= servers.occurred_us - {{ minutes_us(var('suspected_double_minutes')) }}
-        and servers.occurred_us >= browsers.occurred_us - {{ minutes_us(var('suspected_double_minutes')) }}
-        -- Senders name the same thing differently; the same money is no coincidence.
-        and (
-            browsers.name = servers.name
-            or (browsers.amount_minor = servers.amount_minor and browsers.currency = servers.currency)
-        )
-group by browsers.conversion_id
+select conversion_id
+from neighbours
+where
+    is_browsers
+    -- Senders name the same thing differently; the same money is no coincidence.
+    and (
+        (name is not null and is_near_name)
+        or (amount_minor is not null and currency is not null and is_near_money)
+    )

@@ -11,7 +11,9 @@ paths as (
     select
         conversion_id,
         -- A source that a sender calls `a > b` is not two.
-        {{ joined_text("replace(source, '>', '›')", "' > '", 'touch_number') }} as path,
+        {{ joined_text("replace(left(source, " ~ work_limit('path_source_letters') ~ "), '>', '›')", "' > '", 'touch_number') }}
+            as path,
+        max(touches_left_out) as touches_left_out,
         count(*) as touches,
         min(touched_us) as first_touched_us
     from {{ ref('int_conversion_touches') }}
@@ -25,6 +27,7 @@ select
     {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
     paths.path,
     paths.touches,
+    paths.touches_left_out,
     conversions.occurred_us - paths.first_touched_us as way_us,
     conversions.currency,
     cast(conversions.net_amount_minor as bigint) as net_amount_minor

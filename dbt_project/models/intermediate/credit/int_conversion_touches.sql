@@ -6,7 +6,23 @@ with conversions as (
 ),
 
 touches as (
-    select * from {{ ref('int_touches') }}
+    select
+        touch_id,
+        seq,
+        person_id,
+        first_page_view_seq,
+        source,
+        medium,
+        touched_us
+    from {{ ref('int_touches') }}
+),
+
+numbered_touches as (
+    select
+        *,
+        row_number() over (partition by person_id order by touched_us, seq, touch_id) as person_touch_number
+    from touches
+    where person_id in (select conversions.person_id from conversions)
 ),
 
 traced as (
@@ -29,47 +45,162 @@ traffic_sources as (
     select * from {{ ref('int_traffic_sources') }}
 ),
 
+timeline as (
+    -- A person's touches, and where the look-back of each conversion begins and ends among them: both included.
+    select
+        person_id,
+        touched_us as at_us,
+        1 as place,
+        cast(null as varchar) as conversion_id
+    from numbered_touches
+    {% for at_us, place in [('conversions.occurred_us - projects.lookback_us', 0), ('conversions.occurred_us', 2)] %}
+    union all
+    select
+        conversions.person_id,
+        {{ at_us }} as at_us,
+        {{ place }} as place,
+        conversions.conversion_id
+    from conversions
+    inner join projects on conversions.project_id = projects.project_id
+    {% endfor %}
+),
+
+counted as (
+    select
+        conversion_id,
+        sum(case when place = 1 then 1 else 0 end) over (
+            partition by person_id order by at_us, place rows between unbounded preceding and current row
+        ) as touches_until
+    from timeline
+),
+
+spans as (
+    select
+        conversion_id,
+        cast(min(touches_until) as bigint) as touches_before,
+        cast(max(touches_until) as bigint) as touches_until
+    from counted
+    where conversion_id is not null
+    group by conversion_id
+    having max(touches_until) > min(touches_until)
+),
+
+crowded as (
+    -- What a person's conversions may take together is bounded, since touches times conversions has no end.
+    select
+        spans.conversion_id,
+        conversions.project_id,
+        conversions.person_id,
+        conversions.occurred_us,
+        spans.touches_before,
+        spans.touches_until,
+        sum(spans.touches_until - spans.touches_before) over (partition by conversions.person_id)
+            as persons_touches,
+        count(*) over (partition by conversions.person_id) as persons_conversions
+    from spans
+    inner join conversions on spans.conversion_id = conversions.conversion_id
+),
+
+allowed as (
+    select
+        *,
+        least(touches_until - touches_before, {{ work_limit('conversion_touches') }}, case
+            when persons_touches > {{ work_limit('person_touches') }}
+                then greatest({{ quota(work_limit('person_touches'), 1, 'persons_conversions') }}, 2)
+            else touches_until
+        end) as touches_taken
+    from crowded
+),
+
+taken_numbers as (
+    select
+        *,
+        {{ each_number_below('touches_taken') }} as back_number
+    from allowed
+),
+
 within_look_back as (
+    -- Its latest touches; of more than may be taken the earliest too.
+    select
+        taken_numbers.conversion_id,
+        taken_numbers.project_id,
+        taken_numbers.person_id,
+        taken_numbers.touches_until - taken_numbers.touches_before - taken_numbers.touches_taken as touches_left_out,
+        numbered_touches.touch_id,
+        numbered_touches.seq,
+        numbered_touches.source,
+        numbered_touches.medium,
+        numbered_touches.touched_us
+    from taken_numbers
+    inner join numbered_touches
+        on
+            taken_numbers.person_id = numbered_touches.person_id
+            and case
+                when taken_numbers.back_number = taken_numbers.touches_taken - 1 then taken_numbers.touches_before + 1
+                else taken_numbers.touches_until - taken_numbers.back_number
+            end = numbered_touches.person_touch_number
+),
+
+named as (
     select
         conversions.conversion_id,
         conversions.project_id,
         conversions.person_id,
-        touches.touch_id,
-        touches.seq,
-        touches.source,
-        touches.medium,
-        touches.touched_us
+        conversions.occurred_us,
+        activities.first_page_view_seq,
+        activities.occurred_us as viewed_us
     from conversions
-    inner join projects on conversions.project_id = projects.project_id
-    inner join touches
-        on
-            conversions.person_id = touches.person_id
-            and conversions.occurred_us >= touches.touched_us
-            and touches.touched_us >= conversions.occurred_us - projects.lookback_us
+    inner join traced on conversions.conversion_id = traced.conversion_id
+    inner join activities on traced.named_page_view_seq = activities.seq
+),
+
+named_sessions as (
+    -- What brought the page view that the sender named: the latest touch of its session up to it.
+    select
+        first_page_view_seq,
+        touched_us as at_us,
+        0 as is_named,
+        seq,
+        touch_id,
+        cast(null as varchar) as conversion_id
+    from touches
+    where first_page_view_seq in (select named.first_page_view_seq from named)
+    union all
+    select
+        first_page_view_seq,
+        viewed_us as at_us,
+        1 as is_named,
+        cast(null as bigint) as seq,
+        cast(null as varchar) as touch_id,
+        conversion_id
+    from named
+),
+
+looked_back as (
+    select
+        conversion_id,
+        last_value(touch_id ignore nulls) over (
+            partition by first_page_view_seq
+            order by at_us, is_named, seq
+            rows between unbounded preceding and current row
+        ) as touch_id
+    from named_sessions
 ),
 
 brought_by as (
-    -- What brought the page view that the sender named: the latest touch of its session up to it.
     select
-        conversions.conversion_id,
-        conversions.project_id,
-        conversions.person_id,
+        named.conversion_id,
+        named.project_id,
+        named.person_id,
         touches.touch_id,
         touches.seq,
         touches.source,
         touches.medium,
         -- It counts whatever its age; where its clock says later, at the conversion's time.
-        least(touches.touched_us, conversions.occurred_us) as touched_us,
-        row_number() over (
-            partition by conversions.conversion_id order by touches.touched_us desc, touches.seq desc
-        ) as recency
-    from conversions
-    inner join traced on conversions.conversion_id = traced.conversion_id
-    inner join activities as named on traced.named_page_view_seq = named.seq
-    inner join touches
-        on
-            named.first_page_view_seq = touches.first_page_view_seq
-            and named.occurred_us >= touches.touched_us
+        least(touches.touched_us, named.occurred_us) as touched_us
+    from named
+    inner join looked_back on named.conversion_id = looked_back.conversion_id
+    inner join touches on looked_back.touch_id = touches.touch_id
 ),
 
 claimed as (
@@ -82,6 +213,7 @@ claimed as (
         conversion_id,
         project_id,
         person_id,
+        cast(0 as bigint) as touches_left_out,
         touch_id,
         seq,
         source,
@@ -89,7 +221,6 @@ claimed as (
         touched_us,
         1 as is_named
     from brought_by
-    where recency = 1
 ),
 
 merged as (
@@ -102,7 +233,8 @@ merged as (
         source,
         medium,
         touched_us,
-        max(is_named) = 1 as is_named
+        max(is_named) = 1 as is_named,
+        max(touches_left_out) as touches_left_out
     from claimed
     group by conversion_id, project_id, person_id, touch_id, seq, source, medium, touched_us
 ),
@@ -112,6 +244,7 @@ numbered as (
         *,
         row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
         count(*) over (partition by conversion_id) as touch_count,
+        max(touches_left_out) over (partition by conversion_id) as conversion_touches_left_out,
         max(touched_us) over (partition by conversion_id) as latest_touched_us,
         row_number() over (partition by conversion_id, source order by touched_us, seq)
             as source_touch_number,
@@ -138,7 +271,8 @@ select
         sum(case when numbered.source_touch_number = 1 then 1 else 0 end)
             over (partition by numbered.conversion_id)
         as bigint
-    ) as source_count
+    ) as source_count,
+    numbered.conversion_touches_left_out as touches_left_out
 from numbered
 left join paid_mediums on lower(numbered.medium) = paid_mediums.medium
 left join traffic_sources as origins

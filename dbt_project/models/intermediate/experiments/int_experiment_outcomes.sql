@@ -1,6 +1,36 @@
 -- One row per conversion or goal completion, and variant that it belongs to.
-with exposures as (
+with all_exposures as (
     select * from {{ ref('int_experiment_exposures') }}
+),
+
+first_exposures as (
+    -- Of a person's exposures to a variant only the first matters.
+    select
+        project_id,
+        person_id,
+        experiment_id,
+        variant_id,
+        exposed_us,
+        seq,
+        row_number() over (
+            partition by person_id, experiment_id, variant_id order by exposed_us, seq
+        ) as exposure_number
+    from all_exposures
+),
+
+numbered_variants as (
+    select
+        *,
+        row_number() over (partition by person_id order by exposed_us, experiment_id, variant_id)
+            as variant_number
+    from first_exposures
+    where exposure_number = 1
+),
+
+known_variants as (
+    -- Conversions times variants has no end: those count that the person met first.
+    select * from numbered_variants
+    where variant_number <= {{ work_limit('person_variants') }}
 ),
 
 judging_goals as (
@@ -13,6 +43,34 @@ events_counted as (
 
 events as (
     select * from {{ ref('int_events') }}
+),
+
+exposures as (
+    select
+        known_variants.project_id,
+        known_variants.experiment_id,
+        known_variants.variant_id,
+        all_exposures.session_id,
+        known_variants.person_id,
+        all_exposures.exposed_us,
+        all_exposures.seq
+    from known_variants
+    inner join all_exposures
+        on
+            known_variants.person_id = all_exposures.person_id
+            and known_variants.experiment_id = all_exposures.experiment_id
+            and known_variants.variant_id = all_exposures.variant_id
+    union all
+    -- A person's first one, wherever it was.
+    select
+        project_id,
+        experiment_id,
+        variant_id,
+        cast(null as varchar) as session_id,
+        person_id,
+        exposed_us,
+        seq
+    from known_variants
 ),
 
 exposed as (
@@ -114,6 +172,7 @@ found as (
     inner join exposed
         on
             completions.person_id = exposed.person_id
+            and exposed.session_id is null
             and completions.goal_id is not distinct from exposed.goal_id
     where
         exposed.exposed_us < completions.occurred_us

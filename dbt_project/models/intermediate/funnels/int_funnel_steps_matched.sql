@@ -1,6 +1,9 @@
 -- One row per step of a funnel and event that the step's rule picks.
 with steps as (
-    select * from {{ ref('int_funnel_steps') }}
+    select
+        *,
+        {{ wildcard_parts('match_value') }}
+    from {{ ref('int_funnel_steps') }}
 ),
 
 page_views as (

@@ -1,6 +1,9 @@
 -- One row per goal and event that the goal's rule picks, or that the sender says completes it.
 with goals as (
-    select * from {{ ref('int_goals') }}
+    select
+        *,
+        {{ wildcard_parts('match_value') }}
+    from {{ ref('int_goals') }}
 ),
 
 page_views as (

@@ -1,29 +1,10 @@
 -- One row per view of a page, conversion on it, and conversion that the page assisted.
-with sessions as (
-    select * from {{ ref('int_sessions') }}
-    where not is_bot
-),
-
-projects as (
+with projects as (
     select * from {{ ref('int_projects') }}
 ),
 
-activities as (
-    select * from {{ ref('int_activities_sessionized') }}
-    where is_page_view
-),
-
 views as (
-    select
-        page_views.seq,
-        page_views.project_id,
-        page_views.page_id,
-        page_views.occurred_us,
-        activities.person_id
-    from {{ ref('int_page_views') }} as page_views
-    inner join activities on page_views.seq = activities.seq
-    inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
-    where page_views.page_id is not null
+    select * from {{ ref('int_page_views_counted') }}
 ),
 
 conversions as (
@@ -31,27 +12,12 @@ conversions as (
     where state <> 'rejected'
 ),
 
-first_views as (
-    select
-        person_id,
-        page_id,
-        min(occurred_us) as first_viewed_us
-    from views
-    where person_id in (select person_id from conversions)
-    group by person_id, page_id
-),
-
 assisted as (
-    -- Every other page that the person had seen by then; one conversion assists many, so they are not summed.
     select
         conversions.*,
-        first_views.page_id as assisting_page_id
-    from conversions
-    inner join first_views
-        on
-            conversions.person_id = first_views.person_id
-            and conversions.occurred_us >= first_views.first_viewed_us
-            and coalesce(conversions.page_id, '') <> first_views.page_id
+        page_assists.page_id as assisting_page_id
+    from {{ ref('int_page_assists') }} as page_assists
+    inner join conversions on page_assists.conversion_id = conversions.conversion_id
 ),
 
 figures as (

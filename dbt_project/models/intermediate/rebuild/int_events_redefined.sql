@@ -63,6 +63,13 @@ rules as (
     {% endfor %}
 ),
 
+split_rules as (
+    select
+        *,
+        {{ wildcard_parts('match_value') }}
+    from rules
+),
+
 events as (
     select
         events.*,
@@ -74,8 +81,8 @@ events as (
 
 select events.seq
 from events
-inner join rules on events.project_id = rules.project_id
-where {{ event_rule_picks('rules', 'events') }}
+inner join split_rules on events.project_id = split_rules.project_id
+where {{ event_rule_picks('split_rules', 'events') }}
 union
 select seq from {{ events }}
 where (project_id, goal_id) in (

@@ -114,42 +114,96 @@ current_runs as (
     where is_postback
 ),
 
-candidates as (
+asked as (
+    -- The page that it names, else any offer.
     select
         postbacks.seq,
-        numbered.seq as page_view_seq,
-        row_number() over (
-            partition by postbacks.seq
-            order by
-                case when numbered.occurred_us <= postbacks.as_of_us then 0 else 1 end,
-                -- The latest of those before, the earliest of those after.
-                abs(postbacks.as_of_us - numbered.occurred_us),
-                case
-                    when numbered.occurred_us <= postbacks.as_of_us then -numbered.seq else numbered.seq
-                end
-        ) as preference
+        postbacks.project_id,
+        postbacks.visitor_id,
+        current_runs.run_number,
+        postbacks.page_id is null as is_any_offer,
+        coalesce(postbacks.page_id, '') as page_key,
+        postbacks.as_of_us
     from postbacks
     inner join current_runs on postbacks.seq = current_runs.seq
-    inner join numbered
-        on
-            postbacks.project_id = numbered.project_id
-            and postbacks.visitor_id = numbered.visitor_id
-            and current_runs.run_number = numbered.run_number
-            and case
-                when postbacks.page_id is not null then postbacks.page_id = numbered.page_id
-                else numbered.page_kind = 'offer'
-            end
+    where current_runs.run_number is not null
+),
+
+candidates as (
+    select
+        seq,
+        project_id,
+        visitor_id,
+        run_number,
+        is_any_offer,
+        page_key,
+        as_of_us as occurred_us,
+        true as is_postback,
+        cast(null as bigint) as page_view_seq
+    from asked
+    union all
+    select
+        seq,
+        project_id,
+        visitor_id,
+        run_number,
+        false as is_any_offer,
+        page_id as page_key,
+        occurred_us,
+        false as is_postback,
+        seq as page_view_seq
+    from numbered
+    where page_id is not null
+    union all
+    select
+        seq,
+        project_id,
+        visitor_id,
+        run_number,
+        true as is_any_offer,
+        '' as page_key,
+        occurred_us,
+        false as is_postback,
+        seq as page_view_seq
+    from numbered
+    where page_kind = 'offer'
+),
+
+looked_around as (
+    select
+        seq,
+        is_postback,
+        last_value(page_view_seq ignore nulls) over (
+            partition by project_id, visitor_id, run_number, is_any_offer, page_key
+            order by occurred_us, is_postback, seq
+            rows between unbounded preceding and current row
+        ) as latest_before,
+        first_value(page_view_seq ignore nulls) over (
+            partition by project_id, visitor_id, run_number, is_any_offer, page_key
+            order by occurred_us, is_postback, seq
+            rows between current row and unbounded following
+        ) as earliest_after
+    from candidates
+),
+
+found as (
+    -- The latest of those before, else the earliest of those after.
+    select
+        seq,
+        coalesce(latest_before, earliest_after) as page_view_seq
+    from looked_around
+    where is_postback
 )
 
 select
     postbacks.seq,
-    candidates.page_view_seq,
+    found.page_view_seq,
     case
-        when candidates.page_view_seq is not null then null
+        when found.page_view_seq is not null then null
         when not current_runs.is_visitor_seen then 'not_seen'
         when current_runs.run_number is null then 'run_ended'
         else 'page_not_seen'
     end as unmatched_reason
 from postbacks
 inner join current_runs on postbacks.seq = current_runs.seq
-left join candidates on postbacks.seq = candidates.seq and candidates.preference = 1
+left join found on postbacks.seq = found.seq
