@@ -152,5 +152,5 @@ def test_before_the_store_exists_no_key_is_found_and_no_store_made(location: Loc
     ],
 )
 def test_a_bad_key_is_not_created(landing: LandingStore, project: str, scopes: list[str], days: int) -> None:
-    with pytest.raises(ValueError, match="must be|stands alone"):
+    with pytest.raises(ValueError, match=r"must be|stands alone"):
         create_key(landing, project, scopes, days)

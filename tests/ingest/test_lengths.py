@@ -1,4 +1,4 @@
-"""How long texts may be, over HTTP: what a column takes to its last byte, and what becomes of one byte more."""
+"""How long texts may be, over HTTP: a column takes them to its last byte; what becomes of one byte more."""
 
 import json
 from collections.abc import Callable, Iterator
