@@ -35,7 +35,7 @@ def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
     """Print a new key, once, alone on stdout; only a hash of it is kept.
 
     page is for web pages, where anybody can read the key: it sends visits, events, identify and conversions.
-    ingest is for servers, and sends everything. Both read nothing; read does. admin defines, and reports costs.
+    ingest is for servers, and sends everything. Neither reads; read does. admin defines, and reports costs.
     """
     from funnelhouse.keys import create_key
 

@@ -40,6 +40,10 @@ refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of sco
 server and sends everything. Neither reads: `read` and `admin` show what arrived and what is defined,
 `admin` defines. Test keys (`fh_test_…`) open the same paths and write to `<project>.test`. With
 `Funnelhouse-Dry-Run: 1` all is done but the landing.
+
+Texts have bounds, in bytes of UTF-8: ids 1,024, names 4,096, a status, an experiment and its variant 256.
+A longer one is refused (by Segment's routes left out or cut). Addresses, referrers and user agents are cut to
+8,192 bytes, UTM fields to 1,024; a click id over 4,096 is left out.
 """
 
 _BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]

@@ -114,9 +114,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
         publish_rows(server.settings, EXAMPLE_ROWS)
         with (
             httpx.Client(base_url=server.url, timeout=20) as ingesting,
-            read_server(server.settings.home_dir) as reading,
+            read_server(server.settings.home_dir) as running,
+            httpx.Client(base_url=running.client.base_url, timeout=20) as reading,
         ):
-            yield server, {**routes(ingesting, "ingest"), **routes(reading.client, "read")}
+            yield server, {**routes(ingesting, "ingest"), **routes(reading, "read")}
     finally:
         server.stop()
 
