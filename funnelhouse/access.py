@@ -44,7 +44,7 @@ class ProjectAccess:
     origins: tuple[str, ...] = ()
     """Origins of web pages that may read our answers (CORS), as browsers write them."""
     rate_limit: str | None = None
-    """Requests per time, e.g. `1000/minute`."""
+    """Requests per time, e.g. `1000/minute`; of page keys the setting `page_rate_limit` says how many."""
 
     def shown(self) -> dict[str, str]:
         """By option of `funnelhouse projects set`, as it takes them; never the secret."""
@@ -160,9 +160,13 @@ class AccessRules:
         self._rules: Mapping[str, ProjectAccess] = {}
         self._until = 0.0
 
-    def of(self, project_id: str) -> ProjectAccess:
-        """What holds for a project. Raises LandingError."""
-        return self._read().get(project_id, _NOTHING_SAID)
+    def rate_limit(self, project_id: str) -> str | None:
+        """Requests per time that a project may send; what was set for it holds for its test keys too.
+
+        Raises LandingError.
+        """
+        own, live = _own_and_live(self._read(), project_id)
+        return own.rate_limit or live.rate_limit
 
     def postback_project(self, project_id: str | None, secret: str | None, host: str) -> str | None:
         """The project that a postback's path means, or None when it takes no postbacks there.
@@ -197,8 +201,7 @@ class AccessRules:
             rules = self._rules
         if project_id is None:
             return any(origin in access.origins for access in rules.values())
-        live = project_id.removesuffix(TEST_SUFFIX)
-        return any(origin in rules.get(project, _NOTHING_SAID).origins for project in (project_id, live))
+        return any(origin in access.origins for access in _own_and_live(rules, project_id))
 
     def _read(self) -> Mapping[str, ProjectAccess]:
         now = time.monotonic()
@@ -209,6 +212,12 @@ class AccessRules:
 
 
 _NOTHING_SAID = ProjectAccess()
+
+
+def _own_and_live(rules: Mapping[str, ProjectAccess], project_id: str) -> tuple[ProjectAccess, ProjectAccess]:
+    """What was set for a project, and for the one whose test keys it belongs to (else itself again)."""
+    live = project_id.removesuffix(TEST_SUFFIX)
+    return rules.get(project_id, _NOTHING_SAID), rules.get(live, _NOTHING_SAID)
 
 
 def _hash(secret: str) -> str:

@@ -1,5 +1,5 @@
 """Who calls: API keys as FastAPI types, for both APIs. The app keeps its `KeyRing` in `app.state.keys`, and
-in `app.state.admit`, where there is one, a function of request and project that may still refuse a caller.
+in `app.state.admit`, where there is one, a function of request and key that may still refuse a caller.
 
 A route that takes a `…Caller` is closed to everyone else: missing, wrong or expired key 401; a `{project_id}`
 in the path that is not the key's 404, as if it did not exist; a key without the scope 403. Always use the
@@ -77,17 +77,21 @@ def authorize(request: Request, *scopes: Scope, key_in_body: str | None = None) 
         raise Refusal(403, WRONG_SCOPE.format(scopes=" or ".join(scopes)))
     admit = getattr(request.app.state, "admit", None)
     if admit is not None:
-        admit(request, key.project_id)
+        admit(request, key)
     return key
 
 
+LANDING: tuple[Scope, ...] = ("page", "ingest")
+"""Scopes of which one is enough to land reports."""
+
+
 # Coroutines, because FastAPI sends plain functions to a thread, which costs more than the look-up.
-async def _ingest(request: Request) -> Key:
-    return authorize(request, "ingest")
+async def _landing(request: Request) -> Key:
+    return authorize(request, *LANDING)
 
 
-async def _ingest_by_header(request: Request) -> Key | None:
-    return authorize(request, "ingest") if presented_key(request) else None
+async def _landing_by_header(request: Request) -> Key | None:
+    return authorize(request, *LANDING) if presented_key(request) else None
 
 
 async def _read(request: Request) -> Key:
@@ -98,19 +102,14 @@ async def _admin(request: Request) -> Key:
     return authorize(request, "admin")
 
 
-async def _ingest_or_read(request: Request) -> Key:
-    return authorize(request, "ingest", "read")
+async def _read_or_admin(request: Request) -> Key:
+    return authorize(request, "read", "admin")
 
 
-async def _any(request: Request) -> Key:
-    return authorize(request, "ingest", "read", "admin")
-
-
-IngestCaller = Annotated[Key, Depends(_ingest)]
-IngestCallerOrBody = Annotated[Key | None, Depends(_ingest_by_header)]
+IngestCaller = Annotated[Key, Depends(_landing)]
+IngestCallerOrBody = Annotated[Key | None, Depends(_landing_by_header)]
 """As IngestCaller where headers carry a key. None leaves it to the route to find one in the body and call
 `authorize` with it: what a body says is known only after it was read, which a dependency comes before."""
 ReadCaller = Annotated[Key, Depends(_read)]
 AdminCaller = Annotated[Key, Depends(_admin)]
-IngestOrReadCaller = Annotated[Key, Depends(_ingest_or_read)]
-AnyCaller = Annotated[Key, Depends(_any)]
+ReadOrAdminCaller = Annotated[Key, Depends(_read_or_admin)]

@@ -28,11 +28,15 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--project", required=True, help="Project of the key; made when it is new.")
-@click.option("--scopes", required=True, help="Comma-separated: ingest, read, admin.")
+@click.option("--scopes", required=True, help="Comma-separated: ingest, read, admin; or page, alone.")
 @click.option("--expires-days", default=365, show_default=True, type=click.IntRange(1, 36500))
 @click.option("--test", "is_test", is_flag=True, help="A key whose events go to <project>.test.")
 def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
-    """Print a new key, once, alone on stdout; only a hash of it is kept."""
+    """Print a new key, once, alone on stdout; only a hash of it is kept.
+
+    page is for web pages, where anybody can read the key: it sends visits, events, identify and conversions.
+    ingest is for servers, and sends everything. Neither reads; read does. admin defines, and reports costs.
+    """
     from funnelhouse.keys import create_key
 
     wanted = [scope.strip() for scope in scopes.split(",")]

@@ -42,7 +42,10 @@ class Event:
     dialect_version: Annotated[str, Doc("Version of the wire format.")]
     sender: Annotated[
         Sender,
-        Doc("`browser` when the request names an origin or the event a library for browsers, else `server`."),
+        Doc(
+            "`browser` when a page's key sent it, the request names an origin or the event a library for "
+            "browsers, else `server`."
+        ),
     ]
     kind: Annotated[Kind, Doc("What the sender says this is.")]
     received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
@@ -119,8 +122,12 @@ class Rejected:
     received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
     reason: Annotated[str, Doc("Why it was not accepted; names the field, never its value.")]
     body: Annotated[str, Doc("The first 64 KB of what was sent, in base64; API keys are blanked.")]
-    sender: Annotated[Sender | None, Doc("`browser` when the request names an origin, else `server`.")] = None
+    sender: Annotated[
+        Sender | None,
+        Doc("`browser` when a page's key sent it or the request names an origin, else `server`."),
+    ] = None
     user_agent: Annotated[str | None, Doc("User agent of the request, when the sender is a browser.")] = None
+    has_page_key: Annotated[bool | None, Doc("Whether a page's key sent it: a replay allows no more.")] = None
 
 
 RawRow = Event | Definition | Cost | Rejected

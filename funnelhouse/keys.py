@@ -15,8 +15,12 @@ from funnelhouse.contract import DAY_US
 from funnelhouse.landing import Location, open_existing
 from funnelhouse.landing.store import LandingStore, Row
 
-Scope = Literal["ingest", "read", "admin"]
+Scope = Literal["page", "ingest", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""`page` may stand in a web page, `ingest` belongs on a server; both land reports and read nothing. `read`
+reads; `admin` defines, and reports what ads cost."""
+
+PAGE: Scope = "page"
 
 PROJECT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TEST_SUFFIX = ".test"
@@ -39,6 +43,11 @@ class Key:
     scopes: frozenset[str]
     expires_us: int
 
+    @property
+    def is_page_key(self) -> bool:
+        """Whether anybody may know this key: it stands in a web page."""
+        return PAGE in self.scopes
+
     def opens(self, project: str) -> bool:
         """Whether `project`, as named in a path, is this key's.
 
@@ -57,8 +66,8 @@ def create_key(
 ) -> str:
     """Create a key, and its project when new; returns the key, which is not kept anywhere.
 
-    Raises ValueError for a bad project id, scopes outside of `SCOPES` or none, or fewer than 1 day;
-    LandingError when it cannot be stored.
+    Raises ValueError for a bad project id, scopes outside of `SCOPES` or none, `page` beside another scope,
+    or fewer than 1 day; LandingError when it cannot be stored.
     """
     if not PROJECT_PATTERN.fullmatch(project_id):
         raise ValueError(
@@ -68,6 +77,9 @@ def create_key(
     wanted = set(scopes)
     if not wanted or not wanted <= set(SCOPES):
         raise ValueError(f"scopes must be one or more of {', '.join(SCOPES)}")
+    if PAGE in wanted and len(wanted) > 1:
+        # What it opened besides would be open to everybody who reads the page.
+        raise ValueError("scopes: page stands alone; create another key for the others")
     if not 1 <= expires_days <= 36_500:
         raise ValueError("expires_days must be 1 to 36500")
     owner = project_id + TEST_SUFFIX if is_test else project_id

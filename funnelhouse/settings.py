@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         pattern=rf"^(?:off|{RATE_LIMIT})$",
         description="Postbacks per client address, N/second|minute|hour|day, or off.",
     )
+    page_rate_limit: str = Field(
+        default="6000/minute",
+        pattern=rf"^(?:off|{RATE_LIMIT})$",
+        description="Requests of a project's page keys, N/second|minute|hour|day, or off.",
+    )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = (
         Field(default=(), description="Proxies whose word on the client is believed: addresses, networks.")
     )

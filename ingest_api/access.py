@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 
 from funnelhouse.access import AccessRules
+from funnelhouse.keys import Key
 from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
@@ -19,13 +20,30 @@ NO_POSTBACKS = (
 PROJECT = "funnelhouse.project"
 """Key of the scope: the project that the sender may write to, once that is known."""
 
+_PAGE_KEY = "funnelhouse.page_key"
+
 _T = TypeVar("_T")
 
 
-def admit(request: Request, project_id: str) -> None:
-    """Count a request of a sender that may write to a project. Raises Refusal 429, or 503."""
+def admit(request: Request, key: Key) -> None:
+    """Count a request of a key's holder. Raises Refusal 429, or 503."""
+    if not key.is_page_key:
+        _admit_to(request, key.project_id)
+        return
+    request.scope[PROJECT] = key.project_id
+    request.scope[_PAGE_KEY] = True
+    rate_limits: RateLimits = request.app.state.rate_limits
+    rate_limits.count_page(request, key.project_id)
+
+
+def has_page_key(request: Request) -> bool:
+    """Whether an admitted request came with a key that anybody may know."""
+    return _PAGE_KEY in request.scope
+
+
+def _admit_to(request: Request, project_id: str) -> None:
     request.scope[PROJECT] = project_id
-    limit = _asked(request, lambda rules: rules.of(project_id).rate_limit)
+    limit = _asked(request, lambda rules: rules.rate_limit(project_id))
     if limit is not None:
         rate_limits: RateLimits = request.app.state.rate_limits
         rate_limits.count_project(request, project_id, limit)
@@ -43,7 +61,7 @@ async def _postback_project(request: Request) -> str:
     )
     if project is None:
         raise Refusal(404, NO_POSTBACKS)
-    admit(request, project)
+    _admit_to(request, project)
     return project
 
 

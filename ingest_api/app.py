@@ -13,6 +13,7 @@ from funnelhouse.access import AccessRules
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
+from funnelhouse.landing.secret import cursor_secret
 from funnelhouse.landing.store import LandingError
 from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import TrailingSlash
@@ -47,7 +48,7 @@ def create_app() -> FastAPI:
         app.state.stores = Stores(commits, landing)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
-        app.state.window = window.Window.of(settings.landing_store)
+        app.state.window = window.Window.of(settings.landing_store, cursor_secret(landing))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -73,7 +74,7 @@ def create_app() -> FastAPI:
     )
     app.state.keys = KeyRing(settings.landing_store)
     app.state.admit = admit
-    app.state.rate_limits = RateLimits(settings.postback_rate_limit)
+    app.state.rate_limits = RateLimits(settings.postback_rate_limit, settings.page_rate_limit)
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)

@@ -4,17 +4,30 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from funnelhouse.contract import Event, Sender
+from funnelhouse.contract import Event, Kind, Sender
 from ingest_api.idempotency import Once
 from ingest_api.rejected import Rejection
+from ingest_api.strict_json import BadInput
 
 SENT_KEYS = frozenset({"writeKey", "api_key"})
 """Members of an event that carry an API key: they are not kept."""
 
+_ONLY_SERVERS: frozenset[Kind] = frozenset({"refund", "alias", "unalias"})
+"""What a page may not say: it changes what others said."""
+
+
+class NotForPages(BadInput):
+    """A page's key sent what only servers may say."""
+
+    status = 403
+
 
 @dataclass(slots=True)
 class Arrival:
-    """One authenticated request. `user_agent` is the request's own, and only a browser's counts."""
+    """One authenticated request. `user_agent` is the request's own, and only a browser's counts.
+
+    `has_page_key`: it came with a key that anybody may know.
+    """
 
     project_id: str
     received_us: int
@@ -22,11 +35,19 @@ class Arrival:
     user_agent: str | None
     once: Once | None = None
     """Set when the request has an Idempotency-Key."""
+    has_page_key: bool = False
     _id_prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
         ms = self.received_us // 1000
         self._id_prefix = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
+
+    def admitted(self, event: Event) -> Event:
+        """The event, when the key may say it. Raises NotForPages."""
+        if self.has_page_key and (event.kind in _ONLY_SERVERS or event.status is not None):
+            said = event.kind if event.kind in _ONLY_SERVERS else "status"
+            raise NotForPages(f"{said}: needs a key of scope ingest, which belongs on a server")
+        return event
 
     def new_event_id(self, index: int) -> str:
         """An id for the report at `index` of the request, which came without one.

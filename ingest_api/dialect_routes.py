@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.auth import IngestCaller, IngestCallerOrBody, authorize
+from funnelhouse.auth import LANDING, IngestCaller, IngestCallerOrBody, authorize
 from funnelhouse.keys import Key
 from funnelhouse.problems import Renderer, problem
 from ingest_api import answers
@@ -116,7 +116,7 @@ async def _receive_segment(
     body = await read_known(request, caller.project_id) if caller else await read_body(request)
     if caller is None:
         key = await parsed(body, segment.sent_key)
-        caller = authorize(request, "ingest", key_in_body=key)
+        caller = authorize(request, *LANDING, key_in_body=key)
     return await land_events(request, caller.project_id, body, read, segment.answer)
 
 

@@ -6,12 +6,27 @@ Used in pydantic models. A message says what the field must be; it never repeats
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
 from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
-from ingest_api.strict_json import BadInput, Slice
+from ingest_api.lengths import (
+    ADDRESS_BYTES,
+    CLICK_ID_BYTES,
+    EXPERIMENTS,
+    ID_BYTES,
+    NAME_BYTES,
+    UTM_BYTES,
+    WORD_BYTES,
+    cut,
+    fits,
+    or_none,
+    within,
+)
+from ingest_api.metrics import SHORTENED
+from ingest_api.strict_json import BadInput, Slice, dump
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = FIRST_OCCURRED_US // 1000
@@ -31,7 +46,7 @@ _PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{MAX_
 # By type, not isinstance: a bool is an int to Python, but no number to a sender.
 _NUMBERS = (int, float, Decimal)
 _IDS = (int, str)
-_PRINTABLE = re.compile(r"[!-~]{1,255}")
+_PRINTABLE = re.compile(rf"[!-~]{{1,{ID_BYTES}}}")
 
 
 SHAPE = ConfigDict(strict=True, extra="ignore")
@@ -55,10 +70,12 @@ def without_absent(value: Any) -> Any:
 
 
 def faults(error: ValidationError) -> str:
-    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`."""
+    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; at most 20."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    # A field that our own API does not have is named by its sender.
     return "; ".join(
-        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        f"{'.'.join(str(part)[:100] for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in found
     )
 
 
@@ -151,11 +168,30 @@ def _text_or_integer(value: Any) -> str:
     return str(value)
 
 
+def _id(value: Any) -> str:
+    return within(_text_or_integer(value), ID_BYTES)
+
+
+def _status(value: Any) -> str:
+    return within(_text_or_integer(value), WORD_BYTES)
+
+
+def _usable_id(value: Any) -> str | None:
+    return or_none(_text_or_integer(value), ID_BYTES)
+
+
 def _event_id(value: Any) -> str:
     # It goes back in a header, hence the alphabet.
     if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
-        raise ValueError("must be a string of 1 to 255 printable ASCII characters without blanks")
+        raise ValueError(f"must be a string of 1 to {ID_BYTES} printable ASCII characters without blanks")
     return value
+
+
+def _usable_event_id(value: Any) -> str | None:
+    if isinstance(value, str) and _PRINTABLE.fullmatch(value):
+        return value
+    SHORTENED.labels("left out").inc()
+    return None
 
 
 def _country(value: Any) -> str:
@@ -178,16 +214,43 @@ def _properties(value: Any) -> dict[str, Any]:
     return value
 
 
+def _experiments(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")
+    if len(value) > EXPERIMENTS:
+        raise ValueError(f"must have at most {EXPERIMENTS} keys")
+    for experiment, variant in value.items():
+        if not fits(experiment, WORD_BYTES):
+            raise ValueError(f"a name must have at most {WORD_BYTES} bytes in UTF-8")
+        if not fits(variant if isinstance(variant, str) else dump(variant), WORD_BYTES):
+            raise ValueError(f"a variant must have at most {WORD_BYTES} bytes in UTF-8")
+    return value
+
+
 def _object_or_objects(value: Any) -> dict[str, Any] | list[Any]:
     if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(v, dict) for v in value)):
         return value
     raise ValueError("must be a JSON object or an array of objects")
 
 
-def order_id(properties: dict[str, Any]) -> str | None:
-    """The order that free-form properties name, when it is a string or an integer."""
+def named_order(properties: dict[str, Any]) -> str | None:
+    """The order that free-form properties name, however long, when it is a string or an integer."""
     value = properties.get("order_id")
     return str(value) if type(value) in _IDS and value != "" else None
+
+
+def order_id(properties: dict[str, Any]) -> str | None:
+    """The order that free-form properties name. Raises BadInput when its id is too long."""
+    named = named_order(properties)
+    try:
+        return None if named is None else within(named, ID_BYTES)
+    except ValueError as error:
+        raise BadInput(f"properties.order_id: {error}") from None
+
+
+def _text_schema(most: int, *others: str) -> WithJsonSchema:
+    """Of a text, or another type. JSON Schema counts characters: of these, `most` are never too few."""
+    return WithJsonSchema({"type": ["string", *others] if others else "string", "maxLength": most})
 
 
 UnixMs = Annotated[int, PlainValidator(unix_ms_to_us), WithJsonSchema({"type": "number"})]
@@ -205,12 +268,25 @@ MinorAmount = Annotated[
     PlainValidator(_minor_amount),
     WithJsonSchema({"type": "integer", "minimum": 0, "exclusiveMaximum": 10**_MAX_CENT_DIGITS}),
 ]
-TextOrInteger = Annotated[
-    str, PlainValidator(_text_or_integer), WithJsonSchema({"type": ["string", "integer"]})
-]
+Id = Annotated[str, AfterValidator(partial(within, most=ID_BYTES)), _text_schema(ID_BYTES)]
+Name = Annotated[str, AfterValidator(partial(within, most=NAME_BYTES)), _text_schema(NAME_BYTES)]
+Status = Annotated[str, AfterValidator(partial(within, most=WORD_BYTES)), _text_schema(WORD_BYTES)]
+IdOrInteger = Annotated[str, PlainValidator(_id), _text_schema(ID_BYTES, "integer")]
+StatusOrInteger = Annotated[str, PlainValidator(_status), _text_schema(WORD_BYTES, "integer")]
 EventId = Annotated[
-    str, PlainValidator(_event_id), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255})
+    str, PlainValidator(_event_id), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": ID_BYTES})
 ]
+
+UsableId = Annotated[str | None, PlainValidator(_usable_id), WithJsonSchema({"type": ["string", "integer"]})]
+"""As IdOrInteger, and None when it is too long: for a dialect that refuses nothing for that."""
+UsableEventId = Annotated[str | None, PlainValidator(_usable_event_id), WithJsonSchema({"type": "string"})]
+"""As EventId, and None when it is none."""
+ClickId = Annotated[str, AfterValidator(partial(or_none, most=CLICK_ID_BYTES))]
+"""None when it is too long."""
+
+Address = Annotated[str, AfterValidator(partial(cut, most=ADDRESS_BYTES))]
+"""Of a page, a referrer or a user agent; cut when it is too long, as the next is."""
+UtmText = Annotated[str, AfterValidator(partial(cut, most=UTM_BYTES))]
 Country = Annotated[str, PlainValidator(_country), WithJsonSchema({"type": "string"})]
 Currency = Annotated[str, PlainValidator(_currency), WithJsonSchema({"type": "string"})]
 Properties = Annotated[
@@ -220,5 +296,10 @@ Objects = Annotated[
     dict[str, Any] | list[Any],
     PlainValidator(_object_or_objects),
     WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array", "items": {"type": "object"}}]}),
+]
+Experiments = Annotated[
+    dict[str, Any],
+    PlainValidator(_experiments),
+    WithJsonSchema({"type": "object", "maxProperties": EXPERIMENTS}),
 ]
 JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]

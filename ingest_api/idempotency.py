@@ -1,7 +1,8 @@
 """Idempotency-Key: a request that its sender may repeat is done once, and answered the same every time.
 
-A key belongs to a project and a route. It is taken by the first request under it that was accepted; what was
-refused may be mended and sent again under the same key.
+A key belongs to a project and a route, and those of pages are apart: with the API key in a page nobody
+takes a server's Idempotency-Key or makes its event ids. It is taken by the first request under it that was
+accepted; what was refused may be mended and sent again under the same key.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from fastapi import Request, Response
 
 from funnelhouse.landing.store import Answer
 from funnelhouse.problems import Refusal
+from ingest_api.access import has_page_key
 
 HEADER = "Idempotency-Key"
 MAX_CHARACTERS = 255
@@ -43,6 +45,7 @@ class Once:
 
     project_id: str
     route: str
+    """The path template; for page keys after a word that no path begins with."""
     key: str
     request_hash: bytes
 
@@ -82,5 +85,5 @@ def once(request: Request, project_id: str, body: bytes) -> Once | None:
         raise Refusal(400, f"{HEADER}: send one key of 1 to {MAX_CHARACTERS} characters.")
     # A postback says in its query what others say in their body; no query holds a line break.
     sent = hashlib.sha256(request.scope["query_string"] + b"\n" + body)
-    route: str = request.scope["route"].path
-    return Once(project_id, route, key, sent.digest())
+    path: str = request.scope["route"].path
+    return Once(project_id, f"page {path}" if has_page_key(request) else path, key, sent.digest())

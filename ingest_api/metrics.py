@@ -15,6 +15,12 @@ REJECTED = Counter(
     "Bodies and items of known senders that could not be accepted, kept or not.",
     registry=REGISTRY,
 )
+SHORTENED = Counter(
+    "funnelhouse_shortened_fields",
+    "Fields of reports that were too long for their column, and were cut or left out.",
+    ("how",),
+    registry=REGISTRY,
+)
 GROUP_ROWS = Histogram(
     "funnelhouse_commit_group_rows",
     "Rows of a commit to the landing store.",

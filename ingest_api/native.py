@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from funnelhouse.problems import Refusal
 from ingest_api.fields import MajorAmount
+from ingest_api.lengths import DEFINED_NAME_BYTES, within
 from ingest_api.rejected import Rejection
 from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
 from ingest_api.strict_json import parse
@@ -36,7 +38,12 @@ def _whole(value: Any) -> Any:
     return value
 
 
-NonEmpty = Annotated[str, Field(min_length=1)]
+NonEmpty = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(partial(within, most=DEFINED_NAME_BYTES)),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": DEFINED_NAME_BYTES}),
+]
 Amount = Annotated[MajorAmount, BeforeValidator(_not_negative)]
 """A number in major units, at least 0; kept as plain decimal text."""
 

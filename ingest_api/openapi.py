@@ -13,7 +13,7 @@ import orjson
 import yaml
 from fastapi import FastAPI, Request
 
-from funnelhouse.auth import KEYS_UNREADABLE, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
+from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes
 from ingest_api.access import NO_POSTBACKS
@@ -34,8 +34,16 @@ Send visits and conversions in the dialect that you already speak. A 2xx means t
 storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id or an
 Idempotency-Key.
 
-Keys are made by `funnelhouse keys create`. Test keys (`fh_test_…`) open the same paths and write to
-`<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
+Keys are made by `funnelhouse keys create`. A key of scope `page` may stand in a web page, where anybody
+can read it: it sends visits, events, identify and conversions, which count as a browser's; a status, a
+refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of scope `ingest` belongs on a
+server and sends everything. Neither reads: `read` and `admin` show what arrived and what is defined,
+`admin` defines. Test keys (`fh_test_…`) open the same paths and write to `<project>.test`. With
+`Funnelhouse-Dry-Run: 1` all is done but the landing.
+
+Texts have bounds, in bytes of UTF-8: ids 1,024, names 4,096, a status, an experiment and its variant 256.
+A longer one is refused (by Segment's routes left out or cut). Addresses, referrers and user agents are cut to
+8,192 bytes, UTM fields to 1,024; a click id over 4,096 is left out.
 """
 
 _BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
@@ -59,7 +67,7 @@ _DETAILS = {
     413: TOO_LARGE,
     415: OTHER_ENCODING,
     422: OTHER_BODY,
-    429: TOO_MANY.format(limit="1000/minute", policy="project", seconds=42),
+    429: TOO_MANY.format(limit="1000/minute", whose="this project", seconds=42),
 }
 """Words of errors that are the same on every route, or on most."""
 _UNCHANGED = (KEYS_UNREADABLE, NOT_READY)
@@ -67,7 +75,7 @@ _UNCHANGED = (KEYS_UNREADABLE, NOT_READY)
 _MEANINGS = {
     400: "Refused: the answer names the field and the fix.",
     401: "No key, or a wrong, expired or revoked one.",
-    403: "The key has not the scope.",
+    403: "The key has not the scope, or a page's key sent what only servers may say.",
     404: "Not there, or not the key's.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
@@ -203,23 +211,20 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
         status: answer for status, answer in operation["responses"].items() if status not in ("4XX", "422")
     }
     _add_success(responses, said)
-    for status in _errors(method, path, said, "requestBody" in operation or method == "post"):
+    for status in _errors(method, path, "requestBody" in operation or method == "post"):
         responses[str(status)] = _error(status, path, said, method)
     operation["responses"] = dict(sorted(responses.items()))
     _add_examples(operation, said)
 
 
-def _errors(method: str, path: str, said: dict[str, Any], has_body: bool) -> list[int]:
+def _errors(method: str, path: str, has_body: bool) -> list[int]:
     """Statuses of the errors that a route can answer."""
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
     errors = [429, 503]
     is_postback = path.startswith("/pb")
     if not is_postback:
-        errors.append(401)
-        # Definitions are shown to a key of any scope.
-        if method != "get" or said["tag"] == "window":
-            errors.append(403)
+        errors += [401, 403]
     if "{project_id}" in path or is_postback:
         errors.append(404)
     is_plain_list = method == "get" and path.endswith(("}/events/{event_id}", "}/settings"))
@@ -260,14 +265,13 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
 def _detail(status: int, method: str, path: str, said: dict[str, Any]) -> str:
     """The words of an error; where a route has several for a status, the likeliest."""
     is_postback = path.startswith("/pb")
+    scopes = LANDING if said.get("is_dialect") else ("read", "admin") if method == "get" else ("admin",)
     details = {
         **_DETAILS,
-        403: WRONG_SCOPE.format(scopes="ingest" if said.get("is_dialect") else "admin"),
+        403: WRONG_SCOPE.format(scopes=" or ".join(scopes)),
         404: NO_POSTBACKS if is_postback else UNKNOWN_PROJECT,
         503: KEYS_UNREADABLE if method == "get" and not is_postback else NOT_COMMITTED,
     }
-    if said["tag"] == "window":
-        details[403] = WRONG_SCOPE.format(scopes="ingest or read")
     found: str = {**details, **said.get("details", {})}[status]
     return found
 

@@ -1,4 +1,4 @@
-"""Rate limits: of projects, where one is set, and of the addresses that postbacks come from.
+"""Rate limits: of projects, where one is set, of their page keys, and of the addresses of postbacks.
 
 Counted are requests, whatever a batch holds, dry runs too, per process and in memory only. The answer to one
 that was counted says so: `RateLimit-Policy: "project";q=1000;w=60` and `RateLimit: "project";r=999;t=60`,
@@ -17,10 +17,13 @@ from funnelhouse.access import OFF
 from funnelhouse.counters import Counters
 from funnelhouse.problems import Refusal
 
-TOO_MANY = "More than {limit} of this {policy}; try again in {seconds} s."
+TOO_MANY = "More than {limit} of {whose}; try again in {seconds} s."
 
 RATE_LIMIT_FIELDS = "funnelhouse.rate_limit"
 """Key of the scope: items of the answer's RateLimit-Policy and RateLimit, two lists of text."""
+
+_WHOSE = {"address": "this address", "project": "this project", "page": "this project's page keys"}
+"""What a policy counts requests of, by its name."""
 
 _item = cache(limits.parse)
 
@@ -28,16 +31,23 @@ _item = cache(limits.parse)
 class RateLimits:
     """The running app's, in `app.state.rate_limits`."""
 
-    def __init__(self, per_address: str) -> None:
+    def __init__(self, per_address: str, per_pages: str) -> None:
         self._per_address = per_address
+        self._per_pages = per_pages
         # Apart, so that no flood of addresses makes a project's counter go.
         self._addresses = FixedWindowRateLimiter(Counters())
         self._projects = FixedWindowRateLimiter(Counters())
+        self._pages = FixedWindowRateLimiter(Counters())
 
     def count_address(self, request: Request, address: str) -> None:
         """Count a postback of a client address. Raises Refusal 429."""
         if self._per_address != OFF:
             _count(request, self._addresses, "address", self._per_address, address)
+
+    def count_page(self, request: Request, project_id: str) -> None:
+        """Count a request of a project's page keys, apart from its other keys. Raises Refusal 429."""
+        if self._per_pages != OFF:
+            _count(request, self._pages, "page", self._per_pages, project_id)
 
     def count_project(self, request: Request, project_id: str, limit: str) -> None:
         """Count a request of a project. Raises Refusal 429."""
@@ -55,6 +65,6 @@ def _count(request: Request, limiter: FixedWindowRateLimiter, policy: str, limit
     if not is_within:
         raise Refusal(
             429,
-            TOO_MANY.format(limit=limit, policy=policy, seconds=seconds),
+            TOO_MANY.format(limit=limit, whose=_WHOSE[policy], seconds=seconds),
             headers={"Retry-After": str(seconds)},
         )

@@ -1,7 +1,7 @@
 """What an authenticated sender sent that could not be accepted, kept so that nobody has to guess.
 
-A daily quota per project keeps a broken integration from filling the disk; it is counted per process, and in
-memory only.
+A daily quota per project, and another for its page keys, keeps a broken integration from filling the disk;
+both are counted per process, and in memory only.
 """
 
 import base64
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
+PAGE_DAILY_QUOTA = 100
 
 # By pattern, not by parsing: the body may be what could not be parsed.
 _SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*:\s*)"(?:[^"\\]|\\.)*"?')
@@ -59,6 +60,7 @@ def rejected_rows(arrival: "Arrival", path: str, rejections: Sequence[Rejection]
             received_us=arrival.received_us,
             sender=arrival.sender,
             user_agent=arrival.user_agent,
+            has_page_key=arrival.has_page_key,
             reason=rejection.reason,
             body=base64.b64encode(_SENT_KEY.sub(rb'\1""', rejection.body)[:KEPT_BYTES]).decode(),
         )

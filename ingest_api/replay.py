@@ -77,6 +77,7 @@ def replay(store: LandingStore, kept: Kept, now_us: int) -> Outcome:
         received_us=kept.row.received_us,
         sender=kept.row.sender or "server",
         user_agent=kept.row.user_agent,
+        has_page_key=bool(kept.row.has_page_key),
     )
     try:
         reading = read(kept.body, arrival)

@@ -15,11 +15,13 @@ from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api import metrics
-from ingest_api.arrival import Arrival, Reading
+from ingest_api.access import has_page_key
+from ingest_api.arrival import Arrival, NotForPages, Reading
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import GroupCommit
 from ingest_api.idempotency import Once, once
-from ingest_api.rejected import Quota, Rejection, rejected_rows
+from ingest_api.lengths import ADDRESS_BYTES, cut
+from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 
 LARGE_BODY_BYTES = 64 * 1024
@@ -41,6 +43,8 @@ class Stores:
     landing: LandingStore
     """For reading definitions and answers."""
     quota: Quota = field(default_factory=Quota)
+    page_quota: Quota = field(default_factory=lambda: Quota(PAGE_DAILY_QUOTA))
+    """Of what page keys sent: whoever reads a page leaves the servers' alone."""
 
 
 def stores(request: Request) -> Stores:
@@ -118,7 +122,7 @@ async def land_events(
     try:
         reading, rows = await parsed(body, prepare)
     except Refusal as refusal:
-        if not is_trial:
+        if not is_trial and refusal.status != NotForPages.status:
             kept = body if sent is None else sent
             await keep_rejected(request, arrival, [Rejection(refusal.detail, kept)])
         raise
@@ -165,13 +169,15 @@ async def land(
 def arrival_of(request: Request, project_id: str, repeatable: Once | None = None) -> Arrival:
     """What is known of an authenticated request that arrives now."""
     headers = request.headers
-    is_browser = "origin" in headers
+    is_page = has_page_key(request)
+    is_browser = is_page or "origin" in headers
     return Arrival(
         project_id=project_id,
         received_us=now_us(),
         sender="browser" if is_browser else "server",
-        user_agent=headers.get("user-agent") if is_browser else None,
+        user_agent=cut(headers.get("user-agent", ""), ADDRESS_BYTES) or None if is_browser else None,
         once=repeatable,
+        has_page_key=is_page,
     )
 
 
@@ -190,7 +196,9 @@ async def keep_rejected(
 ) -> None:
     """Land what was not accepted, within the project's quota; `path` is the route's unless it is given."""
     metrics.REJECTED.inc(len(rejections))
-    granted = stores(request).quota.take(arrival.project_id, len(rejections), arrival.received_us)
+    quotas = stores(request)
+    quota = quotas.page_quota if arrival.has_page_key else quotas.quota
+    granted = quota.take(arrival.project_id, len(rejections), arrival.received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.
         sent_to: str = path or request.scope["route"].path
@@ -200,8 +208,8 @@ async def keep_rejected(
 
 
 async def parsed(body: bytes, parse: Callable[[bytes], _T]) -> _T:
-    """What `parse` makes of a body, in a thread when it is large. Raises Refusal 400 for its BadInput."""
+    """What `parse` makes of a body, in a thread when it is large. Raises Refusal for its BadInput."""
     try:
         return await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY_BYTES else parse(body)
     except BadInput as error:
-        raise Refusal(400, str(error)) from None
+        raise Refusal(error.status, str(error)) from None

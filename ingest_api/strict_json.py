@@ -27,6 +27,8 @@ _TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"
 class BadInput(ValueError):  # noqa: N818 - named for what came, like the refusal that it becomes
     """What was sent cannot be accepted; the message names the field and the fix, never the value."""
 
+    status = 400
+
 
 Slice = tuple[Any, str]
 """A JSON value and the exact text that it was parsed from. A plain tuple: a thousand are made per request."""

@@ -58,6 +58,10 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (project_id, route, idempotency_key)
 );
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
+CREATE TABLE IF NOT EXISTS cursor_secret (
+    id bigint PRIMARY KEY,
+    secret bytea NOT NULL
+);
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE 'rows of % are never changed', TG_TABLE_NAME;
@@ -83,7 +87,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'events_by_%%'", (SCHEMA,)
     ).fetchone()
     return (
-        {"projects", "keys", "project_access", "seal_ranges", "answers"} <= present.keys()
+        {"projects", "keys", "project_access", "seal_ranges", "answers", "cursor_secret"} <= present.keys()
         and indexed == (2,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )

@@ -72,6 +72,10 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (project_id, route, idempotency_key)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
+CREATE TABLE IF NOT EXISTS cursor_secret (
+    id INTEGER PRIMARY KEY,
+    secret BLOB NOT NULL
+) STRICT;
 """
 
 
@@ -426,9 +430,9 @@ def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'answers', 'answers_by_age',"
-        " 'events_by_project')"
+        " 'cursor_secret', 'events_by_project')"
     ).get
-    return control == 7 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 8 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:

@@ -27,8 +27,8 @@ Placed = tuple[Position, Row]
 class Answer:
     """What a request with an Idempotency-Key was answered; a repeat is answered the same.
 
-    One is kept per project, route (a path template) and key. `request_hash` tells a repeat from another
-    request under the same key.
+    One is kept per project, route (a path template; of page keys another) and key. `request_hash` tells a
+    repeat from another request under the same key.
     """
 
     project_id: str

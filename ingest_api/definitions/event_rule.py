@@ -4,11 +4,12 @@ Stored flat: `match_type`, `match_operator`, `match_value`, `property_key`, `pro
 `minimum_amount` (plain decimal text, major units).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from funnelhouse.contract import MatchOperator, MatchType
+from ingest_api.fields import Name
 from ingest_api.native import Amount, NonEmpty, OwnShape, number
 
 
@@ -17,7 +18,7 @@ class Match(OwnShape):
 
     type: MatchType
     operator: MatchOperator = "exact"
-    value: NonEmpty | None = None
+    value: Annotated[Name, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _fits_type(self) -> "Match":
@@ -34,7 +35,7 @@ class PropertyRule(OwnShape):
     """A property that must equal a value."""
 
     key: NonEmpty
-    value: str
+    value: Name
 
 
 class EventRule(OwnShape):

@@ -3,12 +3,14 @@
 Stored: `name`, the rule (`event_rule`), `counts_as_conversion`, `is_micro`, `stage`.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from ingest_api.definitions.event_rule import EventRule, flat_rule, shown_rule
 from ingest_api.definitions.kind import Kind, check_slug
+from ingest_api.lengths import DEFINED_NAME_BYTES, within
 
 _STAGE = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _REPORT_COLUMNS = ("clicks", "conversions", "microconversions")
@@ -17,7 +19,7 @@ _REPORT_COLUMNS = ("clicks", "conversions", "microconversions")
 class Goal(EventRule):
     """A stored rule that picks events. `stage` is the slug of its column in the funnel report."""
 
-    name: str | None = None
+    name: Annotated[str, AfterValidator(partial(within, most=DEFINED_NAME_BYTES))] | None = None
     counts_as_conversion: bool = False
     is_micro: bool = False
     stage: Annotated[str, Field(pattern=_STAGE)] | None = None

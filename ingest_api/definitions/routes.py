@@ -1,11 +1,13 @@
 """Definitions over HTTP: the same four routes for every kind, and three for a project's settings."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
+import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import ValidationError
 
-from funnelhouse.auth import AdminCaller, AnyCaller
+from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
 from funnelhouse.problems import Refusal
 from ingest_api.definitions import versions
 from ingest_api.definitions.experiment import EXPERIMENTS
@@ -17,6 +19,7 @@ from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.fields import faults
+from ingest_api.lengths import DEFINITION_BYTES
 from ingest_api.native import OwnShape, described_body, json_answer, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us
 
@@ -62,7 +65,7 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Define it, or give it a new version; the newest holds, for all history."""
         is_trial = is_dry_run(request)
-        body = kind.stored(await _read(request, caller.project_id, kind.shape))
+        body = await _read(request, caller.project_id, kind.shape, kind.stored)
         if is_trial:
             before = versions.newest(request, caller.project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
@@ -71,12 +74,14 @@ def _add_routes(kind: Kind) -> None:
         )
 
     @router.get(thing, summary=f"Show {article} {kind.noun}")
-    async def get(request: Request, caller: AnyCaller, key: Annotated[str, Depends(checked_id)]) -> Response:
+    async def get(
+        request: Request, caller: ReadOrAdminCaller, key: Annotated[str, Depends(checked_id)]
+    ) -> Response:
         """The newest version; 404 when there is none or it was deleted."""
         return json_answer(shown(key, existing(request, caller.project_id, key)))
 
     @router.get(things, summary=f"List {kind.plural.replace('_', ' ')}")
-    async def get_all(request: Request, caller: AnyCaller) -> Response:
+    async def get_all(request: Request, caller: ReadOrAdminCaller) -> Response:
         """All of the project that are not deleted, by id."""
         found = versions.newest_by_key(request, caller.project_id, kind.kind)
         return json_answer({kind.plural: [shown(key, version) for key, version in found.items()]})
@@ -102,7 +107,7 @@ for _kind in KINDS:
 async def put_settings(request: Request, caller: AdminCaller) -> Response:
     """Set the project's settings; those left out take their defaults."""
     is_trial = is_dry_run(request)
-    body = (await _read(request, caller.project_id, ProjectSettings)).model_dump()
+    body = await _read(request, caller.project_id, ProjectSettings, ProjectSettings.model_dump)
     if is_trial:
         before = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
         return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
@@ -112,7 +117,7 @@ async def put_settings(request: Request, caller: AdminCaller) -> Response:
 
 
 @router.get(_SETTINGS_PATH)
-async def get_settings(request: Request, caller: AnyCaller) -> Response:
+async def get_settings(request: Request, caller: ReadOrAdminCaller) -> Response:
     """The project's settings: what was put last, else the defaults (version 0, or the deletion's)."""
     return json_answer(
         _shown_settings(versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
@@ -141,16 +146,21 @@ def _shown_settings(version: Version | None) -> dict[str, Any]:
     }
 
 
-async def _read(request: Request, project_id: str, shape: type[_Shape]) -> _Shape:
-    """The body in a shape. Raises Refusal 400 naming the fields at fault."""
+async def _read(
+    request: Request, project_id: str, shape: type[_Shape], stored: Callable[[_Shape], dict[str, Any]]
+) -> dict[str, Any]:
+    """What is stored of a body in a shape. Raises Refusal 400 naming the fields at fault."""
 
-    def shaped(value: Any) -> _Shape:
+    def shaped(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise Refusal(400, "the body must be a JSON object")
         try:
-            return shape.model_validate(value)
+            definition = stored(shape.model_validate(value))
         except ValidationError as error:
             raise Refusal(400, faults(error)) from None
+        if len(orjson.dumps(definition)) > DEFINITION_BYTES:
+            raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
+        return definition
 
     return await read_shape(request, project_id, shaped)
 

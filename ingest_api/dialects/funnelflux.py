@@ -38,7 +38,8 @@ from ingest_api.fields import (
     MAX_INTEGER_DIGITS,
     SHAPE,
     Currency,
-    TextOrInteger,
+    IdOrInteger,
+    StatusOrInteger,
     faults,
     major_amount,
 )
@@ -72,14 +73,14 @@ def _forwardable(value: Any) -> bool:
 class Postback(TypedDict, total=False):
     """One postback, by column; unknown parameters are kept in the record only."""
 
-    hit_id: Annotated[TextOrInteger, Field(validation_alias="hit")]
-    visitor_id: Annotated[TextOrInteger, Field(validation_alias="vid")]
-    page_id: Annotated[TextOrInteger, Field(validation_alias="p")]
-    transaction_id: Annotated[TextOrInteger, Field(validation_alias="tx")]
+    hit_id: Annotated[IdOrInteger, Field(validation_alias="hit")]
+    visitor_id: Annotated[IdOrInteger, Field(validation_alias="vid")]
+    page_id: Annotated[IdOrInteger, Field(validation_alias="p")]
+    transaction_id: Annotated[IdOrInteger, Field(validation_alias="tx")]
     amount_text: Annotated[
         str, PlainValidator(_amount), WithJsonSchema({"type": "string"}), Field(validation_alias="rev")
     ]
-    status: TextOrInteger
+    status: StatusOrInteger
     forwardable: Annotated[
         bool,
         PlainValidator(_forwardable),
@@ -121,7 +122,7 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
         project_id=arrival.project_id,
         dialect="funnelflux",
         dialect_version="1",
-        sender="server",
+        sender=arrival.sender,
         kind="conversion",
         received_us=arrival.received_us,
         occurred_us=arrival.received_us,
@@ -130,7 +131,7 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
         properties='{"has_hit_and_vid":true}' if {"hit_id", "visitor_id"} <= postback.keys() else None,
         **postback,
     )
-    return Reading([event])
+    return Reading([arrival.admitted(event)])
 
 
 def answer(reading: Reading) -> Response:

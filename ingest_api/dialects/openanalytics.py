@@ -35,18 +35,23 @@ from funnelhouse.problems import Refusal, problem
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
     SHAPE,
+    Address,
     Country,
     Currency,
     EventId,
-    JsonObject,
+    Experiments,
+    Id,
+    IdOrInteger,
     MajorAmount,
     Properties,
-    TextOrInteger,
+    Status,
     Time,
+    UtmText,
     faults,
     order_id,
     present,
 )
+from ingest_api.lengths import NAME_BYTES, cut, within
 from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Slice, dump, parse_items, without_members
 
@@ -75,27 +80,27 @@ class Report(TypedDict, total=False):
     event_type: Required[Literal["pageview", "event", "conversion", "identify", "refund", "alias", "unalias"]]
     name: Annotated[str, Field(validation_alias="event_name")]
     event_id: EventId
-    user_id: str
-    visitor_id: Annotated[str, Field(validation_alias="anonymous_id")]
-    session_id: str
-    hit_id: Annotated[str, Field(validation_alias="visit_id")]
-    previous_id: str
-    url: str
-    referrer: str
-    page_id: str
+    user_id: Id
+    visitor_id: Annotated[Id, Field(validation_alias="anonymous_id")]
+    session_id: Id
+    hit_id: Annotated[Id, Field(validation_alias="visit_id")]
+    previous_id: Id
+    url: Address
+    referrer: Address
+    page_id: Id
     page_kind: PageKind
     country: Country
-    user_agent: str
-    utm_source: str
-    utm_medium: str
-    utm_campaign: str
-    utm_term: str
-    utm_content: str
+    user_agent: Address
+    utm_source: UtmText
+    utm_medium: UtmText
+    utm_campaign: UtmText
+    utm_term: UtmText
+    utm_content: UtmText
     amount_text: Annotated[MajorAmount, Field(validation_alias="revenue")]
     currency: Currency
-    transaction_id: TextOrInteger
-    status: str
-    experiments: JsonObject
+    transaction_id: IdOrInteger
+    status: Status
+    experiments: Experiments
     properties: Properties
     occurred_us: Annotated[Time, Field(validation_alias="timestamp")]
 
@@ -144,8 +149,9 @@ def _read(body: bytes, arrival: Arrival, read_item: Callable[[int, Slice, Arriva
         try:
             event = read_item(index, item, arrival)
         except BadInput as error:
-            results.append({"index": index, "status": 400, "error": str(error)})
-            rejections.append(Rejection(str(error), item[1].encode()))
+            results.append({"index": index, "status": error.status, "error": str(error)})
+            if error.status == 400:
+                rejections.append(Rejection(str(error), item[1].encode()))
         else:
             events.append(event)
             results.append({"index": index, "status": 202, "event_id": event.event_id})
@@ -153,10 +159,13 @@ def _read(body: bytes, arrival: Arrival, read_item: Callable[[int, Slice, Arriva
 
 
 def answer(reading: Reading) -> Response:
-    """202 when any event was accepted; 400 with the results when none was."""
+    """202 when any event was accepted; with the results 400 when none was, 403 when the key may send none."""
     if not reading.events:
-        members = {"accepted": 0, "results": reading.results}
-        return problem(Refusal(400, "No event of the array could be accepted; see results.", members=members))
+        results = reading.results or []
+        status = 403 if all(result["status"] == 403 for result in results) else 400
+        members = {"accepted": 0, "results": results}
+        detail = "No event of the array could be accepted; see results."
+        return problem(Refusal(status, detail, members=members))
     body: dict[str, Any] = {"queued": True, "accepted": len(reading.events)}
     headers = {}
     if reading.results is None:
@@ -184,6 +193,8 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     for column, field in required:
         if column not in report:
             raise BadInput(f'{field}: required for event_type "{event_type}"')
+    if "name" in report:
+        report["name"] = _name(kind, report["name"])
     if "amount_text" in report:
         report["amount_unit"] = "major"
     if "experiments" in report:
@@ -197,7 +208,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         report["event_id"] = arrival.new_event_id(index)
     report.setdefault("occurred_us", arrival.received_us)
     report.setdefault("user_agent", arrival.user_agent)
-    return Event(
+    event = Event(
         project_id=arrival.project_id,
         dialect="openanalytics",
         dialect_version="1",
@@ -207,3 +218,14 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
         **report,
     )
+    return arrival.admitted(event)
+
+
+def _name(kind: Kind, name: str) -> str:
+    if kind == "visit":
+        # A page's title; nothing is counted by it.
+        return cut(name, NAME_BYTES)
+    try:
+        return within(name, NAME_BYTES)
+    except ValueError as error:
+        raise BadInput(f"event_name: {error}") from None

@@ -23,10 +23,12 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
-from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.arrival import SENT_KEYS, Arrival, NotForPages, Reading
 from ingest_api.fields import (
     SHAPE,
+    Id,
     MinorAmount,
+    Name,
     Objects,
     UnixMs,
     faults,
@@ -43,17 +45,17 @@ MAX_ITEMS = 100
 class SessionData(TypedDict, total=False):
     """What `_pgnt.variables()` gives, by column; unknown fields are kept in the record only."""
 
-    session_id: Required[str]
-    visitor_id: Required[Annotated[str, Field(validation_alias="user_id")]]
-    goal_id: Required[Annotated[str, Field(validation_alias="conversion_id")]]
-    hit_id: Annotated[str, Field(validation_alias="visit_id")]
+    session_id: Required[Id]
+    visitor_id: Required[Annotated[Id, Field(validation_alias="user_id")]]
+    goal_id: Required[Annotated[Id, Field(validation_alias="conversion_id")]]
+    hit_id: Annotated[Id, Field(validation_alias="visit_id")]
 
 
 @with_config(SHAPE)
 class Report(TypedDict, total=False):
     """What both versions say about a conversion, by column."""
 
-    name: Annotated[str, Field(validation_alias="label")]
+    name: Annotated[Name, Field(validation_alias="label")]
     amount_text: Annotated[MinorAmount, Field(validation_alias="revenue")]
     properties: Objects
     occurred_us: Annotated[UnixMs, Field(validation_alias="time")]
@@ -111,6 +113,8 @@ def _read_many(shape: TypeAdapter[Any], version: str, body: bytes, arrival: Arri
             events.append(_event(shape, version, index, item, arrival))
         except _BadField as error:
             raise BadInput(f"events[{index}].{error}") from None
+        except NotForPages as error:
+            raise NotForPages(f"events[{index}]: {error}") from None
         except BadInput as error:
             raise BadInput(f"events[{index}]: {error}") from None
     return Reading(events)
@@ -134,7 +138,7 @@ def _event(shape: TypeAdapter[Any], version: str, index: int, item: Slice, arriv
         conversion["properties"] = dump(properties)
         conversion["transaction_id"] = order_id(properties) if isinstance(properties, dict) else None
     conversion.setdefault("occurred_us", arrival.received_us)
-    return Event(
+    event = Event(
         event_id=arrival.new_event_id(index),
         project_id=arrival.project_id,
         dialect="pagent",
@@ -146,3 +150,4 @@ def _event(shape: TypeAdapter[Any], version: str, index: int, item: Slice, arriv
         user_agent=arrival.user_agent,
         **conversion,
     )
+    return arrival.admitted(event)

@@ -20,8 +20,10 @@ Vendor's page: https://segment.com/docs/connections/sources/catalog/libraries/se
 | `context.userAgent` | `user_agent` |
 | `context.library.name` | `sender`: browser for analytics.js |
 
-A batch's own `context` stands in for what an item's leaves out. A context that is not what it should be fills
-nothing: no event is lost for its decoration. `writeKey` is a key, and is never kept.
+A batch's own `context` stands in for what an item's leaves out. A context that is not what it should be
+fills nothing: no event is lost for its decoration. Nor is one for a text that is too long: an id is left
+out unless the call is about it, a `messageId` that is none is replaced, the rest is cut. `writeKey` is a
+key, and is never kept.
 """
 
 import re
@@ -38,16 +40,17 @@ from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
     SHAPE,
     Currency,
-    EventId,
     JsonObject,
-    TextOrInteger,
     Time,
+    UsableEventId,
+    UsableId,
     ValueAmount,
     faults,
-    order_id,
+    named_order,
     present,
     without_absent,
 )
+from ingest_api.lengths import ADDRESS_BYTES, ID_BYTES, NAME_BYTES, UTM_BYTES, cut, or_none
 from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
 
@@ -67,6 +70,9 @@ _KINDS: dict[str, Kind] = {
 }
 _ORDERS: dict[str, Kind] = {"Order Completed": "conversion", "Order Refunded": "refund"}
 _REQUIRED = {"track": ["event"], "group": ["groupId"], "alias": ["userId", "previousId"]}
+_LINKED = {"identify": ["userId", "anonymousId"], "alias": ["userId", "previousId"]}
+"""Ids that a call is about, one or both; other calls say something without them."""
+
 _CAMPAIGN = {
     "utm_source": "source",
     "utm_medium": "medium",
@@ -88,11 +94,11 @@ def _padded(value: Any) -> Any:
 class Message(TypedDict, total=False):
     """What all calls may carry, by the vendor's names; unknown fields are kept in the record only."""
 
-    userId: TextOrInteger
-    anonymousId: TextOrInteger
-    previousId: TextOrInteger
-    groupId: TextOrInteger
-    messageId: EventId
+    userId: UsableId
+    anonymousId: UsableId
+    previousId: UsableId
+    groupId: UsableId
+    messageId: UsableEventId
     timestamp: Annotated[Time, BeforeValidator(_padded)]
     event: str
     name: str
@@ -191,6 +197,10 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
             raise BadInput(f"{field}: required for {call}")
     if "userId" not in message and "anonymousId" not in message:
         raise BadInput("userId or anonymousId: required")
+    if call in _LINKED:
+        ids = [message.get(field) for field in _LINKED[call]]
+        if not any(ids) or (call == "alias" and not all(ids)):
+            raise BadInput(f"{' or '.join(_LINKED[call])}: must have at most {ID_BYTES} bytes in UTF-8")
     properties = message.get("properties", {})
     name = message.get("event") if call == "track" else message.get("name")
     kind, money = _KINDS[call], {}
@@ -198,12 +208,12 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
         kind, money = _ORDERS[name], _money(properties)
     contexts = [context for context in (sent.get("context"), shared_context) if isinstance(context, dict)]
     campaign: dict[str, Any] = {
-        column: _text(contexts, "campaign", field) for column, field in _CAMPAIGN.items()
+        column: _cut(UTM_BYTES, contexts, "campaign", field) for column, field in _CAMPAIGN.items()
     }
     pages = [properties] if call == "page" else []
     pages += [context["page"] for context in contexts if isinstance(context.get("page"), dict)]
     is_browser = _text(contexts, "library", "name") == "analytics.js"
-    return Event(
+    event = Event(
         event_id=message.get("messageId") or arrival.new_event_id(index),
         project_id=arrival.project_id,
         dialect="segment",
@@ -213,17 +223,18 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
         received_us=arrival.received_us,
         occurred_us=message.get("timestamp", arrival.received_us),
         payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
-        name="group" if call == "group" else name,
+        name="group" if call == "group" else None if name is None else cut(name, NAME_BYTES),
         visitor_id=message.get("anonymousId"),
         user_id=message.get("userId"),
         previous_id=message.get("previousId") if call == "alias" else None,
-        url=_text(pages, "url"),
-        referrer=_text(pages, "referrer"),
-        user_agent=_text(contexts, "userAgent") or arrival.user_agent,
+        url=_cut(ADDRESS_BYTES, pages, "url"),
+        referrer=_cut(ADDRESS_BYTES, pages, "referrer"),
+        user_agent=_cut(ADDRESS_BYTES, contexts, "userAgent") or arrival.user_agent,
         properties=_kept(call, message),
         **campaign,
         **money,
     )
+    return arrival.admitted(event)
 
 
 def _money(properties: dict[str, Any]) -> dict[str, Any]:
@@ -239,15 +250,22 @@ def _money(properties: dict[str, Any]) -> dict[str, Any]:
         columns["amount_text"] = columns.pop("total")
     if "amount_text" in columns:
         columns["amount_unit"] = "major"
-    return {**columns, "transaction_id": order_id(properties)}
+    order = named_order(properties)
+    return {**columns, "transaction_id": None if order is None else or_none(order, ID_BYTES)}
 
 
 def _kept(call: str, message: dict[str, Any]) -> str | None:
     """What an event says besides the columns, as JSON."""
     if call == "group":
-        return dump({name: message[name] for name in ("groupId", "traits") if name in message})
+        return dump({name: message[name] for name in ("groupId", "traits") if message.get(name) is not None})
     kept = message.get("traits" if call == "identify" else "properties")
     return None if kept is None else dump(kept)
+
+
+def _cut(most: int, objects: list[dict[str, Any]], *path: str) -> str | None:
+    """As `_text`, cut to the bytes that its column takes."""
+    found = _text(objects, *path)
+    return None if found is None else cut(found, most)
 
 
 def _text(objects: list[dict[str, Any]], *path: str) -> str | None:

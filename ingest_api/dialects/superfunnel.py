@@ -9,7 +9,7 @@ Vendor's page: "How to Report Offline Conversions via API (Server-Side)", https:
 | `gclid`, `msclkid`, `fbclid` | `click_id_type` (the field's name) and `click_id` |
 | `event` | `name`; `conversion` when only `conversion` is there |
 | `conversion.value` | `amount_text`, with `amount_unit` major |
-| every identifier that was sent | `properties`, as JSON |
+| every identifier that was sent, but for a click id that is too long | `properties`, as JSON |
 
 Hashes and click ids: the first in the order of `HASHES` and of `CLICK_IDS` fills the columns.
 Answers are `{"accepted": 1}` and `{"error": "…"}`; the vendor documents none.
@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import SHAPE, ValueAmount, faults, present, without_absent
+from ingest_api.fields import SHAPE, ClickId, Id, Name, ValueAmount, faults, present, without_absent
 from ingest_api.strict_json import BadInput, dump, parse, without_members
 
 HASHES = ("visitHash", "sessionHash", "hash", "shortVisitHash", "shortSessionHash", "shortHash")
@@ -41,17 +41,17 @@ class Value(TypedDict, total=False):
 class Report(TypedDict, total=False):
     """One conversion, by the vendor's names; unknown fields are kept in the record only."""
 
-    sessionId: str
-    visitHash: str
-    sessionHash: str
-    hash: str
-    shortVisitHash: str
-    shortSessionHash: str
-    shortHash: str
-    gclid: str
-    msclkid: str
-    fbclid: str
-    event: Annotated[str, Field(description="Required unless `conversion` is there.")]
+    sessionId: Id
+    visitHash: Id
+    sessionHash: Id
+    hash: Id
+    shortVisitHash: Id
+    shortSessionHash: Id
+    shortHash: Id
+    gclid: ClickId
+    msclkid: ClickId
+    fbclid: ClickId
+    event: Annotated[Name, Field(description="Required unless `conversion` is there.")]
     conversion: Annotated[Value, BeforeValidator(without_absent)]
 
 
@@ -72,11 +72,11 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         report: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
     except ValidationError as error:
         raise BadInput(faults(error)) from None
-    sent = {name: report[name] for name in _IDENTIFIERS if name in report}
-    if not sent:
+    if report.keys().isdisjoint(_IDENTIFIERS):
         raise BadInput(f"one identifier is required: {', '.join(_IDENTIFIERS)}")
     if "event" not in report and "conversion" not in report:
         raise BadInput("event: required, unless conversion is there")
+    sent = {name: report[name] for name in _IDENTIFIERS if report.get(name) is not None}
     session_id = sent.get("sessionId")
     alias_type = None if session_id else _first(sent, HASHES)
     click_id_type = _first(sent, CLICK_IDS)
@@ -102,7 +102,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         amount_unit="major" if amount else None,
         properties=dump(sent),
     )
-    return Reading([event])
+    return Reading([arrival.admitted(event)])
 
 
 def _first(sent: dict[str, str], names: tuple[str, ...]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from funnelhouse.contract import Event, columns
 from funnelhouse.landing import Location, open_existing
-from funnelhouse.landing.store import LandingError, LandingStore, Placed, Position
+from funnelhouse.landing.store import LandingError, LandingStore, Placed
 from funnelhouse.problems import Refusal
 
 MAX_WAITING = 200
@@ -82,8 +82,3 @@ def item(placed: Placed) -> dict[str, Any]:
         "payload": payload,
         "understood": {name: value for name, value in row.items() if value is not None},
     }
-
-
-def cursor(position: Position) -> str:
-    """A position as text, `<transaction>-<landing id>`."""
-    return f"{position[0]}-{position[1]}"

@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 
 import orjson
 from fastapi import Response
@@ -21,7 +22,8 @@ from funnelhouse.landing import Location
 from funnelhouse.landing.store import LandingStore, Placed, Position
 from funnelhouse.problems import Refusal
 from ingest_api import metrics
-from ingest_api.window.landed import LandingReader, cursor, item
+from ingest_api.window.cursors import Cursors
+from ingest_api.window.landed import LandingReader, item
 
 MAX_STREAMS = 100
 """Per process."""
@@ -50,7 +52,8 @@ _Page = tuple[Position, bytes]
 class Feed:
     """What the streams of this process share; belongs to one event loop."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, cursors: Cursors) -> None:
+        self.cursors = cursors
         self._reader = LandingReader(location)
         self._until: Position = (0, 0)
         self._moved = asyncio.Event()
@@ -115,7 +118,8 @@ class Feed:
         if task is None:
 
             def read(store: LandingStore) -> _Page | None:
-                return _page(store.events_behind(project_id, after, until, PAGE_ROWS))
+                found = store.events_behind(project_id, after, until, PAGE_ROWS)
+                return _page(found, partial(self.cursors.write, project_id))
 
             def forget_failed(done: asyncio.Task[_Page | None]) -> None:
                 if done.cancelled() or done.exception() is not None:
@@ -187,7 +191,8 @@ class Stream(Response):
     async def _send_all(self, send: Send, after: Position) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         # The place to resume from, for a client that is cut off before anything came.
-        text = format_sse_event(comment="events from here on", id=cursor(after), retry=2000)
+        place = self._feed.cursors.write(self._project_id, after)
+        text = format_sse_event(comment="events from here on", id=place, retry=2000)
         checked = quiet_since = time.monotonic()
         reason = ""
         try:
@@ -226,7 +231,7 @@ def _sealable(store: LandingStore) -> Position:
     return store.sealable()["events"]
 
 
-def _page(found: Iterable[Placed]) -> _Page | None:
+def _page(found: Iterable[Placed], cursor: Callable[[Position], str]) -> _Page | None:
     """As many of the events as a page takes, in the words of the protocol."""
     texts: list[bytes] = []
     size, last = 0, None

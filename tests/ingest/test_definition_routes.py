@@ -111,10 +111,10 @@ def test_a_dry_run_defines_and_deletes_nothing(kind: Kind, client: httpx.Client)
 def test_who_may_do_what(kind: Kind, client: httpx.Client, ingest_server: Server) -> None:
     url = f"{PROJECT}/{kind.path}/scoped"
     client.put(url, json=kind.example)
-    for scope in ("ingest", "read"):
+    for scope, status in (("page", 403), ("ingest", 403), ("read", 200)):
         headers = {"x-api-key": ingest_server.key("definitions", scope)}
-        assert client.get(url, headers=headers).status_code == 200
-        assert client.get(f"{PROJECT}/{kind.path}", headers=headers).status_code == 200
+        assert client.get(url, headers=headers).status_code == status
+        assert client.get(f"{PROJECT}/{kind.path}", headers=headers).status_code == status
         assert client.put(url, json=kind.example, headers=headers).status_code == 403
         assert client.delete(url, headers=headers).status_code == 403
     foreign = {"x-api-key": ingest_server.key("elsewhere", "admin")}

@@ -82,4 +82,4 @@ def test_a_key_in_the_body_needs_the_scope(ingest_server: Server) -> None:
     body = {"userId": "u", "event": "x", "writeKey": ingest_server.key("segmented", "read")}
     answer = httpx.post(f"{ingest_server.url}/v1/track", json=body)
     assert answer.status_code == 403
-    assert answer.json() == {"success": False, "message": "The API key needs the scope ingest."}
+    assert answer.json() == {"success": False, "message": "The API key needs the scope page or ingest."}

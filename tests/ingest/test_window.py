@@ -107,6 +107,20 @@ def test_reports_with_one_event_id_are_all_shown_and_the_first_wins(sender: Send
     assert [(r["wins"], r["understood"]["name"]) for r in reports] == [(True, "first"), (False, "second")]
 
 
+def test_a_servers_report_wins_over_a_pages(sender: Sender) -> None:
+    report = {"event_type": "conversion", "event_name": "sale", "event_id": "taken"}
+    page = {**sender.headers, "Origin": "https://shop.example"}
+    httpx.post(f"{sender.url}/events", json=report, headers=page).raise_for_status()
+    for _ in range(2):
+        sender.send(json.dumps(report))
+    reports = sender.get("taken").json()["reports"]
+    assert [(r["wins"], r["understood"]["sender"]) for r in reports] == [
+        (False, "browser"),
+        (True, "server"),
+        (False, "server"),
+    ]
+
+
 def test_recent_events_in_pages(sender: Sender) -> None:
     sender.send(
         json.dumps([{"event_type": "event", "event_name": "e", "event_id": f"e{n}"} for n in range(25)])
@@ -121,7 +135,7 @@ def test_recent_events_in_pages(sender: Sender) -> None:
     assert len(exact["events"]) == 25 and exact["next"] is None
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=-1", "before=x", "before=1-2-3"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=-1", "before=x", "before=0-9"])
 def test_bad_parameters(sender: Sender, query: str) -> None:
     answer = sender.get(f"recent?{query}")
     assert answer.status_code == 400
@@ -140,8 +154,9 @@ def test_what_is_not_there_names_the_read_api(sender: Sender) -> None:
 def test_only_for_the_projects_own_keys(ingest_server: Server, project: str, path: str) -> None:
     theirs = ingest_server.key("somebody-else")
     assert Sender(ingest_server, project, theirs).get(path).status_code == 404
-    admin = ingest_server.key(project, "admin")
-    assert Sender(ingest_server, project, admin).get(path).status_code == 403
+    for scope in ("page", "ingest"):
+        weak = Sender(ingest_server, project, ingest_server.key(project, scope))
+        assert weak.get(path).status_code == 403
     assert Sender(ingest_server, project, "fh_live_x").get(path).status_code == 401
 
 
@@ -184,13 +199,49 @@ def test_the_stream_goes_on_where_it_was(sender: Sender) -> None:
         }
     sender.send('{"event_type":"event","event_name":"e","event_id":"s2"}')
     with sender.stream(first["id"]) as stream:
-        assert next(stream)["id"] == first["id"]
+        opening = next(stream)
+        assert next(stream)["data"]["event_id"] == "s2"
+    # The place that a stream opens with is where it was resumed.
+    with sender.stream(opening["id"]) as stream:
+        next(stream)
         assert next(stream)["data"]["event_id"] == "s2"
     with sender.stream("0-0") as stream:
         next(stream)
         assert [next(stream)["data"]["event_id"] for _ in range(3)] == ["before", "s1", "s2"]
     bad = httpx.get(f"{sender.url}/events/stream", headers={**sender.headers, "Last-Event-ID": "x"})
     assert bad.status_code == 400
+
+
+def test_places_tell_nothing_of_other_projects(ingest_server: Server, sender: Sender, project: str) -> None:
+    other = Sender(ingest_server, f"{project}2", ingest_server.key(f"{project}2"))
+    sender.send('[{"event_type":"pageview"},{"event_type":"pageview"}]')
+    other.send('[{"event_type":"pageview"},{"event_type":"pageview"}]')
+    places = [sender.get("recent?limit=1").json()["next"] for _ in range(2)]
+    # Two of the same place differ: equal ones would tell that nobody sent anything in between.
+    assert places[0] != places[1] and {len(place) for place in places} == {64}
+    for place in places:
+        assert len(sender.get(f"recent?before={place}").json()["events"]) == 1
+        assert other.get(f"recent?before={place}").status_code == 400
+    # Nor does whoever makes up a place learn where it lies.
+    for made_up in ("0-9", "1-0", "A" * 64, places[0][:-1] + "-", places[0][:32]):
+        assert sender.get(f"recent?before={made_up}").status_code == 400, made_up
+
+
+def test_places_hold_after_a_restart(tmp_path: Path) -> None:
+    server = start_ingest(tmp_path / "home")
+    key = server.key()
+    try:
+        sender = Sender(server, "shop", key)
+        sender.send('[{"event_type":"pageview","event_id":"a"},{"event_type":"pageview","event_id":"b"}]')
+        place = sender.get("recent?limit=1").json()["next"]
+    finally:
+        server.stop()
+    server = start_ingest(tmp_path / "home")
+    try:
+        page = Sender(server, "shop", key).get(f"recent?before={place}").json()
+        assert [event["event_id"] for event in page["events"]] == ["a"]
+    finally:
+        server.stop()
 
 
 def test_a_stream_takes_long_histories_page_by_page(sender: Sender) -> None:
@@ -297,8 +348,13 @@ def test_nothing_is_missed_of_what_several_processes_take(postgres: Cluster, tmp
         with senders[0].stream() as stream, ThreadPoolExecutor(8) as pool:
             next(stream)
             sent = pool.map(send, range(100))
-            seen = [next(stream)["data"]["event_id"] for _ in range(100)]
+            blocks = [next(stream) for _ in range(100)]
             list(sent)
+        seen = [block["data"]["event_id"] for block in blocks]
+        # A place of one process is one of the other's too.
+        with senders[1].stream(blocks[49]["id"]) as stream:
+            next(stream)
+            assert [next(stream)["data"]["event_id"] for _ in range(50)] == seen[50:]
         assert sorted(seen) == sorted(f"n{number}" for number in range(100))
     finally:
         for server in servers:

@@ -15,7 +15,7 @@ import pytest
 from example_marts import EXAMPLE_ROWS, publish_rows, read_server
 from servers import Server, start_ingest
 
-from funnelhouse.keys import SCOPES, create_key, revoke_key
+from funnelhouse.keys import PAGE, SCOPES, create_key, revoke_key
 
 KINDS = ("goals", "funnels", "pages", "traffic-sources", "experiments")
 IDS = {kind: kind.removesuffix("s").replace("-", "_") + "_id" for kind in KINDS}
@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         for path in ("", "/{project_id}", "/{project_id}/{secret}")
     },
     **{
-        f"POST {path}": {"ingest"}
+        f"POST {path}": {"page", "ingest"}
         for path in (
             f"{PROJECT}/events",
             f"{PROJECT}/conversions",
@@ -67,14 +67,14 @@ ALLOWED: dict[str, set[str]] = {
     **{
         f"{method} {PROJECT}/{kind}/{{{IDS[kind]}}}": scopes
         for kind in KINDS
-        for method, scopes in (("PUT", {"admin"}), ("DELETE", {"admin"}), ("GET", set(SCOPES)))
+        for method, scopes in (("PUT", {"admin"}), ("DELETE", {"admin"}), ("GET", {"read", "admin"}))
     },
-    **{f"GET {PROJECT}/{kind}": set(SCOPES) for kind in KINDS},
-    f"GET {PROJECT}/settings": set(SCOPES),
+    **{f"GET {PROJECT}/{kind}": {"read", "admin"} for kind in KINDS},
+    f"GET {PROJECT}/settings": {"read", "admin"},
     f"PUT {PROJECT}/settings": {"admin"},
     f"DELETE {PROJECT}/settings": {"admin"},
     f"POST {PROJECT}/costs": {"admin"},
-    **{f"GET {PROJECT}/events/{path}": {"ingest", "read"} for path in ("recent", "stream", "{event_id}")},
+    **{f"GET {PROJECT}/events/{path}": {"read", "admin"} for path in ("recent", "stream", "{event_id}")},
     "GET /v1/funnel": {"read"},
     "GET /api/report/funnel": {"read"},
     **{f"GET {PROJECT}/reports/{report}": {"read"} for report in REPORTS},
@@ -86,20 +86,22 @@ ALLOWED: dict[str, set[str]] = {
 class Route(NamedTuple):
     """A route, and how it is asked in the documents' own example."""
 
-    url: str
+    client: httpx.Client
     method: str
     path: str
     filled: dict[str, str]
     query: dict[str, str]
     body: bytes
+    refusal: str
+    """What the documents say to a key without the scope."""
 
     def ask(self, key: str | None, project: str = "shop") -> int:
         """The status of the answer, which is not read: a stream has no end."""
         query = {**self.query, **({"account_id": project} if "account_id" in self.query else {})}
         path = self.path.format(**{**self.filled, "project_id": project})
         headers = {"Funnelhouse-Dry-Run": "1", **({"x-api-key": key} if key else {})}
-        with httpx.stream(
-            self.method, self.url + path, params=query, headers=headers, content=self.body, timeout=20
+        with self.client.stream(
+            self.method, path, params=query, headers=headers, content=self.body
         ) as answer:
             return answer.status_code
 
@@ -110,22 +112,26 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
     server = start_ingest(tmp_path_factory.mktemp("matrix") / "home")
     try:
         publish_rows(server.settings, EXAMPLE_ROWS)
-        with read_server(server.settings.home_dir) as reading:
-            yield server, {**routes(server.url, "ingest"), **routes(str(reading.client.base_url), "read")}
+        with (
+            httpx.Client(base_url=server.url, timeout=20) as ingesting,
+            read_server(server.settings.home_dir) as running,
+            httpx.Client(base_url=running.client.base_url, timeout=20) as reading,
+        ):
+            yield server, {**routes(ingesting, "ingest"), **routes(reading, "read")}
     finally:
         server.stop()
 
 
-def routes(url: str, api: str) -> dict[str, Route]:
-    paths = httpx.get(f"{url}/{api}/openapi.json").json()["paths"]
+def routes(client: httpx.Client, api: str) -> dict[str, Route]:
+    paths = client.get(f"/{api}/openapi.json").json()["paths"]
     return {
-        f"{method.upper()} {path}": route(url.rstrip("/"), method.upper(), path, operation)
+        f"{method.upper()} {path}": route(client, method.upper(), path, operation)
         for path, methods in paths.items()
         for method, operation in methods.items()
     }
 
 
-def route(url: str, method: str, path: str, operation: Mapping[str, Any]) -> Route:
+def route(client: httpx.Client, method: str, path: str, operation: Mapping[str, Any]) -> Route:
     places: dict[str, dict[str, str]] = {"path": {}, "query": {}}
     for each in operation.get("parameters", []):
         for example in list(each.get("examples", {}).values())[:1]:
@@ -134,52 +140,73 @@ def route(url: str, method: str, path: str, operation: Mapping[str, Any]) -> Rou
     body = b""
     for media in operation.get("requestBody", {}).get("content", {}).values():
         body = json.dumps(next(iter(media["examples"].values()))["value"]).encode()
-    return Route(url, method, path, filled, places["query"], body)
+    refusals = operation["responses"].get("403", {}).get("content", {})
+    return Route(client, method, path, filled, places["query"], body, json.dumps(refusals))
 
 
 def test_the_matrix_is_complete(house: tuple[Server, dict[str, Route]]) -> None:
     assert set(house[1]) == set(ALLOWED)
 
 
+def test_the_documents_name_the_scopes(house: tuple[Server, dict[str, Route]]) -> None:
+    for name, route in house[1].items():
+        named = set(re.findall("page|ingest|read|admin", route.refusal.partition("needs the scope")[2]))
+        assert named == ALLOWED[name], name
+
+
 def test_every_route_with_every_kind_of_key(house: tuple[Server, dict[str, Route]]) -> None:
     server, found = house
+    others = [scope for scope in SCOPES if scope != PAGE]
+    combinations = [[scope] for scope in SCOPES] + [["ingest", "read"], ["ingest", "admin"], others]
     with closing(server.store()) as store:
-        by_scope = {scope: create_key(store, "shop", [scope]) for scope in SCOPES}
-        elsewhere, revoked, expired = (create_key(store, name, SCOPES) for name in ("other", "shop", "shop"))
-        revoke_key(store, key_id(revoked))
-        with store.transaction():
-            store.execute(
-                "UPDATE keys SET expires_us = ? WHERE key_id = ?",
-                time.time_ns() // 1000 - 1,
-                key_id(expired),
+        keys = {
+            f"{'test' if is_test else 'live'} {','.join(scopes)}": create_key(
+                store, "shop", scopes, 1, is_test
             )
-    wrong = by_scope["read"][:-1] + ("A" if by_scope["read"][-1] != "A" else "B")
+            for scopes in combinations
+            for is_test in (False, True)
+        }
+        elsewhere = {f"{scopes}": create_key(store, "other", scopes) for scopes in ([PAGE], others)}
+        no_keys = {
+            "no": None,
+            "wrong": keys["live read"][:-1] + ("A" if keys["live read"][-1] != "A" else "B"),
+        }
+        for scopes in ([PAGE], others):
+            revoked, expired = (create_key(store, "shop", scopes) for _ in range(2))
+            revoke_key(store, key_id(revoked))
+            ended_us = time.time_ns() // 1000 - 1
+            store.execute("UPDATE keys SET expires_us = ? WHERE key_id = ?", ended_us, key_id(expired))
+            no_keys |= {f"revoked {scopes}": revoked, f"expired {scopes}": expired}
     tried = 0
     for name, route in found.items():
         allowed = ALLOWED[name]
         if not allowed:
             # The same answer whatever key comes along: postbacks are off here, and off is 404.
-            statuses = {route.ask(key) for key in (None, wrong, elsewhere, *by_scope.values())}
-            assert statuses == {404} if route.path.startswith("/pb") else {200}, name
+            statuses = {route.ask(key) for key in (*no_keys.values(), *elsewhere.values(), *keys.values())}
+            assert statuses == ({404} if route.path.startswith("/pb") else {200}), name
             continue
-        for kind, key in {"no": None, "wrong": wrong, "revoked": revoked, "expired": expired}.items():
+        for kind, key in no_keys.items():
             assert route.ask(key) == 401, f"{name} with {kind} key"
             tried += 1
-        for scope, key in by_scope.items():
+        for kind, key in keys.items():
             status = route.ask(key)
-            if scope in allowed:
-                # What the example names need not be there.
-                missing = "_id}" in route.path.removeprefix(PROJECT) or route.path.endswith("/settings")
-                missing = missing and route.method in ("GET", "DELETE")
-                assert status < 300 or (status == 404 and missing), f"{name} with {scope}: {status}"
+            if allowed.isdisjoint(kind.partition(" ")[2].split(",")):
+                assert status == 403, f"{name} with {kind}: {status}"
             else:
-                assert status == 403, f"{name} with {scope}: {status}"
+                # What the example names need not be there, and nothing is there of the test project.
+                missing = "_id}" in route.path.removeprefix(PROJECT) or route.path.endswith("/settings")
+                missing = (missing or kind.startswith("test")) and route.method in ("GET", "DELETE")
+                assert status < 300 or (status == 404 and missing), f"{name} with {kind}: {status}"
             tried += 1
         if "{project_id}" in route.path or "account_id" in route.query:
-            assert route.ask(elsewhere) == 404, f"{name} with another project's key"
-            assert route.ask(by_scope[min(allowed)], "other") == 404, f"{name} of another project"
-            tried += 2
-    assert tried > 400
+            for kind, key in elsewhere.items():
+                # An account is looked at after the key.
+                status = 404 if "{project_id}" in route.path or "read" in kind else 403
+                assert route.ask(key) == status, f"{name} with another project's key, {kind}"
+            for kind in ("live", "test"):
+                assert route.ask(keys[f"{kind} {min(allowed)}"], "other") == 404, f"{name} of another project"
+            tried += 4
+    assert tried > 1000
 
 
 def key_id(key: str) -> str:
