@@ -95,12 +95,12 @@ def verify(location: Location, raw_dir: Path, now_us: int) -> Verified:
     return Verified(files, rows, tuple(faults))
 
 
-def repair(location: Location, raw_dir: Path, faults: Iterable[Fault]) -> list[Span]:
+def repair(location: Location, raw_dir: Path, faults: Iterable[Fault]) -> list[tuple[str, Span]]:
     """Write the files of faulty positions again from the landing store, where all rows of a range are there.
 
-    The caller holds the build lock. Returns the ranges that were written. Raises LandingError, OSError.
+    The caller holds the build lock. Returns table and span of the ranges that were written. Raises LandingError, OSError.
     """
-    written: list[Span] = []
+    written: list[tuple[str, Span]] = []
     by_table: dict[str, list[Span]] = {}
     for fault in faults:
         by_table.setdefault(fault.table, []).extend(fault.spans)
@@ -112,7 +112,7 @@ def repair(location: Location, raw_dir: Path, faults: Iterable[Fault]) -> list[S
                     continue
                 if sum(count for _, count in store.range_days(sealed)) == sealed.row_count:
                     write_range(store, sealed, raw_dir)
-                    written.append(span)
+                    written.append((table, span))
     return written
 
 
