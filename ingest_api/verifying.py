@@ -98,7 +98,8 @@ def verify(location: Location, raw_dir: Path, now_us: int) -> Verified:
 def repair(location: Location, raw_dir: Path, faults: Iterable[Fault]) -> list[tuple[str, Span]]:
     """Write the files of faulty positions again from the landing store, where all rows of a range are there.
 
-    The caller holds the build lock. Returns table and span of the ranges that were written. Raises LandingError, OSError.
+    The caller holds the build lock. Returns table and span of what was written. Raises LandingError,
+    OSError.
     """
     written: list[tuple[str, Span]] = []
     by_table: dict[str, list[Span]] = {}

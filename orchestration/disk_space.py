@@ -19,8 +19,11 @@ LOOK_EVERY_S = 0.2
 FLOOR = 100_000_000
 """Bytes that even the smallest build asks for: empty tables, dbt's and Dagster's own files."""
 
-WHOLE_PER_RAW = 6
-"""Bytes of a warehouse built from nothing per byte of the raw zone."""
+WHOLE_PER_RAW = 16
+"""Bytes of a warehouse built from nothing per byte of the raw zone; of events with hardly a field, 16."""
+
+PUBLISHED_PER_RAW = 2
+"""Bytes of a publication per byte of the raw zone, likewise."""
 
 GROWTH = 4
 """A build of what is new is taken to write a part of the warehouse as large as one in this many."""
@@ -39,7 +42,7 @@ def needed(settings: Settings, is_whole: bool) -> int:
     published = _size((settings.published_dir / CURRENT).resolve())
     if is_whole or not warehouse:
         tables = max(warehouse, WHOLE_PER_RAW * raw)
-        published = max(published, raw)
+        published = max(published, PUBLISHED_PER_RAW * raw)
     else:
         tables = warehouse // GROWTH
     return FLOOR + tables + published

@@ -406,6 +406,11 @@ def _landing_errors(opening: Path | None = None) -> Iterator[None]:
     except (apsw.NotADBError, apsw.CorruptError) as error:
         named = opening or "landing.sqlite"
         raise LandingError(f"SQLite: {named} is damaged ({error}). Put it back from a backup.") from error
+    except apsw.CantOpenError as error:
+        named = opening or "landing.sqlite"
+        raise LandingError(
+            f"SQLite: {named}: {error}. This user must be able to write to its folder."
+        ) from error
     except apsw.Error as error:
         raise LandingError(f"SQLite: {opening}: {error}" if opening else f"SQLite: {error}") from error
 
