@@ -81,8 +81,10 @@ class SuiteResult:
         return not self.failures
 
 
-def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
+def check(suite: Suite, engine: Mapping[str, str] | None = None) -> SuiteResult:
     """Run a suite. Nothing is raised for bad data: an expectation that can't run has failed.
+
+    `engine` is DuckDB's configuration: what memory and disk it may use.
 
     The database is closed again before this returns, so that the same process may open it to write.
     """
@@ -97,7 +99,7 @@ def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
     context.enable_analytics(False)
     outcomes: list[Outcome] = []
     try:
-        source = _source(context, suite, memory_limit)
+        source = _source(context, suite, engine or {"memory_limit": "1GB"})
     except Exception as error:  # the database can't be opened: nothing is known to hold
         outcomes = [_failed(e, error) for e in suite.expectations]
     else:
@@ -112,7 +114,7 @@ def check(suite: Suite, memory_limit: str = "1GB") -> SuiteResult:
     return SuiteResult(outcomes=tuple(by_name[e.name] for e in suite.expectations))
 
 
-def _source(context: Any, suite: Suite, memory_limit: str) -> Any:
+def _source(context: Any, suite: Suite, engine: Mapping[str, str]) -> Any:
     return context.data_sources.add_sql(
         name=suite.name,
         connection_string=f"duckdb:///{suite.database or ':memory:'}",
@@ -125,7 +127,7 @@ def _source(context: Any, suite: Suite, memory_limit: str) -> Any:
             "connect_args": {
                 "read_only": suite.database is not None,
                 "config": {
-                    "memory_limit": memory_limit,
+                    **engine,
                     "autoinstall_known_extensions": False,
                     "autoload_known_extensions": False,
                 },

@@ -19,6 +19,7 @@ from funnelhouse.contract import (
     Event,
     columns,
     named_range,
+    nested,
 )
 
 HOUR_US = DAY_US // 24
@@ -196,23 +197,6 @@ def _fingerprint(expectations: list[Expectation], quarantine: Path | None) -> st
     said = json.dumps([asdict(expectation) for expectation in expectations], sort_keys=True)
     left_out = quarantine.read_text() if quarantine is not None else ""
     return hashlib.sha256(f"{said}\n{left_out}".encode()).hexdigest()[:16]
-
-
-def nested(files: list[Path]) -> list[Path]:
-    """Files whose range of `seq` lies inside another's: left by a rewrite; staging ignores them too.
-
-    Of two files with one range the one whose path sorts first stays.
-    """
-    ranges = {file: _range(file) for file in files}
-    widest_first = sorted(files, key=lambda file: (ranges[file][0], -ranges[file][1], str(file)))
-    inside: list[Path] = []
-    covered_to = -1
-    for file in widest_first:
-        if ranges[file][1] <= covered_to:
-            inside.append(file)
-        else:
-            covered_to = ranges[file][1]
-    return inside
 
 
 def _range(file: Path) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     from funnelhouse.landing.store import LandingStore
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands to which what the system refuses (a home that is read-only, a full disk) is a message."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(ctx)
+        except OSError as refused:
+            # Without a file's name it is of no file: a closed pipe, say, which click knows.
+            if refused.filename is None:
+                raise
+            raise click.ClickException(f"{refused.filename}: {refused.strerror}.") from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Conversion tracking and attribution in your warehouse."""
 
@@ -258,6 +272,45 @@ def quarantine(seqs: tuple[int, ...], reason: str) -> None:
         click.echo(quarantine_lines(Settings().raw_dir, seqs, reason), nl=False)
     except NotInTheRecordError as unknown:
         raise click.ClickException(str(unknown)) from None
+
+
+@main.command()
+@click.option(
+    "--repair",
+    "is_repair",
+    is_flag=True,
+    help="Write missing and damaged files again from the landing store.",
+)
+def verify(is_repair: bool) -> None:
+    """Read the whole permanent record: is every sealed report there, and as it was sealed?
+
+    Prints a sentence for each fault, and exits 1 when there is any. --repair writes those files again whose
+    rows are all still in the landing store; no build may run meanwhile.
+    """
+    from funnelhouse.landing.store import LandingError
+    from ingest_api.verifying import REMEDY, repair
+    from ingest_api.verifying import verify as read_record
+    from orchestration.build_lock import BuildRunningError, build_lock
+
+    settings = Settings()
+    location, raw_dir = settings.landing_store, settings.raw_dir
+    if not settings.home_dir.exists():
+        raise click.ClickException(f"{settings.home_dir} is not there; set FUNNELHOUSE_HOME.")
+    try:
+        verified = read_record(location, raw_dir, time.time_ns() // 1000)
+        if is_repair and verified.faults:
+            with build_lock(settings.build_lock_path):
+                for table, (first, last) in repair(location, raw_dir, verified.faults):
+                    click.echo(f"{table}: positions {first} to {last} were written again.")
+            verified = read_record(location, raw_dir, time.time_ns() // 1000)
+    except (LandingError, BuildRunningError) as refused:
+        raise click.ClickException(str(refused)) from None
+    for fault in verified.faults:
+        click.echo(fault.sentence)
+    click.echo(f"{verified.files:,} files with {verified.rows:,} rows are as they were sealed.")
+    if verified.faults:
+        click.echo(REMEDY)
+    sys.exit(1 if verified.faults else 0)
 
 
 @main.group()

@@ -7,7 +7,7 @@ are used: text, 64-bit integers, booleans; times are Unix microseconds, JSON is 
 
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -160,6 +160,23 @@ def named_range(file: Path) -> tuple[int, int] | None:
     """First and last `seq` that the name of a raw zone's file says; None for any other name."""
     name = _FILE_NAME.fullmatch(file.name)
     return (int(name[1]), int(name[2])) if name else None
+
+
+def nested(files: Collection[Path]) -> list[Path]:
+    """Files of a raw table whose range of `seq` lies inside another's: left by a rewrite, ignored by staging.
+
+    Of two files with one range the one whose path sorts first stays. Names without a range count as (0, 0).
+    """
+    ranges = {file: named_range(file) or (0, 0) for file in files}
+    widest_first = sorted(files, key=lambda file: (ranges[file][0], -ranges[file][1], str(file)))
+    inside: list[Path] = []
+    covered_to = -1
+    for file in widest_first:
+        if ranges[file][1] <= covered_to:
+            inside.append(file)
+        else:
+            covered_to = ranges[file][1]
+    return inside
 
 
 def columns(row: type[RawRow]) -> list[Column]:

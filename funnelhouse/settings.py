@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         default=7, ge=1, description="Days for which what was sealed stays in the landing store."
     )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
+    keep_free: ByteSize = Field(
+        default=ByteSize(1_000_000_000),
+        description="Disk space that builds leave free for landing, e.g. 1GB.",
+    )
 
     publish_postgres: str = Field(
         default="",

@@ -5,17 +5,20 @@ is written again, so the same names are overwritten with the same rows. One seal
 the build lock.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import date, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from funnelhouse.contract import RAW_TABLES, SEQ_DOC, Column, columns, named_range
 from funnelhouse.landing import Location, open_store
+from funnelhouse.landing.sealed_files import SealedFile, remember_files
 from funnelhouse.landing.store import LandingStore, Position, SealRange
 
 RANGE_ROWS = 500_000
@@ -50,17 +53,20 @@ def _seal_table(store: LandingStore, table: str, raw_dir: Path, until: Position)
     _write_empty_file(raw_dir, table)
     sealed = 0
     for unfinished in store.unfinished_ranges(table):
-        sealed += _write_range(store, unfinished, raw_dir)
+        sealed += write_range(store, unfinished, raw_dir)
     # A landing store that began anew continues above what the raw zone holds.
     above = _highest_seq(raw_dir / table)
     while (opened := store.open_range(table, until, RANGE_ROWS, above)) is not None:
         _step("range committed")
-        sealed += _write_range(store, opened, raw_dir)
+        sealed += write_range(store, opened, raw_dir)
     return sealed
 
 
-def _write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
-    """Write a committed range, one file per received date, then mark it finished."""
+def write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
+    """Write a committed range, one file per received date, then mark it finished; returns its rows.
+
+    Written again, the files are the same. Raises LandingError, OSError, and RuntimeError when a row is gone.
+    """
     first_seq = opened.first_seq
     days = store.range_days(opened)
     if sum(count for _, count in days) != opened.row_count:
@@ -68,12 +74,13 @@ def _write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
     for day, count in days:
         received_date = date(1970, 1, 1) + timedelta(days=day)
         name = f"received_date={received_date}/seq-{first_seq}-{first_seq + count - 1}.parquet"
-        _write_file(
+        written = _write_file(
             raw_dir / opened.table / name,
             parquet_schema(opened.table),
             _batches(store, opened, day, first_seq, count),
             raw_dir,
         )
+        remember_files(store, opened.table, [written])
         first_seq += count
     store.finish_range(opened)
     _step("range finished")
@@ -98,25 +105,56 @@ def _batches(
         raise RuntimeError(f"{end_seq - first_seq} rows of {opened.table} that were counted were not found")
 
 
-def _write_file(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], raw_dir: Path) -> None:
+def _write_file(
+    path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], raw_dir: Path
+) -> SealedFile:
     """Write a file that is either not there under its name, or whole and on stable storage."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Readers look for *.parquet and never see this name; a sealer run again overwrites it.
     temporary = path.with_name(path.name + ".writing")
-    with temporary.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-        _step("file written")
-        file.flush()
-        os.fsync(file.fileno())
-    _step("file synced")
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            hashed = _Hashed(file)
+            with pq.ParquetWriter(hashed, schema, compression="zstd") as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+            _step("file written")
+            file.flush()
+            os.fsync(file.fileno())
+        _step("file synced")
+        temporary.replace(path)
+    except OSError:
+        # On a full disk its space is somebody else's.
+        temporary.unlink(missing_ok=True)
+        raise
     _step("file renamed")
     # The folders above as well: a crash may have come between making one and syncing its parent.
     for folder in (path.parent, path.parent.parent, raw_dir, raw_dir.parent):
         sync_folder(folder)
     _step("folders synced")
+    stat = path.stat()
+    name = f"{path.parent.name}/{path.name}"
+    return SealedFile(name, stat.st_size, stat.st_mtime_ns, hashed.sha256.hexdigest())
+
+
+class _Hashed:
+    """A binary file to write to, and the digest of what was meant to be in it."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _write_empty_file(raw_dir: Path, table: str) -> None:
@@ -130,9 +168,9 @@ def _write_empty_file(raw_dir: Path, table: str) -> None:
     write_empty(path, table, raw_dir)
 
 
-def write_empty(path: Path, table: str, raw_dir: Path) -> None:
+def write_empty(path: Path, table: str, raw_dir: Path) -> SealedFile:
     """Put a file without rows, with every column of a raw table, in the place of `path`; durably."""
-    _write_file(path, parquet_schema(table), iter(()), raw_dir)
+    return _write_file(path, parquet_schema(table), iter(()), raw_dir)
 
 
 def seq_range(file: Path) -> tuple[int, int]:

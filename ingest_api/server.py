@@ -6,6 +6,8 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import IO
 
+from funnelhouse.landing import open_store
+from funnelhouse.landing.store import LandingError
 from funnelhouse.serving import run_server
 from funnelhouse.settings import Settings
 
@@ -16,10 +18,16 @@ ORPHAN_SECONDS = 3.0
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what was begun and return.
 
-    Raises SystemExit with a message when another ingest process holds this SQLite landing store.
+    Raises SystemExit with a message when another ingest process holds this SQLite landing store, and when the
+    landing store cannot be opened.
     """
     # The worker is forked and inherits the descriptor: the lock is held as long as either of the two lives.
     with nullcontext() if settings.landing else closing(_hold(settings.home_dir / "ingest.lock")):
+        try:
+            # The worker opens it too, but what stops that would come with a traceback.
+            open_store(settings.landing_store).close()
+        except LandingError as error:
+            raise SystemExit(str(error)) from None
         run_server("ingest_api.app:create_app", settings, settings.ingest_port)
 
 

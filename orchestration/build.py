@@ -7,7 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
@@ -20,6 +20,7 @@ from orchestration.build_record import DBT_STEP, seconds_by_step
 from orchestration.dbt_command import model_seconds
 from orchestration.instance import JOB, open_instance
 from orchestration.manifest import DbtProjectError
+from orchestration.warehouse import WarehouseError, heal, show_damage
 
 PUBLISH_STEP = "publication"
 
@@ -61,9 +62,17 @@ def run_build(
         # Taken before the run begins, so that a build that may not run leaves no failed run behind.
         with build_lock(settings.build_lock_path), open_instance(settings) as instance, _quiet():
             definitions = build_definitions(settings, is_locked=True)
-            return _run(settings, definitions, instance, full_refresh, on_progress, started)
-    except (BuildRunningError, DbtProjectError) as refused:
+            report = _run(settings, definitions, instance, full_refresh, on_progress, started)
+            # What dbt did not read, the attribution suite and the publication did.
+            healed = heal(settings.warehouse_path, is_suspect=True) if show_damage(report.failures) else None
+            if healed is None:
+                return report
+            again = _run(settings, definitions, instance, full_refresh, on_progress, started)
+            return replace(again, warnings=(healed, *again.warnings))
+    except (BuildRunningError, DbtProjectError, WarehouseError) as refused:
         return BuildReport(failures=(str(refused),))
+    except OSError as refused:
+        return BuildReport(failures=(f"{settings.home_dir} cannot be used: {refused}",))
 
 
 def _run(
@@ -94,7 +103,11 @@ def _run(
         seconds={"prepare": prepare_s, **seconds_by_step(instance.all_logs(run_id))},
         model_seconds=model_seconds(settings),
         failures=(*_suite_outcomes(events, "critical"), *_step_failures(events)),
-        warnings=(*_suite_outcomes(events, "warning"), *_dbt_warnings(events)),
+        warnings=(
+            *_logged_warnings(instance.all_logs(run_id)),
+            *_suite_outcomes(events, "warning"),
+            *_dbt_warnings(events),
+        ),
     )
 
 
@@ -136,6 +149,11 @@ def _suite_outcomes(events: Iterable[dg.DagsterEvent], severity: str) -> list[st
         for line in (event.asset_check_evaluation_data.description or "").splitlines()
         if line.startswith(severity)
     ]
+
+
+def _logged_warnings(entries: Iterable[dg.EventLogEntry]) -> list[str]:
+    """What steps said beside their events, such as that a damaged warehouse was set aside."""
+    return [e.user_message for e in entries if e.dagster_event is None and e.level == logging.WARNING]
 
 
 def _dbt_warnings(events: Iterable[dg.DagsterEvent]) -> list[str]:

@@ -45,8 +45,8 @@ def checked_before(settings: Settings, build: Build) -> Checked | None:
     try:
         published = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
         return Checked.from_json(published["landed"])
-    except (FileNotFoundError, KeyError):
-        # Nothing is published, or by a version that did not keep it.
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        # Nothing is published, or by a version that did not keep it; or the file is damaged.
         return None
 
 

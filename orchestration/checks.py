@@ -1,6 +1,6 @@
 """Suites of expectations as Dagster's asset checks: what is critical blocks everything downstream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -9,9 +9,12 @@ from orchestration.build_resource import Build
 
 
 def suite_check(
-    name: str, asset: dg.AssetKey, suite: Callable[[Build], Suite], memory_limit: str
+    name: str, asset: dg.AssetKey, suite: Callable[[Build], Suite], engine: Callable[[], Mapping[str, str]]
 ) -> dg.AssetChecksDefinition:
-    """Check that runs a build's suite when its asset is there, and before anything that reads the asset."""
+    """Check that runs a build's suite when its asset is there, and before anything that reads the asset.
+
+    `engine` is asked for DuckDB's configuration when it runs.
+    """
 
     # As a multi check of one, because only that names its step: by the suite, like the asset's other steps.
     @dg.multi_asset_check(
@@ -20,15 +23,20 @@ def suite_check(
         required_resource_keys={"build"},
     )
     def run(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        return as_check_result(check(suite(context.resources.build), memory_limit))
+        return as_check_result(check(suite(context.resources.build), engine()))
 
     return run
 
 
 def warning_if_raising(spec: dg.AssetCheckSpec, work: Callable[[], dict[str, int]]) -> dg.AssetCheckResult:
-    """Do work that a build can do without; what it raises is a warning. It returns numbers to be shown."""
+    """Do work that a build can do without; what it raises is a warning, unless it is `dagster.Failure`.
+
+    It returns numbers to be shown.
+    """
     try:
         metadata, failed = work(), None
+    except dg.Failure:
+        raise
     except Exception as error:
         metadata, failed = {}, f"warning {spec.name}: {error}"
     return dg.AssetCheckResult(

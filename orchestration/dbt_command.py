@@ -14,7 +14,9 @@ from dagster_dbt import DbtCliResource
 from packaging.version import Version
 
 from funnelhouse.settings import Settings
+from orchestration.disk_space import check_space, reserve_kept, spill_limit
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, build_dir, dbt_environment
+from orchestration.warehouse import heal, show_damage
 
 
 class DbtCommand(DbtCliResource):
@@ -44,16 +46,27 @@ def run_dbt(
 ) -> Iterator[Any]:
     """Build seeds, models and tests; yields Dagster's events as dbt finishes each.
 
-    Raises `dagster.Failure`, in words, when any of them failed or dbt could not run.
+    A warehouse that is damaged, or turns out to be, is set aside and built whole: the step is then repeated,
+    once. Raises `dagster.Failure`, in words, when any node failed or dbt could not run; WarehouseError;
+    DiskFullError when there is not enough space, or not any more.
     """
+    if healed := heal(settings.warehouse_path):
+        context.log.warning(healed)
+        check_space(settings, is_whole=True)
     results = results_path(settings)
     results.unlink(missing_ok=True)
     # Unit tests check the rules, not the data: they run with the tests.
     command = ["build", "--exclude", "test_type:unit", *(["--full-refresh"] * full_refresh)]
-    with _environment(dbt_environment(settings)):
+    with _environment({**dbt_environment(settings), "FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)}):
         invocation = dbt.cli(command, context=context, target_path=results.parent, raise_on_error=False)
-    yield from invocation.stream()
-    failures = _failures(results, invocation.process.wait())
+    with reserve_kept(settings, invocation.process.kill):
+        yield from invocation.stream()
+        exit_code = invocation.process.wait()
+    failures = _failures(results, exit_code)
+    is_suspect = context.retry_number == 0 and show_damage(failures)
+    if is_suspect and (healed := heal(settings.warehouse_path, is_suspect)):
+        context.log.warning(healed)
+        raise dg.RetryRequested(max_retries=1)
     if failures:
         # A failing test fails again: trying once more would only cost minutes.
         raise dg.Failure(description="\n".join(failures), allow_retries=False)
@@ -114,9 +127,11 @@ def _failures(results: Path, exit_code: int) -> list[str]:
 
 
 def _nodes(results: Path) -> list[dict[str, Any]]:
-    if not results.exists():
+    try:
+        nodes: list[dict[str, Any]] = json.loads(results.read_bytes())["results"]
+    except (FileNotFoundError, ValueError):
+        # dbt did not get to its end.
         return []
-    nodes: list[dict[str, Any]] = json.loads(results.read_bytes())["results"]
     return nodes
 
 

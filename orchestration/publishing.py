@@ -14,10 +14,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -57,6 +59,10 @@ _BUILD_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _MART_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
+Guard = Callable[[Callable[[], None]], AbstractContextManager[Any]]
+"""Makes a context from what stops the work inside it."""
+
+
 class PublishError(Exception):
     """The build cannot be published; readers keep seeing the last one."""
 
@@ -83,15 +89,17 @@ def publish(
     build_id: str,
     now: datetime,
     facts: Mapping[str, object] | None = None,
-    memory: str = "4GB",
+    engine: Mapping[str, str] | None = None,
     with_parquet: bool = False,
+    guard: Guard = nullcontext,
 ) -> Publication:
     """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
 
-    `facts` are further JSON values for build.json, `memory` is what DuckDB may use while it sorts,
-    `with_parquet` writes each mart as a Parquet file too. Raises
-    PublishError for a build id of another form or already published, and for a mart that the warehouse lacks;
-    duckdb.IOException when another process writes the warehouse.
+    `facts` are further JSON values for build.json, `engine` is DuckDB's configuration, `with_parquet` writes
+    each mart as a Parquet file too. `guard` is open while the marts are copied, and is given what stops that.
+    Raises PublishError for a build id of another form or already published, for a mart that the warehouse
+    lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
+    it had written is gone then.
     """
     if not _BUILD_ID.fullmatch(build_id):
         raise PublishError(f"{build_id!r} is not a build id like {new_build_id(now)}")
@@ -99,21 +107,26 @@ def publish(
     if folder.exists():
         raise PublishError(f"build {build_id} is already published")
     published_dir.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(published_dir)
+    check_current(published_dir)
+    remove_leftovers(published_dir)
 
     unfinished = published_dir / f".{build_id}.tmp"
     unfinished.mkdir()
-    rows = _copy_marts(warehouse_path, unfinished, marts, memory, with_parquet)
-    published_at = now.astimezone(UTC)
-    _write_build_file(
-        unfinished / BUILD_FILE,
-        {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
-    )
-    for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
-        # A tool that opens the database for writing would lock every reader out.
-        (unfinished / file).chmod(0o444)
-        _fsync(unfinished / file)
-    _fsync(unfinished)
+    try:
+        rows = _copy_marts(warehouse_path, unfinished, marts, engine or {}, with_parquet, guard)
+        published_at = now.astimezone(UTC)
+        _write_build_file(
+            unfinished / BUILD_FILE,
+            {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
+        )
+        for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
+            # A tool that opens the database for writing would lock every reader out.
+            (unfinished / file).chmod(0o444)
+            _fsync(unfinished / file)
+        _fsync(unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     unfinished.rename(folder)
     _fsync(published_dir)
 
@@ -136,6 +149,16 @@ def point_current_at(published_dir: Path, build_id: str) -> None:
     _fsync(published_dir)
 
 
+def check_current(published_dir: Path) -> None:
+    """Raises PublishError when `current` is there and no link: then no build could take its place."""
+    current = published_dir / CURRENT
+    if current.exists() and not current.is_symlink():
+        raise PublishError(
+            f"{current} is not a link to a build; a copy that follows links makes it a folder. Move it away: "
+            "the next build makes the link anew."
+        )
+
+
 def lookup_key(value: str) -> str:
     """The key of a text, as SQL: 32 bits that are the same in every version. Two texts may share it."""
     return f"(md5_number_lower({value}) >> 32)::uinteger"
@@ -147,14 +170,20 @@ def published_builds(published_dir: Path) -> list[str]:
 
 
 def _copy_marts(
-    warehouse_path: Path, folder: Path, marts: Sequence[str], memory: str, with_parquet: bool
+    warehouse_path: Path,
+    folder: Path,
+    marts: Sequence[str],
+    engine: Mapping[str, str],
+    with_parquet: bool,
+    guard: Guard,
 ) -> dict[str, int]:
     """Write the marts file, and Parquet files if asked; returns the rows of each mart."""
     config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory,
+        "memory_limit": "4GB",
         "temp_directory": str(folder / "spill"),
+        **engine,
     }
-    with duckdb.connect(config=config) as connection:
+    with duckdb.connect(config=config) as connection, guard(connection.interrupt):
         connection.execute(f"attach {_text(warehouse_path)} as warehouse (read_only)")
         connection.execute(
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
@@ -232,7 +261,8 @@ def _prune(published_dir: Path, now: datetime) -> None:
             shutil.rmtree(leftover)
 
 
-def _remove_leftovers(published_dir: Path) -> None:
+def remove_leftovers(published_dir: Path) -> None:
+    """Delete what a killed publication left. The caller holds the build lock."""
     for path in published_dir.glob(".*.tmp"):
         if path.is_symlink():
             path.unlink()

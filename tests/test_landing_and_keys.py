@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from funnelhouse import keys
@@ -48,6 +49,65 @@ def test_a_column_that_joined_the_contract_is_added_to_an_older_store(tmp_path: 
     with closing(open_store(path)) as store:
         names = [row[1] for row in store.query("PRAGMA table_info(events)")]
     assert "experiments" in names
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def without_tables(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        ).fetchall():
+            connection.execute(f"PRAGMA foreign_keys=OFF; DROP TABLE {name}")
+
+
+def without_keys(path: Path) -> None:
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("DROP TABLE keys")
+
+
+def other_bytes(path: Path) -> None:
+    path.write_bytes(b"something else" * 1000)
+
+
+@pytest.mark.parametrize("harm", [emptied, without_tables, without_keys, other_bytes])
+def test_a_store_that_lost_what_was_in_it_does_not_begin_anew(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "landing.sqlite"
+    with closing(open_store(path)) as store:
+        create_key(store, "shop", ["ingest"])
+    sealed = tmp_path / "raw" / "events" / "received_date=2026-01-01" / "seq-1-5.parquet"
+    sealed.parent.mkdir(parents=True)
+    sealed.touch()
+    harm(path)
+    harmed = path.read_bytes()
+    for opening in (open_store, open_existing):
+        with pytest.raises(LandingError, match="backup") as refusal:
+            opening(path)
+        assert str(path) in str(refusal.value)
+    assert path.read_bytes() == harmed
+    # As the message says: who deletes it begins anew.
+    path.unlink()
+    open_store(path).close()
+
+
+def test_an_emptied_store_does_not_lose_the_log_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "landing.sqlite"
+    with closing(open_store(path)) as store:
+        create_key(store, "shop", ["ingest"])
+        copy = tmp_path / "copy.sqlite"
+        copy.touch()
+        log = copy.with_name("copy.sqlite-wal")
+        log.write_bytes(path.with_name("landing.sqlite-wal").read_bytes())
+    held = log.read_bytes()
+    assert held
+    for opening in (open_store, open_existing):
+        with pytest.raises(LandingError, match="is empty"):
+            opening(copy)
+    assert log.read_bytes() == held
 
 
 def test_commits_wait_for_the_disk(tmp_path: Path) -> None:

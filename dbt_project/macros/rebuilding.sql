@@ -14,6 +14,9 @@
 {% macro default__begin_build() %}{% endmacro %}
 
 {% macro duckdb__begin_build() %}
+    {# Only now, because a profile that differs from build to build would be parsed anew each time. #}
+    {% set spill = env_var('FUNNELHOUSE_BUILD_SPILL', '') %}
+    {% if spill %}{% do run_query("set global max_temp_directory_size = '" ~ spill ~ "'") %}{% endif %}
     {% do run_query(
         'create table if not exists publication ('
         'fingerprint varchar, position bigint, definitions_position bigint, is_latest_build boolean)'

@@ -46,6 +46,14 @@ CREATE TABLE IF NOT EXISTS seal_ranges (
     is_finished boolean NOT NULL DEFAULT false,
     PRIMARY KEY (raw_table, first_seq)
 );
+CREATE TABLE IF NOT EXISTS sealed_files (
+    raw_table text NOT NULL,
+    name text NOT NULL,
+    size bigint NOT NULL,
+    mtime_ns bigint NOT NULL,
+    sha256 text,
+    PRIMARY KEY (raw_table, name)
+);
 CREATE TABLE IF NOT EXISTS answers (
     project_id text NOT NULL,
     route text NOT NULL,
@@ -87,7 +95,11 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'events_by_%%'", (SCHEMA,)
     ).fetchone()
     return (
-        {"projects", "keys", "project_access", "seal_ranges", "answers", "cursor_secret"} <= present.keys()
+        {
+            *("projects", "keys", "project_access", "seal_ranges", "sealed_files", "answers"),
+            "cursor_secret",
+        }
+        <= present.keys()
         and indexed == (2,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )

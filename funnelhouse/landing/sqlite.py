@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns
+from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns, named_range
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.store import (
     Answer,
@@ -60,6 +60,14 @@ CREATE TABLE IF NOT EXISTS seal_ranges (
     is_finished INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (raw_table, first_id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sealed_files (
+    raw_table TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 TEXT,
+    PRIMARY KEY (raw_table, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
     project_id TEXT NOT NULL,
     route TEXT NOT NULL,
@@ -93,14 +101,19 @@ same few pages, whatever ids senders make up; an index by event id alone would t
 
 
 def open_for_writing(path: Path) -> "SqliteStore":
-    """Open the file for writing; makes folder, file and tables that are missing. Raises LandingError."""
-    with _landing_errors():
+    """Open the file for writing; makes folder, file and tables that are missing.
+
+    Raises LandingError; also for a file that was emptied, which would become a store without any keys.
+    """
+    with _landing_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LandingError(f"The folder of the landing store cannot be made: {error}") from error
+        _refuse_if_cut_to_nothing(path)
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(BUSY_MS)
+        _refuse_without_its_tables(connection, path)
         _enter_wal(connection)
         # FULL: a commit waits for the WAL's fsync. recursive_triggers: REPLACE must fire the DELETE triggers.
         connection.execute(
@@ -118,10 +131,12 @@ def open_for_queries(path: Path) -> "SqliteStore | None":
     """Open the file for queries only; None while there is no file or nothing in it. Raises LandingError."""
     if not path.exists():
         return None
-    with _landing_errors():
+    with _landing_errors(path):
+        _refuse_if_cut_to_nothing(path)
         # Writable, because the first to open a WAL may have to recover it.
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(1000)
+        _refuse_without_its_tables(connection, path)
         connection.execute("PRAGMA query_only=ON")
         if not _is_made(connection):
             connection.close()
@@ -389,11 +404,58 @@ class SqliteStore:
 
 
 @contextmanager
-def _landing_errors() -> Iterator[None]:
+def _landing_errors(opening: Path | None = None) -> Iterator[None]:
     try:
         yield
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        named = opening or "landing.sqlite"
+        raise LandingError(f"SQLite: {named} is damaged ({error}). Put it back from a backup.") from error
+    except apsw.CantOpenError as error:
+        named = opening or "landing.sqlite"
+        raise LandingError(
+            f"SQLite: {named}: {error}. This user must be able to write to its folder."
+        ) from error
     except apsw.Error as error:
-        raise LandingError(f"SQLite: {error}") from error
+        raise LandingError(f"SQLite: {opening}: {error}" if opening else f"SQLite: {error}") from error
+
+
+# Those that a store has had since the first version.
+_FIRST_TABLES = ("projects", "keys", "seal_ranges", "events")
+
+
+def _refuse_if_cut_to_nothing(path: Path) -> None:
+    """Raises LandingError for a file of 0 bytes that was a store; SQLite would delete the WAL beside it."""
+    is_empty = path.exists() and not path.stat().st_size
+    wal = path.with_name(path.name + "-wal")
+    if is_empty and ((wal.exists() and wal.stat().st_size) or _has_record(path.parent)):
+        raise LandingError(_LOST.format(path=path, what="is empty"))
+
+
+def _refuse_without_its_tables(connection: apsw.Connection, path: Path) -> None:
+    """Raises LandingError for a store that has lost tables; a new file has none, and no record beside it."""
+    marks = ", ".join("?" * len(_FIRST_TABLES))
+    count = connection.execute(
+        f"SELECT count(*) FROM sqlite_schema WHERE name IN ({marks})",  # noqa: S608
+        _FIRST_TABLES,
+    ).get
+    has_lost = count < len(_FIRST_TABLES) if count else path.stat().st_size and _has_record(path.parent)
+    if has_lost:
+        connection.close()
+        raise LandingError(_LOST.format(path=path, what="has lost its tables"))
+
+
+_LOST = (
+    "{path} {what}: the projects, keys and unsealed reports that were in it are gone. Put it back from a "
+    "backup; or delete it to begin anew, with new projects and keys, above what the raw zone holds."
+)
+
+
+def _has_record(home: Path) -> bool:
+    """Whether anything was ever sealed into the raw zone beside the landing store."""
+    return any(
+        (named_range(file) or (0, 0))[1] > 0
+        for file in (home / "raw").glob("*/received_date=*/seq-*.parquet")
+    )
 
 
 def _flags(described: list[Column]) -> list[int]:
@@ -429,10 +491,10 @@ def _is_made(connection: apsw.Connection) -> bool:
 def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
-        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'answers', 'answers_by_age',"
-        " 'cursor_secret', 'events_by_project')"
+        " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'sealed_files', 'answers',"
+        " 'answers_by_age', 'cursor_secret', 'events_by_project')"
     ).get
-    return control == 8 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 9 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:

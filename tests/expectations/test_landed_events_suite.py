@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from expectations.checking import SuiteResult, check, no_rows
-from expectations.landed_events import HOUR_US, Checked, checked_now, landed_events, nested
-from funnelhouse.contract import DAY_US, Event, columns
+from expectations.landed_events import HOUR_US, Checked, checked_now, landed_events
+from funnelhouse.contract import DAY_US, Event, columns, nested
 from orchestration.quarantine import NotInTheRecordError, quarantine_lines
 
 NOON_US = 1_750_000_000_000_000 // DAY_US * DAY_US + DAY_US // 2

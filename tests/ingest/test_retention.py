@@ -118,16 +118,16 @@ def test_what_is_not_sealed_stays_however_old(
 
     received = ages_us(20, 19)
     land(location, "events", received)
-    seal(location, raw / "elsewhere")  # Makes the files without rows, which are written first.
+    seal(location, raw)  # Makes the files without rows, which are written first.
     land(location, "events", ages_us(18))
     monkeypatch.setattr(sealing, "_step", stop)
     with pytest.raises(Stopped):
-        seal(location, raw / "elsewhere")
+        seal(location, raw)
     land(location, "events", ages_us(17))
     assert forget(location, raw, 7, NOW_US)["events"] == 2
     assert left(location, "events") == ages_us(18, 17)
     monkeypatch.setattr(sealing, "_step", lambda name: None)
-    seal(location, raw / "elsewhere")
+    seal(location, raw)
     assert forget(location, raw, 7, NOW_US)["events"] == 2
 
 

@@ -9,7 +9,6 @@ import pytest
 from funnelhouse.contract import RAW_TABLES, SEQ_DOC, columns
 from funnelhouse.settings import Settings
 
-
 SUM_TYPE = "decimal(38,0)"
 """Of sums of money and of credit: no number of rows overflows it."""
 

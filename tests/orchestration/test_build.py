@@ -15,12 +15,16 @@ import pytest
 from expectations.attribution import attribution
 from expectations.checking import no_rows
 from funnelhouse.landing import open_store
+from funnelhouse.settings import Settings
+from ingest_api.sealing import seal
+from ingest_api.verifying import REMEDY, check_record
 from orchestration.build import run_build
 from orchestration.build_job import build_definitions
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
+from orchestration.publishing import publish
 
 BUILD = """
 import sys
@@ -182,6 +186,143 @@ def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypat
     [failure] = report.failures
     assert failure.startswith("dbt test assert_nothing_ever_lands: Got 2 results")
     assert current(home_copy) == before
+
+
+def test_a_hole_in_the_record_stops_it_before_anything_is_sealed(home_copy, land_events, visit):
+    before = current(home_copy)
+    (sealed,) = (home_copy.raw_dir / "events").glob("received_date=2*/*.parquet")
+    away = sealed.rename(home_copy.home_dir / sealed.name)
+    land_events(home_copy, replace(visit, event_id="visit-2"))
+    report = run_build(home_copy)
+    assert not report.published
+    assert report.failures == (
+        f"{home_copy.raw_dir / 'events'} has no file of the positions 1 to 2: is its disk mounted?",
+        REMEDY,
+    )
+    assert list(report.seconds) == ["prepare", "seal"]
+    assert list((home_copy.raw_dir / "events").glob("received_date=2*/*.parquet")) == []
+    away.rename(sealed)
+    check_record(home_copy.landing_store, home_copy.raw_dir, time.time_ns() // 1000)
+    assert current(home_copy) == before
+
+
+def test_a_record_that_turns_out_damaged_while_old_rows_leave_stops_it(home_copy, land_events, visit):
+    land_events(home_copy, replace(visit, event_id="visit-2"))
+    seal(home_copy.landing_store, home_copy.raw_dir)
+    (sealed,) = (home_copy.raw_dir / "events").glob("received_date=2*/seq-3-3.parquet")
+    times, content = sealed.stat(), bytearray(sealed.read_bytes())
+    content[60] ^= 1
+    sealed.write_bytes(content)
+    os.utime(sealed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    report = run_build(home_copy)
+    assert report.failures == (f"{sealed} is not what was sealed: its content has changed.", REMEDY)
+    with closing(open_store(home_copy.landing_store)) as store:
+        assert store.query("SELECT count(*) FROM events") == [(1,)]
+
+
+def test_without_disk_space_it_does_not_begin(home_copy, land_events, visit):
+    land_events(home_copy, replace(visit, event_id="visit-2"))
+    report = run_build(home_copy.model_copy(update={"keep_free": 10**18}))
+    [failure] = report.failures
+    assert failure.startswith(f"The disk of {home_copy.home_dir} has ")
+    assert list((home_copy.raw_dir / "events").glob("*/seq-3-3.parquet")) == []
+
+
+def test_when_disk_space_runs_out_it_ends_and_leaves_nothing_behind(home_copy, monkeypatch):
+    before, files = current(home_copy), sorted(home_copy.published_dir.iterdir())
+    log = home_copy.home_dir / "warehouse.duckdb.wal"
+    monkeypatch.setattr("orchestration.disk_space._free", lambda _: 10**8 if log.exists() else 10**12)
+    report = run_build(home_copy)
+    [failure] = report.failures
+    assert failure.startswith("The build was ended: less than 1,000 MB were free")
+    assert "attribution" not in report.seconds
+    assert (current(home_copy), sorted(home_copy.published_dir.iterdir())) == (before, files)
+    assert not is_build_running(home_copy.build_lock_path)
+
+
+def test_a_publication_that_is_a_folder_stops_it_at_once(home_copy):
+    link = home_copy.published_dir / "current"
+    build = link.readlink()
+    link.unlink()
+    shutil.copytree(home_copy.published_dir / build, link)
+    report = run_build(home_copy)
+    [failure] = report.failures
+    assert failure.startswith(f"{link} is not a link to a build")
+    assert list(report.seconds) == ["prepare", "seal"]
+
+
+def test_an_emptied_landing_store_stops_it(home_copy):
+    home_copy.landing_path.write_bytes(b"")
+    [failure] = run_build(home_copy).failures
+    assert failure.startswith(f"{home_copy.landing_path} is empty: ")
+    assert home_copy.landing_path.stat().st_size == 0
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    home = Settings(home=tmp_path / "file" / "home")
+    [failure] = run_build(home).failures
+    assert failure.startswith(f"{home.home_dir} cannot be used: ")
+
+
+def flip_bits_of_a_model(path, model):
+    """In a block of its rows, which nobody reads who only opens the file."""
+    with duckdb.connect(str(path), read_only=True) as opened:
+        blocks = opened.execute(
+            f"select distinct block_id from pragma_storage_info('{model}') where block_id >= 0"
+        ).fetchall()
+    content = bytearray(path.read_bytes())
+    for (block,) in blocks:
+        content[12_288 + block * 262_144 + 20] ^= 1
+    path.write_bytes(content)
+
+
+def test_damage_that_comes_up_midway_heals_in_the_same_build(home_copy, land_events, visit):
+    land_events(home_copy, replace(visit, event_id="visit-2", visitor_id="bob's browser"))
+    flip_bits_of_a_model(home_copy.warehouse_path, "fct_sessions")
+    # Files that only spare time: a build does without them.
+    (home_copy.published_dir / "current" / "build.json").write_text("{")
+    for state in ("target/partial_parse.msgpack", "build/partial_parse.msgpack", "build/run_results.json"):
+        (home_copy.home_dir / "dbt" / state).write_bytes(b"broken")
+    report = run_build(home_copy)
+    assert report.failures == ()
+    [warning] = report.warnings
+    assert warning.startswith(f"{home_copy.warehouse_path} was damaged (IO Error: Corrupt database file")
+    assert home_copy.warehouse_path.with_name("warehouse.duckdb.damaged").exists()
+    build_id, rows = current(home_copy)
+    assert (build_id, rows["fct_sessions"]) == (report.build_id, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_warehouse_that_was_cut_is_built_anew(home_copy, land_events, visit, kept):
+    land_events(home_copy, replace(visit, event_id="visit-2", visitor_id="bob's browser"))
+    os.truncate(home_copy.warehouse_path, int(home_copy.warehouse_path.stat().st_size * kept))
+    report = run_build(home_copy)
+    assert report.failures == ()
+    assert [warning.partition(" (")[0] for warning in report.warnings] == [
+        f"{home_copy.warehouse_path} was damaged"
+    ]
+    assert current(home_copy)[1]["fct_sessions"] == 2
+
+
+@pytest.mark.slow
+def test_damage_that_only_the_publication_reads_heals_in_the_same_build(home_copy, monkeypatch):
+    harmed = []
+
+    def harm_then_publish(path, *arguments):
+        if not harmed:
+            harmed.append(path)
+            flip_bits_of_a_model(path, "fct_conversions")
+        return publish(path, *arguments)
+
+    monkeypatch.setattr("orchestration.assets.publish", harm_then_publish)
+    report = run_build(home_copy)
+    assert report.failures == ()
+    assert [warning.partition(" (")[0] for warning in report.warnings] == [
+        f"{home_copy.warehouse_path} was damaged"
+    ]
+    assert current(home_copy)[0] == report.build_id
 
 
 def test_while_another_build_runs_it_says_so_and_harms_nothing(home_copy):
