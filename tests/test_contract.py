@@ -1,14 +1,18 @@
-"""The landing table and the Parquet schema are what the contract says."""
+"""The landing table, the Parquet schema and the models' bounds are what the contract says."""
 
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pytest
+import yaml
 
-from funnelhouse.contract import RAW_TABLES, columns
+from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
 from funnelhouse.landing import open_store
+from ingest_api import lengths
 from ingest_api.sealing import parquet_schema
+from orchestration.manifest import DBT_PROJECT
 
 SQLITE = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER"}
 ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
@@ -30,3 +34,21 @@ def test_the_parquet_schema_is_seq_and_the_contract(table: str) -> None:
         ("seq", pa.int64(), False),
         *((c.name, ARROW[c.sql_type], not c.is_required) for c in columns(RAW_TABLES[table])),
     ]
+
+
+def test_models_hold_the_bounds_that_ingest_holds() -> None:
+    bounds = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text())["vars"]
+    held = {
+        "kinds_of_event": list(get_args(Kind)),
+        "first_occurred_us": FIRST_OCCURRED_US,
+        "end_occurred_us": END_OCCURRED_US,
+        "id_bytes": lengths.ID_BYTES,
+        "name_bytes": lengths.NAME_BYTES,
+        "word_bytes": lengths.WORD_BYTES,
+        "utm_bytes": lengths.UTM_BYTES,
+        "click_id_bytes": lengths.CLICK_ID_BYTES,
+        "address_bytes": lengths.ADDRESS_BYTES,
+        "definition_bytes": lengths.DEFINITION_BYTES,
+        "experiments_at_most": lengths.EXPERIMENTS,
+    }
+    assert {name: bounds[name] for name in held} == held
