@@ -86,7 +86,7 @@ def event_of(invoice: dict[str, str]) -> dict[str, Any]:
 
 def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tuple[Any, ...]], str]:
     """Send the events into a new home and build: totals of the marts, the conversions, a line on times."""
-    ingest_port, read_port = _two_free_ports()
+    ingest_port, read_port = two_free_ports()
     settings = Settings(ingest_port=ingest_port, read_port=read_port).apart(home)
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
@@ -117,7 +117,8 @@ def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tu
     return Totals(totals[0], totals[1]), conversions, line
 
 
-def _two_free_ports() -> tuple[int, int]:
+def two_free_ports() -> tuple[int, int]:
+    """Ports of this machine that nothing listens on."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))

@@ -13,7 +13,6 @@ from dbt_cli import run_dbt
 
 from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from funnelhouse.settings import Settings
-from ingest_api.fields import MAX_INTEGER_DIGITS
 from ingest_api.sealing import parquet_schema, seal
 from orchestration.manifest import DBT_PROJECT
 
@@ -51,10 +50,13 @@ def test_every_rule_passes_its_unit_test(empty_warehouse: Settings) -> None:
     assert set(states.values()) == {"pass"}
 
 
-def test_a_report_can_add_up_ninety_thousand_of_the_largest_amounts() -> None:
-    with (DBT_PROJECT / "seeds/currencies.csv").open() as seed:
-        minor_per_major = max(int(currency["minor_per_major"]) for currency in csv.DictReader(seed))
-    assert 90_000 * 10**MAX_INTEGER_DIGITS * minor_per_major < 2**63
+def test_a_limit_is_ten_times_what_anybody_ever_had() -> None:
+    with (DBT_PROJECT / "seeds/work_limits.csv").open() as seed:
+        limits = {
+            row["limit_name"]: (int(row["allowed"]), int(row["most_seen"])) for row in csv.DictReader(seed)
+        }
+    assert limits
+    assert [name for name, (allowed, most_seen) in limits.items() if allowed < 10 * most_seen] == []
 
 
 def test_every_model_with_a_rule_has_a_unit_test(manifest: Any) -> None:

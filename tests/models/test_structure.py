@@ -73,7 +73,8 @@ def test_no_contract_promises_a_float_and_money_is_whole_minor_units(models: dic
         money = {c for c in types if "amount" in c or c.endswith(("_minor", "_nano"))} - said
         if model["fqn"][1] == "marts":
             # A fact has amounts of its own; what a report sums has no end.
-            assert {types[column] for column in money} <= {SUM_TYPE if name.startswith("rpt_") else "bigint"}, name
+            expected = SUM_TYPE if name.startswith("rpt_") else "bigint"
+            assert {types[column] for column in money} <= {expected}, name
 
 
 def test_only_staging_reads_the_record(models: dict[str, Any]) -> None:

@@ -17,15 +17,15 @@ texts = st.text(letters + "*", max_size=12)
 
 @pytest.fixture(scope="module")
 def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
-    """A database in which `int_goals_matched` stands as a view over the goals and views that a test puts there."""
+    """A database in which `int_goals_matched` is a view over what a test puts there."""
     connection = duckdb.connect()
     connection.execute(
         f"""
         attach ':memory:' as warehouse;
         use warehouse.main;
         create table int_goals (
-            project_id varchar, goal_id varchar, match_type varchar, match_operator varchar, match_value varchar,
-            property_key varchar, property_value varchar, minimum_amount varchar
+            project_id varchar, goal_id varchar, match_type varchar, match_operator varchar,
+            match_value varchar, property_key varchar, property_value varchar, minimum_amount varchar
         );
         create table int_events (
             seq bigint, project_id varchar, kind varchar, name varchar, goal_id varchar, properties varchar,
@@ -44,7 +44,8 @@ def picks(warehouse: duckdb.DuckDBPyConnection, wildcard: str, path: str) -> boo
     """Whether a goal of the wildcard picks a view of the path."""
     warehouse.execute("delete from int_goals; delete from int_events; delete from int_page_views")
     warehouse.execute(
-        "insert into int_goals values ('shop', 'goal', 'url_path', 'wildcard', ?, null, null, null)", [wildcard]
+        "insert into int_goals values ('shop', 'goal', 'url_path', 'wildcard', ?, null, null, null)",
+        [wildcard],
     )
     warehouse.execute("insert into int_events (seq, project_id, kind) values (1, 'shop', 'visit')")
     warehouse.execute("insert into int_page_views values (1, ?)", [path])

@@ -201,6 +201,7 @@ EXAMPLE_ROWS: Rows = {
         credit("facebook", 2_000_000_000, 40, medium="social", currency="JPY"),
         credit("facebook", 3_000_000_000, 9_500, medium="social", model="first_touch"),
         credit("google", 99_000_000_000, 99, project="other"),
+        credit("google", 10**20, 3 * 10**20 + 1, project="vast"),
     ],
     "dim_projects": [
         {

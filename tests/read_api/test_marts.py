@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from example_marts import EXAMPLE_ROWS, ReadServer, contract, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, ReadServer, contract, new_key, publish_rows, read_server
 
 from funnelhouse.settings import Settings
 
@@ -68,6 +68,26 @@ def test_values_in_json(server: ReadServer) -> None:
     text = server.get("/v1/projects/shop/marts/rpt_attribution").text
     exact = json.loads(text, parse_float=Decimal)["rows"]
     assert sorted(row["conversions"] for row in exact)[0] == Decimal("0.333333334")
+
+
+def test_sums_beyond_sixty_four_bits_are_whole_numbers_everywhere(server: ReadServer) -> None:
+    headers = {"Authorization": f"Bearer {new_key(server.settings, 'vast')}"}
+    base, minor = f"{server.client.base_url}/v1/projects/vast", 3 * 10**20 + 1
+
+    def ask(path: str, **query: str) -> httpx.Response:
+        answer = httpx.get(f"{base}/{path}", params=query, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    (row,) = ask("marts/rpt_attribution").json()["rows"]
+    assert (row["credit_nano"], row["net_amount_minor"]) == (10**20, minor)
+    (row,) = csv.DictReader(io.StringIO(ask("marts/rpt_attribution", format="csv").text, newline=""))
+    assert (row["credit_nano"], row["net_amount_minor"]) == (str(10**20), str(minor))
+    parquet = pyarrow.parquet.read_table(io.BytesIO(ask("marts/rpt_attribution", format="parquet").content))
+    assert parquet.schema.field("net_amount_minor").type == pa.decimal128(38, 0)
+    assert parquet.column("net_amount_minor").to_pylist() == [minor]
+    report = ask("reports/attribution", **{"from": "2026-11-01", "to": "2026-11-30"}).text
+    assert f'"net_amount_minor":{minor},' in report.replace(" ", "").replace("}", ",")
 
 
 def test_csv_is_complete_and_no_text_is_a_formula(server: ReadServer) -> None:

@@ -10,7 +10,8 @@ weights as (
 totalled as (
     select
         *,
-        nullif(cast(sum(removal_effect_pico) over (partition by project_id) as decimal(38, 0)), 0) as total_pico
+        nullif(cast(sum(removal_effect_pico) over (partition by project_id) as decimal(38, 0)), 0)
+            as total_pico
     from weights
 )
 

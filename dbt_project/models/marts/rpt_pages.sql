@@ -20,7 +20,8 @@ select
         as net_amount_minor,
     count(case when counted.figure = 'assisted_conversion' then 1 end) as assisted_conversions,
     cast(
-        sum(case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end) as decimal(38, 0)
+        sum(case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end)
+        as decimal(38, 0)
     ) as assisted_amount_minor
 from counted
 left join pages on counted.project_id = pages.project_id and counted.page_id = pages.page_id

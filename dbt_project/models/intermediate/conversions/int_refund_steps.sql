@@ -1,6 +1,6 @@
 -- One row per refund and step that may change what it takes: what it takes, and what is left of it.
--- Those are its own, and later turns of its conversion. A conversion with too many turns is told short: each refund has
--- only what it takes today, from its own step on.
+-- Those are its own, and later turns of its conversion. A conversion with too many turns is told short: each
+-- refund has only what it takes today, from its own step on.
 with steps as (
     select * from {{ ref('int_refunds_asked') }}
 ),

@@ -1,4 +1,4 @@
--- One row per step of a conversion, or of a refund without one, that refunds belong to: what those known by then take.
+-- One row per step of what refunds belong to, a conversion or a refund alone: what those known by then take.
 with refunds as (
     select * from {{ ref('int_refunds_matched') }}
 ),
@@ -18,12 +18,12 @@ steps as (
         refunds.is_browsers_word
     from {{ ref('int_conversion_steps') }} as steps
     left join refunds on steps.story_id = refunds.story_id and steps.seq = refunds.seq
-    where steps.story_id in (select refunds.story_id from refunds)
+    where steps.story_id in (select known.story_id from refunds as known)
 ),
 
 by_currency as (
-    -- Of another currency nothing can be taken: no bank's rate is known here. So each step looks at what was asked
-    -- for in its own, and each refund counts in its own.
+    -- Of another currency nothing can be taken: no bank's rate is known here. So each step looks at what was
+    -- asked for in its own.
     select
         story_id,
         seq,

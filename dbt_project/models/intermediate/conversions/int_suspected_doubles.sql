@@ -25,7 +25,8 @@ neighbours as (
     select
         *,
         max(is_servers) over (partition by person_id, name {{ nearby }}) = 1 as is_near_name,
-        max(is_servers) over (partition by person_id, amount_minor, currency {{ nearby }}) = 1 as is_near_money
+        max(is_servers) over (partition by person_id, amount_minor, currency {{ nearby }}) = 1
+            as is_near_money
     from told_apart
 )
 

@@ -7,16 +7,22 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
+shown as (
+    select
+        *,
+        left(source, {{ work_limit('path_source_letters') }}) as shown_source
+    from {{ ref('int_conversion_touches') }}
+),
+
 paths as (
     select
         conversion_id,
         -- A source that a sender calls `a > b` is not two.
-        {{ joined_text("replace(left(source, " ~ work_limit('path_source_letters') ~ "), '>', '›')", "' > '", 'touch_number') }}
-            as path,
+        {{ joined_text("replace(shown_source, '>', '›')", "' > '", 'touch_number') }} as path,
         max(touches_left_out) as touches_left_out,
         count(*) as touches,
         min(touched_us) as first_touched_us
-    from {{ ref('int_conversion_touches') }}
+    from shown
     group by conversion_id
 )
 

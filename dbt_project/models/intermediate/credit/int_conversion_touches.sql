@@ -46,14 +46,16 @@ traffic_sources as (
 ),
 
 timeline as (
-    -- A person's touches, and where the look-back of each conversion begins and ends among them: both included.
+    -- A person's touches, and where the look-back of each conversion begins and ends among them.
     select
         person_id,
         touched_us as at_us,
         1 as place,
         cast(null as varchar) as conversion_id
     from numbered_touches
-    {% for at_us, place in [('conversions.occurred_us - projects.lookback_us', 0), ('conversions.occurred_us', 2)] %}
+    {% for at_us, place in [
+        ('conversions.occurred_us - projects.lookback_us', 0), ('conversions.occurred_us', 2)
+    ] %}
     union all
     select
         conversions.person_id,
@@ -112,20 +114,31 @@ allowed as (
     from crowded
 ),
 
-taken_numbers as (
+counted_back as (
+    -- Its latest touches; of more than may be taken the earliest too.
     select
         *,
+        touches_until - touches_before - touches_taken as touches_left_out,
         {{ each_number_below('touches_taken') }} as back_number
     from allowed
 ),
 
+taken_numbers as (
+    select
+        *,
+        case
+            when back_number = touches_taken - 1 then touches_before + 1
+            else touches_until - back_number
+        end as person_touch_number
+    from counted_back
+),
+
 within_look_back as (
-    -- Its latest touches; of more than may be taken the earliest too.
     select
         taken_numbers.conversion_id,
         taken_numbers.project_id,
         taken_numbers.person_id,
-        taken_numbers.touches_until - taken_numbers.touches_before - taken_numbers.touches_taken as touches_left_out,
+        taken_numbers.touches_left_out,
         numbered_touches.touch_id,
         numbered_touches.seq,
         numbered_touches.source,
@@ -135,10 +148,7 @@ within_look_back as (
     inner join numbered_touches
         on
             taken_numbers.person_id = numbered_touches.person_id
-            and case
-                when taken_numbers.back_number = taken_numbers.touches_taken - 1 then taken_numbers.touches_before + 1
-                else taken_numbers.touches_until - taken_numbers.back_number
-            end = numbered_touches.person_touch_number
+            and taken_numbers.person_touch_number = numbered_touches.person_touch_number
 ),
 
 named as (

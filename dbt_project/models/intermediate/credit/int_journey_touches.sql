@@ -50,7 +50,9 @@ looked_ahead as (
     select
         *,
         min(look_back_from_us) over (
-            partition by person_id order by at_us, is_conversion rows between current row and unbounded following
+            partition by person_id
+            order by at_us, is_conversion
+            rows between current row and unbounded following
         ) as next_look_back_from_us
     from crowded_timeline
 ),

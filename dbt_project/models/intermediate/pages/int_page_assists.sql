@@ -46,7 +46,9 @@ counted as (
         conversion_id,
         person_id,
         cast(sum(1 - is_conversion) over (
-            partition by person_id order by at_us, is_conversion rows between unbounded preceding and current row
+            partition by person_id
+            order by at_us, is_conversion
+            rows between unbounded preceding and current row
         ) as bigint) as pages_until
     from timeline
 ),
@@ -79,7 +81,7 @@ taken_numbers as (
     from allowed
 )
 
--- One conversion assists many pages, so they are not summed. Of too many count those that were seen last at first.
+-- Of more pages than may be taken those count that were seen last at first.
 select
     taken_numbers.conversion_id,
     numbered.page_id,

@@ -1,4 +1,4 @@
--- One row per limit and conversion, or person, of which more came than it allows; what is beyond it is left out.
+-- One row per limit and conversion, or person, that went beyond it: how much of it is left out.
 with conversions as (
     select * from {{ ref('int_conversions') }}
 ),
@@ -6,7 +6,7 @@ with conversions as (
 touches_limited as (
     select
         conversion_id,
-        max(touches_left_out) as left_out,
+        max(touches_left_out) as touches,
         sum(case when length(source) > {{ work_limit('path_source_letters') }} then 1 else 0 end) as names_cut
     from {{ ref('int_conversion_touches') }}
     group by conversion_id
@@ -15,7 +15,7 @@ touches_limited as (
 assists_limited as (
     select
         conversion_id,
-        max(pages_left_out) as left_out
+        max(pages_left_out) as pages
     from {{ ref('int_page_assists') }}
     group by conversion_id
 ),
@@ -23,7 +23,7 @@ assists_limited as (
 told_short as (
     select
         story_id as conversion_id,
-        count(*) as left_out
+        count(*) as turns
     from {{ ref('int_refunds_asked') }}
     where is_told_short and is_turn
     group by story_id
@@ -31,10 +31,10 @@ told_short as (
 
 conversions_limited as (
     {% for measure, relation, left_out in [
-        ('touches_left_out', 'touches_limited', 'left_out'),
+        ('touches_left_out', 'touches_limited', 'touches'),
         ('source_names_cut', 'touches_limited', 'names_cut'),
-        ('assists_left_out', 'assists_limited', 'left_out'),
-        ('refunds_told_short', 'told_short', 'left_out'),
+        ('assists_left_out', 'assists_limited', 'pages'),
+        ('refunds_told_short', 'told_short', 'turns'),
     ] %}
     select
         '{{ measure }}' as measure,
