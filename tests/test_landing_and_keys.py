@@ -14,7 +14,9 @@ from funnelhouse import keys
 from funnelhouse.contract import RAW_TABLES
 from funnelhouse.keys import KeyRing, create_key
 from funnelhouse.landing import Location, open_existing, open_store
-from funnelhouse.landing.store import LandingError, LandingStore
+from funnelhouse.landing.answers import find_answer
+from funnelhouse.landing.secret import cursor_secret
+from funnelhouse.landing.store import Answer, LandingError, LandingStore
 
 
 def test_many_processes_may_open_a_new_store_at_once(location: Location) -> None:
@@ -214,3 +216,18 @@ def test_before_the_store_exists_no_key_is_found_and_no_store_made(location: Loc
 def test_a_bad_key_is_not_created(landing: LandingStore, project: str, scopes: list[str], days: int) -> None:
     with pytest.raises(ValueError, match=r"must be|stands alone"):
         create_key(landing, project, scopes, days)
+
+
+def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
+    earlier = Answer("shop", "/v1/batch", "order-1", b"hash", 1, 200, {}, b"{}")
+    with closing(open_store(location)) as store:
+        store.execute("DROP TABLE cursor_secret")
+        store.execute("ALTER TABLE rejected DROP COLUMN has_page_key")
+        store.append([("events", [])], {0: earlier})
+    for _ in range(2):
+        with closing(open_store(location)) as store:
+            assert find_answer(store, "shop", "/v1/batch", "order-1") == earlier
+            assert store.query("SELECT has_page_key FROM rejected") == []
+            secrets = {cursor_secret(store) for _ in range(2)}
+    with closing(open_store(location)) as store:
+        assert {cursor_secret(store)} == secrets and len(secrets.pop()) == 32

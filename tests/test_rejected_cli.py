@@ -169,7 +169,8 @@ def test_a_replayed_report_is_what_it_would_have_been_and_was_learnt_now(
         if path.startswith("/pb"):
             query, _, posted = body.partition(b"\n")
             method = "POST" if b"\n" in body else "GET"
-            answer = client.request(method, f"/pb/again?{query.decode()}", content=posted)
+            url = f"/pb/again?{query.decode()}"
+            answer = client.request(method, url, content=posted, headers=browser)
         else:
             answer = client.post(url, content=body, headers=browser)
         assert answer.is_success, answer.text

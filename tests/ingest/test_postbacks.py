@@ -136,7 +136,7 @@ def test_any_query_and_body_is_one_event_or_bad_input(query: st.DataObject) -> N
     except BadInput:
         return
     assert event.hit_id or event.visitor_id
-    assert (event.sender, event.user_agent) == ("server", None)
+    assert (event.sender, event.user_agent) == (ARRIVAL.sender, None)
     texts = [event.hit_id, event.visitor_id, event.page_id, event.transaction_id, event.status, event.payload]
     for text in filter(None, texts):
         assert "\0" not in text
