@@ -81,9 +81,7 @@ def test_verify_says_what_is_wrong_with_the_record(tmp_path):
     assert (code, said, f"Error: {home.landing_path} is empty: " in complaint) == (1, "", True)
 
 
-@pytest.mark.parametrize(
-    "command", [["keys", "list"], ["verify"], ["projects", "list"], ["serve", "ingest"], ["build"]]
-)
+@pytest.mark.parametrize("command", [["keys", "list"], ["verify"], ["projects", "list"], ["serve", "ingest"]])
 def test_a_landing_store_that_cannot_be_used_is_named(tmp_path, command):
     home = Settings(home=tmp_path / "home")
     (home.raw_dir / "events").mkdir(parents=True)
@@ -93,7 +91,7 @@ def test_a_landing_store_that_cannot_be_used_is_named(tmp_path, command):
     assert f"{home.landing_path} is damaged" in said + complaint
 
 
-@pytest.mark.parametrize("command", [["keys", "list"], ["verify"], ["serve", "ingest"], ["build"]])
+@pytest.mark.parametrize("command", [["keys", "list"], ["verify"], ["serve", "ingest"]])
 def test_a_home_that_cannot_be_made_is_named(tmp_path, command):
     (tmp_path / "file").touch()
     code, said, complaint = typed(Settings(home=tmp_path / "file" / "home"), *command)
