@@ -181,9 +181,11 @@ def _copy_marts(
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": "4GB",
         "temp_directory": str(folder / "spill"),
-        **engine,
     }
     with duckdb.connect(config=config) as connection, guard(connection.interrupt):
+        # Not when connecting: a bound on what is spilled is then shown, and not kept.
+        for name, value in engine.items():
+            connection.execute(f"set global {name} = {_text(value)}")
         connection.execute(f"attach {_text(warehouse_path)} as warehouse (read_only)")
         connection.execute(
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"

@@ -4,13 +4,17 @@ import csv
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import psycopg
 import pytest
 
+from funnelhouse.contract import Cost, row_values
+from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from ingest_api.sealing import seal
 
 DATABASE = "FUNNELHOUSE_PUBLISH_POSTGRES"
 
@@ -51,6 +55,48 @@ def test_the_published_marts_are_copied_to_postgresql(built_home, postgres):
                 f"select conversion_id, net_amount_minor from {schema}.fct_conversions"
             ).fetchall()
             assert rows == sale != []
+
+
+def test_verify_says_what_is_wrong_with_the_record(tmp_path):
+    home = Settings(home=tmp_path / "home")
+    assert typed(home, "verify")[::2] == (1, f"Error: {home.home_dir} is not there; set FUNNELHOUSE_HOME.\n")
+    with closing(open_store(home.landing_store)) as store:
+        cost = Cost(
+            project_id="shop", received_us=0, day="1970-01-01", source="x", medium=None, campaign=None,
+            amount_text="1", currency="USD",
+        )  # fmt: skip
+        store.append([("costs", [row_values(Cost)(cost)] * 5)])
+    seal(home.landing_store, home.raw_dir)
+    good = "1 files with 5 rows are as they were sealed.\n"
+    assert typed(home, "verify") == (0, good, "")
+    (sealed,) = (home.raw_dir / "costs").glob("*/seq-1-5.parquet")
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    code, said, complaint = typed(home, "verify")
+    assert (code, complaint) == (1, "")
+    assert said.startswith(f"{sealed} is not what was sealed: its content has changed.\n0 files")
+    repaired = f"costs: positions 1 to 5 were written again.\n{good}"
+    assert typed(home, "verify", "--repair") == (0, repaired, "")
+    home.landing_path.write_bytes(b"")
+    code, said, complaint = typed(home, "verify")
+    assert (code, said, f"Error: {home.landing_path} is empty: " in complaint) == (1, "", True)
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["verify"], ["projects", "list"], ["serve", "ingest"]])
+def test_a_landing_store_that_cannot_be_used_is_named(tmp_path, command):
+    home = Settings(home=tmp_path / "home")
+    (home.raw_dir / "events").mkdir(parents=True)
+    home.landing_path.write_bytes(b"no database, but as long as one" * 100)
+    code, said, complaint = typed(home, *command)
+    assert code == 1
+    assert f"{home.landing_path} is damaged" in said + complaint
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["verify"], ["serve", "ingest"]])
+def test_a_home_that_cannot_be_made_is_named(tmp_path, command):
+    (tmp_path / "file").touch()
+    code, said, complaint = typed(Settings(home=tmp_path / "file" / "home"), *command)
+    assert code == 1
+    assert str(tmp_path / "file") in said + complaint
 
 
 def test_what_keeps_marts_from_postgresql_is_said(built_home, empty_home, postgres):

@@ -1,12 +1,14 @@
 """A build never takes the disk space that landing needs: refused before it begins, or ended."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 from pydantic import ByteSize
 
+from expectations.checking import Suite, check, no_rows
 from funnelhouse.settings import Settings
 from orchestration import disk_space
 from orchestration.disk_space import (
@@ -17,6 +19,7 @@ from orchestration.disk_space import (
     needed,
     reserve_kept,
 )
+from orchestration.publishing import new_build_id, publish
 
 
 @pytest.fixture
@@ -80,12 +83,27 @@ def test_work_is_stopped_when_the_reserve_is_touched(home: Settings, monkeypatch
         connection.execute("select max(md5(a.range::varchar)) from range(1000000) a, range(1000000) b")
 
 
-def test_what_the_engine_spills_is_bounded(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_suite_and_a_publication_spill_is_bounded(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(disk_space, "_free", lambda folder: 1_000_000_000 + 4_000_000)
-    options = {**engine_options(home), "memory_limit": "100MB"}
-    with (
-        duckdb.connect(config=options) as connection,
-        pytest.raises(duckdb.OutOfMemoryException, match="max_temp_directory_size"),
-    ):
-        connection.execute("create table t as select md5(range::varchar) as t from range(10000000)")
-    assert list(home.home_dir.glob("*.tmp")) == []
+    small = {**engine_options(home), "memory_limit": "100MB"}
+    home.warehouse_path.unlink()
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute(
+            "create table marts as select range as n, md5(range::varchar) as t from range(4000000)"
+        )
+    sorting = no_rows("sorts_much", "critical", "all", "select * from {batch} order by t desc offset 3999999")
+    suite = Suite(
+        name="large",
+        database=home.warehouse_path,
+        batches={"all": "select * from marts"},
+        expectations=[sorting],
+    )
+    (outcome,) = check(suite, small).failures
+    assert "max_temp_directory_size" in outcome.observed
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    with pytest.raises(duckdb.OutOfMemoryException, match="max_temp_directory_size"):
+        publish(home.warehouse_path, home.published_dir, ["marts"], new_build_id(now), now, engine=small)
+    # Neither the spill nor the half publication is left.
+    assert list(home.home_dir.glob("*.tmp")) == list(home.published_dir.glob(".*")) == []

@@ -176,13 +176,23 @@ def test_what_cannot_be_published_changes_nothing(home: Settings) -> None:
         with pytest.raises(PublishError, match=message):
             publish(home.warehouse_path, home.published_dir, marts, build_id, START)
         assert read_directly(home.published_dir) == {"1"}
+        assert leftovers(home.published_dir) == []
 
     refuse(MARTS, first.build_id, "already published")
     refuse(MARTS, "../elsewhere", "is not a build id like 20261121T120000000000Z")
     refuse([*MARTS, "rpt_missing"], new_build_id(START + timedelta(seconds=1)), "no mart 'rpt_missing'")
     refuse(["RPT_SOURCES; drop"], new_build_id(START + timedelta(seconds=1)), "no mart")
     publish_rows(home, numbered(2), START + timedelta(seconds=1))
+    link = home.published_dir / "current"
+    build = link.readlink()
+    link.unlink()
+    shutil.copytree(home.published_dir / build, link)
+    with pytest.raises(PublishError, match="current is not a link to a build"):
+        publish_rows(home, numbered(3), START + timedelta(seconds=2))
     assert leftovers(home.published_dir) == []
+    link.rename(home.home_dir / "moved away")
+    publish_rows(home, numbered(3), START + timedelta(seconds=2))
+    assert read_directly(home.published_dir) == {"3"}
 
 
 def test_a_kept_build_can_be_shown_again(home: Settings) -> None:
