@@ -1,4 +1,5 @@
 -- One row per event that a definition changed since the last publication says something about, or said.
+-- Only a build of what is new compares rules: depends_on {{ ref('work_limits') }}.
 {% set events, page_views = ref('int_events_deduplicated'), ref('int_page_views_classified') %}
 {% set rule = [
     'match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'
