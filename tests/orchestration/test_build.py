@@ -53,7 +53,7 @@ def test_a_build_publishes_every_mart(built_home):
     assert not is_build_running(settings.build_lock_path)
 
 
-@pytest.mark.parametrize("asset", ["publication", "fct_sessions"])
+@pytest.mark.parametrize("asset", ["publication", "models"])
 def test_a_run_of_a_part_is_refused(home_copy, asset):
     everything = build_definitions(home_copy).resolve_implicit_global_asset_job_def()
     shown = current(home_copy)

@@ -124,11 +124,11 @@ def test_it_does_not_ask_twice_while_a_build_is_about_to_run(look, instance, emp
     assert look("before") == (False, "before")
 
 
-def test_a_build_that_was_killed_does_not_hold_its_place_for_ever(instance):
+def test_a_build_that_was_killed_does_not_hold_its_place_for_ever(empty_home, instance):
     lost = add_run(instance, dg.DagsterRunStatus.STARTED, time.time() - 600)
     starting = add_run(instance, dg.DagsterRunStatus.STARTED, time.time() - 1)
     own = add_run(instance, dg.DagsterRunStatus.STARTED, time.time() - 600)
-    end_lost_runs(instance, besides=own)
+    end_lost_runs(empty_home, instance, besides=own)
     statuses = [instance.get_run_by_id(run_id).status for run_id in (lost, starting, own)]
     assert statuses == [
         dg.DagsterRunStatus.FAILURE,
