@@ -148,8 +148,8 @@ class Processes:
 def up(settings: Settings) -> None:
     """Run ingest, read, Dagster's scheduler and its web page until Ctrl-C or SIGTERM, then end them all.
 
-    Raises `click.ClickException`, after ending the others, when one of them ends by itself, and, before
-    starting any, when the dbt project can't be parsed.
+    Raises `click.ClickException` when this home is up already, and, after ending the others, when one of them
+    ends by itself or the dbt project can't be parsed.
     """
     try:
         with (
@@ -165,14 +165,15 @@ def up(settings: Settings) -> None:
 
 
 def _run_all(settings: Settings, mark: str) -> None:
-    tidy_up(settings)
-    # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
-    load_manifest(settings)
     logs = settings.home_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     dagster = settings.address(settings.dagster_port)
     with Processes(settings, mark) as processes:
+        # First of all, for what is sent meanwhile is lost to senders who do not repeat it.
         processes.serve()
+        tidy_up(settings)
+        # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
+        load_manifest(settings)
         _start_dagster(processes, settings, logs)
         processes.wait_until_ready("dagster", f"{dagster}/server_info")
         click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")
@@ -185,8 +186,7 @@ def _run_all(settings: Settings, mark: str) -> None:
 def tidy_up(settings: Settings) -> None:
     """Make Dagster's tables where they are missing, end the runs of processes that are gone, and prune.
 
-    For a moment in which no process of the home runs but perhaps a build from the command line, to which the
-    history is left then.
+    For a moment in which nothing builds but perhaps the command line, to which the history is left then.
     """
     make_tables(settings)
     with (
