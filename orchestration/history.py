@@ -37,8 +37,8 @@ _ROWS_OF_A_RUN = {
     ),
 }
 
-# Below this, of a file of some megabytes, rewriting it is not worth the trouble.
-_FREE_PAGES_WORTH_A_VACUUM = 256
+# Of 4 KB. For less a file is not rewritten.
+_FREE_PAGES_WORTH_A_VACUUM = 64
 
 
 def prune_history(settings: Settings, instance: dg.DagsterInstance) -> None:
