@@ -20,6 +20,9 @@ MARK = "FUNNELHOUSE_UP"
 
 PROCESSES = Path("/proc")
 
+KILLED_WITHIN_S = 10.0
+"""How long to wait for what was killed: a process in the middle of a disk's work shows until that is done."""
+
 
 class HouseRunningError(Exception):
     """A `funnelhouse up` of this home lives. The message names its process."""
@@ -59,7 +62,7 @@ def end_marked(mark: str, within_s: float) -> int:
     deadline = time.monotonic() + within_s
     while (left := marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + KILLED_WITHIN_S
     while left and time.monotonic() < deadline:
         # Again, because a killed one may have started another meanwhile.
         _signal(left, signal.SIGKILL)

@@ -37,6 +37,7 @@ def holder(lock):
     process.kill()
     process.wait()
     end_marked(json.loads(lock.read_text())["mark"], 0)
+    assert not is_alive(child)
 
 
 def is_alive(process_id):
