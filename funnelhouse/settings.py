@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     landing_days: int = Field(
         default=7, ge=1, description="Days for which what was sealed stays in the landing store."
     )
+    history_days: int = Field(
+        default=14, ge=1, description="Days for which Dagster's history keeps builds, at most the newest 200."
+    )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
     keep_free: ByteSize = Field(
         default=ByteSize(1_000_000_000),
@@ -119,6 +122,11 @@ class Settings(BaseSettings):
     def build_lock_path(self) -> Path:
         """File that the running build holds with `flock`."""
         return self.home_dir / "build.lock"
+
+    @property
+    def house_lock_path(self) -> Path:
+        """File that the running `funnelhouse up` holds with `flock`."""
+        return self.home_dir / "up.lock"
 
     @property
     def last_build_path(self) -> Path:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import dbt_assets
 
 from expectations.attribution import attribution
 from expectations.landed_events import landed_events
@@ -22,30 +21,38 @@ from funnelhouse.settings import Settings
 from ingest_api.retention import forget
 from ingest_api.sealing import seal
 from ingest_api.verifying import IncompleteRecordError, check_record
-from orchestration.build_record import build_record, checked_before, made_models
-from orchestration.build_resource import Build
+from orchestration.build_inputs import MADE_FROM
+from orchestration.build_record import DBT_STEP, build_record, checked_before, made_models
+from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
-from orchestration.dbt_command import run_dbt
+from orchestration.dbt_command import (
+    build_models,
+    built_manifest,
+    model_seconds,
+    results_path,
+    test_outcomes,
+)
 from orchestration.disk_space import DiskFullError, check_space, engine_options, remove_spill, reserve_kept
 from orchestration.instance import JOB
-from orchestration.manifest import Manifest, model_names
+from orchestration.manifest import DbtProjectError, load_manifest, model_names
+from orchestration.outcome import PUBLISH_STEP
 from orchestration.postgres_publishing import publish_to_postgres
 from orchestration.publishing import PublishError, check_current, publish, remove_leftovers
 from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
 from orchestration.warehouse import WarehouseError
 
-RAW_EVENTS = dg.AssetKey(["raw", "events"])
-FCT_ATTRIBUTION = dg.AssetKey("fct_attribution")
-
-PUBLICATION = dg.AssetKey("publication")
-
 OLD_ROWS_LEAVE = dg.AssetCheckSpec(
     "old_rows_leave",
-    asset=RAW_EVENTS,
+    asset=RAW["events"],
     description="Rows and answers whose time is over leave the landing store, and `rejected` the raw zone.",
 )
 
+DBT_TESTS = dg.AssetCheckSpec(
+    "dbt_tests",
+    asset=MODELS,
+    description="dbt's tests that only warn. One that blocks fails the step, and is named by it.",
+)
 
 COPIED_TO_POSTGRES = dg.AssetCheckSpec(
     "copied_to_postgres",
@@ -66,7 +73,7 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="seal",
         specs=[
-            dg.AssetSpec(["raw", table], group_name="raw", kinds={"parquet"}, description=row.__doc__)
+            dg.AssetSpec(RAW[table], group_name="raw", kinds={"parquet"}, description=row.__doc__)
             for table, row in RAW_TABLES.items()
         ],
         check_specs=[OLD_ROWS_LEAVE],
@@ -84,14 +91,17 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
             check_record(settings.landing_store, settings.raw_dir, time.time_ns() // 1000)
             rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
-            yield dg.MaterializeResult(asset_key=["raw", table], metadata={"rows_sealed": rows[table]})
-        yield warning_if_raising(OLD_ROWS_LEAVE, partial(_forget_old_rows, settings))
+            yield dg.MaterializeResult(asset_key=RAW[table], metadata={"rows_sealed": rows[table]})
+        yield warning_if_raising(OLD_ROWS_LEAVE, partial(old_rows_leave, settings))
 
     return sealed
 
 
-def _forget_old_rows(settings: Settings) -> dict[str, int]:
-    """Rows that left the landing store, by raw table. What is made of a damaged record is not published."""
+def old_rows_leave(settings: Settings) -> dict[str, int]:
+    """Forget what is not kept for ever, under the build lock; returns rows deleted per raw table.
+
+    What is made of a damaged record is not published.
+    """
     try:
         return forget(settings.landing_store, settings.raw_dir, settings.landing_days, time.time_ns() // 1000)
     except IncompleteRecordError as damaged:
@@ -104,6 +114,7 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except (
+        DbtProjectError,
         DiskFullError,
         IncompleteRecordError,
         LandingError,
@@ -114,55 +125,97 @@ def _in_words() -> Iterator[None]:
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
 
 
-def modelled_assets(settings: Settings, manifest: Manifest) -> dg.AssetsDefinition:
-    """Seeds and models, with dbt's tests as their checks: one asset, because each dbt call costs seconds."""
+def modelled_asset(settings: Settings) -> dg.AssetsDefinition:
+    """Seeds, models and dbt's tests, built by one call of dbt.
 
-    @dbt_assets(name="dbt", manifest=manifest, required_resource_keys={"build", "dbt"})
-    def modelled(context: dg.AssetExecutionContext, config: BuildOptions) -> Iterator[Any]:
-        if context.is_subset:
-            # The next build starts from what this one says it has built: everything that landed.
-            raise dg.Failure(
-                description=f"Models are built together: run the job {JOB}.", allow_retries=False
+    One asset: an event for each of dbt's nodes would be a thousand per build, in a history that is kept.
+    """
+
+    @dg.multi_asset(
+        name=DBT_STEP,
+        specs=[
+            dg.AssetSpec(
+                MODELS,
+                deps=list(RAW.values()),
+                group_name="warehouse",
+                kinds={"dbt", "duckdb"},
+                description="Every model of dbt_project, with its tests.",
             )
+        ],
+        check_specs=[DBT_TESTS],
+        required_resource_keys={"build"},
+    )
+    def modelled(context: dg.AssetExecutionContext, config: BuildOptions) -> Iterator[Any]:
+        if not is_whole(context.run):
+            # The next build starts from what this one says it has built: everything that landed.
+            raise _refused("Models are built together with what they are made from and for")
+        build: Build = context.resources.build
         with _in_words():
-            yield from run_dbt(settings, context.resources.dbt, context, config.full_refresh)
+            load_manifest(settings)
+            failures = build_models(settings, config.full_refresh, build.on_node, context.log.warning)
+        if failures:
+            # A failing test fails again: trying once more would only cost minutes.
+            raise dg.Failure(description="\n".join(failures), allow_retries=False)
+        tests = test_outcomes(results_path(settings))
+        yield dg.MaterializeResult(
+            asset_key=MODELS, metadata={"seconds": sum(model_seconds(settings).values())}
+        )
+        yield warnings_of_dbt(tests)
 
     return modelled
 
 
-def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefinition:
-    """The marts as readers see them."""
-    marts = model_names(manifest, "marts")
-    attribution_models = model_names(manifest, "attribution")
-
-    @dg.asset(
-        deps=marts,
-        group_name="published",
-        kinds={"duckdb"},
-        required_resource_keys={"build"},
-        check_specs=[COPIED_TO_POSTGRES] if settings.publish_postgres else [],
+def warnings_of_dbt(tests: list[dict[str, Any]]) -> dg.AssetCheckResult:
+    """The check of dbt's tests, of a build whose blocking ones held: what the others found."""
+    failed = [test for test in tests if not test["passed"]]
+    return dg.AssetCheckResult(
+        check_name=DBT_TESTS.name,
+        asset_key=MODELS,
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="\n".join(
+            f"{test['severity']} {test['name']}: {' '.join(test['description'].split())}" for test in failed
+        ),
+        metadata={"tests": len(tests)},
     )
-    def publication(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        """Every mart of one build, swapped in all at once."""
+
+
+def publication_asset(settings: Settings) -> dg.AssetsDefinition:
+    """The marts as readers see them."""
+
+    @dg.multi_asset(
+        name=PUBLISH_STEP,
+        specs=[
+            dg.AssetSpec(
+                PUBLICATION,
+                deps=[MODELS],
+                group_name="published",
+                kinds={"duckdb"},
+                description="Every mart of one build, swapped in all at once.",
+            )
+        ],
+        check_specs=[COPIED_TO_POSTGRES] if settings.publish_postgres else [],
+        required_resource_keys={"build"},
+    )
+    def publication(context: dg.AssetExecutionContext) -> Iterator[Any]:
         build: Build = context.resources.build
         log = context.instance.all_logs(context.run.run_id)
         if not made_models(log):
             # What the warehouse holds may be half of another build.
-            raise dg.Failure(
-                description=f"This run has built no models to publish: run the job {JOB}.",
-                allow_retries=False,
-            )
+            raise _refused("This run has built no models to publish")
+        manifest = built_manifest(settings)
         with _in_words():
             publication = publish(
                 settings.warehouse_path,
                 settings.published_dir,
-                marts,
+                model_names(manifest, "marts"),
                 build.build_id,
                 datetime.now(UTC),
                 {
                     "started_at": build.started_at.isoformat(),
                     "run_id": context.run.run_id,
-                    "attribution_models": attribution_models,
+                    "attribution_models": model_names(manifest, "attribution"),
+                    MADE_FROM: build.made_from.as_json(),
                     **build_record(settings, build, log),
                 },
                 engine_options(settings),
@@ -170,16 +223,20 @@ def publication_asset(settings: Settings, manifest: Manifest) -> dg.AssetsDefini
                 partial(reserve_kept, settings),
             )
         mark_published(settings.warehouse_path)
-        copied = (
-            [postgres_check(publication.folder, settings.publish_postgres, settings.publish_postgres_schema)]
-            if settings.publish_postgres
-            else []
+        yield dg.MaterializeResult(
+            asset_key=PUBLICATION,
+            metadata={"build_id": publication.build_id, "rows": publication.marts},
         )
-        return dg.MaterializeResult(
-            metadata={"build_id": publication.build_id, "rows": publication.marts}, check_results=copied
-        )
+        if settings.publish_postgres:
+            yield postgres_check(
+                publication.folder, settings.publish_postgres, settings.publish_postgres_schema
+            )
 
     return publication
+
+
+def _refused(why: str) -> dg.Failure:
+    return dg.Failure(description=f"{why}: run the job {JOB}.", allow_retries=False)
 
 
 def postgres_check(folder: Path, url: str, schema: str) -> dg.AssetCheckResult:
@@ -193,9 +250,9 @@ def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     return [
         suite_check(
             "landed_events",
-            RAW_EVENTS,
+            RAW["events"],
             lambda build: landed_events(settings.raw_dir, QUARANTINE, checked_before(settings, build)),
             engine,
         ),
-        suite_check("attribution", FCT_ATTRIBUTION, lambda _: attribution(settings.warehouse_path), engine),
+        suite_check("attribution", MODELS, lambda _: attribution(settings.warehouse_path), engine),
     ]

@@ -1,22 +1,24 @@
 """Everything that Dagster is told: one job over all assets and checks, and what starts it."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from funnelhouse.settings import Settings
-from orchestration.assets import modelled_assets, publication_asset, sealed_assets, suite_checks
+from orchestration.assets import modelled_asset, publication_asset, sealed_assets, suite_checks
 from orchestration.build_resource import build_resource
-from orchestration.dbt_command import dbt_command
 from orchestration.instance import JOB
-from orchestration.manifest import load_manifest
 from orchestration.triggers import arrivals_sensor, hourly_schedule
 
 
-def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definitions:
-    """Definitions of the build of one home; parses the dbt project when its manifest is out of date.
+def build_definitions(
+    settings: Settings, is_locked: bool = False, on_node: Callable[[str], None] | None = None
+) -> dg.Definitions:
+    """Definitions of the build of one home.
 
-    `is_locked`: this process holds the build lock already. Raises DbtProjectError.
+    `is_locked`: this process holds the build lock already. `on_node` is told each of dbt's nodes when it is
+    done.
     """
-    manifest = load_manifest(settings)
     # In one process: the lock is held by whoever runs the steps, and there is one warehouse to write.
     job = dg.define_asset_job(
         JOB,
@@ -29,8 +31,8 @@ def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definit
     return dg.Definitions(
         assets=[
             sealed_assets(settings),
-            modelled_assets(settings, manifest),
-            publication_asset(settings, manifest),
+            modelled_asset(settings),
+            publication_asset(settings),
         ],
         asset_checks=suite_checks(settings),
         jobs=[job],
@@ -38,5 +40,5 @@ def build_definitions(settings: Settings, is_locked: bool = False) -> dg.Definit
         schedules=[hourly_schedule(settings)],
         # Whatever is run beside the job: the lock is held for a whole run only where that is one process.
         executor=dg.in_process_executor,
-        resources={"build": build_resource(settings, is_locked), "dbt": dbt_command()},
+        resources={"build": build_resource(settings, is_locked, on_node)},
     )

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -20,8 +20,12 @@ class BuildRunningError(Exception):
 
 
 @contextmanager
-def build_lock(path: Path, orphan_patience_s: float = ORPHAN_PATIENCE_S) -> Iterator[None]:
+def build_lock(
+    path: Path, orphan_patience_s: float = ORPHAN_PATIENCE_S, is_inherited: bool = True
+) -> Iterator[None]:
     """Hold the build lock while the block runs; standard input is the lock file meanwhile.
+
+    Unless `is_inherited`: then children are none of the build's, and standard input stays as it is.
 
     Raises BuildRunningError within about a second while another build lives, and after `orphan_patience_s`
     while the build is dead but a child of it still works on the warehouse.
@@ -32,7 +36,7 @@ def build_lock(path: Path, orphan_patience_s: float = ORPHAN_PATIENCE_S) -> Iter
         _acquire(descriptor, path, orphan_patience_s)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        with _as_standard_input(descriptor):
+        with _as_standard_input(descriptor) if is_inherited else nullcontext():
             yield
     finally:
         # Closed, never unlocked: unlocking would take the lock from a child that is still working too.
@@ -58,9 +62,9 @@ def is_build_running(path: Path) -> bool:
 def _as_standard_input(descriptor: int) -> Iterator[None]:
     """Put the lock file where children inherit it.
 
-    dbt is started by dagster_dbt, which lets a child inherit no descriptor but standard input, output and
-    error, and leaves standard input as it is. So the lock goes there: when the build is killed, its dbt,
-    which may still write the warehouse, holds the lock until it ends. It reads nothing from there.
+    A child inherits no descriptor but standard input, output and error. So the lock goes there: when the
+    build is killed, its dbt, which may still write the warehouse, holds the lock until it ends. It reads
+    nothing from there.
     """
     # Python's helper for semaphores lives as long as this process: one born now would keep the lock for it.
     resource_tracker.ensure_running()

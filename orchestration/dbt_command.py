@@ -2,74 +2,88 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-from dagster_dbt import DbtCliResource
-from packaging.version import Version
-
 from funnelhouse.settings import Settings
 from orchestration.disk_space import check_space, reserve_kept, spill_limit
-from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, build_dir, dbt_environment
+from orchestration.manifest import (
+    DBT_EXECUTABLE,
+    DBT_PROJECT,
+    PARTIAL_PARSE,
+    Manifest,
+    build_dir,
+    dbt_environment,
+    parse_dir,
+)
 from orchestration.warehouse import heal, show_damage
 
+BUILT_TYPES = frozenset({"model", "seed", "test"})
+"""What a build makes or tries. Unit tests check the rules, not the data: they run with the tests."""
 
-class DbtCommand(DbtCliResource):
-    """dagster_dbt's command without two things that it does before each call.
-
-    Asking the executable for its version takes seconds and looks up the newest one on the network; making
-    an adapter in this process takes seconds more, and only reading column metadata back would need it.
-    """
-
-    @cached_property
-    def _cli_version(self) -> Version:
-        return Version(version("dbt-core"))
-
-    def _initialize_dbt_core_adapter(self, args: Any) -> Any:  # noqa: ARG002 (dagster_dbt's signature)
-        return None
+ENDS_WITHIN_S = 8.0
+"""An interrupted dbt may take this long over the query that it is in; then it is killed."""
 
 
-def dbt_command() -> DbtCommand:
-    """The command over this checkout's project, with the dbt of this environment."""
-    return DbtCommand(
-        project_dir=str(DBT_PROJECT), profiles_dir=str(DBT_PROJECT), dbt_executable=str(DBT_EXECUTABLE)
-    )
+def build_models(
+    settings: Settings, full_refresh: bool, on_node: Callable[[str], None], warn: Callable[[str], None]
+) -> list[str]:
+    """As `run_dbt`; a warehouse that is damaged, or turns out to be, is set aside and all is built anew.
 
-
-def run_dbt(
-    settings: Settings, dbt: DbtCommand, context: dg.AssetExecutionContext, full_refresh: bool
-) -> Iterator[Any]:
-    """Build seeds, models and tests; yields Dagster's events as dbt finishes each.
-
-    A warehouse that is damaged, or turns out to be, is set aside and built whole: the step is then repeated,
-    once. Raises `dagster.Failure`, in words, when any node failed or dbt could not run; WarehouseError;
-    DiskFullError when there is not enough space, or not any more.
+    `warn` is told so, in a sentence. Raises WarehouseError; DiskFullError when there is not enough space, or
+    not any more.
     """
     if healed := heal(settings.warehouse_path):
-        context.log.warning(healed)
+        warn(healed)
         check_space(settings, is_whole=True)
-    results = results_path(settings)
-    results.unlink(missing_ok=True)
-    # Unit tests check the rules, not the data: they run with the tests.
-    command = ["build", "--exclude", "test_type:unit", *(["--full-refresh"] * full_refresh)]
-    with _environment({**dbt_environment(settings), "FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)}):
-        invocation = dbt.cli(command, context=context, target_path=results.parent, raise_on_error=False)
-    with reserve_kept(settings, invocation.process.kill):
-        yield from invocation.stream()
-        exit_code = invocation.process.wait()
-    failures = _failures(results, exit_code)
-    is_suspect = context.retry_number == 0 and show_damage(failures)
-    if is_suspect and (healed := heal(settings.warehouse_path, is_suspect)):
-        context.log.warning(healed)
-        raise dg.RetryRequested(max_retries=1)
-    if failures:
-        # A failing test fails again: trying once more would only cost minutes.
-        raise dg.Failure(description="\n".join(failures), allow_retries=False)
+    failures = run_dbt(settings, full_refresh, on_node)
+    if show_damage(failures) and (healed := heal(settings.warehouse_path, is_suspect=True)):
+        warn(healed)
+        check_space(settings, is_whole=True)
+        failures = run_dbt(settings, full_refresh, on_node)
+    return failures
+
+
+def run_dbt(settings: Settings, full_refresh: bool, on_node: Callable[[str], None]) -> list[str]:
+    """Build seeds, models and tests in the warehouse; returns a sentence for each that failed.
+
+    `on_node` is called with the name of each when dbt is done with it. The manifest has been loaded: dbt
+    begins with what was parsed for it. When this process is interrupted, dbt is ended before the exception
+    goes on. Raises DiskFullError when landing's share of the disk is about to be used.
+    """
+    folder = build_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    # What the last build left says nothing of this one, and its log would grow for ever.
+    for name in ("run_results.json", "dbt.log"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.copyfile(parse_dir(settings) / PARTIAL_PARSE, folder / PARTIAL_PARSE)
+    command = [str(DBT_EXECUTABLE), "--log-format", "json", "build", "--exclude", "test_type:unit"]
+    command += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
+    said: deque[str] = deque(maxlen=3)
+    with (
+        _child([*command, *(["--full-refresh"] * full_refresh)], _environment(settings)) as process,
+        reserve_kept(settings, process.kill),
+    ):
+        for name in _nodes_done(process, said):
+            on_node(name)
+    return _failures(results_path(settings), process.returncode, said)
+
+
+def node_names(manifest: Manifest) -> list[str]:
+    """Names of all that a build makes or tries."""
+    return [node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES]
+
+
+def built_manifest(settings: Settings) -> Manifest:
+    """The project as the last build's dbt found it. Raises FileNotFoundError when none was begun."""
+    manifest: Manifest = json.loads((build_dir(settings) / "manifest.json").read_bytes())
+    return manifest
 
 
 def results_path(settings: Settings) -> Path:
@@ -113,7 +127,62 @@ def test_outcomes(results: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _failures(results: Path, exit_code: int) -> list[str]:
+def _environment(settings: Settings) -> dict[str, str]:
+    folder = str(build_dir(settings))
+    return {
+        **os.environ,
+        **dbt_environment(settings),
+        # The parsed manifest lies in a folder of its own: others read it meanwhile.
+        "DBT_TARGET_PATH": folder,
+        "DBT_LOG_PATH": folder,
+        "FUNNELHOUSE_BUILD_SPILL": spill_limit(settings),
+    }
+
+
+@contextmanager
+def _child(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """A child that has ended at the end of the block, however that is left."""
+    # Standard input is the build lock, which an orphan so goes on holding.
+    with subprocess.Popen(  # noqa: S603 (our own command)
+        command,
+        cwd=DBT_PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+
+
+def _nodes_done(process: subprocess.Popen[str], said: deque[str]) -> Iterator[str]:
+    """Names of nodes as dbt reports them done; errors, and lines that are no event, are added to `said`."""
+    done: set[str] = set()
+    for line in process.stdout or ():
+        try:
+            event = json.loads(line)
+            message, level = event["info"]["msg"], event["info"]["level"]
+        except (ValueError, KeyError, TypeError):
+            said.append(line)
+            continue
+        if level == "error" and message.strip():
+            said.append(message)
+        node = event["data"].get("node_info") or {}
+        node_id = node.get("unique_id", "")
+        if node.get("node_finished_at") and node.get("resource_type") in BUILT_TYPES and node_id not in done:
+            done.add(node_id)
+            yield node["node_name"]
+
+
+def _failures(results: Path, exit_code: int, said: Iterable[str]) -> list[str]:
     """One sentence per node that failed. Nodes skipped because of it are left out."""
     failures = [
         f"dbt {kind} {name}: {' '.join((node['message'] or node['status']).split())}"
@@ -122,7 +191,9 @@ def _failures(results: Path, exit_code: int) -> list[str]:
         if node["status"] in ("error", "fail", "runtime error", "partial success")
     ]
     if exit_code != 0 and not failures:
-        failures = [f"dbt ended with exit code {exit_code}; {results.parent / 'dbt.log'} says why."]
+        last = " ".join(" ".join(said).split())
+        log = results.parent / "dbt.log"
+        failures = [f"dbt ended with exit code {exit_code}; {log} says why{f': {last}' * bool(last)}."]
     return failures
 
 
@@ -139,18 +210,3 @@ def _kind_and_name(node: Mapping[str, Any]) -> tuple[str, str]:
     """From dbt's unique id, e.g. `model.funnelhouse.fct_sessions`; a generic test's ends in a hash."""
     kind, _, name = node["unique_id"].split(".")[:3]
     return kind, name
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process: a child started meanwhile inherits them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

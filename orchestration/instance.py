@@ -14,8 +14,23 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from funnelhouse.settings import Settings
+from orchestration.outcome import note_build
 
 JOB = "build"
+
+LOCATION = "funnelhouse"
+"""Dagster's name for where the job comes from."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+LOST = "funnelhouse/lost"
+"""Tag of a run whose process was killed: nobody knows how long it took."""
 
 CONFIGURATION = {
     "telemetry": {"enabled": False},
@@ -28,6 +43,8 @@ CONFIGURATION = {
         "sensor": {"purge_after_days": {"skipped": 1, "started": 14, "failure": 14, "success": 14}},
     },
 }
+
+KILLED = "The process of this build ended without a word; it was killed."
 
 LOST_AFTER_S = 120.0
 """A run shows as started for a moment before it takes the lock; after this long it has it or is gone."""
@@ -44,6 +61,17 @@ def prepare_dagster_home(settings: Settings) -> Path:
         unfinished.write_text(text)
         unfinished.replace(file)
     return folder
+
+
+def write_workspace(settings: Settings, code_port: int) -> Path:
+    """Tell Dagster's processes where the code server listens; returns the file.
+
+    The location has a name of its own, not its port's: switches, cursors and queued runs belong to it.
+    """
+    file = prepare_dagster_home(settings) / "workspace.yaml"
+    server = {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}
+    file.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}))
+    return file
 
 
 @contextmanager
@@ -66,7 +94,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 @contextmanager
 def _history_without_waiting() -> Iterator[None]:
-    """Let Dagster write its SQLite files without waiting for the disk after each of a build's 3,000 entries.
+    """Let Dagster write its SQLite files without waiting for the disk after each of a build's entries.
 
     What a killed build wrote stays; a power cut may take the last entries, of a history that nothing is
     computed from. Dagster opens a file anew for each entry: one more connection, held until the end, spares
@@ -103,17 +131,28 @@ def make_tables(settings: Settings) -> None:
         instance.get_asset_keys(limit=1)
 
 
-def end_lost_runs(instance: dg.DagsterInstance, besides: str = "") -> None:
+def end_lost_runs(
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    besides: str = "",
+    lost_after_s: float | None = None,
+) -> None:
     """Mark builds as failed whose process is gone: they would hold their place in the queue for ever.
 
     For the holder of the build lock, or when nobody holds it: then no other build can be running. `besides`
-    is the caller's own run.
+    is the caller's own run. `lost_after_s`: a run that began later may still be about to take the lock; 0 for
+    a caller who knows that no process runs any. Then a run that was only being started is lost as well, and a
+    queued one will be started.
     """
-    unfinished = dg.RunsFilter(
-        job_name=JOB, statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
-    )
-    for record in instance.get_run_records(unfinished):
-        run = record.dagster_run
-        is_recent = record.start_time is not None and time.time() - record.start_time < LOST_AFTER_S
-        if run.run_id != besides and not is_recent:
-            instance.report_run_failed(run, "The process of this build ended without a word; it was killed.")
+    patience_s = LOST_AFTER_S if lost_after_s is None else lost_after_s
+    statuses = {dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}
+    if patience_s == 0:
+        statuses |= {dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING}
+    for record in instance.get_run_records(dg.RunsFilter(job_name=JOB, statuses=list(statuses))):
+        run, now = record.dagster_run, time.time()
+        started = record.start_time or record.create_timestamp.timestamp()
+        if run.run_id == besides or now - started < patience_s:
+            continue
+        instance.add_run_tags(run.run_id, {LOST: "true"})
+        instance.report_run_failed(run, KILLED)
+        note_build(settings, int(started * 1_000_000), [KILLED])

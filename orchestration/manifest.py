@@ -1,4 +1,4 @@
-"""dbt's manifest: what the project consists of, parsed anew whenever its files or the home have changed."""
+"""dbt's manifest: what the project consists of, parsed anew whenever its content or the home has changed."""
 
 import fcntl
 import hashlib
@@ -21,10 +21,14 @@ DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 Manifest = Mapping[str, Any]
 
 # A change of anything else, such as a test, leaves every table as it is.
-_MADE_FROM = ("dbt_project.yml", "models", "macros", "seeds")
+_MADE_FROM = ("dbt_project.yml", "models", "macros", "seeds", "dbt_packages")
 
-# dbt writes variables with this prefix into the manifest, which so says what home it was made for.
-_HOME_IN_MANIFEST = "FUNNELHOUSE_HOME"
+# What parsing depends on besides the project and the environment.
+_PARSERS = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "duckdb")
+
+
+PARTIAL_PARSE = "partial_parse.msgpack"
+"""What dbt keeps of a parse, to read only changed files the next time."""
 
 
 class DbtProjectError(Exception):
@@ -48,7 +52,6 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "FUNNELHOUSE_HOME": home,
         "FUNNELHOUSE_BUILD_MEMORY": settings.build_memory,
         "FUNNELHOUSE_FINGERPRINT": fingerprint(),
-        f"DBT_ENV_CUSTOM_ENV_{_HOME_IN_MANIFEST}": home,
         "DBT_TARGET_PATH": str(parse_dir(settings)),
         "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
         # Its debug log would be megabytes per build.
@@ -61,27 +64,50 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 def fingerprint() -> str:
     """SHA-256 of what the tables are made from: SQL, seeds, variables, and the version of the engine."""
     digest = hashlib.sha256(version("duckdb").encode())
-    for root in (DBT_PROJECT / name for name in _MADE_FROM):
-        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-            if path.is_file() and "__pycache__" not in path.parts:
-                # Lengths, so that no two projects read the same.
-                content = path.read_bytes()
-                digest.update(f"{path.relative_to(DBT_PROJECT)} {len(content)} ".encode() + content)
+    for name in _MADE_FROM:
+        add_files(digest, DBT_PROJECT, DBT_PROJECT / name)
     return digest.hexdigest()
 
 
-def load_manifest(settings: Settings) -> Manifest:
-    """The project's manifest; parses first (about 5 s) when files of the project are newer.
+def add_files(digest: "hashlib._Hash", root: Path, path: Path, suffix: str = "") -> None:
+    """Add names and contents of the files at or below `path`, with lengths: no two trees read the same."""
+    for file in [path] if path.is_file() else sorted(_files(path)):
+        if file.name.endswith(suffix):
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(root)} {len(content)} ".encode() + content)
 
-    Raises DbtProjectError when the project can't be parsed. Processes that ask at once take turns.
+
+def _files(folder: Path) -> Iterator[Path]:
+    # dbt writes there where it is told nothing else.
+    written = (DBT_PROJECT / "target", DBT_PROJECT / "logs")
+    # Followed, because dbt links packages that lie on this machine.
+    for name, folders, files in os.walk(folder, followlinks=True):
+        here = Path(name)
+        folders[:] = [each for each in folders if each != "__pycache__" and here / each not in written]
+        yield from (here / file for file in files)
+
+
+def load_manifest(settings: Settings) -> Manifest:
+    """The project's manifest; parses first (about 5 s) when it is of another content, or of another home.
+
+    Contents are compared, never times: a checkout, an archive and a copy come with times of their own. Raises
+    DbtProjectError when the project can't be parsed. Processes that ask at once take turns.
     """
-    path = parse_dir(settings) / "manifest.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(path.parent / "parse.lock"):
-        manifest = _current(path, settings)
-        if manifest is None:
+    folder = parse_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    made_from = folder / "made_from"
+    with _one_at_a_time(folder / "parse.lock"):
+        wanted = _made_from(settings)
+        manifest = _read(folder / "manifest.json") if _said(made_from) == wanted else None
+        if manifest is None or not (folder / PARTIAL_PARSE).exists():
+            # dbt's own memory compares times too.
+            for stale in (made_from, folder / PARTIAL_PARSE):
+                stale.unlink(missing_ok=True)
             _parse(settings)
-            manifest = json.loads(path.read_bytes())
+            manifest = json.loads((folder / "manifest.json").read_bytes())
+            # Of files that were edited meanwhile nobody knows which content was parsed.
+            if _made_from(settings) == wanted:
+                made_from.write_text(wanted)
     return manifest
 
 
@@ -94,24 +120,27 @@ def model_names(manifest: Manifest, folder: str) -> list[str]:
     )
 
 
-def _current(path: Path, settings: Settings) -> Manifest | None:
-    """The manifest as it lies there, unless it is missing, older than the project, or another home's."""
-    if not path.exists() or path.stat().st_mtime_ns <= _changed_ns():
+def _made_from(settings: Settings) -> str:
+    """SHA-256 of all that a parse depends on."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
+    environment |= dbt_environment(settings)
+    parsers = [sys.version, *(f"{name} {version(name)}" for name in _PARSERS)]
+    digest = hashlib.sha256(json.dumps([str(DBT_PROJECT), parsers, sorted(environment.items())]).encode())
+    add_files(digest, DBT_PROJECT, DBT_PROJECT)
+    return digest.hexdigest()
+
+
+def _said(file: Path) -> str | None:
+    return file.read_text(errors="replace") if file.exists() else None
+
+
+def _read(path: Path) -> Manifest | None:
+    """The manifest as it lies there; None where it is missing or no JSON."""
+    try:
+        manifest: Manifest = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
-    manifest: Manifest = json.loads(path.read_bytes())
-    made_for = manifest["metadata"]["env"].get(_HOME_IN_MANIFEST)
-    return manifest if made_for == str(settings.home_dir) else None
-
-
-def _changed_ns() -> int:
-    """When the project last changed, in Unix nanoseconds; folders count, since deleting changes only them."""
-    paths = [DBT_PROJECT, *DBT_PROJECT.rglob("*")]
-    written_by_dbt = {DBT_PROJECT / "target", DBT_PROJECT / "logs"}
-    return max(
-        path.stat().st_mtime_ns
-        for path in paths
-        if not written_by_dbt.intersection([path, *path.parents]) and "__pycache__" not in path.parts
-    )
+    return manifest
 
 
 def _parse(settings: Settings) -> None:

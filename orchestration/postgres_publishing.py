@@ -3,7 +3,8 @@
 All tables change in one transaction: readers see those of one build or of the next, and don't wait. Tables
 are never replaced, so that grants, indexes and the views of analysts stay: rows are deleted and copied anew,
 columns that came or went are altered. A column that somebody's view needs can't go: then nothing changes and
-the error names the view. The table `publication` says which build the others are of.
+the error names the view. The table `publication` says which build the others are of. Texts are copied without
+U+0000, which PostgreSQL does not take.
 """
 
 import re
@@ -148,7 +149,7 @@ def _copy(
     _shape(connection, schema, mart)
     connection.execute(sql.SQL("DELETE FROM {}").format(table))
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in mart.columns)
-    ours = ", ".join('"' + column.name.replace('"', '""') + '"' for column in mart.columns)
+    ours = ", ".join(map(_read, mart.columns))
     rows = published.execute(f'select {ours} from main."{mart.name}"')  # noqa: S608 (names of its catalog)
     count = 0
     with connection.cursor().copy(sql.SQL("COPY {} ({}) FROM STDIN").format(table, names)) as copy:
@@ -157,6 +158,12 @@ def _copy(
             for row in batch:
                 copy.write_row(row)
     return count
+
+
+def _read(column: _Column) -> str:
+    """A column as it is copied, in SQL. PostgreSQL takes no U+0000 in a text: it is left out."""
+    name = '"' + column.name.replace('"', '""') + '"'
+    return f"replace({name}, chr(0), '')" if column.data_type == "text" else name
 
 
 def _shape(connection: psycopg.Connection[tuple[object, ...]], schema: str, mart: _Mart) -> None:

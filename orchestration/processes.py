@@ -1,5 +1,6 @@
 """The system's processes: started together, watched, and ended together without leaving one behind."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -17,12 +19,21 @@ from typing import Self
 import click
 import httpx
 
+from funnelhouse.last_build import LastBuild, read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
-from orchestration.instance import make_tables
+from orchestration.build_lock import BuildRunningError, build_lock
+from orchestration.history import prune_history
+from orchestration.house_lock import MARK, HouseRunningError, house_lock
+from orchestration.instance import end_lost_runs, make_tables, open_instance, write_workspace
 from orchestration.manifest import DbtProjectError, load_manifest
 
 END_WITHIN_S = 10.0
 """How long a process may take to end when asked; then its whole group is killed."""
+
+FAILURES_SAID = 20
+"""Sentences of a failed build that the terminal shows."""
+
+_PR_SET_PDEATHSIG = 1
 
 KILLED_WITHIN_S = 2.0
 """How long to wait for the killed ones: without a parent, they show until the system reaps them."""
@@ -44,12 +55,14 @@ class Processes:
     """A context in which child processes run; leaving it, however, ends all of them and their children.
 
     Each child leads a process group of its own: Ctrl-C in the terminal reaches only this process, which then
-    ends the children in the reverse order of their start.
+    ends the children in the reverse order of their start. On Linux they are asked to end as well when this
+    process is killed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mark: str = "") -> None:
+        """`mark` is what the children carry in their environment, for `house_lock` to know them by."""
         self._settings = settings
-        self._environment = {**os.environ, **_environment(settings)}
+        self._environment = {**os.environ, **_environment(settings), MARK: mark}
         self._children: list[Child] = []
 
     def __enter__(self) -> Self:
@@ -73,6 +86,7 @@ class Processes:
                 stdout=output,
                 stderr=subprocess.STDOUT if output is not None else None,
                 start_new_session=True,
+                preexec_fn=_ending_with_parent(),
             )
             self._children.append(Child(name, process))
 
@@ -104,10 +118,14 @@ class Processes:
             if code is not None:
                 raise ProcessesError(f"{child.name} ended with exit code {code}.")
 
-    def watch(self) -> None:
-        """Wait until a process ends, which raises ProcessesError; interrupted by what a signal raises."""
+    def watch(self, look: Callable[[], None] = lambda: None) -> None:
+        """Wait until a process ends, which raises ProcessesError; interrupted by what a signal raises.
+
+        Calls `look` every half second.
+        """
         while True:
             self.check()
+            look()
             time.sleep(0.5)
 
     def end(self) -> None:
@@ -130,31 +148,80 @@ class Processes:
 def up(settings: Settings) -> None:
     """Run ingest, read, Dagster's scheduler and its web page until Ctrl-C or SIGTERM, then end them all.
 
-    Raises `click.ClickException`, after ending the others, when one of them ends by itself, and, before
-    starting any, when the dbt project can't be parsed.
+    Raises `click.ClickException` when this home is up already, and, after ending the others, when one of them
+    ends by itself or the dbt project can't be parsed.
     """
     try:
-        _run_all(settings)
-    except (ProcessesError, DbtProjectError) as wrong:
+        with (
+            sigterm_as_interrupt(),
+            suppress(KeyboardInterrupt),
+            house_lock(settings.house_lock_path, END_WITHIN_S) as (mark, orphans),
+        ):
+            if orphans:
+                click.echo(f"Ended {orphans} processes that a killed `funnelhouse up` had left behind.")
+            _run_all(settings, mark)
+    except (ProcessesError, DbtProjectError, HouseRunningError) as wrong:
         raise click.ClickException(str(wrong)) from None
 
 
-def _run_all(settings: Settings) -> None:
-    make_tables(settings)
-    # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
-    load_manifest(settings)
+def _run_all(settings: Settings, mark: str) -> None:
     logs = settings.home_dir / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     dagster = settings.address(settings.dagster_port)
-    with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as processes:
+    with Processes(settings, mark) as processes:
+        # First of all, for what is sent meanwhile is lost to senders who do not repeat it.
         processes.serve()
+        tidy_up(settings)
+        # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
+        load_manifest(settings)
         _start_dagster(processes, settings, logs)
         processes.wait_until_ready("dagster", f"{dagster}/server_info")
         click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")
         click.echo(f"read     {settings.address(settings.read_port)}   (OpenAPI: /read/openapi.json)")
         click.echo(f"dagster  {dagster}   (logs in {logs})")
         click.echo("Ctrl-C ends everything.")
-        processes.watch()
+        processes.watch(BuildNews(settings.last_build_path).look)
+
+
+def tidy_up(settings: Settings) -> None:
+    """Make Dagster's tables where they are missing, end the runs of processes that are gone, and prune.
+
+    For a moment in which nothing builds but perhaps the command line, to which the history is left then.
+    """
+    make_tables(settings)
+    with (
+        suppress(BuildRunningError),
+        build_lock(settings.build_lock_path),
+        open_instance(settings) as instance,
+    ):
+        end_lost_runs(settings, instance, lost_after_s=0)
+        prune_history(settings, instance)
+
+
+class BuildNews:
+    """Says on the terminal when a build failed, and why, and when builds are well again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said: LastBuild | None = None
+
+    def look(self) -> None:
+        """Look at what became of the last build, whoever started it; one that was said is not said again."""
+        last = read_last_build(self._path)
+        before, self._said = self._said, last
+        if last is None or last == before:
+            return
+        at = datetime.fromtimestamp(last.ended_us / 1_000_000, UTC)
+        if last.outcome == "failed":
+            again = before is not None and before.failures == last.failures
+            click.echo(
+                f"{at:%Y-%m-%d %H:%M} UTC  A build failed after {last.seconds:.0f} s"
+                + (", for the same reasons." if again else "; readers still see the last publication.")
+            )
+            for failure in () if again else last.failures[:FAILURES_SAID]:
+                click.echo(f"    {failure}")
+        elif before is not None and before.outcome == "failed":
+            click.echo(f"{at:%Y-%m-%d %H:%M} UTC  Builds are well again: published as {last.build_id}.")
 
 
 @contextmanager
@@ -174,7 +241,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None:
     """One code server, which loads the definitions once for the scheduler and for the web page."""
     code_port = str(_free_port())
-    code = ["--grpc-host", "127.0.0.1", "--grpc-port", code_port]
+    code = ["--workspace", str(write_workspace(settings, int(code_port)))]
     python = [sys.executable, "-m"]
     processes.start(
         "dagster code server",
@@ -219,6 +286,24 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _ending_with_parent() -> Callable[[], None] | None:
+    """What a new child does first: ask the system to be ended when its parent is killed. Linux alone can.
+
+    The system means the thread that started the child: of any other than the main thread, that would be soon.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    prctl, parent = ctypes.CDLL(None, use_errno=True).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            # It was killed before the system knew.
+            os._exit(1)
+
+    return ask
 
 
 def _signal_group(child: Child, number: signal.Signals) -> None:

@@ -1,9 +1,11 @@
 """Keys from the command line: made, listed without secrets, rotated with overlap, revoked within a second."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from servers import Server
@@ -71,6 +73,20 @@ def test_a_rotated_key_overlaps_with_its_successor(ingest_server: Server) -> Non
     last = keys(ingest_server, "rotate", new.split("_")[2], "--overlap-days", "0").strip()
     assert status_within_a_second(ingest_server, new, "rotated", 401)
     assert status(ingest_server, last, "rotated") == 200
+
+
+def test_keys_end_when_they_were_told_to(ingest_server: Server) -> None:
+    first = keys(
+        ingest_server, "create", "--project", "ending", "--scopes", "read", "--expires-days", "3"
+    ).strip()
+    keys(ingest_server, "rotate", first.split("_")[2], "--overlap-days", "1", "--expires-days", "5")
+    listed = keys(ingest_server, "list", "--project", "ending")
+    ends = sorted(
+        datetime.strptime(end, "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - datetime.now(UTC)
+        for end in re.findall(r"works until (.{16}) UTC", listed)
+    )
+    # The old one for the overlap; a minute is what the list shows.
+    assert [round(end / timedelta(days=1), 1) for end in ends] == [1.0, 5.0]
 
 
 def test_what_is_refused_is_said(ingest_server: Server) -> None:

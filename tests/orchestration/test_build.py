@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ import pytest
 from expectations.attribution import attribution
 from expectations.checking import no_rows
 from funnelhouse.landing import open_store
+from funnelhouse.last_build import read_last_build
 from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
 from ingest_api.verifying import REMEDY, check_record
 from orchestration.build import run_build
+from orchestration.build_inputs import inputs_now, inputs_published
 from orchestration.build_job import build_definitions
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
@@ -57,7 +60,7 @@ def test_a_build_publishes_every_mart(built_home):
     assert not is_build_running(settings.build_lock_path)
 
 
-@pytest.mark.parametrize("asset", ["publication", "fct_sessions"])
+@pytest.mark.parametrize("asset", ["publication", "models"])
 def test_a_run_of_a_part_is_refused(home_copy, asset):
     everything = build_definitions(home_copy).resolve_implicit_global_asset_job_def()
     shown = current(home_copy)
@@ -106,6 +109,27 @@ def test_its_file_says_what_was_checked_and_how_long_it_took(built_home):
     assert said["checks_passed"] > 200
     assert said["newest_received_us"] == 1_750_003_600_000_000
     assert said["landed"]["to_seq"] == 2
+
+
+def test_its_end_is_written_down(built_home):
+    last = read_last_build(built_home.settings.last_build_path)
+    assert (last.outcome, last.build_id, last.failures) == ("published", built_home.report.build_id, ())
+    assert 0 < last.started_us < last.ended_us
+
+
+def test_dagster_is_told_of_it_in_a_hundred_events_at_most(built_home):
+    history = built_home.settings.dagster_home / "history" / "runs"
+    counts = []
+    for file in history.glob("*.db"):
+        with closing(sqlite3.connect(file)) as events:
+            counts += events.execute("select count(*) from event_logs").fetchone()
+    # Of the run, and of what all runs did to assets.
+    assert len(counts) == 2
+    assert 0 < min(counts) <= max(counts) <= 100
+
+
+def test_nothing_is_new_after_it(built_home):
+    assert inputs_published(built_home.settings) == inputs_now(built_home.settings)
 
 
 def test_its_progress_ends_at_the_total(built_home):
@@ -185,6 +209,8 @@ def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypat
     assert not report.published
     [failure] = report.failures
     assert failure.startswith("dbt test assert_nothing_ever_lands: Got 2 results")
+    last = read_last_build(home_copy.last_build_path)
+    assert (last.outcome, last.build_id, last.failures) == ("failed", None, report.failures)
     assert current(home_copy) == before
 
 
@@ -340,6 +366,8 @@ def test_while_another_build_runs_it_says_so_and_harms_nothing(home_copy):
         assert not report.published
         [failure] = report.failures
         assert failure.startswith(f"A build is running: process {other.pid} holds ")
+        # It was none, so the last one is still the one before.
+        assert read_last_build(home_copy.last_build_path).outcome == "published"
         assert is_build_running(home_copy.build_lock_path)
     finally:
         other.kill()
@@ -390,6 +418,7 @@ def test_interrupted_it_ends_its_dbt_and_says_so(home_copy):
     said, _ = build.communicate(timeout=30)
     assert build.returncode == 1
     assert said.splitlines()[-1] == "The build was interrupted."
+    assert read_last_build(home_copy.last_build_path).failures == ("The build was interrupted.",)
     # Its dbt was told to end too, and may take a moment over the query that it is in.
     wait_for(lambda: not is_build_running(home_copy.build_lock_path))
     assert current(home_copy) == before

@@ -1,0 +1,69 @@
+"""What a build is made from. A publication keeps it, which tells whether another build would differ."""
+
+import hashlib
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from funnelhouse.landing import open_existing
+from funnelhouse.settings import CHECKOUT, Settings
+from orchestration.manifest import add_files, fingerprint
+from orchestration.publishing import BUILD_FILE, CURRENT
+
+MADE_FROM = "made_from"
+"""Key in build.json."""
+
+# Code of a build. The read API only looks at what is published.
+_PACKAGES = ("expectations", "funnelhouse", "ingest_api", "orchestration")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInputs:
+    """`landed`: per raw table the last position that could be sealed, as the landing store says it; tables in
+    which nothing ever landed are left out. `made_with`: SHA-256 of the deployed code and of the settings that
+    change a publication.
+    """
+
+    landed: dict[str, tuple[int, ...]]
+    made_with: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For build.json."""
+        return {"landed": self.landed, "made_with": self.made_with}
+
+    @staticmethod
+    def from_json(said: dict[str, Any]) -> "BuildInputs":
+        """What `as_json` gave. Raises KeyError, TypeError or AttributeError for anything else."""
+        landed = {table: tuple(position) for table, position in said["landed"].items()}
+        return BuildInputs(landed, str(said["made_with"]))
+
+
+def inputs_now(settings: Settings) -> BuildInputs:
+    """What a build would be made from that began now. Raises LandingError."""
+    store = open_existing(settings.landing_store)
+    landed: dict[str, tuple[int, ...]] = {}
+    if store is not None:
+        with closing(store):
+            landed = {table: tuple(last) for table, last in store.sealable().items() if last > (0, 0)}
+    return BuildInputs(landed, _made_with(settings))
+
+
+def inputs_published(settings: Settings) -> BuildInputs | None:
+    """What the publication that readers see was made from; None while there is none that says it."""
+    try:
+        said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+        return BuildInputs.from_json(said[MADE_FROM])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _made_with(settings: Settings) -> str:
+    url = urlsplit(settings.publish_postgres)
+    # Its password changes nothing, and a hash of it would be a hint.
+    copied_to = [url.hostname, url.port, url.path, settings.publish_postgres_schema] if url.netloc else []
+    digest = hashlib.sha256(json.dumps([fingerprint(), settings.publish_parquet, copied_to]).encode())
+    for package in _PACKAGES:
+        add_files(digest, CHECKOUT, CHECKOUT / package, suffix=".py")
+    return digest.hexdigest()
