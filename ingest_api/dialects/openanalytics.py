@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal, Required
 
 import orjson
 from fastapi import Response
-from pydantic import Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event, Kind, PageKind
@@ -44,6 +44,7 @@ from ingest_api.fields import (
     IdOrInteger,
     MajorAmount,
     Properties,
+    Shape,
     Status,
     Time,
     UtmText,
@@ -105,7 +106,7 @@ class Report(TypedDict, total=False):
     occurred_us: Annotated[Time, Field(validation_alias="timestamp")]
 
 
-_SHAPE: TypeAdapter[Report] = TypeAdapter(Report)
+_SHAPE = Shape(Report)
 _EVENT = _SHAPE.json_schema()
 _CONVERSION = {
     **_EVENT,
@@ -185,7 +186,7 @@ def _conversion(index: int, item: Slice, arrival: Arrival) -> Event:
 def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        report: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
+        report = _SHAPE.read(item)
     except ValidationError as error:
         raise BadInput(faults(error)) from None
     event_type = report.pop("event_type")

@@ -19,7 +19,7 @@ Answers are `{"accepted": n}` and `{"error": "…"}`.
 
 from typing import Annotated, Any, Required
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
@@ -30,10 +30,10 @@ from ingest_api.fields import (
     MinorAmount,
     Name,
     Objects,
+    Shape,
     UnixMs,
     faults,
     order_id,
-    present,
     without_absent,
 )
 from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
@@ -73,11 +73,11 @@ class ConversionV2(Report, total=False):
     session_data: Required[Annotated[SessionData, BeforeValidator(without_absent)]]
 
 
-_V1: TypeAdapter[Any] = TypeAdapter(ConversionV1)
-_V2: TypeAdapter[Any] = TypeAdapter(ConversionV2)
+_V1 = Shape(ConversionV1)
+_V2 = Shape(ConversionV2)
 
 
-def _many(shape: TypeAdapter[Any]) -> dict[str, Any]:
+def _many(shape: Shape) -> dict[str, Any]:
     items = {"type": "array", "items": shape.json_schema(), "minItems": 1, "maxItems": MAX_ITEMS}
     return {"type": "object", "required": ["events"], "properties": {"events": items}}
 
@@ -103,7 +103,7 @@ def read_v2_bulk(body: bytes, arrival: Arrival) -> Reading:
     return _read_many(_V2, "2", body, arrival)
 
 
-def _read_many(shape: TypeAdapter[Any], version: str, body: bytes, arrival: Arrival) -> Reading:
+def _read_many(shape: Shape, version: str, body: bytes, arrival: Arrival) -> Reading:
     items = parse_envelope(body, "events").get("events")
     if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
         raise BadInput(f"events: required, an array of 1 to {MAX_ITEMS} conversions")
@@ -124,10 +124,10 @@ class _BadField(BadInput):
     """The message begins with the name of a field."""
 
 
-def _event(shape: TypeAdapter[Any], version: str, index: int, item: Slice, arrival: Arrival) -> Event:
+def _event(shape: Shape, version: str, index: int, item: Slice, arrival: Arrival) -> Event:
     value, payload = item
     try:
-        conversion: dict[str, Any] = shape.validator.validate_python(present(item))
+        conversion = shape.read(item)
     except ValidationError as error:
         raise _BadField(faults(error)) from None
     conversion |= conversion.pop("session_data", {})

@@ -17,12 +17,12 @@ Answers are `{"accepted": 1}` and `{"error": "…"}`; the vendor documents none.
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import SHAPE, ClickId, Id, Name, ValueAmount, faults, present, without_absent
+from ingest_api.fields import SHAPE, ClickId, Id, Name, Shape, ValueAmount, faults, without_absent
 from ingest_api.strict_json import BadInput, dump, parse, without_members
 
 HASHES = ("visitHash", "sessionHash", "hash", "shortVisitHash", "shortSessionHash", "shortHash")
@@ -55,7 +55,7 @@ class Report(TypedDict, total=False):
     conversion: Annotated[Value, BeforeValidator(without_absent)]
 
 
-_SHAPE: TypeAdapter[Report] = TypeAdapter(Report)
+_SHAPE = Shape(Report)
 
 BODY_SCHEMA: dict[str, Any] = {
     **_SHAPE.json_schema(),
@@ -69,7 +69,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
     item = parse(body)
     value, payload = item
     try:
-        report: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
+        report = _SHAPE.read(item)
     except ValidationError as error:
         raise BadInput(faults(error)) from None
     if report.keys().isdisjoint(_IDENTIFIERS):
