@@ -211,7 +211,7 @@ def viewing(
     `default` are the dates of an address that names none.
     """
     publications: Publications = request.app.state.publications
-    with publications.current() as reader:
+    with publications.current(here.project_id) as reader:
         view = frame(request, here, page, title)
         view.reader = reader
         view.takes_dates, view.takes_country = dates, country

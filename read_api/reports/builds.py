@@ -77,7 +77,7 @@ def builds_report(request: Request, caller: ReadCaller) -> Response:
     """The builds that are kept, newest first: the newest three, and the last of each of 14 days."""
     publications: Publications = request.app.state.publications
     refuse_unknown_parameters(request)
-    with opened(request) as reader:
+    with opened(request, caller.project_id) as reader:
         found = builds(publications.published_dir, reader.build_id)
     tag_answer(request, caller, found)
     return json_answer(request, {"build": reader.build_id, "builds": found}, reader.build_id)
