@@ -7,6 +7,7 @@ restart, and one request never mixes two.
 
 import errno
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -62,6 +63,10 @@ OLD_BUILDS_OF_A_PROJECT = 2
 
 # DuckDB reads so many rows at a time: an export holds few of them, however long their texts are.
 BATCH_ROWS = 2048
+
+# Whoever asks whether a build can be read is told what was found so long ago, and few wait meanwhile.
+PROVEN_SECONDS = 1.0
+PROBES = 8
 
 PAGE_BYTES = 4_000_000
 """A page ends with the row that reaches it, whatever its limit."""
@@ -139,6 +144,8 @@ class _Instance:
     """Tables of the schema `lookup`; builds of older versions have none."""
     users: Counter[str] = field(default_factory=Counter)
     """Requests that use it, by project."""
+    proven_until: float = 0.0
+    """By the monotonic clock: until then it counts as readable."""
     is_damaged: bool = False
     """It showed itself unreadable: the next request opens the file anew."""
 
@@ -225,6 +232,25 @@ class Reader:
         while (batch := self._limited(next_batch)) is not None:
             yield batch
 
+    def prove_readable(self) -> None:
+        """Read a row of each table, unless that was done just now.
+
+        Raises UnusableError, or BuildGoneError when the build was taken away.
+        """
+        instance = self._instance
+        if time.monotonic() < instance.proven_until:
+            return
+        folder = self._publications.published_dir / self.build_id
+        _facts(folder)
+
+        def read() -> None:
+            _refuse_cut_file(self._cursor, folder / MARTS_FILE)
+            for mart in self.marts:
+                self._cursor.execute(f"select * from {mart} limit 1").fetchall()  # noqa: S608
+
+        self._limited(read, self._publications.probes)
+        instance.proven_until = time.monotonic() + PROVEN_SECONDS
+
     def close(self) -> None:
         """Give the build back, at once or when a query that was written off ends; twice is harmless."""
         if not self._closed:
@@ -249,7 +275,7 @@ class Reader:
     ) -> None:
         self.close()
 
-    def _limited(self, work: Callable[[], _T]) -> _T:
+    def _limited(self, work: Callable[[], _T], places: Places | None = None) -> _T:
         """What `work` returns, in a place of the project, and within its time.
 
         A query that does not end though it was interrupted keeps its thread, which ends with the process, and
@@ -257,7 +283,7 @@ class Reader:
         """
         if self._written_off is not None:
             raise QueryLimitError
-        with self._publications.places.take(self._project_id) as place:
+        with (places or self._publications.places).take(self._project_id) as place:
             query = _begun(work)
             try:
                 return self._result(query, place)
@@ -317,6 +343,8 @@ class Publications:
     wait_seconds: float = WAIT_SECONDS
     open_builds: int = OPEN_BUILDS
     places: Places = field(init=False)
+    probes: Places = field(default_factory=lambda: Places(1, 1, GRACE_SECONDS, PROBES))
+    """Of those who only ask whether the build can be read: they need no query's place."""
     _instances: dict[str, _Instance] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -26,8 +26,8 @@ _LIFETIME = "first_touch_lifetime"
 # Of a person with very many touches or sessions, these.
 _CONSIDERED = 500
 
-# Of a conversion with very many reports, or changes of its revenue, the first; of each model's credit, that of
-# the latest touches.
+# Of a conversion with very many reports, or changes of its revenue, the first; of each model's credit,
+# that of the latest touches.
 _REPORTS = 1_000
 _ENTRIES = 1_000
 _CREDITED = 500
@@ -160,7 +160,7 @@ class Explained(BaseModel):
     )
     credit: list[ModelCredit] = Field(description="By model; of each the latest 500 touches.")
     cut: list[str] = Field(
-        description="Which of these lists are not complete: longer ones, and those of more than 4 MB, end early."
+        description="Which of these lists end early: longer ones, and those of more than 4 MB."
     )
 
 
@@ -175,20 +175,28 @@ def explain(
     conversion = Conversion(*found[0])
     # The day lets the file skip what it is sorted by.
     key: list[object] = [project_id, conversion.conversion_date, conversion_id]
-    lists = {
-        "reports": _reports(reader, project_id, conversion_id),
-        "ledger": _ledger(reader, key, as_of),
-        "touches": _considered(reader, project_id, conversion, key),
-        "credit": _credit(reader, key),
+    look_back_days = project(reader, project_id).lookback_days
+    reports, has_all_reports = _reports(reader, project_id, conversion_id)
+    entries, has_all_entries = _ledger(reader, key, as_of)
+    touches, has_all_touches = _considered(reader, project_id, conversion, key, timedelta(look_back_days))
+    credit, has_all_credit = _credit(reader, key)
+    are_whole = {
+        "reports": has_all_reports,
+        "ledger": has_all_entries,
+        "touches": has_all_touches,
+        "credit": has_all_credit,
     }
     return Explanation(
-        conversion=conversion,
-        visit=_visit(reader, project_id, conversion.session_id),
-        identifiers=identifiers(reader, project_id, conversion.person_id),
-        recognised_minor=_recognised(reader, key, as_of),
-        look_back_days=project(reader, project_id).lookback_days,
-        cut=[name for name, (_, is_whole) in lists.items() if not is_whole],
-        **{name: found for name, (found, _) in lists.items()},
+        conversion,
+        reports,
+        _visit(reader, project_id, conversion.session_id),
+        identifiers(reader, project_id, conversion.person_id),
+        entries,
+        _recognised(reader, key, as_of),
+        look_back_days,
+        touches,
+        credit,
+        [name for name, is_whole in are_whole.items() if not is_whole],
     )
 
 
@@ -265,12 +273,11 @@ def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | N
 
 
 def _considered(
-    reader: Reader, project_id: str, conversion: Conversion, key: list[object]
+    reader: Reader, project_id: str, conversion: Conversion, key: list[object], look_back: timedelta
 ) -> tuple[list[Considered], bool]:
     """The person's touches, and sessions that made none: those up to the conversion, then later ones."""
     touches, of_touches = having(reader, "fct_touches", project_id, "person_id", conversion.person_id)
     sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", conversion.person_id)
-    look_back = timedelta(days=project(reader, project_id).lookback_days)
     found, is_whole = _first(
         reader,
         "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "  # noqa: S608
@@ -278,7 +285,8 @@ def _considered(
         "silent as (select session_id, started_at, source, medium, campaign, landing_page, is_bot "
         f"from fct_sessions where {sessions} "
         "and session_id not in (select session_id from touches where session_id is not null)), "
-        "credited as (select touch_id, bool_or(model <> ?) as is_credited, bool_or(model = ?) as is_first_ever "
+        "credited as (select touch_id, bool_or(model <> ?) as is_credited, "
+        "bool_or(model = ?) as is_first_ever "
         f"from fct_attribution where {_OF_CONVERSION} and touch_id is not null group by touch_id), "
         "considered as (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
         "landing_page, false as is_bot from touches "
@@ -291,8 +299,28 @@ def _considered(
         _CONSIDERED,
     )
     rows = [
-        Considered(*row, *_why(conversion, row[0], row[2], is_bot, look_back, is_credited, is_first_ever))
-        for *row, is_bot, is_credited, is_first_ever in found
+        Considered(
+            touch,
+            session,
+            at,
+            source,
+            medium,
+            campaign,
+            landing_page,
+            *_why(conversion, touch, at, is_bot, look_back, is_credited, is_first_ever),
+        )
+        for (
+            touch,
+            session,
+            at,
+            source,
+            medium,
+            campaign,
+            landing_page,
+            is_bot,
+            is_credited,
+            is_first_ever,
+        ) in found
     ]
     return rows, is_whole
 
