@@ -24,22 +24,23 @@ from read_api.publications import PAGE_BYTES, Publications, QueryLimitError
 from read_api.reports import goals
 
 # DuckDB tries all ways to place the stars, for longer than anybody waits, and heeds no interrupt.
-STUCK = "select repeat('a', 400) like ?"
-STARS = "%a" * 20 + "%b"
+STUCK = "select repeat('a', 400) like ? escape '!'"
+STARS = "%a" * 12 + "%b"
 
 PATHS = ["/" + "a" * 400, "/blog", "/blog/", "/a%b_c!d", "/a.b", "/line\nbreak/x", "/\u00e4/*", "/x"]
 _LIST = ", ".join(f"'{path}'" for path in PATHS)
 
 # Of `evil` more than sockets and servers hold, and rows whose texts are long; of `shop` one row.
 ROWS = f"""
-    insert into fct_conversions (project_id, conversion_id, name, person_id)
-    select 'evil', 'evil/' || range, repeat(md5(range::text), 60), 'evil/p' from range(30000);
+    insert into fct_conversions (project_id, conversion_id, conversion_date, name, person_id)
+    select 'evil', 'evil/' || range, date '2026-11-01', repeat(md5(range::text), 60), 'p'
+    from range(12000);
     insert into fct_conversions (project_id, conversion_id, name) values ('shop', 'shop/1', 'p');
     insert into fct_conversion_reports (project_id, conversion_id, event_id, seq, payload)
     select 'evil', 'evil/0', range::text, range, repeat(md5(range::text), 20000) from range(40);
-    insert into fct_attribution (project_id, conversion_id, model, touch_id, currency, credit_nano,
-        credited_amount_minor)
-    select 'evil', 'evil/0', 'linear', range::text, 'USD', 1, 1 from range(501);
+    insert into fct_attribution (project_id, conversion_id, conversion_date, model, touch_id, currency,
+        credit_nano, credited_amount_minor)
+    select 'evil', 'evil/0', date '2026-11-01', 'linear', range::text, 'USD', 1, 1 from range(501);
     insert into rpt_event_counts (project_id, event_type, event_date, page_path, events, completions)
     select 'evil', 'pageview', date '2026-11-01', unnest([{_LIST}]), 1, 1
 """
@@ -140,10 +141,9 @@ def test_a_query_that_heeds_no_interrupt_is_written_off(home: Settings) -> None:
 
 def test_a_server_ends_although_a_query_does_not(home: Settings) -> None:
     planted = (
-        "import read_api.publications as p; p.QUERY_SECONDS = 1; import read_api.reports.summary as s;"
-        f"s.by_day = lambda reader, *_: reader.rows({STUCK!r}, [{STARS!r}]);"
-        "p.Publications.query_seconds = 1.0; p.Publications.__init__.__defaults__ = tuple("
-        "1.0 if each in (30.0, 3.0) else each for each in p.Publications.__init__.__defaults__);"
+        "import read_api.app as app, read_api.reports.summary as summary; Publications = app.Publications;"
+        "app.Publications = lambda folder: Publications(folder, query_seconds=1, grace_seconds=1);"
+        f"summary.by_day = lambda reader, *_: reader.rows({STUCK!r}, [{STARS!r}]);"
     )
     server = start_read(home.home_dir, planted + SERVE_READ)
     try:
@@ -163,6 +163,17 @@ def test_a_server_ends_although_a_query_does_not(home: Settings) -> None:
         server.stop(signal.SIGKILL)
 
 
+EXPORT = "/v1/projects/evil/marts/fct_conversions?format=csv"
+
+
+def wait_for(client: httpx.Client, status: int) -> None:
+    """Until a small export is answered so."""
+    deadline = time.monotonic() + 60
+    while client.get(f"{EXPORT}&name=none").status_code != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def unread(client: httpx.Client, path: str) -> socket.socket:
     """A request whose answer nobody reads."""
     connection = socket.socket()
@@ -174,29 +185,23 @@ def unread(client: httpx.Client, path: str) -> socket.socket:
 
 
 def test_exports_that_nobody_reads_refuse_nobody_else(server: ReadServer, evil: httpx.Client) -> None:
-    path = "/v1/projects/evil/marts/fct_conversions?format=csv"
     with ExitStack() as kept:
         for _ in range(9):
-            kept.enter_context(unread(evil, path))
+            kept.enter_context(unread(evil, EXPORT))
         # Until as many are begun as may be.
-        while evil.get(path, params={"name": "none"}).status_code != 503:
-            time.sleep(0.05)
+        wait_for(evil, 503)
         assert server.get("/v1/projects/shop/marts/fct_conversions", format="csv").status_code == 200
-    while evil.get(f"{path}&name=none").status_code != 200:
-        time.sleep(0.05)
+    wait_for(evil, 200)
 
 
 def test_an_export_that_nobody_reads_is_ended(home: Settings) -> None:
     server = start_read(home.home_dir, f"import {exports.__name__} as e; e.PIECE_SECONDS = 0.5;" + SERVE_READ)
     try:
         headers = {"Authorization": f"Bearer {new_key(home, 'evil')}"}
-        path = "/v1/projects/evil/marts/fct_conversions?format=csv"
         with ExitStack() as kept, httpx.Client(base_url=server.url, headers=headers, timeout=30) as client:
-            connections = [kept.enter_context(unread(client, path)) for _ in range(4)]
-            while client.get(path, params={"name": "none"}).status_code != 503:
-                time.sleep(0.05)
-            while client.get(f"{path}&name=none").status_code != 200:
-                time.sleep(0.05)
+            connections = [kept.enter_context(unread(client, EXPORT)) for _ in range(4)]
+            wait_for(client, 503)
+            wait_for(client, 200)
             for connection in connections:
                 connection.settimeout(20)
                 received = b"".join(iter(lambda each=connection: each.recv(65536), b""))  # type: ignore[misc]
@@ -222,9 +227,9 @@ def rows_of(client: httpx.Client, path: str, **parameters: Any) -> tuple[list[di
 @pytest.mark.parametrize(
     ("path", "key", "count"),
     [
-        ("marts/fct_conversions", "conversion_id", 30_000),
+        ("marts/fct_conversions", "conversion_id", 12_000),
         ("marts/fct_conversion_reports", "event_id", 40),
-        ("reports/conversions", "conversion_id", 30_000),
+        ("reports/conversions", "conversion_id", 12_000),
     ],
 )
 def test_pages_are_bounded_by_bytes_and_lose_no_row(
@@ -234,8 +239,6 @@ def test_pages_are_bounded_by_bytes_and_lose_no_row(
     assert len(rows) == len({row[key] for row in rows}) == count
     assert len(sizes) > count // 10_000
     assert max(sizes) < 3 * PAGE_BYTES
-    some, _ = rows_of(evil, f"/v1/projects/evil/{path}", limit=9_999)
-    assert some == rows
 
 
 def test_pages_of_csv_are_bounded_too(evil: httpx.Client) -> None:
@@ -275,12 +278,12 @@ def test_an_export_holds_few_rows(home: Settings, tmp_path: Path) -> None:
         file.write_bytes(b"".join(exports.parquet_file(schema, noted())))
     assert max(seen) < 2 * PAGE_BYTES
     read = pyarrow.parquet.ParquetFile(file)
-    assert read.metadata.num_rows == 30_001
+    assert read.metadata.num_rows == 12_001
     assert 1 < read.metadata.num_row_groups < len(seen)
 
 
 def test_cursors_count_the_projects_own_rows(server: ReadServer, home: Settings) -> None:
-    # Of others there are 30,000 rows before.
+    # Of others there are 12,000 rows before.
     publish_rows(
         home,
         {},
