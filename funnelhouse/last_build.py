@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Outcome = Literal["published", "failed"]
 
@@ -44,6 +44,8 @@ def read_last_build(path: Path) -> LastBuild | None:
     """What the file says; None while no build has ended, or when the file cannot be read."""
     try:
         said = json.loads(path.read_bytes())
-        return LastBuild(**{**said, "failures": tuple(said["failures"])})
+        build = LastBuild(**{**said, "failures": tuple(said["failures"])})
+        is_whole = build.outcome in get_args(Outcome) and 0 <= build.seconds < build.ended_us
+        return build if is_whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from fastapi import FastAPI, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REGISTRY = CollectorRegistry()
@@ -69,11 +70,17 @@ class CountRequests:
         counter.inc()
 
 
-def add_metrics(app: FastAPI, path: str) -> None:
-    """Count the app's requests, and serve all metrics of this process at `path`."""
+def add_metrics(app: FastAPI, path: str, of_house: Collector) -> None:
+    """Count the app's requests, and serve all metrics of this process and `of_house` at `path`."""
     app.add_middleware(CountRequests)
+    house = CollectorRegistry()
+    house.register(of_house)
 
+    # A plain function, which runs in a thread: `of_house` looks into files and the landing store.
     @app.get(path, response_class=Response, tags=["health"], summary="Metrics")
-    async def metrics() -> Response:
-        """Metrics of this process in Prometheus' text format; without a key, as the health checks are."""
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    def metrics() -> Response:
+        """Metrics of this process and of the house in Prometheus' text format.
+
+        Without a key, as the health checks are.
+        """
+        return Response(generate_latest(REGISTRY) + generate_latest(house), media_type=CONTENT_TYPE_LATEST)

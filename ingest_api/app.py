@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
 from funnelhouse.docs_page import add_docs_page
+from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
 from funnelhouse.landing.secret import cursor_secret
@@ -79,7 +80,7 @@ def create_app() -> FastAPI:
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
     app.add_middleware(HeldBodies)
-    add_metrics(app, "/ingest/metrics")
+    add_metrics(app, "/ingest/metrics", HouseGauges(settings))
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
     add_docs_page(app, "/ingest/docs")

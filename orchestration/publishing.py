@@ -23,9 +23,11 @@ from typing import Any
 
 import duckdb
 
+from funnelhouse import published
+
 MARTS_FILE = "marts.duckdb"
-BUILD_FILE = "build.json"
-CURRENT = "current"
+BUILD_FILE = published.BUILD_FILE
+CURRENT = published.CURRENT
 
 # Clients as old as DuckDB 1.2 open the file.
 STORAGE_VERSION = "v1.2.0"

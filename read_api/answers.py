@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
-from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, one_of
+from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, cursor, one_of
 from read_api.publications import Publications, Reader
 
 Row = TypeVar("Row")
@@ -80,10 +80,12 @@ class Table(BaseModel, Generic[Row]):
     next: str | None = Field(description="`cursor` of the next page, null at the end.")
 
 
-def opened(request: Request, build_id: str | None = None) -> Reader:
-    """The build asked for, else the current one; raises Refusal 410 or 503."""
+def opened(request: Request, project_id: str, build_id: str | None = None) -> Reader:
+    """The build asked for, else the current one, for a project's queries; raises Refusal 410 or 503."""
     publications: Publications = request.app.state.publications
-    return publications.build(build_id) if build_id else publications.current()
+    if build_id:
+        return publications.build(build_id, project_id)
+    return publications.current(project_id)
 
 
 @contextmanager
@@ -93,7 +95,7 @@ def reading(request: Request, caller: Key, build_id: str | None = None) -> Itera
     Raises Refusal 400 for a parameter that the route does not take, 410 or 503, and NotModifiedError.
     """
     refuse_unknown_parameters(request)
-    with opened(request, build_id) as reader:
+    with opened(request, caller.project_id, build_id) as reader:
         tag_answer(request, caller, reader.build_id)
         yield reader
 
@@ -204,8 +206,8 @@ class TableAsked:
 
     @property
     def page(self) -> Page:
-        """The rows to look for: one more than are shown, to know whether a page follows."""
-        return self.asked.one_more
+        """The rows to look for."""
+        return self.asked.page
 
     @contextmanager
     def reading(self, caller: Key) -> Iterator[Reader]:
@@ -214,8 +216,8 @@ class TableAsked:
             yield reader
 
     def answer(self, reader: Reader, rows: list[Any], days: Days = ALL_DAYS) -> Response:
-        """The rows of `page`, which are of these days; in CSV `next` is in a header."""
-        rows, following = self.asked.cut(rows, reader.build_id)
+        """The rows of the page that was read last, which are of these days; in CSV `next` is in a header."""
+        following = cursor(reader.build_id, reader.following)
         if self.form == "csv":
             return csv_answer(self.request, rows, reader.build_id, following)
         content = {

@@ -3,21 +3,26 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from fastapi import FastAPI, Request, Response
+import anyio.to_thread
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel
 
 from funnelhouse.docs_page import add_docs_page
+from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
 from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import TrailingSlash
-from funnelhouse.problems import Renderer, install_refusals, problem
+from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
 from funnelhouse.serving import ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
 from read_api.answers import install_not_modified, json_answer
 from read_api.dashboard.routes import add_dashboard, dashboard, error_page, is_dashboard
 from read_api.openapi import describe
+from read_api.parameters import whole_number
 from read_api.publications import Publications
 from read_api.reports import (
     attribution,
@@ -67,6 +72,13 @@ REPORTS = (
 _IDS = re.compile(r"/(v1|app)/projects/[^/]+/(reports/)?(conversions|people)/.", re.DOTALL)
 
 
+# Ten years: nobody means an older one.
+MOST_SECONDS = 315_360_000
+
+# Requests that wait for their turn, or for the ingest API, hold a thread each.
+THREADS = 120
+
+
 class Live(BaseModel):
     """The process answers."""
 
@@ -78,6 +90,7 @@ class Ready(BaseModel):
 
     status: str
     build: str
+    published_at: str
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -86,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         async with ending_with_parent(), dashboard(app):
             yield
 
@@ -101,8 +115,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
+    app.state.last_build_path = settings.last_build_path
     app.add_middleware(TrailingSlash, ids=_IDS)
-    add_metrics(app, "/read/metrics")
+    add_metrics(app, "/read/metrics", HouseGauges(settings))
     install_refusals(app, _renderer)
     install_not_modified(app)
     app.include_router(report_dialect.router)
@@ -120,10 +135,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return Live(status="live")
 
     @app.get("/read/ready", tags=["health"], response_model=Ready)
-    def ready(request: Request) -> Response:
-        """There is a build to read; 503 until then."""
+    def ready(
+        request: Request,
+        max_age: Annotated[
+            str | None, Query(description="Seconds since it was published, above which the answer is 503.")
+        ] = None,
+    ) -> Response:
+        """There is a build, and it can be read; else 503 says what is wrong and what helps.
+
+        A publication grows older while nothing new arrives: `max_age` is for who sends all the time.
+        """
+        most_seconds = whole_number("max_age", max_age, 0, MOST_SECONDS)
         with app.state.publications.current() as reader:
-            return json_answer(request, {"status": "ready", "build": reader.build_id}, reader.build_id)
+            reader.prove_readable()
+            published_at = reader.facts["published_at"]
+            age = datetime.now(UTC) - datetime.fromisoformat(published_at)
+            if most_seconds and age > timedelta(seconds=most_seconds):
+                raise Refusal(
+                    503,
+                    f"The figures are {age.total_seconds():.0f} s old; max_age is {most_seconds} s. "
+                    "`funnelhouse build` says why there are no newer ones.",
+                )
+            content = {"status": "ready", "build": reader.build_id, "published_at": published_at}
+            return json_answer(request, content, reader.build_id)
 
     return app
 

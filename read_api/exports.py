@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from read_api.answers import FORMULA_STARTS
 from read_api.publications import Mart
@@ -20,10 +20,15 @@ from read_api.publications import Mart
 ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
 
 # The server lets a number of pieces wait for a slow client, whatever their size: small ones need less memory.
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
 
-# A client that takes its file more slowly than this is cut off: it keeps a build open.
+# A client that takes its file more slowly is cut off, and so is one that takes no piece for so long: it keeps
+# a build open, and a place that others of its project want.
 EXPORT_SECONDS = 3600.0
+PIECE_SECONDS = 60.0
+
+# Rows of so many bytes become a row group of a Parquet file.
+ROW_GROUP_BYTES = 8_000_000
 
 # As a list in SQL.
 _FORMULA_STARTS = ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
@@ -61,7 +66,8 @@ class _Outbox(io.RawIOBase):
 class FileAnswer(StreamingResponse):
     """Streams a file, and calls `done` when that ended: sent, broken off by the client, or failed.
 
-    Raises TimeoutError after EXPORT_SECONDS; the client then sees that the file is not whole.
+    Raises TimeoutError after EXPORT_SECONDS, and when a piece waits for PIECE_SECONDS; the client then sees
+    that the file is not whole.
     """
 
     def __init__(
@@ -72,9 +78,14 @@ class FileAnswer(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
+
+        async def send_in_time(message: Message) -> None:
+            with anyio.fail_after(PIECE_SECONDS):
+                await send(message)
+
         try:
             with anyio.fail_after(EXPORT_SECONDS):
-                await super().__call__(scope, receive, send)
+                await super().__call__(scope, receive, send_in_time)
         finally:
             self._done()
 
@@ -86,15 +97,27 @@ def csv_file(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[b
 
 
 def parquet_file(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    """One Parquet file, a row group per batch."""
+    """One Parquet file; batches are gathered to row groups that are worth their while."""
     outbox = _Outbox()
-    return _written(outbox, pyarrow.parquet.ParquetWriter(outbox, schema), batches)
+    return _written(outbox, pyarrow.parquet.ParquetWriter(outbox, schema), _gathered(batches))
 
 
 def arrow_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     """Arrow's IPC stream."""
     outbox = _Outbox()
     return _written(outbox, pa.ipc.new_stream(outbox, schema), batches)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of ROW_GROUP_BYTES, but for the last and for what one batch is more."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(each.nbytes for each in waiting) >= ROW_GROUP_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _written(outbox: _Outbox, writer: Any, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:

@@ -5,7 +5,6 @@ walk come from the same build, though a newer one is published in between.
 """
 
 import re
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date
@@ -29,12 +28,14 @@ from read_api.answers import (
     takes_gzip,
 )
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
-from read_api.parameters import AskedBuild, AskedPage, PageAsked, one_of, utc_moment
-from read_api.publications import BusyError, Column, Mart, Reader
+from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of, utc_moment
+from read_api.places import Places
+from read_api.publications import Column, Mart, Reader
 from read_api.reports.conditions import Condition
 
 # Files sent at once: each keeps a query open.
-EXPORTS_AT_ONCE = 8
+FILES = 32
+FILES_OF_A_PROJECT = 4
 
 # Values of one column that may be asked for at once.
 MAX_VALUES = 100
@@ -69,7 +70,7 @@ _DECIMAL = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,12})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _BIGINTS = range(-(2**63), 2**63)
 
-_exports = threading.BoundedSemaphore(EXPORTS_AT_ONCE)
+_places = Places(FILES, FILES_OF_A_PROJECT)
 
 router = APIRouter(tags=["marts"])
 
@@ -147,7 +148,7 @@ def mart(
     if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):
         raise Refusal(400, f"limit and cursor belong to format=json; {form} has every row")
     with ExitStack() as stack:
-        reader = opened(request, asked.build_id or build)
+        reader = opened(request, caller.project_id, asked.build_id or build)
         stack.callback(reader.close)
         found = reader.marts.get(name)
         if found is None:
@@ -155,10 +156,8 @@ def mart(
         condition = _condition(request, found, caller)
         tag_answer(request, caller, reader.build_id)
         if form == "json":
-            return _page(request, reader, found, condition, asked)
-        if not _exports.acquire(blocking=False):
-            raise BusyError
-        stack.callback(_exports.release)
+            return _page(request, reader, found, condition, asked.page, caller.project_id)
+        stack.callback(_places.take(caller.project_id).release)
         # The build stays open until the file is sent; the answer closes it.
         return _file(request, reader, found, condition, EXPORTS[form], caller.project_id, stack)
 
@@ -208,21 +207,30 @@ def _value(parameter: str, column: Column, text: str) -> object:
     raise Refusal(400, f"{parameter} must be a value of the type {column.data_type.lower()}")
 
 
-def _page(request: Request, reader: Reader, mart: Mart, condition: Condition, asked: PageAsked) -> Response:
-    """One page from a position in the file on; the row after it says whether there is a next page."""
+def _page(
+    request: Request, reader: Reader, mart: Mart, condition: Condition, page: Page, project_id: str
+) -> Response:
+    """One page from a position on.
+
+    Positions count from the project's first row: those of the file would tell how much others have in it.
+    """
     where, values = condition
-    limit = asked.page.limit
-    rows = reader.rows(
-        f"select rowid, {_plain_columns(mart)} from {mart.name} "  # noqa: S608
-        f"where {where} and rowid >= ? order by rowid limit ?",
-        [*values, asked.page.offset, limit + 1],
+    ((start,),) = reader.rows(f"select min(rowid) from {mart.name} where project_id = ?", [project_id])  # noqa: S608
+    start = start or 0
+    # One row more says whether there is a next page. DuckDB keeps the order of the file without being asked;
+    # asked, it would hold all rows of a page at once, however long their texts are.
+    rows, is_whole = reader.first_rows(
+        f"select rowid, {_plain_columns(mart)} from {mart.name} where {where} and rowid >= ? limit ?",  # noqa: S608
+        [*values, start + page.offset, page.limit + 1],
     )
+    shown = rows[: page.limit]
+    is_last = is_whole and len(rows) == len(shown)
     names = [column.name for column in mart.columns]
     answer = {
         "build": reader.build_id,
         "mart": mart.name,
-        "rows": [dict(zip(names, row[1:], strict=True)) for row in rows[:limit]],
-        "next": f"{reader.build_id}.{rows[limit][0]}" if len(rows) > limit else None,
+        "rows": [dict(zip(names, row[1:], strict=True)) for row in shown],
+        "next": cursor(reader.build_id, None if is_last else shown[-1][0] - start + 1),
     }
     return json_answer(request, answer, reader.build_id)
 

@@ -23,6 +23,8 @@ Reports and tables of the published build: complete, checked, and the same until
 an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to
 nine decimals, times are UTC, days those of the project's time zone.
 
+A page of a table ends with its `limit`, or with the row that reaches 4 MB: `next` says whether more follow.
+
 Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and
 see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing
 changed.
@@ -50,7 +52,7 @@ _MEANINGS = {
     403: "The key has not the scope.",
     404: "Not there, or not the key's.",
     410: "The build that was asked for is not kept any more.",
-    503: "Nothing is published yet, or too much is asked for at once.",
+    503: "Nothing is published yet or it cannot be read, or too much is asked for at once.",
 }
 _TEXT = {"schema": {"type": "string"}}
 _HEADERS = {
@@ -150,7 +152,7 @@ def _complete_operation(path: str, operation: dict[str, Any], said: dict[str, An
 def _errors(path: str, parameters: set[str]) -> list[int]:
     """Statuses of the errors that a route can answer."""
     if path.startswith("/read/"):
-        return [503] if path.endswith("/ready") else []
+        return [400, 503] if path.endswith("/ready") else []
     # Any route refuses a parameter that it does not take.
     errors = [400, 401, 403, 404, 503]
     return [*errors, 410] if parameters & {"build", "cursor"} else errors

@@ -6,7 +6,7 @@ An empty value is an absent one. Errors are Refusals 400 that name the parameter
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query
 
@@ -62,16 +62,10 @@ class PageAsked:
     page: Page
     build_id: str | None
 
-    @property
-    def one_more(self) -> Page:
-        """The page and the row after it, which says whether there is a next one."""
-        return Page(self.page.limit + 1, self.page.offset)
 
-    def cut(self, rows: list[Any], build_id: str) -> tuple[list[Any], str | None]:
-        """The page's own rows of `one_more`, and the cursor of the next page, None at the end."""
-        if len(rows) <= self.page.limit:
-            return rows, None
-        return rows[: self.page.limit], f"{build_id}.{self.page.offset + self.page.limit}"
+def cursor(build_id: str, offset: int | None) -> str | None:
+    """The cursor of the page that begins after so many rows; None where there is none."""
+    return None if offset is None else f"{build_id}.{offset}"
 
 
 def day(name: str, text: str | None) -> date | None:
@@ -175,14 +169,20 @@ async def _as_of(
 
 async def _page(
     limit: Annotated[
-        str | None, Query(description=f"Rows of a page, 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT}.")
+        str | None,
+        Query(
+            description=f"Rows of a page at most, 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT}. A page of "
+            "long rows ends sooner: `next` says whether more follow."
+        ),
     ] = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before; it names its build.")] = None,
+    following: Annotated[
+        str | None, Query(alias="cursor", description="`next` of the page before; it names its build.")
+    ] = None,
 ) -> PageAsked:
     rows = whole_number("limit", limit, DEFAULT_LIMIT, MAX_LIMIT)
-    if not cursor:
+    if not following:
         return PageAsked(Page(rows), None)
-    named = _CURSOR.fullmatch(cursor)
+    named = _CURSOR.fullmatch(following)
     if named is None or int(named[2]) > _MAX_OFFSET:
         raise Refusal(400, "cursor must be `next` of the page before")
     return PageAsked(Page(rows, int(named[2])), named[1])

@@ -92,12 +92,15 @@ def start_ingest(
     return _started(url, settings, code, environment, "/ingest/ready")
 
 
-def start_read(home: Path, **environment: str) -> Server:
-    """Start a read server on a home, whether or not something is published; the caller stops it."""
+def start_read(home: Path, code: str = SERVE_READ, **environment: str) -> Server:
+    """Start a read server on a home, whether or not something is published; the caller stops it.
+
+    `code` may plant a fault.
+    """
     settings = Settings(home=home, read_port=free_port())
     environment["FUNNELHOUSE_READ_PORT"] = str(settings.read_port)
     url = f"http://127.0.0.1:{settings.read_port}"
-    return _started(url, settings, SERVE_READ, environment, "/read/live")
+    return _started(url, settings, code, environment, "/read/live")
 
 
 def _started(url: str, settings: Settings, code: str, environment: dict[str, str], ready: str) -> Server:

@@ -22,7 +22,9 @@ from funnelhouse.contract import DAY_US, RAW_TABLES, columns
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
 from funnelhouse.landing.store import (
+    BACKLOG_ROWS,
     Answer,
+    Backlog,
     Batch,
     LandingError,
     Placed,
@@ -315,6 +317,32 @@ class PostgresStore:
         ):
             after_xid, after_id = chunk[-1][:2]
             yield [row[2:] for row in chunk]
+
+    def backlog(self, table: str, to_seq: int) -> Backlog:
+        """What of a raw table a build has not seen that saw it up to `to_seq`."""
+        ((unseen,),) = self.query(
+            "SELECT coalesce(sum(row_count), 0)::bigint FROM seal_ranges"
+            " WHERE raw_table = ? AND first_seq + row_count - 1 > ?",
+            *(table, to_seq),
+        )
+        ends = (
+            "SELECT {}_xid::text, {}_id FROM seal_ranges WHERE raw_table = ? {} ORDER BY first_seq {} LIMIT 1"
+        )
+        sealed_to = self.query(ends.format("last", "last", "", "DESC"), table) or [("0", 0)]
+        ((unsealed,),) = self.query(
+            f"SELECT count(*) FROM"  # noqa: S608
+            f" (SELECT FROM {table} WHERE (xid, id) > (?::xid8, ?) ORDER BY xid, id LIMIT ?) AS behind",
+            *(*sealed_to[0], BACKLOG_ROWS),
+        )
+        first = self.query(
+            ends.format("first", "first", "AND first_seq + row_count - 1 > ?", "ASC"), *(table, to_seq)
+        )
+        oldest = self.query(
+            f"SELECT received_us FROM {table} WHERE (xid, id) {'>=' if first else '>'} (?::xid8, ?)"  # noqa: S608
+            " ORDER BY xid, id LIMIT 1",
+            *(first or sealed_to)[0],
+        )
+        return Backlog(unseen + unsealed, unsealed, oldest[0][0] if oldest else None)
 
     def finish_range(self, opened: SealRange) -> None:
         """Mark a range as written to stable storage."""

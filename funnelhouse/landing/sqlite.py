@@ -16,7 +16,9 @@ import apsw
 from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns, named_range
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.store import (
+    BACKLOG_ROWS,
     Answer,
+    Backlog,
     Batch,
     LandingError,
     Placed,
@@ -349,6 +351,24 @@ class SqliteStore:
             )
             while chunk := list(itertools.islice(rows, chunk_rows)):
                 yield [_with_booleans(row, flags) for row in chunk] if flags else chunk
+
+    def backlog(self, table: str, to_seq: int) -> Backlog:
+        """What of a raw table a build has not seen that saw it up to `to_seq`."""
+        ((sealed_to, unseen, first_unseen),) = self.query(
+            "SELECT coalesce(max(last_id), 0),"
+            " coalesce(sum(row_count) FILTER (WHERE first_seq + row_count - 1 > ?), 0),"
+            " min(first_id) FILTER (WHERE first_seq + row_count - 1 > ?)"
+            " FROM seal_ranges WHERE raw_table = ?",
+            *(to_seq, to_seq, table),
+        )
+        # Ids count without gaps, and what is not sealed is never deleted: their difference is its number.
+        ((last_id,),) = self.query(f"SELECT coalesce(max(id), 0) FROM {table}")  # noqa: S608
+        unsealed = min(max(0, last_id - sealed_to), BACKLOG_ROWS)
+        oldest = self.query(
+            f"SELECT received_us FROM {table} WHERE id >= ? ORDER BY id LIMIT 1",  # noqa: S608
+            sealed_to + 1 if first_unseen is None else first_unseen,
+        )
+        return Backlog(unseen + unsealed, unsealed, oldest[0][0] if oldest else None)
 
     def finish_range(self, opened: SealRange) -> None:
         """Mark a range as written to stable storage."""

@@ -56,6 +56,22 @@ class SealRange:
     row_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Rows of a raw table that a build has not seen.
+
+    `rows`: how many, of which `unsealed_rows` are in no range; of these BACKLOG_ROWS at most are counted.
+    `oldest_us`: when the first of them arrived, None when there is none.
+    """
+
+    rows: int
+    unsealed_rows: int
+    oldest_us: int | None
+
+
+BACKLOG_ROWS = 100_000
+
+
 class LandingStore(Protocol):
     """A connection to a landing store, for one thread at a time. Its methods raise LandingError."""
 
@@ -125,6 +141,12 @@ class LandingStore(Protocol):
 
     def range_rows(self, opened: SealRange, day: int, chunk_rows: int) -> Iterator[list[Row]]:
         """Rows of one day of a range by position, up to `chunk_rows` at a time."""
+
+    def backlog(self, table: str, to_seq: int) -> Backlog:
+        """What of a raw table a build has not seen that saw it up to `to_seq`; cheap, whatever is there.
+
+        A range that it saw in part counts as not seen.
+        """
 
     def finish_range(self, opened: SealRange) -> None:
         """Mark a range as written to stable storage; from now on its rows may be deleted."""

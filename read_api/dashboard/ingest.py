@@ -10,10 +10,19 @@ import httpx
 import orjson
 
 from funnelhouse.problems import Refusal
+from read_api.places import BusyError, Places
 
 TIMEOUT_SECONDS = 10.0
 
+# Requests to it at once: each holds a thread until it answers.
+REQUESTS = 16
+REQUESTS_OF_A_PROJECT = 4
+
+# Of an id as an address spells it; longer ones there are none.
+MOST_LETTERS = 4_000
+
 _SILENT = "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?"
+_BUSY = "The ingest API is asked too much at once; try again."
 _STRANGER = (
     "The ingest API does not know this key. Does FUNNELHOUSE_INGEST_URL name that of our landing store?"
 )
@@ -26,8 +35,11 @@ class UnreachableError(Refusal):
         super().__init__(503, detail)
 
 
-class NotTaken(Exception):  # noqa: N818 - an answer, not a fault of the program
+class NotTaken(Refusal):
     """The ingest API refused what was sent; the message is its own and names the field."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(422, detail)
 
 
 class Ingest:
@@ -36,10 +48,15 @@ class Ingest:
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self._client = httpx.Client(base_url=base_url, timeout=TIMEOUT_SECONDS, trust_env=False)
+        self._places = Places(REQUESTS, REQUESTS_OF_A_PROJECT, TIMEOUT_SECONDS, REQUESTS_OF_A_PROJECT)
 
     def get(self, key: str, project_id: str, *path: str, **query: str | int) -> dict[str, Any] | None:
         """The JSON at a path below the project, None where nothing is. Raises UnreachableError."""
-        answer = self._send("GET", key, project_id, path, params=query)
+        try:
+            answer = self._send("GET", key, project_id, path, params=query)
+        except NotTaken:
+            # An id that could not even be asked for names nothing.
+            return None
         return None if answer is None else dict(orjson.loads(answer.content))
 
     def put(self, key: str, project_id: str, *path: str, body: dict[str, Any]) -> None:
@@ -57,10 +74,13 @@ class Ingest:
     def _send(
         self, method: str, key: str, project_id: str, path: tuple[str, ...], **more: Any
     ) -> httpx.Response | None:
-        address = "/".join(["/v1/projects", quote(project_id, safe=""), *(quote(p, safe="") for p in path)])
+        address = "/".join(["/v1/projects", *(_segment(part) for part in (project_id, *path))])
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         try:
-            answer = self._client.request(method, address, headers=headers, **more)
+            with self._places.take(project_id):
+                answer = self._client.request(method, address, headers=headers, **more)
+        except BusyError as error:
+            raise UnreachableError(_BUSY) from error
         except httpx.TransportError as error:
             raise UnreachableError(_SILENT) from error
         if answer.is_success:
@@ -71,6 +91,18 @@ class Ingest:
         if answer.status_code in (400, 404, 422):
             raise NotTaken(detail)
         raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
+
+
+def _segment(part: str) -> str:
+    """A part of a path. Raises NotTaken for what cannot stand in one."""
+    try:
+        quoted = quote(part, safe="")
+    except UnicodeEncodeError:
+        quoted = ""
+    if not 1 <= len(quoted) <= MOST_LETTERS:
+        raise NotTaken("This cannot be an id.")
+    # To the client a dot between two slashes is a place, not a name.
+    return quoted.replace(".", "%2E") if part in (".", "..") else quoted
 
 
 def _detail(answer: httpx.Response) -> str:

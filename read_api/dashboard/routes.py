@@ -15,6 +15,7 @@ from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.pages import behaviour, data, definitions, results, traffic
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import Sessions
+from read_api.dashboard.view import failed_at
 from read_api.publications import NotPublishedError
 
 PATH = "/app"
@@ -53,7 +54,8 @@ def error_page(request: Request) -> Renderer:
             return _to_sign_in(request)
         if isinstance(refusal, NotPublishedError):
             project_id = request.path_params.get("project_id", "")
-            return html("unpublished.html", {"live": f"/app/projects/{project_id}/live"})
+            live = f"/app/projects/{project_id}/live"
+            return html("unpublished.html", {"live": live, "failed_at": failed_at(request)})
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

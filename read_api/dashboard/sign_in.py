@@ -30,7 +30,7 @@ FORM_COOKIE = "funnelhouse_sign_in"
 """Before there is a session, the sign-in form's token is the one in this cookie."""
 
 ATTEMPTS = "10/minute"
-"""Wrong keys that one client address may try."""
+"""Wrong keys that one client address may try; the right one always opens, for many may share an address."""
 
 _WRONG = "This key is wrong or has ended. `funnelhouse keys create` makes a new one."
 _NOT_READ = "This key does not open reports: the dashboard needs a key with the scope read."
@@ -45,16 +45,12 @@ class Attempts:
         self._limiter = FixedWindowRateLimiter(Counters())
         self._limit = limits.parse(ATTEMPTS)
 
-    def seconds_to_wait(self, address: str) -> int:
-        """0 while the address may try."""
-        if self._limiter.test(self._limit, address):
+    def count(self, address: str) -> int:
+        """One more wrong key; returns how many seconds the address has to wait, 0 while it may try on."""
+        if self._limiter.hit(self._limit, address):
             return 0
         window = self._limiter.get_window_stats(self._limit, address)
         return max(1, math.ceil(window.reset_time - time.time()))
-
-    def count(self, address: str) -> None:
-        """One more wrong key."""
-        self._limiter.hit(self._limit, address)
 
 
 @router.get("/app")
@@ -84,15 +80,9 @@ async def sign_in(request: Request) -> Response:
 def _sign_in(request: Request, presented: str, following: str, token: str) -> Response:
     if not hmac.compare_digest(request.cookies.get(FORM_COOKIE, "").encode(), token.encode()) or not token:
         return _form_page(request, following, "This form has expired. Send it once more.", 403)
-    attempts: Attempts = request.app.state.sign_in_attempts
-    address = _proxies(request).client(request)
-    seconds = attempts.seconds_to_wait(address)
-    if seconds:
-        return _form_page(request, following, f"Too many wrong keys. Try again in {seconds} seconds.", 429)
     key = find_key(request, presented)
     if key is None:
-        attempts.count(address)
-        return _form_page(request, following, _WRONG, 422)
+        return _form_page(request, following, *_wrong_key(request))
     if "read" not in key.scopes:
         return _form_page(request, following, _NOT_READ, 422)
     sessions = sessions_of(request)
@@ -123,19 +113,22 @@ def keys(signed_in: AnySignedIn) -> Response:
 @router.post("/app/keys")
 def add_key(request: Request, signed_in: AnySignedIn, form: Form) -> Response:
     """Add a key to this session: of another project, or one that may edit."""
-    attempts: Attempts = request.app.state.sign_in_attempts
-    address = _proxies(request).client(request)
-    seconds = attempts.seconds_to_wait(address)
-    if seconds:
-        return _keys_page(signed_in, f"Too many wrong keys. Try again in {seconds} seconds.", 429)
     key = find_key(request, form.text("key"))
     if key is None:
-        attempts.count(address)
-        return _keys_page(signed_in, _WRONG, 422)
+        return _keys_page(signed_in, *_wrong_key(request))
     if "read" not in key.scopes and not ("admin" in key.scopes and key.project_id in signed_in.projects):
         return _keys_page(signed_in, _NOT_READ, 422)
     sessions_of(request).add_key(signed_in.session, form.text("key"))
     return _redirect(f"/app/projects/{key.project_id}/overview")
+
+
+def _wrong_key(request: Request) -> tuple[str, int]:
+    """What a wrong key is told, and the status: 429 when its address has tried too many."""
+    attempts: Attempts = request.app.state.sign_in_attempts
+    seconds = attempts.count(_proxies(request).client(request))
+    if seconds:
+        return f"Too many wrong keys. Try again in {seconds} seconds.", 429
+    return _WRONG, 422
 
 
 def _keys_page(signed_in: AnySignedIn, error: str = "", status: int = 200) -> Response:

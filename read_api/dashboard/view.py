@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
+from funnelhouse.published import read_published
 from read_api.dashboard.access import Here
 from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest
@@ -24,6 +25,7 @@ from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days
 from read_api.publications import Publications, Reader
+from read_api.reports import builds
 from read_api.reports.projects import today
 
 LATEST = "latest_30_days"
@@ -143,6 +145,17 @@ class View:
         return ago(published, datetime.now(UTC))
 
     @property
+    def failed_at(self) -> datetime | None:
+        """When the last build ended, if it failed; UTC, as templates show it."""
+        return failed_at(self.request)
+
+    @property
+    def figures_of(self) -> datetime | None:
+        """When what is shown was published; None while nothing is."""
+        published = read_published(self.request.app.state.publications.published_dir)
+        return published.published_at.astimezone(UTC).replace(tzinfo=None) if published else None
+
+    @property
     def ingest_url(self) -> str:
         """The project in the ingest API, as examples show it."""
         ingest: Ingest = self.request.app.state.ingest
@@ -185,6 +198,14 @@ class View:
         return html(template, {"view": self, **(context or {})}, status)
 
 
+def failed_at(request: Request) -> datetime | None:
+    """When the last build ended, if it failed; UTC and naive."""
+    last = builds.last_build(request.app.state.last_build_path)
+    if last is None or last.outcome != "failed":
+        return None
+    return last.ended_at.replace(tzinfo=None)
+
+
 def _address(project_id: str, page: str, query: Mapping[str, str]) -> str:
     address = f"/app/projects/{project_id}/{page}"
     return f"{address}?{urlencode(query)}" if query else address
@@ -211,7 +232,7 @@ def viewing(
     `default` are the dates of an address that names none.
     """
     publications: Publications = request.app.state.publications
-    with publications.current() as reader:
+    with publications.current(here.project_id) as reader:
         view = frame(request, here, page, title)
         view.reader = reader
         view.takes_dates, view.takes_country = dates, country

@@ -18,9 +18,10 @@ from read_api.parameters import (
     AskedPage,
     Days,
     Page,
+    cursor,
     one_of,
 )
-from read_api.publications import Reader
+from read_api.publications import PAGE_BYTES, Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import Condition, matching
 from read_api.reports.projects import project
@@ -88,15 +89,13 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
         "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
         for _ in filters.models
     )
-    found = reader.rows(
+    found = reader.page(
         f"select {by}, currency, {marks} from {_mart(filters)} where {condition} "  # noqa: S608
         f"group by {by}, currency order by 3 desc nulls last, {by} nulls last, currency limit ? offset ?",
-        [
-            *(name for model in filters.models for name in (model, model)),
-            *parameters,
-            filters.page.limit,
-            filters.page.offset,
-        ],
+        [*(name for model in filters.models for name in (model, model)), *parameters],
+        filters.page,
+        # Each value is written once per model.
+        PAGE_BYTES // len(filters.models),
     )
     return [
         Credit(value, currency, model, of_nano(figures[2 * number] or 0), figures[2 * number + 1] or 0)
@@ -147,11 +146,9 @@ def attribution(
         models = tuple(dict.fromkeys(asked_for))
         if not set(models) <= set(known):
             raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
-        filters = Filters(models, by, days, currency, goal_id or None, asked.one_more)
+        filters = Filters(models, by, days, currency, goal_id or None, asked.page)
         rows = credits(reader, caller.project_id, filters)
-        pairs = [rows[start : start + len(models)] for start in range(0, len(rows), len(models))]
-        kept, following = asked.cut(pairs, reader.build_id)
-        rows = [row for pair in kept for row in pair]
+        following = cursor(reader.build_id, reader.following)
         if form == "csv":
             return csv_answer(request, rows, reader.build_id, following)
         content = {

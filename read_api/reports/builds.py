@@ -1,6 +1,7 @@
 """The kept builds: each is the whole of the figures, as they were shown then."""
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.last_build import read_last_build
 from orchestration.publishing import BUILD_FILE, published_builds
 from read_api.answers import json_answer, opened, refuse_unknown_parameters, tag_answer
 from read_api.publications import Publications
@@ -47,19 +49,56 @@ class Build(BaseModel):
     facts: Facts
 
 
+class Outcome(BaseModel):
+    """What became of a build. Why it failed may name what others sent: that is for who runs the house."""
+
+    outcome: str = Field(description="published or failed.")
+    started_at: datetime
+    ended_at: datetime
+    seconds: float
+    build: str | None = Field(description="Its publication, null when it failed.")
+    detail: str
+
+
 class Builds(BaseModel):
     """The kept builds, newest first."""
 
     build: str
+    last_build: Outcome | None = Field(description="The last build that ended; null before the first.")
     builds: list[Build]
 
 
+_DETAILS = {
+    "published": "It was published.",
+    "failed": "It was not published: figures are those of the build before. Who runs this house sees why.",
+}
+
+
+def last_build(path: Path) -> Outcome | None:
+    """What a project may know of the last build that ended; None before the first."""
+    last = read_last_build(path)
+    if last is None:
+        return None
+    return Outcome(
+        outcome=last.outcome,
+        started_at=_utc(last.started_us),
+        ended_at=_utc(last.ended_us),
+        seconds=round(last.seconds, 3),
+        build=last.build_id,
+        detail=_DETAILS[last.outcome],
+    )
+
+
+def _utc(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
 def builds(published_dir: Path, current: str) -> list[dict[str, Any]]:
-    """Kept builds, newest first, with what they say of themselves."""
+    """Kept builds, newest first, with what they say of themselves; without those that cannot be read."""
     found = []
     for build_id in reversed(published_builds(published_dir)):
-        # Pruned meanwhile: then it is not kept.
-        with contextlib.suppress(FileNotFoundError):
+        # Pruned meanwhile, or damaged: either way nobody can read it.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             said = orjson.loads((published_dir / build_id / BUILD_FILE).read_bytes())
             found.append(
                 {
@@ -74,10 +113,19 @@ def builds(published_dir: Path, current: str) -> list[dict[str, Any]]:
 
 @router.get(f"{PATH}/builds", response_model=Builds)
 def builds_report(request: Request, caller: ReadCaller) -> Response:
-    """The builds that are kept, newest first: the newest three, and the last of each of 14 days."""
+    """What became of the last build, and the builds that are kept.
+
+    These are the newest three, and the last of each of 14 days.
+    """
     publications: Publications = request.app.state.publications
     refuse_unknown_parameters(request)
-    with opened(request) as reader:
+    with opened(request, caller.project_id) as reader:
         found = builds(publications.published_dir, reader.build_id)
-    tag_answer(request, caller, found)
-    return json_answer(request, {"build": reader.build_id, "builds": found}, reader.build_id)
+    last = last_build(request.app.state.last_build_path)
+    tag_answer(request, caller, found, last)
+    content = {
+        "build": reader.build_id,
+        "last_build": None if last is None else last.model_dump(),
+        "builds": found,
+    }
+    return json_answer(request, content, reader.build_id)

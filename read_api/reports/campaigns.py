@@ -67,7 +67,7 @@ def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaig
     """Dearest first, then most money, then by name."""
     condition, values = matching(project_id, "report_date", filters.days, {"source": filters.source})
     # The other currencies are asked for first: they say whether this one's ratios mean anything.
-    found = reader.rows(
+    found = reader.page(
         "with summed as (select source, medium, campaign, currency, sum(sessions) as sessions, "  # noqa: S608
         "sum(credit_nano) as nano, sum(net_amount_minor) as minor, sum(cost_minor) as cost "
         f"from rpt_campaigns where {condition} group by source, medium, campaign, currency), "
@@ -76,7 +76,8 @@ def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaig
         "select source, medium, campaign, currency, sessions, nano, minor, cost, currencies from counted "
         "where ? is null or currency = ? order by cost desc nulls last, minor desc, sessions desc, source, "
         "medium, campaign nulls last, currency limit ? offset ?",
-        [*values, filters.currency, filters.currency, filters.page.limit, filters.page.offset],
+        [*values, filters.currency, filters.currency],
+        filters.page,
     )
     return [_campaign(*row) for row in found]
 

@@ -41,10 +41,11 @@ class Channel:
 def channel_importance(reader: Reader, project_id: str, page: Page = FIRST_PAGE) -> list[Channel]:
     """Most removal effect first, then most Shapley value, ties by source."""
     columns = ", ".join(Channel.__dataclass_fields__)
-    found = reader.rows(
+    found = reader.page(
         f"select {columns} from rpt_channel_importance where project_id = ? "  # noqa: S608
         "order by removal_effect desc, shapley_value desc, source limit ? offset ?",
-        [project_id, page.limit, page.offset],
+        [project_id],
+        page,
     )
     return [Channel(*row) for row in found]
 

@@ -43,10 +43,11 @@ class CohortWeek:
 def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWeek]:
     """By cohort, then week, then currency."""
     condition, values = matching(project_id, "cohort_week", filters.days, {"currency": filters.currency})
-    found = reader.rows(
+    found = reader.page(
         "select cohort_week, week_number, currency, people, returned, converted, conversions, "  # noqa: S608
         f"net_amount_minor from rpt_cohorts where {condition} order by 1, 2, 3 limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [CohortWeek(*row) for row in found]
 

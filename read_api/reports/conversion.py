@@ -1,8 +1,9 @@
 """One conversion explained: reports, visit, person, ledger, touches considered, credit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
@@ -25,8 +26,11 @@ _LIFETIME = "first_touch_lifetime"
 # Of a person with very many touches or sessions, these.
 _CONSIDERED = 500
 
-# Of a conversion with very many reports, the first.
+# Of a conversion with very many reports, or changes of its revenue, the first; of each model's credit,
+# that of the latest touches.
 _REPORTS = 1_000
+_ENTRIES = 1_000
+_CREDITED = 500
 
 router = APIRouter(tags=["reports"])
 
@@ -137,6 +141,7 @@ class Explanation:
     look_back_days: int
     touches: list[Considered]
     credit: list[ModelCredit]
+    cut: list[str]
 
 
 class Explained(BaseModel):
@@ -144,16 +149,19 @@ class Explained(BaseModel):
 
     build: str
     conversion: Conversion
-    reports: list[Report] = Field(description="In the order of arrival; at most 1,000.")
+    reports: list[Report] = Field(description="In the order of arrival; the first 1,000.")
     visit: Visit | None = Field(description="`matched_by` of the conversion says how it was found.")
     identifiers: list[Identifier] = Field(description="Why it is this person's: what links each id to it.")
-    ledger: list[Entry]
-    recognised_minor: dict[str, int]
+    ledger: list[Entry] = Field(description="By time; the first 1,000.")
+    recognised_minor: dict[str, int] = Field(description="Sum of the whole ledger, by currency.")
     look_back_days: int
     touches: list[Considered] = Field(
-        description="Those up to the conversion, latest first; then later ones. At most 500."
+        description="Those up to the conversion, latest first; then later ones. The first 500."
     )
-    credit: list[ModelCredit]
+    credit: list[ModelCredit] = Field(description="By model; of each the latest 500 touches.")
+    cut: list[str] = Field(
+        description="Which of these lists end early: longer ones, and those of more than 4 MB."
+    )
 
 
 def explain(
@@ -166,52 +174,93 @@ def explain(
         return None
     conversion = Conversion(*found[0])
     # The day lets the file skip what it is sorted by.
-    key = [project_id, conversion.conversion_date, conversion_id]
-    until, learnt = known_by(as_of)
-    entries = [
-        Entry(*row)
-        for row in reader.rows(
-            "select entry_id, reason, event_id, learnt_at, learnt_date, happened_at, currency, amount_minor "  # noqa: S608
-            "from fct_conversion_ledger where project_id = ? and conversion_date = ? and conversion_id = ? "
-            f"and {until} order by learnt_at, entry_id",
-            [*key, *learnt],
-        )
-    ]
-    credit = [
-        ModelCredit(model, touch, source, medium, campaign, at, of_nano(nano), currency, minor)
-        for model, touch, source, medium, campaign, at, nano, currency, minor in reader.rows(
-            "select model, touch_id, source, medium, campaign, touched_at, credit_nano, currency, "
-            "credited_amount_minor from fct_attribution "
-            "where project_id = ? and conversion_date = ? and conversion_id = ? "
-            "order by model, touched_at, touch_id",
-            key,
-        )
-    ]
-    recognised: dict[str, int] = {}
-    for entry in entries:
-        recognised[entry.currency] = recognised.get(entry.currency, 0) + entry.amount_minor
+    key: list[object] = [project_id, conversion.conversion_date, conversion_id]
     look_back_days = project(reader, project_id).lookback_days
+    reports, has_all_reports = _reports(reader, project_id, conversion_id)
+    entries, has_all_entries = _ledger(reader, key, as_of)
+    touches, has_all_touches = _considered(reader, project_id, conversion, key, timedelta(look_back_days))
+    credit, has_all_credit = _credit(reader, key)
+    are_whole = {
+        "reports": has_all_reports,
+        "ledger": has_all_entries,
+        "touches": has_all_touches,
+        "credit": has_all_credit,
+    }
     return Explanation(
         conversion,
-        _reports(reader, project_id, conversion_id),
+        reports,
         _visit(reader, project_id, conversion.session_id),
         identifiers(reader, project_id, conversion.person_id),
         entries,
-        recognised,
+        _recognised(reader, key, as_of),
         look_back_days,
-        _considered(reader, project_id, conversion, credit, timedelta(days=look_back_days)),
+        touches,
         credit,
+        [name for name, is_whole in are_whole.items() if not is_whole],
     )
 
 
-def _reports(reader: Reader, project_id: str, conversion_id: str) -> list[Report]:
+_OF_CONVERSION = "project_id = ? and conversion_date = ? and conversion_id = ?"
+
+
+def _first(
+    reader: Reader, sql: str, values: Sequence[object], most: int
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """The first rows of a query that ends in `limit ?`, and whether they are all."""
+    rows, is_whole = reader.first_rows(sql, [*values, most + 1])
+    return rows[:most], is_whole and len(rows) <= most
+
+
+def _reports(reader: Reader, project_id: str, conversion_id: str) -> tuple[list[Report], bool]:
     columns = ", ".join(Report.__dataclass_fields__)
     condition, values = having(reader, "fct_conversion_reports", project_id, "conversion_id", conversion_id)
-    found = reader.rows(
+    found, is_whole = _first(
+        reader,
         f"select {columns} from fct_conversion_reports where {condition} order by seq limit ?",  # noqa: S608
-        [*values, _REPORTS],
+        values,
+        _REPORTS,
     )
-    return [Report(*row) for row in found]
+    return [Report(*row) for row in found], is_whole
+
+
+def _ledger(reader: Reader, key: list[object], as_of: AsOf | None) -> tuple[list[Entry], bool]:
+    until, learnt = known_by(as_of)
+    found, is_whole = _first(
+        reader,
+        "select entry_id, reason, event_id, learnt_at, learnt_date, happened_at, currency, amount_minor "  # noqa: S608
+        f"from fct_conversion_ledger where {_OF_CONVERSION} and {until} order by learnt_at, entry_id limit ?",
+        [*key, *learnt],
+        _ENTRIES,
+    )
+    return [Entry(*row) for row in found], is_whole
+
+
+def _recognised(reader: Reader, key: list[object], as_of: AsOf | None) -> dict[str, int]:
+    until, learnt = known_by(as_of)
+    return dict(
+        reader.rows(
+            "select currency, sum(amount_minor) from fct_conversion_ledger "  # noqa: S608
+            f"where {_OF_CONVERSION} and {until} group by currency order by min((learnt_at, entry_id))",
+            [*key, *learnt],
+        )
+    )
+
+
+def _credit(reader: Reader, key: list[object]) -> tuple[list[ModelCredit], bool]:
+    found, is_whole = reader.first_rows(
+        "with ranked as (select model, touch_id, source, medium, campaign, touched_at, credit_nano, "  # noqa: S608
+        "currency, credited_amount_minor, row_number() over (partition by model "
+        "order by touched_at desc nulls last, touch_id) as latest "
+        f"from fct_attribution where {_OF_CONVERSION}) "
+        "select * from ranked where latest <= ? order by model, touched_at, touch_id",
+        [*key, _CREDITED + 1],
+    )
+    rows = [
+        ModelCredit(model, touch, source, medium, campaign, at, of_nano(nano), currency, minor)
+        for model, touch, source, medium, campaign, at, nano, currency, minor, latest in found
+        if latest <= _CREDITED
+    ]
+    return rows, is_whole and len(rows) == len(found)
 
 
 def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | None:
@@ -224,25 +273,32 @@ def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | N
 
 
 def _considered(
-    reader: Reader, project_id: str, conversion: Conversion, credit: list[ModelCredit], look_back: timedelta
-) -> list[Considered]:
+    reader: Reader, project_id: str, conversion: Conversion, key: list[object], look_back: timedelta
+) -> tuple[list[Considered], bool]:
     """The person's touches, and sessions that made none: those up to the conversion, then later ones."""
     touches, of_touches = having(reader, "fct_touches", project_id, "person_id", conversion.person_id)
     sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", conversion.person_id)
-    found = reader.rows(
+    found, is_whole = _first(
+        reader,
         "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "  # noqa: S608
         f"from fct_touches where {touches}), "
         "silent as (select session_id, started_at, source, medium, campaign, landing_page, is_bot "
         f"from fct_sessions where {sessions} "
-        "and session_id not in (select session_id from touches where session_id is not null)) "
-        "select * from (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
-        "landing_page, false from touches "
+        "and session_id not in (select session_id from touches where session_id is not null)), "
+        "credited as (select touch_id, bool_or(model <> ?) as is_credited, "
+        "bool_or(model = ?) as is_first_ever "
+        f"from fct_attribution where {_OF_CONVERSION} and touch_id is not null group by touch_id), "
+        "considered as (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
+        "landing_page, false as is_bot from touches "
         "union all select null, session_id, started_at, source, medium, campaign, landing_page, is_bot "
-        "from silent) as considered order by moment > ?, moment desc, touch_id, session_id limit ?",
-        [*of_touches, *of_sessions, conversion.occurred_at, _CONSIDERED],
+        "from silent) "
+        "select considered.*, coalesce(is_credited, false), coalesce(is_first_ever, false) "
+        "from considered left join credited on considered.touch_id = credited.touch_id "
+        "order by moment > ?, moment desc, considered.touch_id, session_id limit ?",
+        [*of_touches, *of_sessions, _LIFETIME, _LIFETIME, *key, conversion.occurred_at],
+        _CONSIDERED,
     )
-    credited = {(each.model == _LIFETIME, each.touch_id) for each in credit if each.touch_id is not None}
-    return [
+    rows = [
         Considered(
             touch,
             session,
@@ -251,18 +307,22 @@ def _considered(
             medium,
             campaign,
             landing_page,
-            *_why(
-                conversion,
-                touch,
-                at,
-                is_bot,
-                look_back,
-                (False, touch) in credited,
-                (True, touch) in credited,
-            ),
+            *_why(conversion, touch, at, is_bot, look_back, is_credited, is_first_ever),
         )
-        for touch, session, at, source, medium, campaign, landing_page, is_bot in found
+        for (
+            touch,
+            session,
+            at,
+            source,
+            medium,
+            campaign,
+            landing_page,
+            is_bot,
+            is_credited,
+            is_first_ever,
+        ) in found
     ]
+    return rows, is_whole
 
 
 def _why(

@@ -94,23 +94,24 @@ def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conve
     if filters.is_status_unknown:
         condition += " and is_status_unknown"
     order = "order by occurred_at desc, conversion_id limit ? offset ?"
-    page: list[object] = [filters.page.limit, filters.page.offset]
     if filters.as_of is None:
-        found = reader.rows(
+        found = reader.page(
             f"select {', '.join(COLUMNS)} from fct_conversions where {condition} {order}",  # noqa: S608
-            [*values, *page],
+            values,
+            filters.page,
         )
         return [Conversion(*row) for row in found]
     until, learnt = known_by(filters.as_of)
     # In the currency that the conversion has today: an amount in an older one is not its amount any more.
     columns = ", ".join("known_minor" if name == "net_amount_minor" else name for name in COLUMNS)
-    found = reader.rows(
+    found = reader.page(
         "with known as (select conversion_id as known_id, "  # noqa: S608
         "sum(amount_minor) as known_minor, currency as known_currency "
         f"from fct_conversion_ledger where project_id = ? and {until} group by conversion_id, currency) "
         f"select {columns} from fct_conversions inner join known "
         f"on conversion_id = known_id and currency = known_currency where {condition} {order}",
-        [project_id, *learnt, *values, *page],
+        [project_id, *learnt, *values],
+        filters.page,
     )
     return [Conversion(*row) for row in found]
 

@@ -46,11 +46,12 @@ def costs(reader: Reader, project_id: str, filters: Filters) -> list[Cost]:
     """Latest day first, then by source, medium, campaign and currency."""
     columns = {"source": filters.source, "currency": filters.currency}
     condition, values = matching(project_id, "cost_date", filters.days, columns)
-    found = reader.rows(
+    found = reader.page(
         "select cost_date, source, medium, campaign, currency, amount_minor, reporting_currency, "  # noqa: S608
         f"reporting_amount_minor, reported_at from fct_costs where {condition} "
         "order by cost_date desc, source, medium nulls last, campaign nulls last, currency limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [Cost(*row) for row in found]
 

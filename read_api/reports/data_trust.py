@@ -46,12 +46,13 @@ def data_trust(reader: Reader, project_id: str, filters: Filters) -> list[Measur
     """Warnings first, then by measure, most occurrences first."""
     columns = {"measure": filters.measure, "severity": filters.severity}
     condition, values = matching(project_id, "report_date", filters.days, columns)
-    found = reader.rows(
+    found = reader.page(
         "select measure, detail, severity, meaning, sum(occurrences), min(report_date), "  # noqa: S608
         f"max(report_date) from rpt_data_trust where {condition} "
         "group by measure, detail, severity, meaning "
         "order by severity desc, measure, 5 desc, detail nulls last limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [Measure(*row) for row in found]
 

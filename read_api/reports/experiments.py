@@ -44,12 +44,13 @@ def experiments(
 ) -> list[Variant]:
     """By experiment and goal; the control first, then the other variants by id."""
     condition, values = matching(project_id, "", ALL_DAYS, {"experiment_id": experiment_id})
-    found = reader.rows(
+    found = reader.page(
         "select experiment_id, experiment_name, variant_id, variant_name, is_control, goal_id, exposed, "  # noqa: S608
         "exposed_to_several, converted, conversions, rate, rate_low, rate_high, difference, difference_low, "
         f"difference_high, uplift from rpt_experiments where {condition} "
         "order by experiment_id, goal_id nulls first, is_control desc, variant_id limit ? offset ?",
-        [*values, page.limit, page.offset],
+        values,
+        page,
     )
     return [Variant(*row) for row in found]
 

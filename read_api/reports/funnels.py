@@ -55,7 +55,7 @@ def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
     columns = {"funnel_id": filters.funnel_id, "source": filters.source}
     condition, values = matching(project_id, "entry_date", filters.days, columns)
     source = "source" if filters.by_source else "cast(null as varchar)"
-    found = reader.rows(
+    found = reader.page(
         f"select funnel_id, funnel_name, mode, unit, {source} as origin, step_number, max(step_name), "  # noqa: S608
         "sum(entered), sum(completed), sum(dropped_off), "
         "case when count(*) = 1 then max(median_seconds) end, "
@@ -63,7 +63,8 @@ def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
         f"from rpt_funnels where {condition} "
         "group by funnel_id, funnel_name, mode, unit, origin, step_number "
         "order by funnel_id, 12 desc, origin, step_number limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [Step(*row[:-1]) for row in found]
 

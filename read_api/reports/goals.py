@@ -1,5 +1,6 @@
 """Goals: how often each was completed, and how often a rule would be, before it is defined."""
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, get_args
@@ -18,6 +19,9 @@ from read_api.reports.conditions import matching
 
 MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
 OPERATORS: tuple[str, ...] = get_args(MatchOperator)
+
+MATCH_VALUE_BYTES = 4_096
+"""No event name is longer, nor would a rule for longer paths be of use."""
 
 router = APIRouter(tags=["reports"])
 
@@ -91,7 +95,7 @@ class Preview(BaseModel):
 def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
     """All goals of the project, those without completions too: most completions first, then by id."""
     condition, values = matching(project_id, "report_date", filters.days, {"country": filters.country})
-    found = reader.rows(
+    found = reader.page(
         "with figures as (select goal_id, sum(completions) as completions, "  # noqa: S608
         "sum(sessions) as sessions, sum(conversions) as conversions "
         f"from rpt_goals where {condition} group by goal_id) "
@@ -100,13 +104,19 @@ def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
         "coalesce(completions, 0), coalesce(sessions, 0), coalesce(conversions, 0) "
         "from dim_goals as goals left join figures on goals.goal_id = figures.goal_id "
         "where goals.project_id = ? order by 15 desc, goals.goal_id limit ? offset ?",
-        [*values, project_id, filters.page.limit, filters.page.offset],
+        [*values, project_id],
+        filters.page,
     )
     return [Goal(*row) for row in found]
 
 
 def preview(reader: Reader, project_id: str, rule: Rule, days: Days = ALL_DAYS) -> list[DayCount]:
-    """What the rule picks, day by day; the rules are those of the goals' own models."""
+    """What the rule picks, day by day; the rules are those of the goals' own models.
+
+    Raises Refusal 400 for a longer value than MATCH_VALUE_BYTES.
+    """
+    if len(rule.match_value.encode()) > MATCH_VALUE_BYTES:
+        raise Refusal(400, f"match_value must have at most {MATCH_VALUE_BYTES:,} bytes")
     condition, values = matching(project_id, "event_date", days, {})
     picked, bound = _picked(rule)
     found = reader.rows(
@@ -126,10 +136,18 @@ def _picked(rule: Rule) -> tuple[str, list[object]]:
     paths = {
         "exact": "page_path = ?",
         "prefix": "starts_with(page_path, ?)",
-        "wildcard": "page_path like replace(replace(replace(replace(?, '!', '!!'), '%', '!%'), '_', '!_'), "
-        "'*', '%') escape '!'",
+        # LIKE tries every way to place the stars, and DuckDB makes a LIKE of regexp_matches.
+        "wildcard": "regexp_full_match(page_path, ?)",
     }
-    return f"event_type = 'pageview' and {paths[rule.match_operator]}", [rule.match_value]
+    is_wildcard = rule.match_operator == "wildcard"
+    value = _regular_expression(rule.match_value) if is_wildcard else rule.match_value
+    return f"event_type = 'pageview' and {paths[rule.match_operator]}", [value]
+
+
+def _regular_expression(wildcard: str) -> str:
+    """What a wildcard picks, in RE2's syntax: `*` stands for anything, all else for itself."""
+    parts = (re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", part) for part in re.split(r"\*+", wildcard))
+    return "(?s)" + ".*".join(parts)
 
 
 @router.get(f"{PATH}/goals", response_model=Table[Goal])

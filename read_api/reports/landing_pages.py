@@ -41,11 +41,12 @@ class LandingPage:
 def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[LandingPage]:
     """Most sessions first, then most conversions, then by path."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
-    found = reader.rows(
+    found = reader.page(
         "select landing_page, currency, sum(sessions), sum(converting_sessions), sum(conversions), "  # noqa: S608
         f"sum(pending_conversions), sum(net_amount_minor) from rpt_landing_pages where {condition} "
         "group by landing_page, currency order by 3 desc, 5 desc, landing_page, currency limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [LandingPage(*row) for row in found]
 

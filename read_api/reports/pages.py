@@ -45,12 +45,13 @@ def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures
     """Most views first, then most conversions, then by id."""
     columns = {"currency": filters.currency, "page_kind": filters.kind}
     condition, values = matching(project_id, "report_date", filters.days, columns)
-    found = reader.rows(
+    found = reader.page(
         "select page_id, max(page_name), max(page_kind), currency, sum(views), sum(conversions), "  # noqa: S608
         "sum(net_amount_minor), sum(assisted_conversions), sum(assisted_amount_minor) "
         f"from rpt_pages where {condition} group by page_id, currency "
         "order by 5 desc, 6 desc, 8 desc, page_id, currency limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [PageFigures(*row) for row in found]
 

@@ -34,11 +34,12 @@ def paths(
     reader: Reader, project_id: str, currency: str | None = None, page: Page = FIRST_PAGE
 ) -> list[Path]:
     """Most frequent first; a median cannot be added up, so there are no days."""
-    found = reader.rows(
+    found = reader.page(
         "select path_rank, path, touches, currency, conversions, net_amount_minor, median_seconds "
         "from rpt_paths where project_id = ? and (? is null or currency = ?) "
         "order by path_rank, path, currency limit ? offset ?",
-        [project_id, currency, currency, page.limit, page.offset],
+        [project_id, currency, currency],
+        page,
     )
     return [Path(*row) for row in found]
 

@@ -11,7 +11,7 @@ from funnelhouse.auth import ReadCaller
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.answers import json_answer, reading
-from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page
+from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page, cursor
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import having
@@ -110,10 +110,10 @@ def person(reader: Reader, project_id: str, person_id: str) -> Person | None:
 
 
 def identifiers(reader: Reader, project_id: str, person_id: str) -> list[Identifier]:
-    """All ids of a person, by type, value and time."""
+    """A person's ids by type, value and time; the first, of very many."""
     columns = ", ".join(Identifier.__dataclass_fields__)
     condition, values = having(reader, "dim_identifiers", project_id, "person_id", person_id)
-    found = reader.rows(
+    found, _ = reader.first_rows(
         f"select {columns} from dim_identifiers where {condition} "  # noqa: S608
         "order by id_type, id_value, valid_from nulls first limit ?",
         [*values, _IDENTIFIERS],
@@ -147,9 +147,10 @@ order by moment desc, kind, id limit ? offset ?
 def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST_PAGE) -> list[Moment]:
     """Sessions, touches, conversions and goal completions of a person, latest first."""
     of_person = {fact: having(reader, fact, project_id, "person_id", person_id) for fact in _FACTS}
-    found = reader.rows(
+    found = reader.page(
         _MOMENTS.format(**{fact: condition for fact, (condition, _) in of_person.items()}),
-        [*(value for _, values in of_person.values() for value in values), page.limit, page.offset],
+        [*(value for _, values in of_person.values() for value in values)],
+        page,
     )
     return [Moment(*row) for row in found]
 
@@ -175,8 +176,8 @@ def people_report(
         known = person(reader, caller.project_id, people[0]) if people else None
         if known is None:
             raise Refusal(404, "Nobody has this identifier.")
-        moments = timeline(reader, caller.project_id, known.person_id, asked.one_more)
-        moments, following = asked.cut(moments, reader.build_id)
+        moments = timeline(reader, caller.project_id, known.person_id, asked.page)
+        following = cursor(reader.build_id, reader.following)
         content = {
             "build": reader.build_id,
             "person": known,

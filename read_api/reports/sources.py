@@ -68,12 +68,13 @@ def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
     columns = {"country": filters.country, "currency": filters.currency, "source": filters.source}
     condition, values = matching(project_id, "report_date", filters.days, columns)
     # One order over the values, whatever their currency, keeps rows of a value together.
-    found = reader.rows(
+    found = reader.page(
         f"select {by}, currency, sum(sessions), sum(credit_nano), sum(pending_credit_nano), "  # noqa: S608
         f"sum(net_amount_minor), sum(sum(sessions)) over of_value, sum(sum(credit_nano)) over of_value "
         f"from rpt_traffic where {condition} group by {by}, currency window of_value as (partition by {by}) "
         f"order by 7 desc, 8 desc, {by} nulls last, 3 desc, currency limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     rows = [
         Traffic(value, currency, sessions, of_nano(nano), of_nano(pending), minor)

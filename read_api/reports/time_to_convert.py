@@ -39,10 +39,11 @@ class Way:
 def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[Way]:
     """By days, then touches, then currency."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
-    found = reader.rows(
+    found = reader.page(
         "select days_to_convert, touches, currency, sum(conversions), sum(net_amount_minor) "  # noqa: S608
         f"from rpt_time_to_convert where {condition} group by 1, 2, 3 order by 1, 2, 3 limit ? offset ?",
-        [*values, filters.page.limit, filters.page.offset],
+        values,
+        filters.page,
     )
     return [Way(*row) for row in found]
 

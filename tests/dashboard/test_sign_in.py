@@ -127,9 +127,17 @@ def test_wrong_keys_are_limited_per_address(client: httpx.Client, server: Server
     most = int(ATTEMPTS.partition("/")[0])
     answers = [sign_in(client, f"wrong {number}").status_code for number in range(most + 1)]
     assert answers == [422] * most + [429]
-    assert sign_in(client, server.key()).status_code == 429
     client.headers["X-Forwarded-For"] = "198.51.100.7"
+    assert sign_in(client, "wrong").status_code == 422
+
+
+def test_a_right_key_opens_whatever_others_at_its_address_tried(client: httpx.Client, server: Server) -> None:
+    for number in range(int(ATTEMPTS.partition("/")[0]) + 2):
+        sign_in(client, f"wrong {number}")
     assert sign_in(client, server.key()).status_code == 303
+    form = {"csrf": token(client.get("/app/keys")), "key": server.key("other")}
+    assert client.post("/app/keys", data={**form, "key": "wrong"}).status_code == 429
+    assert client.post("/app/keys", data=form).status_code == 303
 
 
 def test_a_form_of_another_site_is_refused(client: httpx.Client, server: Server) -> None:

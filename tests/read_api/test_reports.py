@@ -16,7 +16,8 @@ from example_story import ADA, CONVERSION
 
 from funnelhouse.settings import Settings
 from read_api.parameters import Days
-from read_api.publications import BusyError, Publications, QueryLimitError, Reader
+from read_api.places import BusyError
+from read_api.publications import Publications, QueryLimitError, Reader
 from read_api.reports import campaigns, conversion, people
 from read_api.reports import goals as goal_report
 

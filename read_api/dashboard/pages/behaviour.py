@@ -92,13 +92,13 @@ def person(request: Request, here: AnyHere) -> Response:
         start = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 9 else 0
         context: dict[str, Any] = {"wanted": wanted, "person": None, "latest": []}
         if found:
-            moments = people.timeline(reader, view.project_id, found[0], Page(PAGE_ROWS + 1, start))
+            moments = people.timeline(reader, view.project_id, found[0], Page(PAGE_ROWS, start))
             context |= {
                 "person": people.person(reader, view.project_id, found[0]),
                 "also": found[1:],
                 "identifiers": people.identifiers(reader, view.project_id, found[0]),
-                "moments": moments[:PAGE_ROWS],
-                "after": start + PAGE_ROWS if len(moments) > PAGE_ROWS else None,
+                "moments": moments,
+                "after": reader.following,
                 "before": max(0, start - PAGE_ROWS) if start else None,
             }
         elif not wanted:

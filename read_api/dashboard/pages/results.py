@@ -136,15 +136,15 @@ def conversion_list(request: Request, here: AnyHere) -> Response:
             "transaction_id": asked.get("order", "").strip() or None,
         }
         offset = _offset(asked.get("offset", ""))
-        rows = _conversions(view.reading, view, page=Page(PAGE_ROWS + 1, offset), **wanted)
+        rows = _conversions(view.reading, view, page=Page(PAGE_ROWS, offset), **wanted)
         context = {
-            "rows": rows[:PAGE_ROWS],
+            "rows": rows,
             "states": conversions.STATES,
             "state": wanted["state"],
             "order": wanted["transaction_id"] or "",
             "offset": offset,
             "before": max(0, offset - PAGE_ROWS) if offset else None,
-            "after": offset + PAGE_ROWS if len(rows) > PAGE_ROWS else None,
+            "after": view.reading.following,
         }
         return view.render("conversions.html", context)
 
