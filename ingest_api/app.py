@@ -23,9 +23,9 @@ from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
-from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
+from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
@@ -42,6 +42,7 @@ def create_app() -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Large bodies are parsed in these. One interpreter lock: more would only hold more memory.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(PARSERS))
+        app.state.parsers = Parsers()
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
         app.state.stores = Stores(commits, landing)

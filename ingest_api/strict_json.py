@@ -46,7 +46,7 @@ class Most(NamedTuple):
     The first item too many ends the work: a body of a megabyte has room for half a million.
     """
 
-    count: int
+    items: int
     otherwise: str
 
 
@@ -145,7 +145,7 @@ def _written(value: Any, depth: int) -> Slice:
 
 
 def _written_items(values: list[Any], depth: int, most: Most | None) -> list[Slice]:
-    if most is not None and len(values) > most.count:
+    if most is not None and len(values) > most.items:
         raise BadInput(most.otherwise)
     return [_written(value, depth) for value in values]
 
@@ -201,7 +201,7 @@ def _items(text: str, at: int, depth: int, most: Most | None) -> tuple[list[Slic
     while True:
         item, at = _checked(text, at, depth)
         items.append(item)
-        if most is not None and len(items) > most.count:
+        if most is not None and len(items) > most.items:
             raise BadInput(most.otherwise)
         # The usual ", " needs no search for blanks.
         following = text[at : at + 1]

@@ -80,6 +80,8 @@ _CAMPAIGN = {
     "utm_term": "term",
     "utm_content": "content",
 }
+MAX_LIKELY_KEYS = 5
+_WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([!#-~]{1,100})"')
 _UNPADDED_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?=T|$)", re.ASCII)
 
 
@@ -135,6 +137,16 @@ BATCH_SCHEMA: dict[str, Any] = {
     },
 }
 """The request bodies, for OpenAPI."""
+
+
+def likely_keys(body: bytes) -> list[str]:
+    """What may be the body's `writeKey`, found without reading it as JSON; the first few that differ."""
+    found: dict[bytes, None] = {}
+    for match in _WRITE_KEY.finditer(body):
+        found[match[1]] = None
+        if len(found) == MAX_LIKELY_KEYS:
+            break
+    return [key.decode() for key in found]
 
 
 def sent_key(body: bytes) -> str | None:
