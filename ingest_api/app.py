@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
+from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.keys import KeyRing
 from funnelhouse.landing import open_store
@@ -80,6 +81,7 @@ def create_app() -> FastAPI:
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
     app.add_middleware(HeldBodies)
     add_metrics(app, "/ingest/metrics")
+    app.add_middleware(Connections, proxies=app.state.proxies)
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
     add_docs_page(app, "/ingest/docs")
