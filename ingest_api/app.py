@@ -27,10 +27,12 @@ from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
+from ingest_api.landing_reader import LandingReader
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
 from ingest_api.window import routes as window
+from ingest_api.window.stream import Feed
 
 PARSERS = 2
 
@@ -46,19 +48,21 @@ def create_app() -> FastAPI:
         app.state.parsers = Parsers()
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
-        app.state.stores = Stores(commits, landing)
+        reader = LandingReader(settings.landing_store)
+        app.state.stores = Stores(commits, landing, reader)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
-        app.state.window = window.Window.of(settings.landing_store)
+        feed = app.state.feed = Feed(settings.landing_store)
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            with on_stop_signal(app.state.window.feed.stop):
+            with on_stop_signal(feed.stop):
                 async with ending_with_parent():
                     yield
         finally:
-            await app.state.window.close()
+            await feed.close()
+            await asyncio.to_thread(reader.close)
             await asyncio.to_thread(commits.close)
             landing.close()
 

@@ -20,6 +20,7 @@ from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
+from ingest_api.landing_reader import LandingReader
 from ingest_api.rejected import Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 
@@ -41,7 +42,9 @@ class Stores:
 
     commits: GroupCommit
     landing: LandingStore
-    """For reading definitions and answers."""
+    """For what takes a moment, on the event loop: one row by its key."""
+    reader: LandingReader
+    """For all else that is read."""
     quota: Quota = field(default_factory=Quota)
 
 

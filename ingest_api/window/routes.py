@@ -1,26 +1,25 @@
 """The window's routes."""
 
-import asyncio
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from funnelhouse.auth import IngestOrReadCaller, presented_key
 from funnelhouse.keys import KeyRing
-from funnelhouse.landing import Location
-from funnelhouse.landing.store import LandingError, Position
+from funnelhouse.landing.store import LandingError, LandingStore, Position
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
+from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.native import json_answer
-from ingest_api.window.landed import LandingReader, cursor, item
+from ingest_api.requests import stores
+from ingest_api.window.landed import cursor, item
 from ingest_api.window.stream import Feed, Stream
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_SHOWN = 100
-"""Reports with one event id that are shown."""
+"""Reports with one event id that are shown, fewer where they are long."""
 
 WRONG_LIMIT = f"limit: must be a whole number from 1 to {MAX_LIMIT}"
 WRONG_BEFORE = "before: must be `next` of the page before"
@@ -35,26 +34,8 @@ EVENT_IDS = re.compile(r"/v1/projects/[^/]+/events/(?!(?:recent|stream)/*$).", r
 router = APIRouter(prefix="/v1/projects/{project_id}/events")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What the running app holds in `app.state.window`."""
-
-    reader: LandingReader
-    feed: Feed
-
-    @classmethod
-    def of(cls, location: Location) -> "Window":
-        """A window onto the landing store at `location`."""
-        return cls(LandingReader(location), Feed(location))
-
-    async def close(self) -> None:
-        """End the streams, and close both connections."""
-        await self.feed.close()
-        await asyncio.to_thread(self.reader.close)
-
-
-def _window(request: Request) -> Window:
-    found: Window = request.app.state.window
+def _feed(request: Request) -> Feed:
+    found: Feed = request.app.state.feed
     return found
 
 
@@ -67,12 +48,19 @@ async def recent_events(
 ) -> Response:
     """The newest events, newest first, at once after their acknowledgement: as received and as understood."""
     count, place = _limit(limit), _position(before, WRONG_BEFORE)
-    found = await _window(request).reader.ask(
-        lambda store: store.newest_events(caller.project_id, count + 1, place)
-    )
-    shown = found[:count]
-    following = cursor(shown[-1][0]) if len(found) > count else None
-    return json_answer({"events": [item(placed) for placed in shown], "next": following})
+
+    def page(store: LandingStore) -> Response:
+        found = store.newest_events(caller.project_id, count + 1, place, MAX_PAGE_BYTES)
+        shown = found[:count]
+        last = shown[-1][0] if shown else None
+        # A page of fewer may have ended for its bytes.
+        is_last = last is None or (
+            len(found) <= count and not store.newest_events(caller.project_id, 1, last, MAX_PAGE_BYTES)
+        )
+        following = None if last is None or is_last else cursor(last)
+        return json_answer({"events": [item(placed) for placed in shown], "next": following})
+
+    return await stores(request).reader.ask(caller.project_id, page)
 
 
 @router.get("/stream", response_class=Response)
@@ -94,25 +82,27 @@ async def stream_events(
         except LandingError:
             return False
 
-    return Stream(_window(request).feed, caller.project_id, after, is_allowed)
+    return Stream(_feed(request), caller.project_id, after, is_allowed)
 
 
 @router.get(f"/{id_at_end('event_id')}")
 async def one_event(request: Request, caller: IngestOrReadCaller, event_id: str) -> Response:
     """All reports with an event id, in the order in which they came to stand; the first one wins."""
-    found = await _window(request).reader.ask(
-        lambda store: store.events_with_id(caller.project_id, event_id, MAX_SHOWN)
-    )
-    if not found:
-        raise Refusal(
-            404,
-            "No event with this id is in the landing store, which keeps the last days only. Look for "
-            "older ones in the read API: GET /v1/projects/{project_id}/marts lists what it has.",
-        )
-    reports: list[dict[str, Any]] = [
-        {"wins": number == 0, **item(placed)} for number, placed in enumerate(found)
-    ]
-    return json_answer({"event_id": event_id, "reports": reports})
+
+    def page(store: LandingStore) -> Response:
+        found = store.events_with_id(caller.project_id, event_id, MAX_SHOWN, MAX_PAGE_BYTES)
+        if not found:
+            raise Refusal(
+                404,
+                "No event with this id is in the landing store, which keeps the last days only. Look for "
+                "older ones in the read API: GET /v1/projects/{project_id}/marts lists what it has.",
+            )
+        reports: list[dict[str, Any]] = [
+            {"wins": number == 0, **item(placed)} for number, placed in enumerate(found)
+        ]
+        return json_answer({"event_id": event_id, "reports": reports})
+
+    return await stores(request).reader.ask(caller.project_id, page)
 
 
 def _limit(text: str | None) -> int:
