@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field, PlainValidator, ValidationError, WithJso
 from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from ingest_api.strict_json import BadInput, Slice
 
+MOST_FAULTS = 20
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = FIRST_OCCURRED_US // 1000
 _END_MS = END_OCCURRED_US // 1000
@@ -55,11 +57,16 @@ def without_absent(value: Any) -> Any:
 
 
 def faults(error: ValidationError) -> str:
-    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`."""
-    return "; ".join(
+    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; the first few."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    shown = [
         f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
-    )
+        for fault in found[:MOST_FAULTS]
+    ]
+    if len(found) > len(shown):
+        # An object of a megabyte may have a hundred thousand names that nobody knows.
+        shown.append(f"and {len(found) - len(shown)} more")
+    return "; ".join(shown)
 
 
 def unix_ms_to_us(value: Any) -> int:
