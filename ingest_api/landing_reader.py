@@ -17,7 +17,7 @@ MAX_WAITING = 200
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """A page of events or definitions ends with the one that reaches this."""
 
-_ALONE = 1 / 4
+ALONE = 1 / 4
 """A project may have so many questions waiting as a part of those that others may still ask: 40, alone."""
 
 _T = TypeVar("_T")
@@ -26,10 +26,11 @@ _T = TypeVar("_T")
 class LandingReader:
     """A thread with a connection of its own, opened when something is asked and again after a failure."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, places: int = MAX_WAITING, alone: float = ALONE) -> None:
         self._location = location
         self._store: LandingStore | None = None
-        self._places = Shares(MAX_WAITING)
+        self._places = Shares(places)
+        self._alone = alone
         self._thread = ThreadPoolExecutor(1, "landing-reader")
 
     async def ask(self, project_id: str, question: Callable[[LandingStore], _T]) -> _T:
@@ -37,7 +38,7 @@ class LandingReader:
 
         Raises Refusal 503 when the store cannot be read, or too much of the project waits.
         """
-        if not self._places.take(project_id, 1, _ALONE):
+        if not self._places.take(project_id, 1, self._alone):
             raise Refusal(503, "Too many are looking just now; try again.", headers={"Retry-After": "1"})
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)

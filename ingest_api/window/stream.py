@@ -59,7 +59,8 @@ class Feed:
     """What the streams of this process share; belongs to one event loop."""
 
     def __init__(self, location: Location) -> None:
-        self._reader = LandingReader(location)
+        # Each stream asks one thing at a time, and has its place already.
+        self._reader = LandingReader(location, places=4 * MAX_STREAMS, alone=1)
         self._until: Position = (0, 0)
         self._moved = asyncio.Event()
         self._places = Shares(MAX_STREAMS)
