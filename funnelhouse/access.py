@@ -158,6 +158,9 @@ class AccessRules:
     def __init__(self, store: LandingStore) -> None:
         self._store = store
         self._rules: Mapping[str, ProjectAccess] = {}
+        self._origins: frozenset[str] = frozenset()
+        self._by_host: Mapping[str, str] = {}
+        self._the_open_one: str | None = None
         self._until = 0.0
 
     def rate_limit(self, project_id: str) -> str | None:
@@ -177,13 +180,9 @@ class AccessRules:
         """
         rules = self._read()
         if project_id is None:
-            name = host_name(host)
-            meant = [project for project, access in rules.items() if access.host == name] or [
-                project for project, access in rules.items() if access.postbacks == "open"
-            ]
-            if len(meant) != 1:
+            project_id = self._by_host.get(host_name(host), self._the_open_one)
+            if project_id is None:
                 return None
-            project_id = meant[0]
         access = rules.get(project_id, _NOTHING_SAID)
         if access.postbacks == "secret" and secret is not None and access.secret_hash is not None:
             return project_id if hmac.compare_digest(access.secret_hash, _hash(secret)) else None
@@ -200,13 +199,18 @@ class AccessRules:
         except LandingError:
             rules = self._rules
         if project_id is None:
-            return any(origin in access.origins for access in rules.values())
+            return origin in self._origins
         return any(origin in access.origins for access in _own_and_live(rules, project_id))
 
     def _read(self) -> Mapping[str, ProjectAccess]:
         now = time.monotonic()
         if now >= self._until:
-            self._rules = read_access(self._store)
+            self._rules = rules = read_access(self._store)
+            # Kept by what is asked for: there may be thousands of projects, and requests.
+            self._origins = frozenset(origin for access in rules.values() for origin in access.origins)
+            self._by_host = {access.host: project for project, access in rules.items() if access.host}
+            are_open = [project for project, access in rules.items() if access.postbacks == "open"]
+            self._the_open_one = are_open[0] if len(are_open) == 1 else None
             self._until = now + CACHE_SECONDS
         return self._rules
 

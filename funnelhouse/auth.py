@@ -15,6 +15,9 @@ from funnelhouse.keys import Key, KeyRing, Scope
 from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 
+CALLER = "funnelhouse.caller"
+"""Key of the scope: the caller's `Key`, as soon as it is known."""
+
 # What is refused, in words that the descriptions of the APIs show too.
 NO_KEY = "Send an API key: Authorization: Bearer <key>."
 WRONG_SCOPE = "The API key needs the scope {scopes}."
@@ -61,6 +64,7 @@ def authenticate(request: Request, key_in_body: str | None = None) -> Key:
         raise Refusal(503, KEYS_UNREADABLE, headers={"Retry-After": "1"}) from error
     if key is None:
         raise Refusal(401, "The API key is wrong or has expired; create a new one.", headers=challenge)
+    request.scope[CALLER] = key
     return key
 
 

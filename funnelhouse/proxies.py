@@ -5,11 +5,14 @@ Only the word of proxies that a setting names is believed; anybody can send thes
 
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from fastapi import Request
+
+MAX_HOPS = 50
+"""Of a request that names more, none is believed: reading thousands takes time."""
 
 _FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^;]*)', re.IGNORECASE)
 _FORWARDED_PROTO = re.compile(r'(?:^|[;,])\s*proto="?([a-z]+)', re.IGNORECASE)
@@ -38,10 +41,12 @@ class TrustedProxies:
                 address = found
                 if not self._trusts(address):
                     break
-        if isinstance(address, IPv6Address):
-            # One customer has a whole network of them.
-            return str(ip_network((address, 64), strict=False))
-        return str(address)
+        return _counted(address)
+
+    def counted(self, peer: str) -> str | None:
+        """What to count a connection's own address as, like `client`; None for a trusted proxy's."""
+        address = _address(peer)
+        return None if self._trusts(address) else _counted(address)
 
     def country(self, request: Request) -> str | None:
         """The visitor's country by a trusted proxy's word, ISO 3166-1 alpha-2; None for what is no code."""
@@ -61,6 +66,13 @@ class TrustedProxies:
         return address is not None and any(address in network for network in self._networks)
 
 
+def _counted(address: IPv4Address | IPv6Address | None) -> str:
+    if isinstance(address, IPv6Address):
+        # One customer has a whole network of them.
+        return str(ip_network((address, 64), strict=False))
+    return str(address)
+
+
 def _forwarded_protos(request: Request) -> list[str]:
     return _FORWARDED_PROTO.findall(",".join(request.headers.getlist("forwarded")))
 
@@ -73,6 +85,8 @@ def _hops(request: Request) -> list[str]:
     """Addresses as proxies wrote them, the nearest last."""
     forwarded_for = [hop.strip() for hop in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
     elements = ",".join(request.headers.getlist("forwarded")).split(",")
+    if len(forwarded_for) > MAX_HOPS or len(elements) > MAX_HOPS:
+        return []
     forwarded = [match[1].strip(' "') if (match := _FORWARDED_FOR.search(e)) else "" for e in elements]
     # A proxy sets one of the two and may pass the client's own other one on.
     given = [hops for hops in (forwarded_for, forwarded) if any(hops)]
@@ -81,6 +95,7 @@ def _hops(request: Request) -> list[str]:
     return given[0] if given else []
 
 
+@lru_cache(maxsize=4096)
 def _address(written: str) -> IPv4Address | IPv6Address | None:
     """An address, written with or without port; None for what is none."""
     match = _WITH_PORT.fullmatch(written)

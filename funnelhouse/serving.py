@@ -12,6 +12,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 
+from funnelhouse.connections import room_for_connections
 from funnelhouse.settings import Settings
 
 STOP_SECONDS = 45
@@ -19,7 +20,10 @@ STOP_SECONDS = 45
 the worker is killed, for a client that takes no more of its answer would keep it for ever."""
 
 READ_AHEAD_BYTES = 64 * 1024
-"""Read from a connection, of which there are 1,024, before anybody asks for it; also the limit of headers."""
+"""Read from a connection before anybody asks for it; also the limit of headers."""
+
+WAITING_CONNECTIONS = 4096
+"""Connections that wait to be accepted; one more is not heard for a second, and longer each time."""
 
 
 def run_server(app_factory: str, settings: Settings, port: int) -> None:
@@ -37,6 +41,8 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
         port=port,
         interface=Interfaces.ASGI,
         workers=1,
+        backlog=WAITING_CONNECTIONS,
+        backpressure=room_for_connections(),
         websockets=False,
         # Access logs would print query strings.
         log_access=False,

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
+from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
@@ -25,13 +26,16 @@ from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
-from ingest_api.body import HeldBodies
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
+from ingest_api.holding import HeldBodies, Parsers
+from ingest_api.landing_reader import LandingReader
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, stores
 from ingest_api.window import routes as window
+from ingest_api.window.cursors import Cursors
+from ingest_api.window.stream import Feed
 
 PARSERS = 2
 
@@ -44,21 +48,24 @@ def create_app() -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Large bodies are parsed in these. One interpreter lock: more would only hold more memory.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(PARSERS))
+        app.state.parsers = Parsers()
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
-        app.state.stores = Stores(commits, landing)
+        reader = LandingReader(settings.landing_store)
+        app.state.stores = Stores(commits, landing, reader)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
-        app.state.window = window.Window.of(settings.landing_store, cursor_secret(landing))
+        feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         try:
-            with on_stop_signal(app.state.window.feed.stop):
+            with on_stop_signal(feed.stop):
                 async with ending_with_parent():
                     yield
         finally:
-            await app.state.window.close()
+            await feed.close()
+            await asyncio.to_thread(reader.close)
             await asyncio.to_thread(commits.close)
             landing.close()
 
@@ -81,6 +88,7 @@ def create_app() -> FastAPI:
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
     app.add_middleware(HeldBodies)
     add_metrics(app, "/ingest/metrics", HouseGauges(settings))
+    app.add_middleware(Connections, proxies=app.state.proxies)
     install_refusals(app, dialect_routes.renderer)
     _add_routes(app)
     add_docs_page(app, "/ingest/docs")

@@ -4,49 +4,30 @@ import asyncio
 import zlib
 
 from fastapi import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from funnelhouse.problems import Refusal
+from ingest_api.holding import Parsers, hold, is_stranger
 
 MAX_BYTES = 1_048_576
-DEADLINE_SECONDS = 30
+MAX_MEMBERS = 1000
+"""Members of a gzip body; an empty one takes 20 bytes."""
 
-MAX_HELD_BYTES = 48 * 1024 * 1024
-"""Bodies of all requests that are not answered yet."""
+DEADLINE_SECONDS = 30
+STRANGERS_SECONDS = 10
+"""For bodies of senders that have shown no key."""
 
 TOO_LATE = f"The body must arrive within {DEADLINE_SECONDS} seconds."
+TOO_LATE_FOR_STRANGERS = (
+    f"The body must arrive within {STRANGERS_SECONDS} seconds; send the key in a header for more time."
+)
 OTHER_ENCODING = "Content-Encoding: send the body as it is, or gzip."
 TOO_LARGE = f"The body must be at most {MAX_BYTES} bytes, before and after gunzip; send less at once."
+NO_GZIP = "The body is not gzip, although Content-Encoding says so."
+CUT_OFF = "The gzip body is cut off; send all of it."
+TOO_MANY_MEMBERS = f"The gzip body has more than {MAX_MEMBERS} members; compress it as one."
 
-
-class HeldBodies:
-    """Refuses with 503 what would make the bodies that are held more than `MAX_HELD_BYTES` together.
-
-    The queue of rows is bounded behind it; this bounds what is still coming in, and what waits to be parsed.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._held = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, counting what it receives until it is answered."""
-        held = 0
-
-        async def counted() -> Message:
-            nonlocal held
-            message = await receive()
-            size = len(message.get("body", b""))
-            if self._held + size > MAX_HELD_BYTES:
-                raise Refusal(503, "Too much is being received; try again.", headers={"Retry-After": "1"})
-            self._held += size
-            held += size
-            return message
-
-        try:
-            await self._app(scope, counted, send)
-        finally:
-            self._held -= held
+_PIECE = 4096
+"""Bytes that are unpacked at once: what follows the end of a member is copied."""
 
 
 class UndecodableBody(Refusal):
@@ -60,54 +41,59 @@ class UndecodableBody(Refusal):
 async def read_body(request: Request) -> bytes:
     """The body, gunzipped where it says so. Raises Refusal 400, 408, 413, UndecodableBody 400 or 415."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    message = await request.receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.disconnect" or message.get("more_body"):
-        # A body in one message, the usual case, needs no timer.
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                body = await _rest(request, body, message["type"] == "http.disconnect")
-        except TimeoutError:
-            raise Refusal(408, TOO_LATE) from None
-    if len(body) > MAX_BYTES:
-        raise Refusal(413, TOO_LARGE)
+    is_hasty = is_stranger(request)
+    seconds = min(DEADLINE_SECONDS, STRANGERS_SECONDS) if is_hasty else DEADLINE_SECONDS
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _received(request)
+    except TimeoutError:
+        raise Refusal(408, TOO_LATE_FOR_STRANGERS if is_hasty else TOO_LATE) from None
     if encoding not in ("identity", "gzip"):
         raise UndecodableBody(415, OTHER_ENCODING, body)
-    return _gunzip(body) if encoding == "gzip" else body
+    if encoding == "identity":
+        return body
+    parsers: Parsers = request.app.state.parsers
+    unpacked = await parsers.run(request, gunzip, body)
+    hold(request, max(0, len(unpacked) - len(body)))
+    return unpacked
 
 
-async def _rest(request: Request, first: bytes, is_gone: bool) -> bytes:
-    parts, size = [first], len(first)
+async def _received(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
     more = True
-    while more and not is_gone:
+    while more:
         message = await request.receive()
-        is_gone = message["type"] == "http.disconnect"
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "The connection was closed before the body was complete.")
         part = message.get("body", b"")
         more = message.get("more_body", False)
         size += len(part)
         if size > MAX_BYTES:
             raise Refusal(413, TOO_LARGE)
         parts.append(part)
-    if is_gone:
-        raise Refusal(400, "The connection was closed before the body was complete.")
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _gunzip(sent: bytes) -> bytes:
-    """All members of a gzip stream; never more than the limit is held."""
+def gunzip(sent: bytes) -> bytes:
+    """All members of a gzip stream; never more than the limit is held. Raises as `read_body`."""
     result = bytearray()
-    body = sent
-    while body:
+    view = memoryview(sent)
+    at = members = 0
+    while at < len(sent):
+        if members == MAX_MEMBERS:
+            raise UndecodableBody(400, TOO_MANY_MEMBERS, sent)
         member = zlib.decompressobj(wbits=31)
-        try:
-            result += member.decompress(body, MAX_BYTES + 1 - len(result))
-        except zlib.error:
-            raise UndecodableBody(
-                400, "The body is not gzip, although Content-Encoding says so.", sent
-            ) from None
-        if len(result) > MAX_BYTES:
-            raise Refusal(413, TOO_LARGE)
-        if not member.eof:
-            raise UndecodableBody(400, "The gzip body is cut off; send all of it.", sent)
-        body = member.unused_data
+        members += 1
+        while not member.eof:
+            if at == len(sent):
+                raise UndecodableBody(400, CUT_OFF, sent)
+            piece = view[at : at + _PIECE]
+            try:
+                result += member.decompress(piece, MAX_BYTES + 1 - len(result))
+            except zlib.error:
+                raise UndecodableBody(400, NO_GZIP, sent) from None
+            if len(result) > MAX_BYTES:
+                raise Refusal(413, TOO_LARGE)
+            at += len(piece) - len(member.unconsumed_tail) - len(member.unused_data)
     return bytes(result)

@@ -1,19 +1,21 @@
 """The routes of all dialects, and the shape in which each shows an error."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.auth import LANDING, IngestCaller, IngestCallerOrBody, authorize
+from funnelhouse.auth import LANDING, IngestCaller, IngestCallerOrBody, authenticate, authorize
 from funnelhouse.keys import Key
-from funnelhouse.problems import Renderer, problem
+from funnelhouse.problems import Refusal, Renderer, problem
 from ingest_api import answers
 from ingest_api.access import PostbackProject
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.body import read_body
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
+from ingest_api.holding import hold
 from ingest_api.idempotency import PARAMETER
 from ingest_api.requests import land_events, parsed, read_known, receive_events
 
@@ -115,9 +117,21 @@ async def _receive_segment(
 ) -> Response:
     body = await read_known(request, caller.project_id) if caller else await read_body(request)
     if caller is None:
-        key = await parsed(body, segment.sent_key)
+        # Parsed is only what names a key somewhere: looking for one costs next to nothing.
+        _find_key(request, segment.likely_keys(body))
+        hold(request)
+        key = await parsed(request, body, segment.sent_key)
         caller = authorize(request, *LANDING, key_in_body=key)
     return await land_events(request, caller.project_id, body, read, segment.answer)
+
+
+def _find_key(request: Request, likely: Sequence[str]) -> None:
+    """Know the request by the first key that holds. Raises Refusal 401 when none does, 503."""
+    for key in likely[:-1]:
+        with suppress(Refusal):
+            authenticate(request, key)
+            return
+    authenticate(request, likely[-1] if likely else None)
 
 
 def _postback(*in_path: str, others: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:

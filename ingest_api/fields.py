@@ -37,6 +37,8 @@ from ingest_api.lengths import (
 from ingest_api.metrics import SHORTENED
 from ingest_api.strict_json import BadInput, Slice, dump
 
+MOST_FAULTS = 20
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MS = FIRST_OCCURRED_US // 1000
 _END_MS = END_OCCURRED_US // 1000
@@ -112,13 +114,17 @@ def without_absent(value: Any) -> Any:
 
 
 def faults(error: ValidationError) -> str:
-    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; at most 20."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
+    """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; the first few."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
     # A field that our own API does not have is named by its sender.
-    return "; ".join(
+    shown = [
         f"{'.'.join(str(part)[:100] for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in found
-    )
+        for fault in found[:MOST_FAULTS]
+    ]
+    if len(found) > len(shown):
+        # An object of a megabyte may have a hundred thousand names that nobody knows.
+        shown.append(f"and {len(found) - len(shown)} more")
+    return "; ".join(shown)
 
 
 def unix_ms_to_us(value: Any) -> int:

@@ -63,8 +63,7 @@ async def shaped(request: Request, project_id: str, body: bytes, shape: Callable
     Raises Refusal 400 also when the body is no JSON.
     """
     try:
-        value, _ = await parsed(body, parse)
-        return shape(value)
+        return await parsed(request, body, lambda body: shape(parse(body)[0]))
     except Refusal as refusal:
         if not is_dry_run(request):
             rejection = Rejection(refusal.detail, body)

@@ -168,7 +168,11 @@ def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
             "details": {400: _refused_id(kind)},
         },
         f"DELETE {thing}": {"tag": kind.path, "id": f"delete_{noun}"},
-        f"GET {things}": {"tag": kind.path, "id": f"list_{kind.plural}", "answer": {kind.plural: [shown]}},
+        f"GET {things}": {
+            "tag": kind.path,
+            "id": f"list_{kind.plural}",
+            "answer": {kind.plural: [shown], "next": None},
+        },
     }
 
 

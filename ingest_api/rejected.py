@@ -20,8 +20,9 @@ KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
 PAGE_DAILY_QUOTA = 100
 
-# By pattern, not by parsing: the body may be what could not be parsed.
-_SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+# By pattern, not by parsing: the body may be what could not be parsed. Possessive: a key of a megabyte would
+# otherwise leave a way back for each of its letters.
+_SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
 
 
 @dataclass(frozen=True, slots=True)

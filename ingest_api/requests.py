@@ -18,14 +18,17 @@ from ingest_api import metrics
 from ingest_api.access import has_page_key
 from ingest_api.arrival import Arrival, NotForPages, Reading
 from ingest_api.body import UndecodableBody, read_body
-from ingest_api.group_commit import GroupCommit
+from ingest_api.group_commit import ROW_BYTES, GroupCommit
+from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
+from ingest_api.landing_reader import LandingReader
 from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
 
 LARGE_BODY_BYTES = 64 * 1024
-"""Parsing more than this on the event loop would keep the other requests waiting."""
+LARGE_BODY_OBJECTS = 250
+"""Parsing more than either of these on the event loop would keep the other requests waiting."""
 
 DRY_RUN = "Funnelhouse-Dry-Run"
 NO_DRY_RUN = f"{DRY_RUN}: send 1, or leave the header out."
@@ -41,7 +44,9 @@ class Stores:
 
     commits: GroupCommit
     landing: LandingStore
-    """For reading definitions and answers."""
+    """For what takes a moment, on the event loop: one row by its key."""
+    reader: LandingReader
+    """For all else that is read."""
     quota: Quota = field(default_factory=Quota)
     page_quota: Quota = field(default_factory=lambda: Quota(PAGE_DAILY_QUOTA))
     """Of what page keys sent: whoever reads a page leaves the servers' alone."""
@@ -120,12 +125,14 @@ async def land_events(
         return reading, [_event_row(event) for event in reading.events]
 
     try:
-        reading, rows = await parsed(body, prepare)
+        reading, rows = await parsed(request, body, prepare)
     except Refusal as refusal:
         if not is_trial and refusal.status != NotForPages.status:
             kept = body if sent is None else sent
             await keep_rejected(request, arrival, [Rejection(refusal.detail, kept)])
         raise
+    # Rows of small events take more room than their body.
+    hold(request, max(0, ROW_BYTES * len(rows) - len(body)))
     response = answer(reading)
     landed = await land(request, "events", rows, len(body), response, repeatable, is_trial)
     if landed is response and not is_trial:
@@ -202,14 +209,21 @@ async def keep_rejected(
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.
         sent_to: str = path or request.scope["route"].path
-        rows = rejected_rows(arrival, sent_to, rejections[:granted])
+        kept = rejections[:granted]
+        if sum(len(rejection.body) for rejection in kept) > LARGE_BODY_BYTES:
+            rows = await asyncio.to_thread(rejected_rows, arrival, sent_to, kept)
+        else:
+            rows = rejected_rows(arrival, sent_to, kept)
         size = sum(len(row.body) for row in rows)
         await stores(request).commits.submit("rejected", [_rejected_row(row) for row in rows], size)
 
 
-async def parsed(body: bytes, parse: Callable[[bytes], _T]) -> _T:
+async def parsed(request: Request, body: bytes, parse: Callable[[bytes], _T]) -> _T:
     """What `parse` makes of a body, in a thread when it is large. Raises Refusal for its BadInput."""
     try:
-        return await asyncio.to_thread(parse, body) if len(body) > LARGE_BODY_BYTES else parse(body)
+        if len(body) <= LARGE_BODY_BYTES and body.count(b"{") <= LARGE_BODY_OBJECTS:
+            return parse(body)
+        parsers: Parsers = request.app.state.parsers
+        return await parsers.run(request, parse, body)
     except BadInput as error:
         raise Refusal(error.status, str(error)) from None

@@ -9,6 +9,7 @@ double, lone surrogates and U+0000. Decimals become `Decimal`, or
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -20,6 +21,7 @@ MAX_DEPTH = 32
 
 _SKIP = re.compile(r"[ \t\n\r]*").match
 _LIST_MARKS = (",", "]")
+_BAD_CHARACTER = re.compile("[\0\ud800-\udfff]")
 _PLAIN_NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _TOO_DEEP = f"the JSON is nested more than {MAX_DEPTH} deep"
 
@@ -40,21 +42,29 @@ def parse(body: bytes) -> Slice:
     return _document(body, _checked) if document is _NOT_COMPACT else _written(document, 0)
 
 
-def parse_items(body: bytes) -> Slice | list[Slice]:
+class Most(NamedTuple):
+    """How many items an array may have, and what is said when it has more.
+
+    The first item too many ends the work: a body of a megabyte has room for half a million.
+    """
+
+    items: int
+    otherwise: str
+
+
+def parse_items(body: bytes, most: Most | None = None) -> Slice | list[Slice]:
     """The one value of a document or, when that is an array, its values one by one. Raises BadInput."""
     document = _parse_compact(body)
     if document is not _NOT_COMPACT:
-        if isinstance(document, list):
-            return [_written(item, 1) for item in document]
-        return _written(document, 0)
+        return _written_items(document, 1, most) if isinstance(document, list) else _written(document, 0)
 
     def value_or_items(text: str, at: int) -> tuple[Slice | list[Slice], int]:
-        return _items(text, at) if text[at : at + 1] == "[" else _checked(text, at)
+        return _items(text, at, 1, most) if text[at : at + 1] == "[" else _checked(text, at)
 
     return _document(body, value_or_items)
 
 
-def parse_envelope(body: bytes, list_name: str) -> dict[str, Any]:
+def parse_envelope(body: bytes, list_name: str, most: Most | None = None) -> dict[str, Any]:
     """The members of a document that is an object; an array called `list_name` comes as a list of `Slice`.
 
     Raises BadInput, also when the document is no object.
@@ -65,14 +75,14 @@ def parse_envelope(body: bytes, list_name: str) -> dict[str, Any]:
             raise _NO_OBJECT
         for name, value in document.items():
             if name == list_name and isinstance(value, list):
-                document[name] = [_written(item, 2) for item in value]
+                document[name] = _written_items(value, 2, most)
             else:
                 _walk(value, 1)
         return document
 
     def member(key: str, text: str, at: int) -> tuple[Any, int]:
         if key == list_name and text[at : at + 1] == "[":
-            return _items(text, at, depth=1)
+            return _items(text, at, 2, most)
         part, end = _checked(text, at, depth=1)
         return part[0], end
 
@@ -136,6 +146,12 @@ def _written(value: Any, depth: int) -> Slice:
     return value, text.decode()
 
 
+def _written_items(values: list[Any], depth: int, most: Most | None) -> list[Slice]:
+    if most is not None and len(values) > most.items:
+        raise BadInput(most.otherwise)
+    return [_written(value, depth) for value in values]
+
+
 def _document(body: bytes, read: _Reader[_T]) -> _T:
     try:
         text = body.decode()
@@ -166,7 +182,7 @@ def _checked(text: str, at: int, depth: int = 0) -> tuple[Slice, int]:
 
 def _walk(value: Any, depth: int) -> None:
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _BAD_CHARACTER.search(value):
             raise BadInput("a string holds U+0000 or half a surrogate pair; leave those characters out")
     elif isinstance(value, dict | list):
         if depth >= MAX_DEPTH:
@@ -178,15 +194,17 @@ def _walk(value: Any, depth: int) -> None:
                 _walk(inner, depth + 1)
 
 
-def _items(text: str, at: int, depth: int = 0) -> tuple[list[Slice], int]:
-    """The values of the array that starts at `at`."""
+def _items(text: str, at: int, depth: int, most: Most | None) -> tuple[list[Slice], int]:
+    """The values, below `depth` open brackets, of the array that starts at `at`."""
     items: list[Slice] = []
     at = _skip(text, at + 1)
     if text[at : at + 1] == "]":
         return items, at + 1
     while True:
-        item, at = _checked(text, at, depth + 1)
+        item, at = _checked(text, at, depth)
         items.append(item)
+        if most is not None and len(items) > most.items:
+            raise BadInput(most.otherwise)
         # The usual ", " needs no search for blanks.
         following = text[at : at + 1]
         if following not in _LIST_MARKS:
@@ -245,7 +263,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _duplicate(keys: list[str]) -> BadInput:
-    name = next(key for position, key in enumerate(keys) if key in keys[:position])
+    counts = Counter(keys)
+    name = next(key for key in keys if counts[key] > 1)
     shown = name if _PLAIN_NAME.fullmatch(name) else "a key"
     return BadInput(f"{shown}: named twice in one object; send it once")
 

@@ -10,12 +10,14 @@ import anyio.to_thread
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel
 
+from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
 from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import TrailingSlash
 from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
+from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, report_dialect
@@ -118,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.last_build_path = settings.last_build_path
     app.add_middleware(TrailingSlash, ids=_IDS)
     add_metrics(app, "/read/metrics", HouseGauges(settings))
+    app.add_middleware(Connections, proxies=TrustedProxies(settings.trusted_proxies))
     install_refusals(app, _renderer)
     install_not_modified(app)
     app.include_router(report_dialect.router)

@@ -173,7 +173,10 @@ class Reader:
         self._closed = False
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        """All rows of a query, whole numbers as integers; raises QueryLimitError, also for more than MOST_BYTES, or BusyError."""
+        """All rows of a query, whole numbers as integers.
+
+        Raises QueryLimitError, also for more than MOST_BYTES, or BusyError.
+        """
         found, is_whole = self.first_rows(sql, parameters, MOST_BYTES)
         if not is_whole:
             raise QueryLimitError

@@ -23,6 +23,7 @@ from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
 from funnelhouse.landing.store import (
     BACKLOG_ROWS,
+    UNBOUNDED,
     Answer,
     Backlog,
     Batch,
@@ -205,31 +206,63 @@ class PostgresStore:
             result[table] = (xid, row_id)
         return result
 
-    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
+    def newest_events(
+        self,
+        project_id: str,
+        limit: int,
+        before: Position | None = None,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
         """A project's newest events, newest first."""
         xid, row_id = before or (2**63 - 1, 0)
         return self._events(
-            "project_id = ? AND (xid, id) < (?::xid8, ?) ORDER BY xid DESC, id DESC LIMIT ?",
-            *(project_id, str(xid), row_id, limit),
+            "project_id = ? AND (xid, id) < (?::xid8, ?)",
+            *(project_id, str(xid), row_id),
+            order="xid DESC, id DESC",
+            limit=limit,
+            most_bytes=most_bytes,
         )
 
-    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+    def events_behind(
+        self,
+        project_id: str,
+        after: Position,
+        until: Position,
+        limit: int,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
         """A project's next events in order."""
         return self._events(
-            f"project_id = ? AND {_BEHIND} ORDER BY xid, id LIMIT ?",
-            *(project_id, str(after[0]), after[1], str(until[0]), until[1], limit),
+            f"project_id = ? AND {_BEHIND}",
+            *(project_id, str(after[0]), after[1], str(until[0]), until[1]),
+            limit=limit,
+            most_bytes=most_bytes,
         )
 
-    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+    def events_with_id(
+        self, project_id: str, event_id: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> list[Placed]:
         """A project's events with an event id, in order."""
         return self._events(
-            "project_id = ? AND event_id = ? ORDER BY xid, id LIMIT ?", project_id, event_id, limit
+            "project_id = ? AND event_id = ?", project_id, event_id, limit=limit, most_bytes=most_bytes
         )
 
-    def _events(self, condition: str, *values: Any) -> list[Placed]:
+    def _events(
+        self, condition: str, *values: Any, limit: int, most_bytes: int, order: str = "xid, id"
+    ) -> list[Placed]:
+        # Lengths are known without reading the texts; only what is wanted is read.
         rows = self.query(
-            f"SELECT xid::text::bigint AS number, id, {_EVENT_NAMES} FROM events WHERE {condition}",  # noqa: S608
-            *values,
+            f"""
+            SELECT xid::text::bigint AS number, id, {_EVENT_NAMES} FROM events
+            JOIN (
+                SELECT xid, id, sum(size) OVER (ORDER BY {order}) - size AS size_before FROM (
+                    SELECT xid, id, octet_length(payload) AS size FROM events
+                    WHERE {condition} ORDER BY {order} LIMIT ?
+                ) AS page
+            ) AS chosen USING (xid, id)
+            WHERE size_before < ? ORDER BY {order}
+            """,  # noqa: S608
+            *(*values, limit, most_bytes),
         )
         return [((row[0], row[1]), row[2:]) for row in rows]
 

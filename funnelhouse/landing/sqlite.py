@@ -17,6 +17,7 @@ from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns, named_rang
 from funnelhouse.landing.answers import keep_answers
 from funnelhouse.landing.store import (
     BACKLOG_ROWS,
+    UNBOUNDED,
     Answer,
     Backlog,
     Batch,
@@ -229,11 +230,17 @@ class SqliteStore:
         given = {row[0]: row[1] for row in self.query("SELECT name, seq FROM sqlite_sequence")}
         return {table: (0, given.get(table, 0)) for table in RAW_TABLES}
 
-    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
+    def newest_events(
+        self,
+        project_id: str,
+        limit: int,
+        before: Position | None = None,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
         """A project's newest events, newest first: block by block, over those that have any."""
         bound = before[1] if before else 2**62
         found: list[Placed] = []
-        while len(found) < limit:
+        while len(found) < limit and (left := most_bytes - _payload_bytes(found)) > 0:
             ((block,),) = self.query(
                 f"SELECT max({_BLOCK}) FROM events WHERE project_id = ? AND {_BLOCK} <= (? >> 12)",  # noqa: S608
                 *(project_id, bound - 1),
@@ -244,15 +251,23 @@ class SqliteStore:
                 f"project_id = ? AND {_BLOCK} = ? AND id < ? ORDER BY id DESC LIMIT ?",
                 *(project_id, block, bound, limit - len(found)),
                 order="id DESC",
+                most_bytes=left,
             )
             bound = block << 12
         return found
 
-    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+    def events_behind(
+        self,
+        project_id: str,
+        after: Position,
+        until: Position,
+        limit: int,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
         """A project's next events in order: block by block, over those that have any."""
         last = after[1]
         found: list[Placed] = []
-        while len(found) < limit:
+        while len(found) < limit and (left := most_bytes - _payload_bytes(found)) > 0:
             ((block,),) = self.query(
                 f"SELECT min({_BLOCK}) FROM events WHERE project_id = ? AND {_BLOCK} >= (? >> 12)",  # noqa: S608
                 *(project_id, last + 1),
@@ -262,11 +277,14 @@ class SqliteStore:
             found += self._events(
                 f"project_id = ? AND {_BLOCK} = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?",
                 *(project_id, block, last, until[1], limit - len(found)),
+                most_bytes=left,
             )
             last = (block << 12) + 4095
         return found
 
-    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+    def events_with_id(
+        self, project_id: str, event_id: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> list[Placed]:
         """A project's events with an event id: one look into each block that has events of the project."""
         return self._events(
             f"""
@@ -281,16 +299,26 @@ class SqliteStore:
             ) ORDER BY id LIMIT ?3
             """,  # noqa: S608
             *(project_id, event_id, limit),
+            most_bytes=most_bytes,
         )
 
-    def _events(self, chosen: str, *values: Any, order: str = "id") -> list[Placed]:
-        # Chosen in the index alone: a block may hold thousands of rows that are not wanted.
-        rows = self.query(
-            f"SELECT id, {_EVENT_NAMES} FROM events"  # noqa: S608
-            f" WHERE id IN (SELECT id FROM events WHERE {chosen}) ORDER BY {order}",
-            *values,
-        )
-        return [((0, row[0]), _with_booleans(row[1:], _EVENT_FLAGS)) for row in rows]
+    def _events(self, chosen: str, *values: Any, most_bytes: int, order: str = "id") -> list[Placed]:
+        found: list[Placed] = []
+        with _landing_errors():
+            # Chosen in the index alone: a block may hold thousands of rows that are not wanted.
+            rows = self._connection.execute(
+                f"SELECT id, {_EVENT_NAMES} FROM events"  # noqa: S608
+                f" WHERE id IN (SELECT id FROM events WHERE {chosen}) ORDER BY {order}",
+                values,
+            )
+            # A row is read when it is asked for.
+            for row in rows:
+                found.append(((0, row[0]), _with_booleans(row[1:], _EVENT_FLAGS)))
+                most_bytes -= _payload_bytes(found[-1:])
+                if most_bytes <= 0:
+                    rows.close()
+                    break
+        return found
 
     @contextmanager
     def sealing(self) -> Iterator[None]:
@@ -482,6 +510,11 @@ def _flags(described: list[Column]) -> list[int]:
     return [position for position, column in enumerate(described) if column.sql_type == "BOOLEAN"]
 
 
+def _payload_bytes(found: list[Placed]) -> int:
+    """About the bytes of their payloads; it is asked often, so characters have to do."""
+    return sum(len(row[_PAYLOAD]) for _, row in found)
+
+
 def _with_booleans(row: Row, flags: list[int]) -> Row:
     """SQLite has 0 and 1."""
     values = list(row)
@@ -571,4 +604,5 @@ def _insert(table: str, count: int) -> str:
 _INSERTS = {(table, count): _insert(table, count) for table in RAW_TABLES for count in _ROWS_PER_STATEMENT}
 
 _EVENT_NAMES = ", ".join(column.name for column in columns(RAW_TABLES["events"]))
+_PAYLOAD = [column.name for column in columns(RAW_TABLES["events"])].index("payload")
 _EVENT_FLAGS = _flags(columns(RAW_TABLES["events"]))

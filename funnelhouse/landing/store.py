@@ -23,6 +23,10 @@ Placed = tuple[Position, Row]
 """A row of a raw table, and where it stands."""
 
 
+UNBOUNDED = 2**62
+"""Bytes that nothing reaches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a request with an Idempotency-Key was answered; a repeat is answered the same.
@@ -112,16 +116,34 @@ class LandingStore(Protocol):
         Differs from an earlier answer when rows that can be sealed have come, and only then.
         """
 
-    def newest_events(self, project_id: str, limit: int, before: Position | None = None) -> list[Placed]:
-        """A project's newest events (of those before a position), newest first."""
+    def newest_events(
+        self,
+        project_id: str,
+        limit: int,
+        before: Position | None = None,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
+        """A project's newest events (of those before a position), newest first.
 
-    def events_behind(self, project_id: str, after: Position, until: Position, limit: int) -> list[Placed]:
+        Here and below they end with the one whose payload makes `most_bytes` full.
+        """
+
+    def events_behind(
+        self,
+        project_id: str,
+        after: Position,
+        until: Position,
+        limit: int,
+        most_bytes: int = UNBOUNDED,
+    ) -> list[Placed]:
         """A project's next events behind one position, up to and with another, in order.
 
         With an `until` that `sealable` gave, whoever goes on behind the last of them misses none, ever.
         """
 
-    def events_with_id(self, project_id: str, event_id: str, limit: int) -> list[Placed]:
+    def events_with_id(
+        self, project_id: str, event_id: str, limit: int, most_bytes: int = UNBOUNDED
+    ) -> list[Placed]:
         """A project's events with an event id, in the order in which they will be sealed."""
 
     def sealing(self) -> AbstractContextManager[None]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import ValidationError
 
 from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
+from funnelhouse.landing.store import LandingStore
 from funnelhouse.problems import Refusal
 from ingest_api.definitions import versions
 from ingest_api.definitions.experiment import EXPERIMENTS
@@ -19,9 +20,10 @@ from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.fields import faults
+from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
 from ingest_api.native import OwnShape, described_body, json_answer, read_shape
-from ingest_api.requests import DRY_RUN, is_dry_run, now_us
+from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 
 KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
 
@@ -41,8 +43,8 @@ def _add_routes(kind: Kind) -> None:
         kind.check_id(kind.id_name, value)
         return value
 
-    def existing(request: Request, project_id: str, key: str) -> Version:
-        version = versions.newest(request, project_id, kind.kind, key)
+    async def existing(request: Request, project_id: str, key: str) -> Version:
+        version = await versions.newest(request, project_id, kind.kind, key)
         if version is None or version.body is None:
             raise Refusal(404, f"Unknown {kind.noun}; GET {things} lists those that exist.")
         return version
@@ -67,7 +69,7 @@ def _add_routes(kind: Kind) -> None:
         is_trial = is_dry_run(request)
         body = await _read(request, caller.project_id, kind.shape, kind.stored)
         if is_trial:
-            before = versions.newest(request, caller.project_id, kind.kind, key)
+            before = await versions.newest(request, caller.project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
         return json_answer(
             shown(key, await versions.append(request, caller.project_id, kind.kind, key, body))
@@ -78,13 +80,22 @@ def _add_routes(kind: Kind) -> None:
         request: Request, caller: ReadOrAdminCaller, key: Annotated[str, Depends(checked_id)]
     ) -> Response:
         """The newest version; 404 when there is none or it was deleted."""
-        return json_answer(shown(key, existing(request, caller.project_id, key)))
+        return json_answer(shown(key, await existing(request, caller.project_id, key)))
 
     @router.get(things, summary=f"List {kind.plural.replace('_', ' ')}")
-    async def get_all(request: Request, caller: ReadOrAdminCaller) -> Response:
-        """All of the project that are not deleted, by id."""
-        found = versions.newest_by_key(request, caller.project_id, kind.kind)
-        return json_answer({kind.plural: [shown(key, version) for key, version in found.items()]})
+    async def get_all(
+        request: Request,
+        caller: ReadOrAdminCaller,
+        after: Annotated[str, Query(description="`next` of the page before.")] = "",
+    ) -> Response:
+        """All of the project that are not deleted, by id; in pages of 4 MB, which `next` leads through."""
+
+        def page(store: LandingStore) -> Response:
+            found, following = versions.page_of(store, caller.project_id, kind.kind, after, MAX_PAGE_BYTES)
+            listed = [shown(key, version) for key, version in found.items()]
+            return json_answer({kind.plural: listed, "next": following})
+
+        return await stores(request).reader.ask(caller.project_id, page)
 
     @router.delete(thing, status_code=204, summary=f"Delete {article} {kind.noun}")
     async def delete(
@@ -92,7 +103,7 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Delete it; its versions stay in the record."""
         is_trial = is_dry_run(request)
-        existing(request, caller.project_id, key)
+        await existing(request, caller.project_id, key)
         if is_trial:
             return Response(status_code=204, headers={DRY_RUN: "1"})
         await versions.append(request, caller.project_id, kind.kind, key, None)
@@ -109,7 +120,7 @@ async def put_settings(request: Request, caller: AdminCaller) -> Response:
     is_trial = is_dry_run(request)
     body = await _read(request, caller.project_id, ProjectSettings, ProjectSettings.model_dump)
     if is_trial:
-        before = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
+        before = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
         return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
     return json_answer(
         _shown_settings(await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, body))
@@ -120,7 +131,7 @@ async def put_settings(request: Request, caller: AdminCaller) -> Response:
 async def get_settings(request: Request, caller: ReadOrAdminCaller) -> Response:
     """The project's settings: what was put last, else the defaults (version 0, or the deletion's)."""
     return json_answer(
-        _shown_settings(versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
+        _shown_settings(await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
     )
 
 
@@ -128,7 +139,7 @@ async def get_settings(request: Request, caller: ReadOrAdminCaller) -> Response:
 async def delete_settings(request: Request, caller: AdminCaller) -> Response:
     """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
     is_trial = is_dry_run(request)
-    version = versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
+    version = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
     if version is None or version.body is None:
         raise Refusal(404, "No settings were put; the defaults hold already.")
     if is_trial:

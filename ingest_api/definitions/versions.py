@@ -1,5 +1,9 @@
-"""Versions of definitions in the landing store: only ever added, also by a deletion."""
+"""Versions of definitions in the landing store: only ever added, also by a deletion.
 
+Older ones are counted in an index, and never read: a project may have as many as it likes.
+"""
+
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,11 +11,13 @@ import orjson
 from fastapi import Request
 
 from funnelhouse.contract import Definition, DefinitionKind, row_values
-from funnelhouse.landing.store import LandingError, Row
-from funnelhouse.problems import Refusal
+from funnelhouse.landing.store import LandingStore
 from ingest_api.requests import now_us, stores
 
 _definition_row = row_values(Definition)
+
+_AT_ONCE = 200
+"""Bodies that are read by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +32,86 @@ class Version:
 async def append(
     request: Request, project_id: str, kind: DefinitionKind, key: str, body: dict[str, Any] | None
 ) -> Version:
-    """Add a version and return it when it is on stable storage; without a body it deletes."""
+    """Add a version and return it when it is on stable storage; without a body it deletes.
+
+    Raises Refusal 503, as `newest` does.
+    """
     text = None if body is None else orjson.dumps(body).decode()
     definition = Definition(project_id=project_id, kind=kind, key=key, received_us=now_us(), body=text)
     row_id = await stores(request).commits.submit(
         "definitions", [_definition_row(definition)], len(text or "")
     )
-    ids = [row[0] for row in _rows(request, "id", project_id, kind, key)]
-    return Version(ids.index(row_id) + 1, definition.received_us, body)
 
-
-def newest(request: Request, project_id: str, kind: DefinitionKind, key: str) -> Version | None:
-    """The newest version, which may be a deletion; None when nothing was ever defined."""
-    rows = _rows(request, "received_us, body", project_id, kind, key)
-    return _version(rows) if rows else None
-
-
-def newest_by_key(request: Request, project_id: str, kind: DefinitionKind) -> dict[str, Version]:
-    """The newest version of each key of a kind that is not deleted, by key."""
-    rows: dict[str, list[Row]] = {}
-    for key, *version in _rows(request, "key, received_us, body", project_id, kind):
-        rows.setdefault(key, []).append(tuple(version))
-    found = {key: _version(rows[key]) for key in sorted(rows)}
-    return {key: version for key, version in found.items() if version.body is not None}
-
-
-def _version(rows: list[Row]) -> Version:
-    received_us, text = rows[-1]
-    return Version(len(rows), received_us, None if text is None else orjson.loads(text))
-
-
-def _rows(
-    request: Request, names: str, project_id: str, kind: DefinitionKind, key: str | None = None
-) -> list[Row]:
-    """Columns of the versions of a kind, or of one key of it, oldest first. Raises Refusal 503."""
-    landing = stores(request).landing
-    wanted, values = "project_id = ? AND kind = ?", [project_id, kind]
-    if key is not None:
-        wanted, values = f"{wanted} AND key = ?", [*values, key]
-    try:
-        return landing.query(
-            f"SELECT {names} FROM definitions WHERE {wanted} ORDER BY {landing.row_order}",  # noqa: S608
-            *values,
+    def number(store: LandingStore) -> int:
+        ((found,),) = store.query(
+            f"SELECT number FROM (SELECT id, row_number() OVER (ORDER BY {store.row_order}) AS number"  # noqa: S608
+            " FROM definitions WHERE project_id = ? AND kind = ? AND key = ?) AS numbered WHERE id = ?",
+            *(project_id, kind, key, row_id),
         )
-    except LandingError as error:
-        raise Refusal(
-            503, "Definitions cannot be read just now; try again.", headers={"Retry-After": "1"}
-        ) from error
+        return int(found)
+
+    return Version(await stores(request).reader.ask(project_id, number), definition.received_us, body)
+
+
+async def newest(request: Request, project_id: str, kind: DefinitionKind, key: str) -> Version | None:
+    """The newest version, which may be a deletion; None when nothing was ever defined. Raises Refusal 503."""
+
+    def read(store: LandingStore) -> Version | None:
+        newest_first = ", ".join(f"{column} DESC" for column in store.row_order.split(", "))
+        values = (project_id, kind, key)
+        rows = store.query(
+            "SELECT (SELECT count(*) FROM definitions WHERE project_id = ? AND kind = ? AND key = ?),"  # noqa: S608
+            " received_us, body FROM definitions WHERE project_id = ? AND kind = ? AND key = ?"
+            f" ORDER BY {newest_first} LIMIT 1",
+            *(*values, *values),
+        )
+        if not rows:
+            return None
+        ((number, received_us, text),) = rows
+        return Version(number, received_us, None if text is None else orjson.loads(text))
+
+    return await stores(request).reader.ask(project_id, read)
+
+
+def page_of(
+    store: LandingStore, project_id: str, kind: DefinitionKind, after: str, most_bytes: int
+) -> tuple[dict[str, Version], str | None]:
+    """The newest versions that are no deletions, by key, of the keys behind `after`.
+
+    The page ends with the one that makes `most_bytes` full; then the last key is returned too, for the next.
+    Raises LandingError.
+    """
+    found = store.query(
+        f"""
+        WITH numbered AS (
+            SELECT
+                key, {store.row_order},
+                row_number() OVER (PARTITION BY key ORDER BY {store.row_order}) AS number,
+                lead(id) OVER (PARTITION BY key ORDER BY {store.row_order}) AS next_id
+            FROM definitions WHERE project_id = ? AND kind = ?
+        )
+        SELECT definitions.key, number, id, octet_length(body)
+        FROM numbered JOIN definitions USING ({store.row_order})
+        WHERE next_id IS NULL AND body IS NOT NULL
+        """,  # noqa: S608
+        *(project_id, kind),
+    )
+    # Sorted here: databases do not agree on the order of letters.
+    behind = sorted(row for row in found if row[0] > after)
+    # What is there before each, so that at least one is shown.
+    sizes = itertools.accumulate((row[3] for row in behind), initial=0)
+    chosen = [row for row, before in zip(behind, sizes, strict=False) if before < most_bytes]
+    versions: dict[str, Version] = {}
+    for start in range(0, len(chosen), _AT_ONCE):
+        chunk = chosen[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(chunk))
+        rows = store.query(
+            "SELECT id, received_us, body FROM definitions"  # noqa: S608
+            f" WHERE project_id = ? AND kind = ? AND key IN ({marks}) AND id IN ({marks})",
+            *(project_id, kind, *(row[0] for row in chunk), *(row[2] for row in chunk)),
+        )
+        bodies = {row_id: (received_us, text) for row_id, received_us, text in rows}
+        for key, number, row_id, _ in chunk:
+            received_us, text = bodies[row_id]
+            versions[key] = Version(number, received_us, orjson.loads(text))
+    return versions, chosen[-1][0] if len(chosen) < len(behind) else None

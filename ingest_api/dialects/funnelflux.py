@@ -45,6 +45,9 @@ from ingest_api.fields import (
 )
 from ingest_api.strict_json import BadInput, parse, without_members
 
+MAX_PARAMETERS = 1000
+"""In query and body together; ours are eight. A body has room for a million."""
+
 _BRACES = re.compile(r"\{[^{}]*\}")
 _DECIMALS = rf"\.[0-9]{{1,{MAX_DECIMALS}}}"
 _AMOUNT = re.compile(
@@ -102,6 +105,8 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
     query_text, body_text = _text("query string", query), _text("body", body)
     given: dict[str, Any] = {}
     is_json = body_text.lstrip()[:1] == "{"
+    if query_text.count("&") + (0 if is_json else body_text.count("&")) >= MAX_PARAMETERS:
+        raise BadInput(f"more than {MAX_PARAMETERS} parameters; send those of one postback")
     sent_in_body = parse(body)[0] if is_json else {}
     for name, value in (
         *_decoded(query_text),

@@ -54,10 +54,11 @@ from ingest_api.fields import (
 )
 from ingest_api.lengths import NAME_BYTES, cut, within
 from ingest_api.rejected import Rejection
-from ingest_api.strict_json import BadInput, Slice, dump, parse_items, without_members
+from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_items, without_members
 
 MAX_ITEMS = 1000
 
+_ITEMS = Most(MAX_ITEMS, f"the array must hold 1 to {MAX_ITEMS} events; split it")
 _NAME = ("name", "event_name")
 _USER = ("user_id", "user_id")
 _PREVIOUS = ("previous_id", "previous_id")
@@ -138,11 +139,11 @@ def read_conversions(body: bytes, arrival: Arrival) -> Reading:
 
 
 def _read(body: bytes, arrival: Arrival, read_item: Callable[[int, Slice, Arrival], Event]) -> Reading:
-    document = parse_items(body)
+    document = parse_items(body, _ITEMS)
     if not isinstance(document, list):
         return Reading([read_item(0, document, arrival)])
-    if not 1 <= len(document) <= MAX_ITEMS:
-        raise BadInput(f"the array must hold 1 to {MAX_ITEMS} events; split it")
+    if not document:
+        raise BadInput(_ITEMS.otherwise)
     events: list[Event] = []
     results: list[dict[str, Any]] = []
     rejections: list[Rejection] = []

@@ -36,9 +36,11 @@ from ingest_api.fields import (
     order_id,
     without_absent,
 )
-from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
+from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
 
 MAX_ITEMS = 100
+
+_ITEMS = Most(MAX_ITEMS, f"events: required, an array of 1 to {MAX_ITEMS} conversions")
 
 
 @with_config(SHAPE)
@@ -104,9 +106,9 @@ def read_v2_bulk(body: bytes, arrival: Arrival) -> Reading:
 
 
 def _read_many(shape: Shape, version: str, body: bytes, arrival: Arrival) -> Reading:
-    items = parse_envelope(body, "events").get("events")
-    if not isinstance(items, list) or not 1 <= len(items) <= MAX_ITEMS:
-        raise BadInput(f"events: required, an array of 1 to {MAX_ITEMS} conversions")
+    items = parse_envelope(body, "events", _ITEMS).get("events")
+    if not isinstance(items, list) or not items:
+        raise BadInput(_ITEMS.otherwise)
     events = []
     for index, item in enumerate(items):
         try:

@@ -52,13 +52,19 @@ from ingest_api.fields import (
 )
 from ingest_api.lengths import ADDRESS_BYTES, ID_BYTES, NAME_BYTES, UTM_BYTES, cut, or_none
 from ingest_api.rejected import Rejection
-from ingest_api.strict_json import BadInput, Slice, dump, parse, parse_envelope, without_members
+from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)
 
 MAX_ITEMS = 5000
 """More than a body of real calls can hold; the vendor limits the bytes only."""
+
+_ITEMS = Most(MAX_ITEMS, f"batch: required, an array of at most {MAX_ITEMS} calls")
+
+MAX_REPEATED = 8 * 1024 * 1024
+"""Characters that the items of a batch may take over from its own context, in all: one long address would
+otherwise be written thousands of times."""
 
 _KINDS: dict[str, Kind] = {
     "track": "event",
@@ -80,6 +86,8 @@ _CAMPAIGN = {
     "utm_term": "term",
     "utm_content": "content",
 }
+MAX_LIKELY_KEYS = 5
+_WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([!#-~]{1,100})"')
 _UNPADDED_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?=T|$)", re.ASCII)
 
 
@@ -137,9 +145,19 @@ BATCH_SCHEMA: dict[str, Any] = {
 """The request bodies, for OpenAPI."""
 
 
+def likely_keys(body: bytes) -> list[str]:
+    """What may be the body's `writeKey`, found without reading it as JSON; the first few that differ."""
+    found: dict[bytes, None] = {}
+    for match in _WRITE_KEY.finditer(body):
+        found[match[1]] = None
+        if len(found) == MAX_LIKELY_KEYS:
+            break
+    return [key.decode() for key in found]
+
+
 def sent_key(body: bytes) -> str | None:
     """The key that a body of any call names as its `writeKey`. Raises BadInput when it is no JSON object."""
-    key = parse_envelope(body, "batch").get("writeKey")
+    key = parse_envelope(body, "batch", _ITEMS).get("writeKey")
     return key if isinstance(key, str) else None
 
 
@@ -153,12 +171,15 @@ def read_call(call: Call, body: bytes, arrival: Arrival) -> Reading:
 
 def read_batch(body: bytes, arrival: Arrival) -> Reading:
     """Events of a batch, and rejections of its bad items. Raises BadInput when there is no array `batch`."""
-    envelope = parse_envelope(body, "batch")
+    envelope = parse_envelope(body, "batch", _ITEMS)
     items = envelope.get("batch")
-    if not isinstance(items, list) or len(items) > MAX_ITEMS:
-        raise BadInput(f"batch: required, an array of at most {MAX_ITEMS} calls")
+    if not isinstance(items, list):
+        raise BadInput(_ITEMS.otherwise)
     calls = [(item[0].get("type") if isinstance(item[0], dict) else None, item) for item in items]
-    return _read(calls, envelope.get("context"), arrival)
+    context = envelope.get("context")
+    if len(calls) * _repeatable(context, arrival) > MAX_REPEATED:
+        raise BadInput("context: too long to stand for so many calls; send fewer of them at once")
+    return _read(calls, context, arrival)
 
 
 def answer(_reading: Reading) -> Response:
@@ -260,6 +281,15 @@ def _kept(call: str, message: dict[str, Any]) -> str | None:
         return dump({name: message[name] for name in ("groupId", "traits") if message.get(name) is not None})
     kept = message.get("traits" if call == "identify" else "properties")
     return None if kept is None else dump(kept)
+
+
+def _repeatable(context: Any, arrival: Arrival) -> int:
+    """How many characters each item of a batch may take over: from its context, or the request's headers."""
+    contexts = [context] if isinstance(context, dict) else []
+    texts = [_text(contexts, "campaign", field) for field in _CAMPAIGN.values()]
+    texts += [_text(contexts, "page", "url"), _text(contexts, "page", "referrer")]
+    texts.append(_text(contexts, "userAgent") or arrival.user_agent)
+    return sum(len(text) for text in texts if text is not None)
 
 
 def _cut(most: int, objects: list[dict[str, Any]], *path: str) -> str | None:

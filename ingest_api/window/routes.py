@@ -1,27 +1,26 @@
 """The window's routes."""
 
-import asyncio
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from funnelhouse.auth import ReadOrAdminCaller, presented_key
 from funnelhouse.keys import KeyRing
-from funnelhouse.landing import Location
-from funnelhouse.landing.store import LandingError, Position
+from funnelhouse.landing.store import LandingError, LandingStore, Position
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
+from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.native import json_answer
+from ingest_api.requests import stores
 from ingest_api.window.cursors import Cursors
-from ingest_api.window.landed import LandingReader, item
+from ingest_api.window.landed import item
 from ingest_api.window.stream import Feed, Stream
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
 MAX_SHOWN = 100
-"""Reports with one event id that are shown."""
+"""Reports with one event id that are shown, fewer where they are long."""
 
 WRONG_LIMIT = f"limit: must be a whole number from 1 to {MAX_LIMIT}"
 WRONG_BEFORE = "before: must be `next` of the page before"
@@ -35,28 +34,8 @@ EVENT_IDS = re.compile(r"/v1/projects/[^/]+/events/(?!(?:recent|stream)/*$).", r
 router = APIRouter(prefix="/v1/projects/{project_id}/events")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What the running app holds in `app.state.window`."""
-
-    reader: LandingReader
-    feed: Feed
-    cursors: Cursors
-
-    @classmethod
-    def of(cls, location: Location, secret: bytes) -> "Window":
-        """A window onto the landing store at `location`, whose cursors are made with `secret`."""
-        cursors = Cursors(secret)
-        return cls(LandingReader(location), Feed(location, cursors), cursors)
-
-    async def close(self) -> None:
-        """End the streams, and close both connections."""
-        await self.feed.close()
-        await asyncio.to_thread(self.reader.close)
-
-
-def _window(request: Request) -> Window:
-    found: Window = request.app.state.window
+def _feed(request: Request) -> Feed:
+    found: Feed = request.app.state.feed
     return found
 
 
@@ -68,14 +47,21 @@ async def recent_events(
     before: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
     """The newest events, newest first, at once after their acknowledgement: as received and as understood."""
-    cursors = _window(request).cursors
+    cursors = _feed(request).cursors
     count, place = _limit(limit), _position(cursors, caller.project_id, before, WRONG_BEFORE)
-    found = await _window(request).reader.ask(
-        lambda store: store.newest_events(caller.project_id, count + 1, place)
-    )
-    shown = found[:count]
-    following = cursors.write(caller.project_id, shown[-1][0]) if len(found) > count else None
-    return json_answer({"events": [item(placed) for placed in shown], "next": following})
+
+    def page(store: LandingStore) -> Response:
+        found = store.newest_events(caller.project_id, count + 1, place, MAX_PAGE_BYTES)
+        shown = found[:count]
+        last = shown[-1][0] if shown else None
+        # A page of fewer may have ended for its bytes.
+        is_last = last is None or (
+            len(found) <= count and not store.newest_events(caller.project_id, 1, last, MAX_PAGE_BYTES)
+        )
+        following = None if last is None or is_last else cursors.write(caller.project_id, last)
+        return json_answer({"events": [item(placed) for placed in shown], "next": following})
+
+    return await stores(request).reader.ask(caller.project_id, page)
 
 
 @router.get("/stream", response_class=Response)
@@ -87,8 +73,8 @@ async def stream_events(
     ] = None,
 ) -> Response:
     """Server-sent events of what arrives from now on, from all ingest processes, until the client leaves."""
-    cursors = _window(request).cursors
-    after = _position(cursors, caller.project_id, last_event_id, WRONG_LAST_EVENT_ID)
+    feed = _feed(request)
+    after = _position(feed.cursors, caller.project_id, last_event_id, WRONG_LAST_EVENT_ID)
     keys: KeyRing = request.app.state.keys
     presented = presented_key(request) or ""
 
@@ -98,7 +84,7 @@ async def stream_events(
         except LandingError:
             return False
 
-    return Stream(_window(request).feed, caller.project_id, after, is_allowed)
+    return Stream(feed, caller.project_id, after, is_allowed)
 
 
 @router.get(f"/{id_at_end('event_id')}")
@@ -107,19 +93,21 @@ async def one_event(request: Request, caller: ReadOrAdminCaller, event_id: str) 
 
     The first that a server sent wins, else the first.
     """
-    found = await _window(request).reader.ask(
-        lambda store: store.events_with_id(caller.project_id, event_id, MAX_SHOWN)
-    )
-    if not found:
-        raise Refusal(
-            404,
-            "No event with this id is in the landing store, which keeps the last days only. Look for "
-            "older ones in the read API: GET /v1/projects/{project_id}/marts lists what it has.",
-        )
-    reports: list[dict[str, Any]] = [{"wins": False, **item(placed)} for placed in found]
-    by_servers = [report for report in reports if report["understood"]["sender"] == "server"]
-    (by_servers or reports)[0]["wins"] = True
-    return json_answer({"event_id": event_id, "reports": reports})
+
+    def page(store: LandingStore) -> Response:
+        found = store.events_with_id(caller.project_id, event_id, MAX_SHOWN, MAX_PAGE_BYTES)
+        if not found:
+            raise Refusal(
+                404,
+                "No event with this id is in the landing store, which keeps the last days only. Look for "
+                "older ones in the read API: GET /v1/projects/{project_id}/marts lists what it has.",
+            )
+        reports: list[dict[str, Any]] = [{"wins": False, **item(placed)} for placed in found]
+        by_servers = [report for report in reports if report["understood"]["sender"] == "server"]
+        (by_servers or reports)[0]["wins"] = True
+        return json_answer({"event_id": event_id, "reports": reports})
+
+    return await stores(request).reader.ask(caller.project_id, page)
 
 
 def _limit(text: str | None) -> int:

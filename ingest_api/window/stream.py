@@ -21,12 +21,17 @@ from starlette.types import Receive, Scope, Send
 from funnelhouse.landing import Location
 from funnelhouse.landing.store import LandingStore, Placed, Position
 from funnelhouse.problems import Refusal
+from funnelhouse.shares import Shares
 from ingest_api import metrics
+from ingest_api.landing_reader import LandingReader
 from ingest_api.window.cursors import Cursors
-from ingest_api.window.landed import LandingReader, item
+from ingest_api.window.landed import item
 
-MAX_STREAMS = 100
+MAX_STREAMS = 400
 """Per process."""
+
+ALONE = 1 / 3
+"""A project may have so many streams as a part of those that others may still open: 100, alone."""
 
 POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 15
@@ -40,10 +45,13 @@ END_SECONDS = 1.0
 """How long a stream may take to say goodbye when the server ends."""
 
 PAGE_ROWS = 50
-PAGE_BYTES = 256 * 1024
-"""A page ends with the event that exceeds this."""
+PAGE_BYTES = 128 * 1024
+"""A page ends with the event that reaches this."""
 
 _SHARED_PAGES = 50
+
+_EVERYBODY = ""
+"""No project's id."""
 
 _Page = tuple[Position, bytes]
 """The position of its last event, and the text of all."""
@@ -54,39 +62,42 @@ class Feed:
 
     def __init__(self, location: Location, cursors: Cursors) -> None:
         self.cursors = cursors
-        self._reader = LandingReader(location)
+        # Each stream asks one thing at a time, and has its place already.
+        self._reader = LandingReader(location, places=4 * MAX_STREAMS, alone=1)
         self._until: Position = (0, 0)
         self._moved = asyncio.Event()
+        self._places = Shares(MAX_STREAMS)
         self._open = 0
         self._poller: asyncio.Task[None] | None = None
         self._pages: OrderedDict[tuple[str, Position], asyncio.Task[_Page | None]] = OrderedDict()
         self.ending = asyncio.Event()
 
-    async def enter(self) -> Position:
+    async def enter(self, project_id: str) -> Position:
         """Count one more stream; returns where those begin that resume nothing.
 
-        Raises Refusal 503 when there are too many, the server is ending, or the store cannot be read.
+        Raises Refusal 503 when the project has too many, the server is ending, or the store cannot be read.
         """
-        if self._open >= MAX_STREAMS or self.ending.is_set():
+        if self.ending.is_set() or not self._places.take(project_id, 1, ALONE):
             raise Refusal(
                 503,
-                f"{MAX_STREAMS} streams are open in this process, or it is ending; try again.",
+                "The project has its share of this process's streams, or it is ending; try again.",
                 headers={"Retry-After": "5"},
             )
         self._open += 1
         metrics.STREAMS.inc()
         try:
-            until = await self._reader.ask(_sealable)
+            until = await self._reader.ask(project_id, _sealable)
         except BaseException:
-            self.leave()
+            self.leave(project_id)
             raise
         self._until = max(self._until, until)
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
         return until
 
-    def leave(self) -> None:
+    def leave(self, project_id: str) -> None:
         """Count one stream less."""
+        self._places.give_back(project_id, 1)
         self._open -= 1
         metrics.STREAMS.dec()
 
@@ -118,14 +129,14 @@ class Feed:
         if task is None:
 
             def read(store: LandingStore) -> _Page | None:
-                found = store.events_behind(project_id, after, until, PAGE_ROWS)
+                found = store.events_behind(project_id, after, until, PAGE_ROWS, PAGE_BYTES)
                 return _page(found, partial(self.cursors.write, project_id))
 
             def forget_failed(done: asyncio.Task[_Page | None]) -> None:
                 if done.cancelled() or done.exception() is not None:
                     self._pages.pop(place, None)
 
-            task = self._pages[place] = asyncio.create_task(self._reader.ask(read))
+            task = self._pages[place] = asyncio.create_task(self._reader.ask(project_id, read))
             task.add_done_callback(forget_failed)
             if len(self._pages) > _SHARED_PAGES:
                 self._pages.popitem(last=False)
@@ -136,7 +147,7 @@ class Feed:
         while self._open:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                until = await self._reader.ask(_sealable)
+                until = await self._reader.ask(_EVERYBODY, _sealable)
             except Refusal:
                 continue  # The store comes back; meanwhile streams stay where they are.
             if until > self._until:
@@ -172,7 +183,7 @@ class Stream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until something ends it."""
-        now = await self._feed.enter()
+        now = await self._feed.enter(self._project_id)
         sending = asyncio.create_task(self._send_all(send, now if self._after is None else self._after))
         gone = asyncio.create_task(_disconnected(receive))
         ending = asyncio.create_task(self._feed.ending.wait())
@@ -184,7 +195,7 @@ class Stream(Response):
         finally:
             for task in (sending, gone, ending):
                 task.cancel()
-            self._feed.leave()
+            self._feed.leave(self._project_id)
         if sending.done():
             sending.result()
 
@@ -232,14 +243,11 @@ def _sealable(store: LandingStore) -> Position:
 
 
 def _page(found: Iterable[Placed], cursor: Callable[[Position], str]) -> _Page | None:
-    """As many of the events as a page takes, in the words of the protocol."""
+    """The events in the words of the protocol."""
     texts: list[bytes] = []
-    size, last = 0, None
+    last = None
     for placed in found:
         data = orjson.dumps(item(placed)).decode()
         texts.append(format_sse_event(data_str=data, id=cursor(placed[0])))
         last = placed[0]
-        size += len(texts[-1])
-        if size > PAGE_BYTES:
-            break
     return None if last is None else (last, b"".join(texts))

@@ -48,7 +48,7 @@ def test_beyond_the_bounded_queue_is_503_and_what_waits_is_acknowledged(tmp_path
 
 
 def test_bodies_that_are_still_coming_are_bounded_together(tmp_path: Path) -> None:
-    code = f"from ingest_api import body; body.MAX_HELD_BYTES = 100_000; {SERVE_INGEST}"
+    code = f"from ingest_api import holding; holding.MAX_HELD_BYTES = 100_000; {SERVE_INGEST}"
     server = start_ingest(tmp_path / "home", code=code)
     key = server.key("full", "ingest")
 

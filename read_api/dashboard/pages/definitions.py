@@ -296,11 +296,16 @@ def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
 
 def _defined(request: Request, here: Here, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
     """What the ingest API has, by id; None while it does not answer: figures are shown all the same."""
-    try:
-        answer = _ingest(request).get(here.read, here.project_id, kind)
-    except UnreachableError:
-        return None
-    return {each[id_name]: each for each in (answer or {}).get(kind, [])}
+    found: dict[str, dict[str, Any]] = {}
+    after: str | None = ""
+    while after is not None:
+        try:
+            page = _ingest(request).get(here.read, here.project_id, kind, after=after) or {}
+        except UnreachableError:
+            return None
+        found |= {each[id_name]: each for each in page.get(kind, [])}
+        after = page.get("next")
+    return found
 
 
 def _one(request: Request, here: Here, kind: str, key: str) -> dict[str, Any]:
