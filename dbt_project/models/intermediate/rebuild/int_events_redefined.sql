@@ -4,6 +4,7 @@
 {% set rule = [
     'match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'
 ] %}
+{% set parts = wildcard_parts('match_value') %}
 {% set goals = ref('int_goals') %}
 {% set goal_columns = ['goal_id', 'counts_as_conversion', 'is_micro', 'stage'] + rule %}
 {% set changed_goals = differing('int_goals', 'project_id, ' ~ goal_columns | join(', ')) %}
@@ -67,7 +68,7 @@ rules as (
 split_rules as (
     select
         *,
-        {{ wildcard_parts('match_value') }}
+        {{ parts }}
     from rules
 ),
 
