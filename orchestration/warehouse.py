@@ -12,6 +12,13 @@ LOCK_PATIENCE_S = 10.0
 
 _LOCKED = "Could not set lock on file"
 
+_OF_THE_FILE = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
+
 # What the system refuses says nothing of the file's content.
 _REFUSED = (
     "No space left on device",
@@ -65,9 +72,7 @@ def _damage(path: Path, is_suspect: bool) -> str | None:
                 if is_suspect or not _is_published(warehouse):
                     _read_everything(warehouse)
             return None
-        except duckdb.OutOfMemoryException as error:
-            raise WarehouseError(f"{path} could not be looked through: {_first_line(error)}") from error
-        except duckdb.Error as error:
+        except _OF_THE_FILE as error:
             message = _first_line(error)
             if any(refused in message for refused in _REFUSED):
                 raise WarehouseError(
@@ -81,6 +86,8 @@ def _damage(path: Path, is_suspect: bool) -> str | None:
                     f"Another process has {path} open; end it, and build again. {message}"
                 ) from error
             time.sleep(0.2)
+        except duckdb.Error as error:
+            raise WarehouseError(f"{path} could not be looked through: {_first_line(error)}") from error
 
 
 def _is_published(warehouse: duckdb.DuckDBPyConnection) -> bool:

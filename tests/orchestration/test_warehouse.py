@@ -142,6 +142,15 @@ def test_what_the_system_refuses_is_no_damage(tmp_path: Path) -> None:
     assert folder.is_dir()
 
 
+def test_one_that_this_process_has_open_is_no_damage(path: Path) -> None:
+    with (
+        duckdb.connect(str(path), read_only=True),
+        pytest.raises(WarehouseError, match="could not be looked through"),
+    ):
+        heal(path)
+    assert path.exists()
+
+
 def test_only_what_may_come_of_damage_is_looked_into() -> None:
     assert show_damage(["dbt model x: IO Error: Corrupt database file: computed checksum 1 does not match 2"])
     assert show_damage(["dbt ended with exit code -11; dbt.log says why."])
