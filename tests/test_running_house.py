@@ -3,10 +3,11 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,6 +90,53 @@ def wait_for_conversions(settings: Settings, headers: dict[str, str], expected: 
             assert answer.status_code == 503
         time.sleep(1)
     raise AssertionError(f"{expected} conversions were not published")
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mta") is None,
+    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
+)
+@pytest.mark.parametrize(
+    ("number", "during_the_build", "code"),
+    [
+        (signal.SIGTERM, False, 130),
+        (signal.SIGTERM, True, 130),
+        pytest.param(
+            *(signal.SIGKILL, False, -9),
+            marks=pytest.mark.skipif(
+                sys.platform != "linux", reason="only Linux ends a process with its parent"
+            ),
+        ),
+    ],
+)
+def test_a_demo_that_is_killed_ends_its_servers(
+    settings: Settings, number: signal.Signals, during_the_build: bool, code: int
+) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "funnelhouse", "demo"], env=environment(settings), stdout=subprocess.DEVNULL
+    )
+    try:
+        warehouse = settings.home_dir / "demo" / "warehouse.duckdb"
+        wait_for(lambda: warehouse.exists() if during_the_build else is_listening(settings.read_port))
+        demo.send_signal(number)
+        assert demo.wait(120) == code
+        # Nobody is asked twice: those of a killed one end by themselves.
+        wait_for(lambda: not any(map(is_listening, (settings.ingest_port, settings.read_port))))
+    finally:
+        demo.kill()
+        demo.wait()
 
 
 # Data, not code, so no dependency of the tests: `make test-slow` installs it.

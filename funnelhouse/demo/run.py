@@ -17,6 +17,7 @@ from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
+from orchestration.outcome import INTERRUPTED as BUILD_INTERRUPTED
 from orchestration.processes import Processes, ProcessesError, sigterm_as_interrupt
 
 PROJECT = "shop"
@@ -95,6 +96,8 @@ def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
     with progress_bar("Building") as on_progress:
         report = run_build(settings, on_progress=on_progress)
     print_build(report)
+    if BUILD_INTERRUPTED in report.failures:
+        raise KeyboardInterrupt
     if not report.published:
         raise DemoError("The build was not published.")
 
