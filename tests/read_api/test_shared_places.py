@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -35,6 +36,8 @@ ROWS = f"""
     insert into fct_conversions (project_id, conversion_id, conversion_date, name, person_id)
     select 'evil', 'evil/' || range, date '2026-11-01', repeat(md5(range::text), 60), 'p'
     from range(12000);
+    insert into fct_sessions (project_id, session_id, landing_url)
+    select 'evil', 'evil/' || range, repeat(md5(range::text), 100) from range(20000);
     insert into fct_conversions (project_id, conversion_id, name) values ('shop', 'shop/1', 'p');
     insert into fct_conversion_reports (project_id, conversion_id, event_id, seq, payload)
     select 'evil', 'evil/0', range::text, range, repeat(md5(range::text), 20000) from range(40);
@@ -163,13 +166,13 @@ def test_a_server_ends_although_a_query_does_not(home: Settings) -> None:
         server.stop(signal.SIGKILL)
 
 
-EXPORT = "/v1/projects/evil/marts/fct_conversions?format=csv"
+EXPORT = "/v1/projects/evil/marts/fct_sessions?format=csv"
 
 
 def wait_for(client: httpx.Client, status: int) -> None:
     """Until a small export is answered so."""
     deadline = time.monotonic() + 60
-    while client.get(f"{EXPORT}&name=none").status_code != status:
+    while client.get(f"{EXPORT}&session_id=none").status_code != status:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -296,8 +299,10 @@ def test_cursors_count_the_projects_own_rows(server: ReadServer, home: Settings)
     assert len(rows) == 6
 
 
-def test_old_builds_are_shared_too(home: Settings) -> None:
-    builds = [publish_rows(home, {}).build_id for _ in range(4)]
+def test_old_builds_are_shared_too(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path)
+    now = datetime.now(UTC)
+    builds = [publish_rows(home, {}, now - timedelta(days=days)).build_id for days in (3, 2, 1, 0)]
     publications = Publications(home.published_dir)
     with ExitStack() as kept:
         kept.enter_context(publications.current("evil"))
