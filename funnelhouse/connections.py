@@ -29,6 +29,10 @@ MAX_STRANGERS = 512
 MAX_PER_ADDRESS = 64
 """Those of one address that are strangers, or have shown a page key, which anybody may know."""
 
+GRACE_SECONDS = 5
+"""While there is room a connection is let be for so long: who opens hundreds at once shows keys on them soon,
+though a busy server takes its time to read them."""
+
 LOOK_SECONDS = 0.5
 MOST_TIME = 0.02
 """The part of its time that the process may spend looking."""
@@ -68,7 +72,7 @@ class _Connection:
     is_busy: bool
     """Whether a request has begun on it."""
     is_safe: bool
-    """Whether it is not to be cut: it waits for us, or has just come and may be about to show a key."""
+    """Whether it is not to be cut: it waits for us, or has come a moment ago."""
     owner: _Owner | None
 
 
@@ -143,15 +147,14 @@ class Connections:
         """The connections of clients, the oldest first; forgets what is closed."""
         now = time.monotonic()
         sockets = _client_sockets()
-        # Who opens hundreds at once, and uses them at once, may do so while there is room.
-        is_roomy = len(sockets) < self._room * 3 // 4
+        grace = GRACE_SECONDS if len(sockets) < self._room * 3 // 4 else 0
         found = [
             _Connection(
                 peer=peer,
                 descriptor=descriptor,
-                since=self._since.get(peer, now),
+                since=(since := self._since.get(peer, now)),
                 is_busy=peer in self._requests,
-                is_safe=self._requests.get(peer, is_roomy and peer not in self._since),
+                is_safe=self._requests.get(peer, False) or now - since < grace,
                 owner=self._owners.get(peer),
             )
             for descriptor, peer in sockets
