@@ -24,7 +24,8 @@ select
 
     -- why no rule can use it
     case
-        when not {{ matches_pattern('day', "'^2[01][0-9]{2}-[0-9]{2}-[0-9]{2}$'") }}
+        when
+            not {{ matches_pattern('day', "'^2[01][0-9]{2}-[0-9]{2}-[0-9]{2}$'") }}
             or try_cast(day as date) is null
             then 'day_unreadable'
         when not ({{ is_amount('amount_text', "'major'") }}) then 'amount_unreadable'

@@ -1,4 +1,4 @@
--- One row per accepted report, as it was sealed, its texts bounded: for what came before ingest held the bounds.
+-- One row per accepted report, as it was sealed, with bounded texts: some came before ingest held the bounds.
 with sealed as (
     -- From the name at once: engines then leave files closed that end before what is asked for.
     select
@@ -89,7 +89,11 @@ select
             event_id is null or project_id is null or dialect is null or sender is null or kind is null
             or sealed.received_us is null or occurred_us is null
             then 'incomplete'
-        when kind not in ('{{ var("kinds_of_event") | join("', '") }}') then 'unknown_kind'
+        when
+            kind not in (
+                '{{ var("kinds_of_event") | join("', '") }}'
+            )
+            then 'unknown_kind'
         -- Beyond these years are times that not every engine can show.
         when
             occurred_us < {{ var('first_occurred_us') }} or occurred_us >= {{ var('end_occurred_us') }}

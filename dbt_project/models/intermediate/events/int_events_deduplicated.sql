@@ -1,4 +1,4 @@
--- One row per event: of reports with the same event id a server's first received wins, else the first received.
+-- One row per event: of reports with the same event id a server's first received wins, else the first.
 {% set identifiers = var('ids_that_may_be_junk') %}
 with reports as (
     select * from {{ ref('stg_raw__events') }}

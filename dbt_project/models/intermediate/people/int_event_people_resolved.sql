@@ -64,11 +64,11 @@ carried as (
         seq,
         is_span,
         last_value(person_id ignore nulls) over (
-            partition by project_id, visitor_id order by occurred_us, seq, is_span desc
+            partition by project_id, visitor_id order by occurred_us asc, seq asc, is_span desc
             rows between unbounded preceding and current row
         ) as person_id,
         last_value(is_over_limit ignore nulls) over (
-            partition by project_id, visitor_id order by occurred_us, seq, is_span desc
+            partition by project_id, visitor_id order by occurred_us asc, seq asc, is_span desc
             rows between unbounded preceding and current row
         ) as is_over_limit
     from timeline
