@@ -91,7 +91,9 @@ select
             then 'incomplete'
         when
             kind not in (
-                '{{ var("kinds_of_event") | join("', '") }}'
+                {% for known_kind in var('kinds_of_event') %}
+                '{{ known_kind }}'{{ ',' if not loop.last }}
+                {% endfor %}
             )
             then 'unknown_kind'
         -- Beyond these years are times that not every engine can show.
