@@ -393,6 +393,8 @@ def test_killed_midway_it_leaves_the_last_publication_and_the_next_one_works(
     assert is_build_running(home_copy.build_lock_path)
     assert current(home_copy) == before
 
+    # The next build waits for a minute by itself: less than a busy machine may need.
+    wait_for(lambda: not is_build_running(home_copy.build_lock_path))
     report = run_build(home_copy)
     assert report.failures == ()
     build_id, rows = current(home_copy)
