@@ -20,7 +20,7 @@ from read_api.publications import Mart
 ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
 
 # The server lets a number of pieces wait for a slow client, whatever their size: small ones need less memory.
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 
 # A client that takes its file more slowly is cut off, and so is one that takes no piece for so long: it keeps
 # a build open, and a place that others of its project want.

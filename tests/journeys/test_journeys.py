@@ -81,4 +81,7 @@ def _plain(value: Any) -> Any:
     """As YAML says it."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        # A sum is a whole number, which YAML writes as one.
+        return int(value) if value.as_tuple().exponent == 0 else format(value, "f")
+    return str(value)

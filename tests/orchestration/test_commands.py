@@ -161,7 +161,8 @@ def test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent(
         names = [name for (name,) in marts.execute("show tables").fetchall()]
         counted = {name: marts.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
         sources = "select source, campaign from fct_sessions where visitor_id = 'nul'"
-        assert marts.execute(sources).fetchall() == [("a\0b", "c\0")]
+        # What is decoded is a text, and U+0000 is no part of one.
+        assert marts.execute(sources).fetchall() == [("ab", "c")]
     assert {path.stem for path in folder.glob("*.parquet")} == set(names)
     with psycopg.connect(url) as connection:
         found = connection.execute("select mart, row_count, build_id from bi.publication").fetchall()
