@@ -39,9 +39,11 @@ SETTINGS = {
     "FUNNELHOUSE_DAGSTER_PORT": UP,
     "FUNNELHOUSE_INGEST_URL": "dashboard/conftest.py::house",
     "FUNNELHOUSE_POSTBACK_RATE_LIMIT": PROXY,
+    "FUNNELHOUSE_PAGE_RATE_LIMIT": "ingest/test_page_keys.py::limited",
     "FUNNELHOUSE_TRUSTED_PROXIES": PROXY,
     "FUNNELHOUSE_COUNTRY_HEADER": PROXY,
     "FUNNELHOUSE_HISTORY_DAYS": BUILD,
+    "FUNNELHOUSE_KEEP_FREE": "orchestration/test_disk_space.py::test_the_setting_is_a_size",
     "FUNNELHOUSE_BUILD_MEMORY": BUILD,
     "FUNNELHOUSE_PUBLISH_POSTGRES": BUILD,
     "FUNNELHOUSE_PUBLISH_POSTGRES_SCHEMA": BUILD,
@@ -60,6 +62,7 @@ COMMANDS = {
     "rejected show": ["test_rejected_cli.py::test_a_refused_report_is_listed_shown_and_still_refused"],
     "rejected replay": ["test_rejected_cli.py::test_only_what_was_asked_for_is_replayed"],
     "quarantine": ["orchestration/test_commands.py::test_lines_for_the_quarantine_are_printed"],
+    "verify": ["orchestration/test_commands.py::test_verify_says_what_is_wrong_with_the_record"],
     "serve ingest": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "serve read": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "build": [BUILD],
@@ -149,7 +152,8 @@ def test_every_address_in_the_documents_is_answered(tmp_path: Path) -> None:
                 ("8001" if path.startswith("/ingest/") else "8002", path)
                 for path in re.findall(r"`(/(?:ingest|read|app)[a-z/.]*)", text)
             }
-        reports = re.findall(r"^\| (`[a-z/{}_`, -]+) \|", (CHECKOUT / "README.md").read_text(), re.M)
+        _, table = (CHECKOUT / "README.md").read_text().split("| report | what it says |\n")
+        reports = re.findall(r"^\| (`[a-z/{}_`, -]+) \|", table.partition("\n\n")[0], re.M)
         found |= {
             ("8002", f"/v1/projects/shop/reports/{name}")
             for names in reports
