@@ -1,6 +1,6 @@
 """The build as Dagster sees it: sealed raw tables, dbt's models, two suites of checks, the publication.
 
-Keys of assets are those that dagster_dbt gives to sources and models, so that nothing is translated.
+Keys of assets are those of dbt's sources, and one for all models, so that nothing is translated.
 """
 
 import time
