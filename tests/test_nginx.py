@@ -47,6 +47,7 @@ class Proxy:
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     nginx = which("nginx") or which("nginx", path="/usr/sbin")
     if nginx is None or which("openssl") is None:
+        # A developer's machine may have none; `.ci/run` installs both, and fails when a test is skipped.
         pytest.skip("needs nginx and openssl: apt-get install nginx openssl")
     folder = tmp_path_factory.mktemp("nginx")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
