@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from raw_rows import ROWS
 
-from funnelhouse.contract import RAW_TABLES, Cost, Definition, Event, Rejected, row_values
+from funnelhouse.contract import RAW_TABLES, row_values
 from funnelhouse.landing import Location, open_store
 from funnelhouse.landing.store import LandingError
 from ingest_api import retention, sealing
@@ -26,38 +27,9 @@ def ages_us(*days: float) -> list[int]:
 
 def land(location: Location, table: str, received: list[int]) -> None:
     """Append one row per received time to a raw table."""
-    rows: dict[str, Callable[[int], object]] = {
-        "events": lambda us: Event(
-            event_id=str(us),
-            project_id="shop",
-            dialect="openanalytics",
-            dialect_version="1",
-            sender="server",
-            kind="event",
-            received_us=us,
-            occurred_us=us,
-            payload="{}",
-        ),
-        "definitions": lambda us: Definition(
-            project_id="shop", kind="goal", key=str(us), received_us=us, body="{}"
-        ),
-        "costs": lambda us: Cost(
-            project_id="shop",
-            received_us=us,
-            day="2024-10-04",
-            source="google",
-            medium=None,
-            campaign=None,
-            amount_text="1",
-            currency="USD",
-        ),
-        "rejected": lambda us: Rejected(
-            project_id="shop", path="/v1/batch", received_us=us, reason="why", body="e30="
-        ),
-    }
     values = row_values(RAW_TABLES[table])
     with closing(open_store(location)) as store:
-        store.append([(table, [values(rows[table](us)) for us in received])])
+        store.append([(table, [values(ROWS[table](us)) for us in received])])
 
 
 def left(location: Location, table: str) -> list[int]:

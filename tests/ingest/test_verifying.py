@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from raw_rows import ROWS
 
-from funnelhouse.contract import RAW_TABLES, Cost, Definition, Event, Rejected, row_values
+from funnelhouse.contract import RAW_TABLES, row_values
 from funnelhouse.landing import Location, open_store
 from ingest_api import sealing, verifying
 from ingest_api.retention import forget
@@ -18,36 +19,6 @@ from ingest_api.verifying import IncompleteRecordError, check_record, repair, ve
 
 DAY_US = 86_400_000_000
 NOW_US = 20_000 * DAY_US + DAY_US // 2
-
-ROWS: dict[str, Callable[[int], object]] = {
-    "events": lambda us: Event(
-        event_id=str(us),
-        project_id="shop",
-        dialect="openanalytics",
-        dialect_version="1",
-        sender="server",
-        kind="event",
-        received_us=us,
-        occurred_us=us,
-        payload="{}",
-    ),
-    "definitions": lambda us: Definition(
-        project_id="shop", kind="goal", key=str(us), received_us=us, body="{}"
-    ),
-    "costs": lambda us: Cost(
-        project_id="shop",
-        received_us=us,
-        day="2024-10-04",
-        source="google",
-        medium=None,
-        campaign=None,
-        amount_text="1",
-        currency="USD",
-    ),
-    "rejected": lambda us: Rejected(
-        project_id="shop", path="/v1/batch", received_us=us, reason="why", body="e30="
-    ),
-}
 
 
 def land(location: Location, *ages_days: float) -> None:
