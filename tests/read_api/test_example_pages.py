@@ -56,13 +56,14 @@ def signed_in(home: Settings, rows: Rows) -> Shop:
 def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     marts = contract().keys()
     read: set[str] = set()
-    rows = Reader.rows
+    first_rows = Reader.first_rows
 
-    def noted(self: Reader, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+    # What `rows` and `page` read goes through it as well.
+    def noted(self: Reader, sql: str, *asked: Any) -> tuple[list[tuple[Any, ...]], bool]:
         read.update(marts & set(re.findall(r"\w+", sql)))
-        return rows(self, sql, parameters)
+        return first_rows(self, sql, *asked)
 
-    monkeypatch.setattr(Reader, "rows", noted)
+    monkeypatch.setattr(Reader, "first_rows", noted)
     shop = signed_in(home, EXAMPLE_ROWS)
     found = {}
     for slug, title in (page for _, pages in MENU for page in pages):
