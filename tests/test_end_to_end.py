@@ -160,6 +160,7 @@ def test_a_request_becomes_a_figure_and_a_later_one_changes_it(house: House) -> 
     }
 
 
+@pytest.mark.slow
 def test_a_build_from_nothing_gives_the_same_marts(house: House) -> None:
     before = _published(house.settings)
     assert before["fct_conversions"]

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,13 +97,13 @@ def empty_home(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home")
 
 
-@pytest.fixture
-def land_events() -> Iterator[Callable[..., None]]:
+@pytest.fixture(scope="session")
+def land_events() -> Callable[..., None]:
     """`land_events(settings, VISIT, …)`."""
-    yield land
+    return land
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def visit() -> Event:
     """A visit from google."""
     return VISIT
