@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from dbt_cli import run_dbt
+from made_once import made_once
 
 from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
@@ -12,14 +13,17 @@ from orchestration.manifest import load_manifest
 
 
 @pytest.fixture(scope="session")
-def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A home in which nothing landed, with every model built and every rule tested."""
-    settings = Settings(home=tmp_path_factory.mktemp("models") / "home")
-    seal(settings.landing_store, settings.raw_dir)
-    # dbt keeps the rows of seeds that unit tests read in its partial parse, and misses their changes.
-    built = run_dbt(settings, "--no-partial-parse", "build")
-    assert built.returncode == 0, built.stdout[-8000:]
-    return settings
+def empty_warehouse(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Settings:
+    """A home in which nothing landed, with every model built and every rule tested. Not to be changed."""
+
+    def build(folder: Path) -> None:
+        settings = Settings(home=folder / "home")
+        seal(settings.landing_store, settings.raw_dir)
+        # dbt keeps the rows of seeds that unit tests read in its partial parse, and misses their changes.
+        built = run_dbt(settings, "--no-partial-parse", "build")
+        assert built.returncode == 0, built.stdout[-8000:]
+
+    return Settings(home=made_once(tmp_path_factory, worker_id, "empty-warehouse", build) / "home")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Homes with a little data landed, and one of them built, which tests copy instead of building their own."""
 
+import pickle
 import shutil
 import socket
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from made_once import made_once
 
 from funnelhouse.contract import DAY_US, Event, row_values
 from funnelhouse.landing import open_store
@@ -69,9 +71,18 @@ class BuiltHome:
 
 
 @pytest.fixture(scope="session")
-def built_home(tmp_path_factory: pytest.TempPathFactory) -> BuiltHome:
+def built_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> BuiltHome:
     """Not to be changed: `home_copy` is."""
-    settings = Settings(home=tmp_path_factory.mktemp("built") / "home")
+
+    def build(folder: Path) -> None:
+        (folder / "built.pickle").write_bytes(pickle.dumps(build_home(Settings(home=folder / "home"))))
+
+    folder = made_once(tmp_path_factory, worker_id, "built-home", build)
+    built: BuiltHome = pickle.loads((folder / "built.pickle").read_bytes())
+    return built
+
+
+def build_home(settings: Settings) -> BuiltHome:
     land(settings, VISIT, SALE)
     with closing(open_store(settings.landing_store)) as store:
         now_us = time.time_ns() // 1000

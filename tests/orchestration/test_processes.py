@@ -218,9 +218,17 @@ def switch_off(settings, instance, sensor):
     }
     graphql = f"http://127.0.0.1:{settings.dagster_port}/graphql"
     ask = "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { id } } }"
-    found = httpx.post(graphql, json={"query": ask, "variables": {"s": selector}}, timeout=60).json()
+    ids = []
+
+    def is_known():
+        # The web page may be there before it has heard of the sensors.
+        found = httpx.post(graphql, json={"query": ask, "variables": {"s": selector}}, timeout=60).json()
+        ids[:] = [found["data"]["sensorOrError"].get("id")]
+        return ids[0]
+
+    wait_until(is_known)
     stop = "mutation($id: String) { stopSensor(id: $id) { __typename } }"
-    wanted = {"id": found["data"]["sensorOrError"]["id"]}
+    wanted = {"id": ids[0]}
     answer = httpx.post(graphql, json={"query": stop, "variables": wanted}, timeout=60).json()
     assert answer["data"]["stopSensor"]["__typename"] == "StopSensorMutationResult", answer
 
