@@ -21,6 +21,12 @@ from funnelhouse.settings import Settings
 
 pytestmark = pytest.mark.slow
 
+# Data, not code, so no dependency of the tests: `make test-slow` installs it.
+needs_demo_data = pytest.mark.skipif(
+    importlib.util.find_spec("mta") is None,
+    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
+)
+
 
 def environment(settings: Settings) -> dict[str, str]:
     return {
@@ -104,10 +110,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("mta") is None,
-    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
-)
+@needs_demo_data
 @pytest.mark.parametrize(
     ("number", "during_the_build", "code"),
     [
@@ -139,11 +142,7 @@ def test_a_demo_that_is_killed_ends_its_servers(
         demo.wait()
 
 
-# Data, not code, so no dependency of the tests: `make test-slow` installs it.
-@pytest.mark.skipif(
-    importlib.util.find_spec("mta") is None,
-    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
-)
+@needs_demo_data
 def test_the_demo_adds_up_to_the_data_and_ends(settings: Settings) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "funnelhouse", "demo", "--once"],

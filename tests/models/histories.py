@@ -56,13 +56,14 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
     """Rows of a house of so many projects in so many batches; the same for the same arguments."""
     house = Random(seed)
     changes = [frozenset(DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
-    if number > 1 and house.random() < 0.3:
-        # They may make a build a whole one, which would show nothing: once per house at most.
+    # What makes a build a whole one shows nothing of the others: once per house at most.
+    makes_whole = house.choice(["settings", "server", None]) if number > 1 else None
+    if makes_whole == "settings":
         changes[house.randrange(1, number)] |= {"settings"}
     arriving: list[list[tuple[str, RawRow]]] = [[] for _ in range(number)]
     for project in range(projects):
         _World(Random(f"{seed}/{project}"), f"p{project}", number).arrive(arriving, changes)
-    if number > 1 and house.random() < 0.3:
+    if makes_whole == "server":
         _let_a_server_speak_late(house, arriving)
     built: list[Batch] = []
     for place, rows in enumerate(arriving):

@@ -120,7 +120,7 @@ def visit() -> Event:
     return VISIT
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sale() -> Event:
     """The sale that followed an hour later."""
     return SALE
