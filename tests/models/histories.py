@@ -57,12 +57,13 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
     house = Random(seed)
     changes = [frozenset(DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
     # What makes a build a whole one shows nothing of the others: once per house at most.
-    makes_whole = house.choice(["settings", "server", None]) if number > 1 else None
+    makes_whole = house.choice(["settings", "server", None, None]) if number > 1 else None
     if makes_whole == "settings":
         changes[house.randrange(1, number)] |= {"settings"}
     arriving: list[list[tuple[str, RawRow]]] = [[] for _ in range(number)]
     for project in range(projects):
         _World(Random(f"{seed}/{project}"), f"p{project}", number).arrive(arriving, changes)
+    _let_no_server_speak_late(arriving)
     if makes_whole == "server":
         _let_a_server_speak_late(house, arriving)
     built: list[Batch] = []
@@ -76,6 +77,22 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
                 row = replace(row, occurred_us=received_us)
             built[-1][table].append(row)
     return built
+
+
+def _let_no_server_speak_late(arriving: list[list[tuple[str, RawRow]]]) -> None:
+    """What a server says under the id of a browser's event of an earlier batch, a browser says instead."""
+    senders: dict[tuple[str, str], str] = {}
+    for rows in arriving:
+        said: dict[tuple[str, str], str] = {}
+        for place, (table, row) in enumerate(rows):
+            if isinstance(row, Event):
+                name = row.project_id, row.event_id
+                if senders.get(name) == "browser":
+                    row = replace(row, sender="browser")
+                    rows[place] = table, row
+                if said.get(name) != "server":
+                    said[name] = row.sender
+        senders = said | senders
 
 
 def _let_a_server_speak_late(house: Random, arriving: list[list[tuple[str, RawRow]]]) -> None:
