@@ -143,6 +143,8 @@ def run_up(settings):
             env={**os.environ, **variables(settings)},
             stdout=subprocess.PIPE,
             text=True,
+            # As from a terminal: tests that run in the background may have been told to ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         started.append(up)
         said = []
