@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import SHAPE, ClickId, Id, Name, Shape, ValueAmount, faults, without_absent
+from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, dump, parse, without_members
 
 HASHES = ("visitHash", "sessionHash", "hash", "shortVisitHash", "shortSessionHash", "shortHash")
@@ -63,6 +64,12 @@ BODY_SCHEMA: dict[str, Any] = {
 }
 """The request body, for OpenAPI."""
 
+_FIELDS = Fields(
+    BODY_SCHEMA,
+    amount="conversion.value",
+    an_amount="a number in major units, e.g. 49.99",
+)
+
 
 def read(body: bytes, arrival: Arrival) -> Reading:
     """The one event of a body. Raises BadInput, also without any identifier."""
@@ -102,7 +109,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         amount_unit="major" if amount else None,
         properties=dump(sent),
     )
-    return Reading([arrival.admitted(event)])
+    return Reading([arrival.admitted(event, 0, value, _FIELDS)])
 
 
 def _first(sent: dict[str, str], names: tuple[str, ...]) -> str | None:
