@@ -135,7 +135,8 @@ class Notices:
         """Note what is odd about the accepted report at `index` of the request; `sent` is as it came."""
         if self.is_told:
             self.events.append((index, event))
-        if unread := fields.unread(sent):
+        # This is done for every event that comes: what is as usual has to be seen with few looks.
+        if (fields.inner or not fields.known.issuperset(sent)) and (unread := fields.unread(sent)):
             self._note_unread(index, unread, fields)
         kind = event.kind
         if kind == "conversion":
@@ -143,20 +144,12 @@ class Notices:
                 self._warn(index, fields.amount, lambda: _hint_at_amount(sent, fields))
         elif kind == "refund" and event.transaction_id is None and fields.order:
             self._warn(index, fields.order, lambda: "missing: a refund without it finds no sale")
-        if not (
-            event.user_id
-            or event.visitor_id
-            or event.session_id
-            or event.hit_id
-            or event.click_id
-            or event.alias_value
-            or kind == "refund"
+        if not (event.user_id or event.visitor_id or event.session_id or event.hit_id) and not (
+            event.click_id or event.alias_value or kind == "refund"
         ):
             self._warn(index, fields.ids[0] if fields.ids else None, lambda: _hint_at_ids(fields))
-        if event.status is not None and fields.status and _word(event.status) not in _states():
-            self._warn(index, fields.status, _hint_at_status)
-        elif event.status is not None and not fields.takes_extended_status and _is_extension(event.status):
-            self._warn(index, fields.status, lambda: _EXTENDED_STATUS)
+        if event.status is not None and fields.status is not None:
+            self._look_at_status(index, event.status, fields.status, fields.takes_extended_status)
         if fields.time is not None and event.occurred_us != event.received_us:
             self._look_at_time(index, sent.get(fields.time), event, fields.time)
 
@@ -170,8 +163,14 @@ class Notices:
         """Note that the report at `index` was not accepted, where the answer itself does not say so."""
         self._warn(index, None, lambda: f"not accepted: {reason}")
 
+    def _look_at_status(self, index: int, status: str, name: str, takes_extended: bool) -> None:
+        if _word(status) not in _states():
+            self._warn(index, name, _hint_at_status)
+        elif not takes_extended and _is_extension(status):
+            self._warn(index, name, lambda: _EXTENDED_STATUS)
+
     def _look_at_time(self, index: int, sent: Any, event: Event, name: str) -> None:
-        if isinstance(sent, str) and not _WITH_ZONE.search(sent):
+        if type(sent) is str and sent[-1:] != "Z" and not _WITH_ZONE.search(sent):
             self._warn(index, name, lambda: "has no zone and is read as UTC; end it with Z or +02:00")
         ahead_us = event.occurred_us - event.received_us
         if ahead_us > DAY_US:
