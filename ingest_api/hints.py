@@ -164,7 +164,7 @@ class Notices:
         self._warn(index, None, lambda: f"not accepted: {reason}")
 
     def _look_at_status(self, index: int, status: str, name: str, takes_extended: bool) -> None:
-        if _word(status) not in _states():
+        if _word(status) not in status_words():
             self._warn(index, name, _hint_at_status)
         elif not takes_extended and _is_extension(status):
             self._warn(index, name, lambda: _EXTENDED_STATUS)
@@ -278,11 +278,11 @@ _EXTENDED_STATUS = (
 
 
 def _hint_at_status() -> str:
-    return f"unknown word: it counts as approved; known are {', '.join(sorted(_states()))}"
+    return f"unknown word: it counts as approved; known are {', '.join(sorted(status_words()))}"
 
 
 @cache
-def _states() -> dict[str, tuple[str, bool]]:
+def status_words() -> dict[str, tuple[str, bool]]:
     """The known status words: what each means, and whether only some take it."""
     with (CHECKOUT / "dbt_project/seeds/status_words.csv").open(encoding="utf-8", newline="") as lines:
         return {row["word"]: (row["state"], row["is_extension"] == "true") for row in csv.DictReader(lines)}
@@ -294,8 +294,11 @@ def _word(status: str) -> str:
 
 
 def _is_rejection(status: str | None) -> bool:
-    return status is not None and _states().get(_word(status), ("", False))[0] in ("rejected", "refunded")
+    return status is not None and status_words().get(_word(status), ("", False))[0] in (
+        "rejected",
+        "refunded",
+    )
 
 
 def _is_extension(status: str) -> bool:
-    return _states().get(_word(status), ("", False))[1]
+    return status_words().get(_word(status), ("", False))[1]

@@ -122,6 +122,7 @@ _FIELDS = Fields(
 )
 _CONVERSION = {
     **_EVENT,
+    "title": "ConversionReport",
     "required": [],
     "properties": {
         **_EVENT["properties"],

@@ -85,8 +85,8 @@ def _many(shape: Shape) -> dict[str, Any]:
     return {"type": "object", "required": ["events"], "properties": {"events": items}}
 
 
-V1_SCHEMA = _many(_V1)
-V2_BULK_SCHEMA = _many(_V2)
+V1_SCHEMA = {"title": "ConversionsV1", **_many(_V1)}
+V2_BULK_SCHEMA = {"title": "ConversionsV2", **_many(_V2)}
 V2_SCHEMA = _V2.json_schema()
 """The request bodies, for OpenAPI."""
 

@@ -137,6 +137,7 @@ BATCH_SCHEMA: dict[str, Any] = {
             "maxItems": MAX_ITEMS,
             "items": {
                 **CALL_SCHEMA,
+                "title": "BatchedMessage",
                 "required": ["type"],
                 "properties": {**CALL_SCHEMA["properties"], "type": {"type": "string", "enum": [*CALLS]}},
             },

@@ -40,7 +40,7 @@ class Value(TypedDict, total=False):
 
 @with_config(SHAPE)
 class Report(TypedDict, total=False):
-    """One conversion, by the vendor's names; unknown fields are kept in the record only."""
+    """One conversion, with at least one identifier; unknown fields are kept in the record only."""
 
     sessionId: Id
     visitHash: Id
@@ -58,10 +58,7 @@ class Report(TypedDict, total=False):
 
 _SHAPE = Shape(Report)
 
-BODY_SCHEMA: dict[str, Any] = {
-    **_SHAPE.json_schema(),
-    "anyOf": [{"required": [identifier]} for identifier in _IDENTIFIERS],
-}
+BODY_SCHEMA: dict[str, Any] = _SHAPE.json_schema()
 """The request body, for OpenAPI."""
 
 _FIELDS = Fields(
