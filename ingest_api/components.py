@@ -70,6 +70,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
             },
         },
     ),
+    "DryRun": {"type": "string", "enum": ["1"], "description": "Wants all but the landing."},
     "StatusWord": {
         "type": "string",
         "enum": sorted(status_words()),

@@ -273,7 +273,7 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
                 "name": DRY_RUN,
                 "in": "header",
                 "description": "`1` does all but the landing, and says so in the answer.",
-                "schema": {"type": "string", "enum": ["1"]},
+                "schema": reference("DryRun"),
             }
         )
     responses = {
