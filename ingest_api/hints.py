@@ -35,8 +35,8 @@ SENT_KEYS = frozenset({"writeKey", "api_key"})
 """Members of an event that carry an API key: they are not kept."""
 
 _NAME_CHARACTERS = 64
-_TELLING_NAME = re.compile(rf"[^\W\d][\w .:$-]{{0,{_NAME_CHARACTERS - 1}}}")
-"""A name that may be shown to whoever reads the project's figures: no address, and no number."""
+_TELLING_NAME = re.compile(rf"(?!fh_)[^\W\d][\w .:$-]{{0,{_NAME_CHARACTERS - 1}}}")
+"""A name that may be shown to whoever reads the project's figures: no address, no number, no key."""
 
 _YEAR_US = 366 * DAY_US
 _WITH_ZONE = re.compile(r"[Tt ].*(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$")
