@@ -1,8 +1,9 @@
-"""Durable throughput of the ingest API, against the same requests with dry run, and against datasette.
+"""Durable throughput of the ingest API, against the same answers without a commit, and against datasette.
 
 Run it with `python -m benchmarks.ingest`; it prints markdown tables. The servers and the load generator are
 processes of their own on the same machine. Each case runs for a few seconds, in turn with what it is compared
-with, so that both meet the same machine. `--datasette` installs datasette into a temporary environment.
+with, so that both meet the same machine. `--beside` takes another checkout, with an environment of its own,
+into the same run. `--datasette` installs datasette into a temporary environment.
 """
 
 import argparse
@@ -17,10 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import apsw
 import httpx
@@ -45,6 +46,20 @@ EVENT: dict[str, Any] = {
 
 SERVE = "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"
 
+SERVE_WITHOUT_COMMIT = f"""
+from ingest_api.group_commit import GroupCommit
+
+async def commit_nothing(self, table, rows, size, answer):
+    return 1
+
+GroupCommit._commit = commit_nothing
+{SERVE}
+"""
+"""A live request up to its answer, but nothing is written. A dry run would not do as divisor: what it is told
+besides makes it slower, and the ratio better."""
+
+DURABLE, NO_COMMIT = "durable", "no commit"
+BESIDE = ", beside"
 
 DATASETTE = "datasette==1.0a41"
 """The newest version when this was written; its stable versions have no insert API."""
@@ -58,7 +73,7 @@ class Case:
 
     events: int
     connections: int
-    to: Literal["dry run", "durable", "datasette"]
+    to: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +141,6 @@ class _Client(asyncio.Protocol):
 
 def load(server: "Server", case: Case, seconds: float) -> Result:
     """Send one case's requests for `seconds`, in this process."""
-    extra = "Funnelhouse-Dry-Run: 1\r\n" if case.to == "dry run" else ""
     if case.to == "datasette":
         path, rows = "/bench/events/-/insert", [datasette_row(EVENT)] * case.events
         value: Any = {"rows": rows} if case.events > 1 else {"row": rows[0]}
@@ -136,7 +150,7 @@ def load(server: "Server", case: Case, seconds: float) -> Result:
     body = json.dumps(value, separators=(",", ":")).encode()
     request = (
         f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {server.key}\r\n"
-        f"{extra}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     latencies: list[float] = []
 
@@ -174,7 +188,7 @@ def measure(
             for count in connections:
                 for _ in range(rounds):
                     for to, server in servers.items():
-                        case = Case(events, count, to)  # type: ignore[arg-type]
+                        case = Case(events, count, to)
                         result = pool.apply(load, (server, case, seconds))
                         if case not in best or result.rate > best[case].rate:
                             best[case] = result
@@ -182,18 +196,18 @@ def measure(
 
 
 def table(results: list[tuple[Case, Result]], compared_with: str) -> str:
-    """The results as a markdown table; the ratio is durable ÷ `compared_with` of the same case."""
-    other = {
-        (case.events, case.connections): result.rate for case, result in results if case.to == compared_with
-    }
+    """The results as a markdown table; the ratio is durable ÷ `compared_with`, of the same checkout."""
+    rates = {case: result.rate for case, result in results}
     lines = [
         "| events a request | connections | | requests/s | events/s | p50 ms | p99 ms "
         f"| durable ÷ {compared_with} |",
         "|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for case, result in results:
-        is_durable = case.to == "durable"
-        ratio = f"{result.rate / other[case.events, case.connections]:.2f}" if is_durable else ""
+        ratio = ""
+        if case.to.startswith(DURABLE):
+            divisor = replace(case, to=case.to.replace(DURABLE, compared_with))
+            ratio = f"{result.rate / rates[divisor]:.2f}"
         lines.append(
             f"| {case.events} | {case.connections} | {case.to} "
             f"| {result.rate:,.0f} | {result.rate * case.events:,.0f} "
@@ -212,8 +226,11 @@ class Server:
 
 
 @contextmanager
-def ingest_server(landing: str = "") -> Iterator[Server]:
-    """A server on an empty home, or on an empty PostgreSQL database; stopped at the end."""
+def ingest_server(landing: str = "", code: str = SERVE, checkout: Path | None = None) -> Iterator[Server]:
+    """A server on an empty home, or on an empty PostgreSQL database; stopped at the end.
+
+    It runs what is in `checkout`, by the environment in there, or this checkout's.
+    """
     with tempfile.TemporaryDirectory() as folder:
         address = ("127.0.0.1", free_port())
         with closing(open_store(landing or Path(folder) / "landing.sqlite")) as store:
@@ -225,7 +242,8 @@ def ingest_server(landing: str = "") -> Iterator[Server]:
             "FUNNELHOUSE_INGEST_PORT": str(address[1]),
         }
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE],
+            [checkout / ".venv/bin/python" if checkout else sys.executable, "-c", code],
+            cwd=checkout,
             env=environment,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -301,14 +319,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one run")
     parser.add_argument("--rounds", type=int, default=2, help="runs per case; the best counts")
+    parser.add_argument("--beside", type=Path, help="another checkout, measured in turn with this one")
     parser.add_argument("--landing", default="", help="PostgreSQL URL of an empty database; default: SQLite")
     parser.add_argument(
         "--datasette", action="store_true", help="compare with datasette's insert API as well"
     )
     options = parser.parse_args()
-    with ingest_server(options.landing) as server:
-        same = {"dry run": server, "durable": server}
-        print(table(measure(same, (64, 256), options.seconds, options.rounds), "dry run"))
+    with ExitStack() as stack:
+        servers: dict[str, Server] = {}
+        checkouts = {"": None, BESIDE: options.beside.resolve()} if options.beside else {"": None}
+        for suffix, checkout in checkouts.items():
+            # Of PostgreSQL the server without commits has no need.
+            without = ingest_server(code=SERVE_WITHOUT_COMMIT, checkout=checkout)
+            servers[NO_COMMIT + suffix] = stack.enter_context(without)
+            servers[DURABLE + suffix] = stack.enter_context(ingest_server(options.landing, checkout=checkout))
+        print(table(measure(servers, (64, 256), options.seconds, options.rounds), NO_COMMIT))
     if options.datasette:
         with ingest_server(options.landing) as server, datasette_server() as datasette:
             both = {"datasette": datasette, "durable": server}

@@ -130,13 +130,27 @@ class Rejected:
     has_page_key: Annotated[bool | None, Doc("Whether a page's key sent it: a replay allows no more.")] = None
 
 
-RawRow = Event | Definition | Cost | Rejected
+@dataclass(slots=True, kw_only=True)
+class UnreadField:
+    """How often a project sent a field that nothing reads, as one ingest process counted it for a while."""
+
+    project_id: Annotated[str, Doc("Tenant that the sender may write to.")]
+    received_us: Annotated[int, Doc("When the first of them arrived, Unix microseconds.")]
+    name: Annotated[
+        str | None,
+        Doc("Name of the field, `object.member` within an object; absent beyond the first 50 of a day."),
+    ]
+    occurrences: Annotated[int, Doc("How often it came.")]
+
+
+RawRow = Event | Definition | Cost | Rejected | UnreadField
 
 RAW_TABLES: dict[str, type[RawRow]] = {
     "events": Event,
     "definitions": Definition,
     "costs": Cost,
     "rejected": Rejected,
+    "unread_fields": UnreadField,
 }
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 

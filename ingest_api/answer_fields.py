@@ -32,8 +32,8 @@ _PREFLIGHT: _Fields = [
 _EXPOSED: _Fields = [
     (
         b"access-control-expose-headers",
-        b"Funnelhouse-Event-Id, Funnelhouse-Dry-Run, Idempotent-Replayed, Retry-After, RateLimit,"
-        b" RateLimit-Policy",
+        b"Funnelhouse-Event-Id, Funnelhouse-Dry-Run, Funnelhouse-Warnings, Idempotent-Replayed, Retry-After,"
+        b" RateLimit, RateLimit-Policy",
     )
 ]
 _VARY: _Fields = [(b"vary", b"Origin")]

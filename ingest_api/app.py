@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -32,7 +32,8 @@ from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.landing_reader import LandingReader
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
-from ingest_api.requests import Stores, stores
+from ingest_api.requests import Stores, now_us, stores
+from ingest_api.unread import land_unread
 from ingest_api.window import routes as window
 from ingest_api.window.cursors import Cursors
 from ingest_api.window.stream import Feed
@@ -52,19 +53,23 @@ def create_app() -> FastAPI:
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
         reader = LandingReader(settings.landing_store)
-        app.state.stores = Stores(commits, landing, reader)
+        held = app.state.stores = Stores(commits, landing, reader)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        counting = asyncio.create_task(land_unread(held.unread, commits, now_us))
         try:
             with on_stop_signal(feed.stop):
                 async with ending_with_parent():
                     yield
         finally:
             await feed.close()
+            counting.cancel()
+            with suppress(asyncio.CancelledError):
+                await counting
             await asyncio.to_thread(reader.close)
             await asyncio.to_thread(commits.close)
             landing.close()

@@ -1,15 +1,18 @@
 """What the server knows about a request besides its body, and what a dialect made of it."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from funnelhouse.contract import Event, Kind, Sender
+from ingest_api import hints
+from ingest_api.hints import Fields, Notices
 from ingest_api.idempotency import Once
 from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput
 
-SENT_KEYS = frozenset({"writeKey", "api_key"})
+SENT_KEYS = hints.SENT_KEYS
 """Members of an event that carry an API key: they are not kept."""
 
 _ONLY_SERVERS: frozenset[Kind] = frozenset({"refund", "alias", "unalias"})
@@ -36,17 +39,23 @@ class Arrival:
     once: Once | None = None
     """Set when the request has an Idempotency-Key."""
     has_page_key: bool = False
+    notices: Notices = field(default_factory=Notices)
+    """What is odd about the request, though it is accepted."""
     _id_prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
         ms = self.received_us // 1000
         self._id_prefix = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
 
-    def admitted(self, event: Event) -> Event:
-        """The event, when the key may say it. Raises NotForPages."""
+    def admitted(self, event: Event, index: int, sent: Mapping[str, Any], fields: Fields) -> Event:
+        """The event at `index` of the request, when the key may say it; what is odd in `sent` is noted.
+
+        Raises NotForPages.
+        """
         if self.has_page_key and (event.kind in _ONLY_SERVERS or event.status is not None):
             said = event.kind if event.kind in _ONLY_SERVERS else "status"
             raise NotForPages(f"{said}: needs a key of scope ingest, which belongs on a server")
+        self.notices.look(index, sent, event, fields)
         return event
 
     def new_event_id(self, index: int) -> str:

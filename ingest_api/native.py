@@ -84,20 +84,5 @@ def json_answer(value: dict[str, Any], headers: dict[str, str] | None = None) ->
 
 def described_body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
     """A request body for OpenAPI: a JSON schema, and an example that fits it."""
-    content = {"application/json": {"schema": _inlined(schema), "example": example}}
+    content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
-    """A JSON schema with its `$defs` put where they are used: OpenAPI resolves references elsewhere."""
-    definitions = schema.pop("$defs", {})
-
-    def inline(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return inline(definitions[node["$ref"].rpartition("/")[2]])
-            return {key: inline(value) for key, value in node.items()}
-        return [inline(value) for value in node] if isinstance(node, list) else node
-
-    result: dict[str, Any] = inline(schema)
-    return result

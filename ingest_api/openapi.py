@@ -14,14 +14,18 @@ import yaml
 from fastapi import FastAPI, Request
 
 from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
+from funnelhouse.components import Components, reference
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes
 from ingest_api.access import NO_POSTBACKS
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
+from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
 from ingest_api.definitions import project_settings
 from ingest_api.definitions.kind import Kind
 from ingest_api.definitions.routes import KINDS
+from ingest_api.dialects import funnelflux
 from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
+from ingest_api.hints import WARNINGS
 from ingest_api.idempotency import OTHER_BODY
 from ingest_api.rate_limits import TOO_MANY
 from ingest_api.requests import DRY_RUN, NO_DRY_RUN
@@ -40,6 +44,11 @@ refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of sco
 server and sends everything. Neither reads: `read` and `admin` show what arrived and what is defined,
 `admin` defines. Test keys (`fh_test_…`) open the same paths and write to `<project>.test`. With
 `Funnelhouse-Dry-Run: 1` all is done but the landing.
+
+What a report leaves to guess is told while it can still be mended. A dry run and a test key are answered with
+`warnings` (a field that nothing reads, with the nearest known name; a conversion without amount or without
+anybody's id; an unknown status; a time without zone or far off) and `understood`, the columns that each event
+fills. Live keys get the number of warnings in the header `Funnelhouse-Warnings`, where there are any.
 
 Texts have bounds, in bytes of UTF-8: ids 1,024, names 4,096, a status, an experiment and its variant 256.
 A longer one is refused (by Segment's routes left out or cut). Addresses, referrers and user agents are cut to
@@ -85,6 +94,10 @@ _MEANINGS = {
     503: "Not now, and nobody knows whether it was done: repeat it.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+_WARNINGS = {
+    "description": "How many warnings there are, where there are any.",
+    "schema": {"type": "integer"},
+}
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
 
 
@@ -104,7 +117,13 @@ def describe(app: FastAPI) -> None:
 
 def _complete(schema: dict[str, Any]) -> None:
     schema["info"]["description"] = DESCRIPTION
-    schema.setdefault("components", {})["securitySchemes"] = SECURITY_SCHEMES
+    found = schema.setdefault("components", {})
+    found["securitySchemes"] = SECURITY_SCHEMES
+    components = Components(found.setdefault("schemas", {}))
+    # FastAPI's own shapes of an error are never answered.
+    found["schemas"].clear()
+    for name, answer in ANSWERS.items():
+        components.add(name, answer)
     said = _said()
     schema["tags"] = [
         {"name": name, "description": text}
@@ -115,6 +134,55 @@ def _complete(schema: dict[str, Any]) -> None:
             # A route without a word of its own keeps what FastAPI says; a test names it.
             if about := said.get(f"{method.upper()} {path}"):
                 _complete_operation(method, path, operation, about)
+                _name_schemas(components, operation, about)
+    _name_definitions(components)
+    _describe_properties(components)
+
+
+def _name_schemas(components: Components, operation: dict[str, Any], said: dict[str, Any]) -> None:
+    """Put components in the place of an operation's schemas."""
+    prefix = said["tag"].capitalize() if said.get("is_dialect") else ""
+    operation_name = "".join(word.capitalize() for word in said["id"].split("_"))
+    for parameter in operation["parameters"]:
+        parameter["schema"] = components.named(parameter["schema"], prefix)
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        schema = components.named(media["schema"], prefix)
+        is_named = "$ref" in schema or schema.get("type") != "object"
+        media["schema"] = schema if is_named else components.add(f"{operation_name}Body", schema)
+
+
+def _name_definitions(components: Components) -> None:
+    """What is shown of definitions; their shapes are named by the bodies that define them."""
+    for kind in KINDS:
+        shape = components.schemas[kind.shape.__name__]
+        key = {kind.id_name: {"type": "string", "description": f"Id of the {kind.noun}."}}
+        components.add(_stored_name(kind), stored(shape, f"A {kind.noun} as it is stored.", key))
+        components.add(f"{_stored_name(kind)}Page", listed(kind, _stored_name(kind)))
+    shape = components.schemas[project_settings.ProjectSettings.__name__]
+    components.add("StoredSettings", stored(shape, "A project's settings.", {}))
+
+
+def _stored_name(kind: Kind) -> str:
+    return f"Stored{kind.shape.__name__}"
+
+
+def _describe_properties(components: Components) -> None:
+    """Say of each property what it is: by the contract, else as the YAML files say it."""
+    words = reference("StatusWord")
+    for path in (*sorted((_FOLDER / "dialects").glob("*.yaml")), _FOLDER / "native.yaml"):
+        said = yaml.safe_load(path.read_text())
+        prefix = said["tag"].capitalize() if "tag" in said else ""
+        for name, schema in components.schemas.items():
+            if name in ANSWERS or not name.startswith(prefix):
+                continue
+            for field, described in schema.get("properties", {}).items():
+                about = said["fields"].get(f"{name}.{field}") or said["fields"].get(field)
+                if about is None and prefix and field in COLUMN_DOCS:
+                    about = field
+                if about is not None:
+                    described["description"] = COLUMN_DOCS.get(about, about)
+                if prefix and field == "status":
+                    described["anyOf"] = [words, {key: described.pop(key) for key in ("type", "maxLength")}]
 
 
 def _dialects() -> list[tuple[dict[str, Any], str, str]]:
@@ -141,8 +209,8 @@ def _said() -> dict[str, dict[str, Any]]:
     settings = {"version": 1, "received_us": 1772366400123456}
     settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()
     path = "/v1/projects/{project_id}/settings"
-    said[f"GET {path}"]["answer"] = settings
-    said[f"PUT {path}"]["answer"] = settings
+    for method in ("GET", "PUT"):
+        said[f"{method} {path}"] |= {"answer": settings, "answer_schema": "StoredSettings"}
     said["POST /v1/projects/{project_id}/costs"]["example"] = costs.EXAMPLE
     said[f"PUT {path}"]["example"] = project_settings.EXAMPLE
     return said
@@ -159,19 +227,16 @@ def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
         **orjson.loads(orjson.dumps(kind.shown(kind.stored(kind.shape.model_validate(kind.example))))),
     }
     noun = kind.kind
+    one = {"tag": kind.path, "answer": shown, "answer_schema": _stored_name(kind)}
     return {
-        f"PUT {thing}": {"tag": kind.path, "id": f"put_{noun}", "answer": shown, "example": kind.example},
-        f"GET {thing}": {
-            "tag": kind.path,
-            "id": f"get_{noun}",
-            "answer": shown,
-            "details": {400: _refused_id(kind)},
-        },
+        f"PUT {thing}": {**one, "id": f"put_{noun}", "example": kind.example},
+        f"GET {thing}": {**one, "id": f"get_{noun}", "details": {400: _refused_id(kind)}},
         f"DELETE {thing}": {"tag": kind.path, "id": f"delete_{noun}"},
         f"GET {things}": {
             "tag": kind.path,
             "id": f"list_{kind.plural}",
             "answer": {kind.plural: [shown], "next": None},
+            "answer_schema": f"{_stored_name(kind)}Page",
         },
     }
 
@@ -208,7 +273,7 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
                 "name": DRY_RUN,
                 "in": "header",
                 "description": "`1` does all but the landing, and says so in the answer.",
-                "schema": {"const": "1"},
+                "schema": reference("DryRun"),
             }
         )
     responses = {
@@ -247,18 +312,11 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
     detail = _detail(status, method, path, said)
     shown = dialect_routes.renderer(Request({"type": "http", "path": path}))(Refusal(status, detail))
     example = orjson.loads(bytes(shown.body))
-    schema = {
-        "type": "object",
-        "required": list(example),
-        "properties": {
-            name: {"type": {str: "string", int: "integer", bool: "boolean"}[type(value)]}
-            for name, value in example.items()
-        },
-    }
+    name = "SegmentError" if "success" in example else "DialectError" if "error" in example else "Problem"
     answer: dict[str, Any] = {
         "description": "Not now: repeat it." if detail in _UNCHANGED else _MEANINGS[status],
         "content": {
-            str(shown.media_type): {"schema": schema, "examples": {"error": {"value": example}}},
+            str(shown.media_type): {"schema": reference(name), "examples": {"error": {"value": example}}},
         },
     }
     if status in (401, 429, 503):
@@ -286,16 +344,15 @@ def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
         return
     answer = responses[status]
     answer["description"] = "Accepted, and on stable storage." if said.get("is_dialect") else "Done."
-    if "headers" in said:
-        answer["headers"] = said["headers"]
+    if said.get("is_dialect"):
+        answer["headers"] = {**said.get("headers", {}), WARNINGS: _WARNINGS}
     if "stream" in said:
         media = {"schema": {"type": "string"}, "examples": {"stream": {"value": said["stream"]}}}
         answer["content"] = {"text/event-stream": media}
     elif said["id"] == "metrics":
         answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
     else:
-        schema = said.get("answer_schema", {"type": "object"})
-        answer["content"] = {"application/json": {"schema": schema, "examples": {}}}
+        answer["content"] = {"application/json": {"schema": reference(said["answer_schema"]), "examples": {}}}
         if "answer" in said:
             answer["content"]["application/json"]["examples"]["example"] = {"value": said["answer"]}
 
@@ -317,6 +374,7 @@ def _add_examples(operation: dict[str, Any], said: dict[str, Any]) -> None:
                 value = example["query"][parameter["name"]]
                 parameter.setdefault("examples", {})[name] = {"value": value}
     if requests:
-        body = operation.setdefault("requestBody", {"content": {"application/json": {"schema": {}}}})
+        schema = funnelflux.BODY_SCHEMA
+        body = operation.setdefault("requestBody", {"content": {"application/json": {"schema": schema}}})
         body["content"]["application/json"].pop("example", None)
         body["content"]["application/json"]["examples"] = requests

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 
 from funnelhouse.contract import Event, Rejected, row_values
-from funnelhouse.keys import Key
+from funnelhouse.keys import TEST_SUFFIX, Key
 from funnelhouse.landing.answers import find_answer
 from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
@@ -19,12 +19,14 @@ from ingest_api.access import has_page_key
 from ingest_api.arrival import Arrival, NotForPages, Reading
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
+from ingest_api.hints import told
 from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
 from ingest_api.landing_reader import LandingReader
 from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, Rejection, rejected_rows
 from ingest_api.strict_json import BadInput
+from ingest_api.unread import UnreadFields
 
 LARGE_BODY_BYTES = 64 * 1024
 LARGE_BODY_OBJECTS = 250
@@ -50,6 +52,7 @@ class Stores:
     quota: Quota = field(default_factory=Quota)
     page_quota: Quota = field(default_factory=lambda: Quota(PAGE_DAILY_QUOTA))
     """Of what page keys sent: whoever reads a page leaves the servers' alone."""
+    unread: UnreadFields = field(default_factory=UnreadFields)
 
 
 def stores(request: Request) -> Stores:
@@ -112,6 +115,7 @@ async def land_events(
     is_trial = is_dry_run(request)
     repeatable = once(request, project_id, body)
     arrival = arrival_of(request, project_id, repeatable)
+    arrival.notices.is_told = is_trial or project_id.endswith(TEST_SUFFIX)
     proxies: TrustedProxies = request.app.state.proxies
     country = proxies.country(request) if arrival.sender == "browser" else None
 
@@ -133,11 +137,13 @@ async def land_events(
         raise
     # Rows of small events take more room than their body.
     hold(request, max(0, ROW_BYTES * len(rows) - len(body)))
-    response = answer(reading)
+    response = told(answer(reading), arrival.notices, is_trial)
     landed = await land(request, "events", rows, len(body), response, repeatable, is_trial)
     if landed is response and not is_trial:
         if rows:
             metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
+        if arrival.notices.unread:
+            stores(request).unread.count(project_id, arrival.received_us, arrival.notices.unread)
         if reading.rejections:
             await keep_rejected(request, arrival, reading.rejections)
     return landed

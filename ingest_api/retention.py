@@ -19,7 +19,7 @@ from funnelhouse.landing.store import LandingStore
 from ingest_api.sealing import seq_range, sync_folder, write_empty
 from ingest_api.verifying import REJECTED_DAYS, Fault, IncompleteRecordError, RangeFiles
 
-PRUNED_TABLES = ("events", "costs", "rejected")
+PRUNED_TABLES = ("events", "costs", "rejected", "unread_fields")
 
 CHUNK_ROWS = 1000
 """Rows of one transaction. In SQLite ingest's commits wait for it: some milliseconds."""

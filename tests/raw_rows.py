@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from funnelhouse.contract import Cost, Definition, Event, RawRow, Rejected
+from funnelhouse.contract import Cost, Definition, Event, RawRow, Rejected, UnreadField
 
 ROWS: dict[str, Callable[[int], RawRow]] = {
     "events": lambda us: Event(
@@ -32,5 +32,6 @@ ROWS: dict[str, Callable[[int], RawRow]] = {
     "rejected": lambda us: Rejected(
         project_id="shop", path="/v1/batch", received_us=us, reason="why", body="e30="
     ),
+    "unread_fields": lambda us: UnreadField(project_id="shop", received_us=us, name="amount", occurrences=1),
 }
 """By table: makes the row that was received at a time, in Unix microseconds."""

@@ -43,6 +43,7 @@ from ingest_api.fields import (
     faults,
     major_amount,
 )
+from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, parse, without_members
 
 MAX_PARAMETERS = 1000
@@ -98,12 +99,14 @@ _SHAPE: TypeAdapter[Any] = TypeAdapter(Postback)
 BODY_SCHEMA: dict[str, Any] = _SHAPE.json_schema()
 """The parameters as an object, for OpenAPI."""
 _PARAMETERS = frozenset(BODY_SCHEMA["properties"])
+_FIELDS = Fields(BODY_SCHEMA, amount="rev", an_amount="an amount in major units, e.g. 49.99", status="status")
 
 
 def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
     """The one event of a request. Raises BadInput, also when neither a hit nor a visitor is left."""
     query_text, body_text = _text("query string", query), _text("body", body)
     given: dict[str, Any] = {}
+    others: dict[str, Any] = {}
     is_json = body_text.lstrip()[:1] == "{"
     if query_text.count("&") + (0 if is_json else body_text.count("&")) >= MAX_PARAMETERS:
         raise BadInput(f"more than {MAX_PARAMETERS} parameters; send those of one postback")
@@ -113,7 +116,9 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
         *_decoded("" if is_json else body_text),
         *sent_in_body.items(),
     ):
-        if name in _PARAMETERS and name not in given and _is_given(value):
+        if name not in _PARAMETERS:
+            others.setdefault(name, value)
+        elif name not in given and _is_given(value):
             given[name] = value
     try:
         postback: dict[str, Any] = _SHAPE.validator.validate_python(given)
@@ -136,7 +141,7 @@ def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
         properties='{"has_hit_and_vid":true}' if {"hit_id", "visitor_id"} <= postback.keys() else None,
         **postback,
     )
-    return Reading([arrival.admitted(event)])
+    return Reading([arrival.admitted(event, 0, given | others, _FIELDS)])
 
 
 def answer(reading: Reading) -> Response:
@@ -176,11 +181,14 @@ def _text(what: str, sent: bytes) -> str:
 
 
 def _decoded(text: str) -> Iterator[tuple[str, str]]:
-    """Names and values of our parameters in urlencoded text; others may be encoded as they like."""
+    """Names and values in urlencoded text; of names that are not ours the value stays encoded."""
     for pair in text.strip().split("&"):
         name, _, value = pair.partition("=")
-        if (known := _name(name)) in _PARAMETERS:
-            yield known, _text(known, unquote_to_bytes(value.replace("+", " ")))
+        plain = _name(name)
+        if plain in _PARAMETERS:
+            yield plain, _text(plain, unquote_to_bytes(value.replace("+", " ")))
+        elif plain:
+            yield plain, value
 
 
 def _name(text: str) -> str:

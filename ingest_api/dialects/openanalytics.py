@@ -52,6 +52,7 @@ from ingest_api.fields import (
     order_id,
     present,
 )
+from ingest_api.hints import Fields
 from ingest_api.lengths import NAME_BYTES, cut, within
 from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_items, without_members
@@ -109,8 +110,19 @@ class Report(TypedDict, total=False):
 
 _SHAPE = Shape(Report)
 _EVENT = _SHAPE.json_schema()
+_FIELDS = Fields(
+    _EVENT,
+    amount="revenue",
+    an_amount="a number in major units, e.g. 49.99",
+    order="transaction_id",
+    time="timestamp",
+    status="status",
+    ids=("user_id", "anonymous_id", "session_id", "visit_id"),
+    takes_extended_status=True,
+)
 _CONVERSION = {
     **_EVENT,
+    "title": "ConversionReport",
     "required": [],
     "properties": {
         **_EVENT["properties"],
@@ -220,7 +232,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
         **report,
     )
-    return arrival.admitted(event)
+    return arrival.admitted(event, index, value, _FIELDS)
 
 
 def _name(kind: Kind, name: str) -> str:

@@ -36,6 +36,7 @@ from ingest_api.fields import (
     order_id,
     without_absent,
 )
+from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
 
 MAX_ITEMS = 100
@@ -84,10 +85,20 @@ def _many(shape: Shape) -> dict[str, Any]:
     return {"type": "object", "required": ["events"], "properties": {"events": items}}
 
 
-V1_SCHEMA = _many(_V1)
-V2_BULK_SCHEMA = _many(_V2)
+V1_SCHEMA = {"title": "ConversionsV1", **_many(_V1)}
+V2_BULK_SCHEMA = {"title": "ConversionsV2", **_many(_V2)}
 V2_SCHEMA = _V2.json_schema()
 """The request bodies, for OpenAPI."""
+
+_ENVELOPE = frozenset({"events"})
+
+
+def _fields(shape: Shape) -> Fields:
+    cents = "a whole number of cents, e.g. 4999"
+    return Fields(shape.json_schema(), amount="revenue", an_amount=cents, time="time")
+
+
+_FIELDS = {"1": _fields(_V1), "2": _fields(_V2)}
 
 
 def read_v1(body: bytes, arrival: Arrival) -> Reading:
@@ -106,7 +117,8 @@ def read_v2_bulk(body: bytes, arrival: Arrival) -> Reading:
 
 
 def _read_many(shape: Shape, version: str, body: bytes, arrival: Arrival) -> Reading:
-    items = parse_envelope(body, "events", _ITEMS).get("events")
+    envelope = parse_envelope(body, "events", _ITEMS)
+    items = envelope.get("events")
     if not isinstance(items, list) or not items:
         raise BadInput(_ITEMS.otherwise)
     events = []
@@ -119,6 +131,7 @@ def _read_many(shape: Shape, version: str, body: bytes, arrival: Arrival) -> Rea
             raise NotForPages(f"events[{index}]: {error}") from None
         except BadInput as error:
             raise BadInput(f"events[{index}]: {error}") from None
+    arrival.notices.look_around(envelope, _ENVELOPE, _FIELDS[version])
     return Reading(events)
 
 
@@ -152,4 +165,4 @@ def _event(shape: Shape, version: str, index: int, item: Slice, arrival: Arrival
         user_agent=arrival.user_agent,
         **conversion,
     )
-    return arrival.admitted(event)
+    return arrival.admitted(event, index, value, _FIELDS[version])

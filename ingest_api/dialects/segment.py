@@ -50,6 +50,7 @@ from ingest_api.fields import (
     present,
     without_absent,
 )
+from ingest_api.hints import Fields
 from ingest_api.lengths import ADDRESS_BYTES, ID_BYTES, NAME_BYTES, UTM_BYTES, cut, or_none
 from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
@@ -136,6 +137,7 @@ BATCH_SCHEMA: dict[str, Any] = {
             "maxItems": MAX_ITEMS,
             "items": {
                 **CALL_SCHEMA,
+                "title": "BatchedMessage",
                 "required": ["type"],
                 "properties": {**CALL_SCHEMA["properties"], "type": {"type": "string", "enum": [*CALLS]}},
             },
@@ -143,6 +145,22 @@ BATCH_SCHEMA: dict[str, Any] = {
     },
 }
 """The request bodies, for OpenAPI."""
+
+_VENDORS = frozenset(
+    {"type", "context", "integrations", "sentAt", "originalTimestamp", "receivedAt", "channel", "version"}
+    | {"projectId", "category", "_metadata"}
+)
+"""Fields that the vendor's libraries send with every call; those that are read are no part of the shape."""
+
+_ENVELOPE = frozenset({"batch", "context", "integrations", "sentAt", "timestamp", "messageId"})
+_FIELDS = Fields(
+    CALL_SCHEMA,
+    amount="properties.revenue",
+    an_amount="a number in major units, e.g. 49.99",
+    order="properties.order_id",
+    time="timestamp",
+    vendors=_VENDORS,
+)
 
 
 def likely_keys(body: bytes) -> list[str]:
@@ -179,6 +197,7 @@ def read_batch(body: bytes, arrival: Arrival) -> Reading:
     context = envelope.get("context")
     if len(calls) * _repeatable(context, arrival) > MAX_REPEATED:
         raise BadInput("context: too long to stand for so many calls; send fewer of them at once")
+    arrival.notices.look_around(envelope, _ENVELOPE, _FIELDS)
     return _read(calls, context, arrival)
 
 
@@ -201,6 +220,7 @@ def _read(calls: list[tuple[Any, Slice]], shared_context: Any, arrival: Arrival)
             events.append(_event(index, call, item, shared_context, arrival))
         except BadInput as error:
             rejections.append(Rejection(str(error), item[1].encode()))
+            arrival.notices.refused(index, str(error))
     return Reading(events, rejections=rejections)
 
 
@@ -255,7 +275,7 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
         **campaign,
         **money,
     )
-    return arrival.admitted(event)
+    return arrival.admitted(event, index, value, _FIELDS)
 
 
 def _money(properties: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import SHAPE, ClickId, Id, Name, Shape, ValueAmount, faults, without_absent
+from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, dump, parse, without_members
 
 HASHES = ("visitHash", "sessionHash", "hash", "shortVisitHash", "shortSessionHash", "shortHash")
@@ -39,7 +40,7 @@ class Value(TypedDict, total=False):
 
 @with_config(SHAPE)
 class Report(TypedDict, total=False):
-    """One conversion, by the vendor's names; unknown fields are kept in the record only."""
+    """One conversion, with at least one identifier; unknown fields are kept in the record only."""
 
     sessionId: Id
     visitHash: Id
@@ -57,11 +58,14 @@ class Report(TypedDict, total=False):
 
 _SHAPE = Shape(Report)
 
-BODY_SCHEMA: dict[str, Any] = {
-    **_SHAPE.json_schema(),
-    "anyOf": [{"required": [identifier]} for identifier in _IDENTIFIERS],
-}
+BODY_SCHEMA: dict[str, Any] = _SHAPE.json_schema()
 """The request body, for OpenAPI."""
+
+_FIELDS = Fields(
+    BODY_SCHEMA,
+    amount="conversion.value",
+    an_amount="a number in major units, e.g. 49.99",
+)
 
 
 def read(body: bytes, arrival: Arrival) -> Reading:
@@ -102,7 +106,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         amount_unit="major" if amount else None,
         properties=dump(sent),
     )
-    return Reading([arrival.admitted(event)])
+    return Reading([arrival.admitted(event, 0, value, _FIELDS)])
 
 
 def _first(sent: dict[str, str], names: tuple[str, ...]) -> str | None:

@@ -23,5 +23,10 @@ def item(placed: Placed) -> dict[str, Any]:
         "received_at": received_at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
         "dialect": row["dialect"],
         "payload": payload,
-        "understood": {name: value for name, value in row.items() if value is not None},
+        "understood": understood(row),
     }
+
+
+def understood(row: dict[str, Any]) -> dict[str, Any]:
+    """The columns of an event, by name, that are not null."""
+    return {name: value for name, value in row.items() if value is not None}

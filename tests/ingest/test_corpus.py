@@ -60,6 +60,8 @@ SHAPES: dict[str, tuple[str, set[str]]] = {
     "queued": ("application/json", {"queued", "accepted"}),
     "results": ("application/json", {"queued", "accepted", "results"}),
     "success": ("application/json", {"success"}),
+    "told": ("application/json", {"queued", "accepted", "warnings", "understood"}),
+    "told results": ("application/json", {"queued", "accepted", "results", "warnings", "understood"}),
 }
 """Media type and members of the answers; besides them there are `json` (any object) and `empty`."""
 

@@ -126,8 +126,9 @@ def test_who_may_do_what(kind: Kind, client: httpx.Client, ingest_server: Server
 def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) -> None:
     paths = client.get("/ingest/openapi.json").json()["paths"]
     put = paths[f"/v1/projects/{{project_id}}/{kind.path}/{{{kind.id_name}}}"]["put"]
-    assert put["requestBody"]["content"]["application/json"]["examples"]["example"]["value"] == kind.example
-    assert "$ref" not in json.dumps(put)
+    (body,) = put["requestBody"]["content"].values()
+    assert body["examples"]["example"]["value"] == kind.example
+    assert body["schema"] == {"$ref": f"#/components/schemas/{kind.shape.__name__}"}
     names = {parameter["name"] for parameter in put["parameters"]}
     assert names == {"project_id", kind.id_name, "Funnelhouse-Dry-Run"}
 

@@ -188,10 +188,13 @@ def test_health_and_description(client: httpx.Client) -> None:
     assert client.get("/ingest/ready").json() == {"status": "ready"}
     description = client.get("/ingest/openapi.json").json()
     body = description["paths"]["/v1/conversions"]["post"]["requestBody"]["content"]["application/json"]
-    event = body["schema"]["properties"]["events"]["items"]
-    assert set(event["required"]) == {"session_id", "user_id", "conversion_id"}
+    schemas = description["components"]["schemas"]
+    assert body["schema"] == {"$ref": "#/components/schemas/PagentConversionsV1"}
+    events = schemas["PagentConversionsV1"]["properties"]["events"]
+    assert events["items"] == {"$ref": "#/components/schemas/PagentConversionV1"}
+    assert set(schemas["PagentConversionV1"]["required"]) == {"session_id", "user_id", "conversion_id"}
     goal = description["paths"]["/v1/projects/{project_id}/goals/{goal_id}"]["put"]
-    assert "$ref" not in json.dumps(goal)
+    assert "#/$defs/" not in json.dumps(description)
     assert {"200", "400", "401", "403", "404"} <= set(goal["responses"])
     assert "422" not in goal["responses"]
 

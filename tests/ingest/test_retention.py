@@ -70,12 +70,14 @@ def test_rows_older_than_the_setting_leave_and_younger_ones_stay(location: Locat
     for table in RAW_TABLES:
         land(location, table, received)
     seal(location, raw)
-    assert forget(location, raw, 7, NOW_US) == {"events": 7, "costs": 7, "rejected": 7}
-    for table in ("events", "costs", "rejected"):
+    assert forget(location, raw, 7, NOW_US) == {"events": 7, "costs": 7, "rejected": 7, "unread_fields": 7}
+    for table in ("events", "costs", "rejected", "unread_fields"):
         assert left(location, table) == received[7:]
         assert [us for _, us in sealed(raw, table)] == received
     assert left(location, "definitions") == received
-    assert forget(location, raw, 7, NOW_US) == {"events": 0, "costs": 0, "rejected": 0}
+    assert forget(location, raw, 7, NOW_US) == dict.fromkeys(
+        ("events", "costs", "rejected", "unread_fields"), 0
+    )
 
 
 def test_what_is_not_sealed_stays_however_old(

@@ -21,6 +21,7 @@ PASSES_ROWS_ON = {
     "stg_raw__definitions",
     "stg_raw__costs",
     "stg_raw__rejected",
+    "stg_raw__unread_fields",
     "int_events_set_aside",
     "fct_touches",
 }

@@ -93,6 +93,14 @@ conversions_measured as (
     select
         project_id,
         conversion_date as report_date,
+        'conversions_without_amount' as measure,
+        name as detail
+    from conversions
+    where amount_minor is null and state <> 'rejected'
+    union all
+    select
+        project_id,
+        conversion_date as report_date,
         'amounts_without_rate' as measure,
         currency || ' to ' || reporting_currency as detail
     from conversions
@@ -190,6 +198,14 @@ counted as (
         detail,
         occurrences
     from {{ ref('int_arrivals_counted') }}
+    union all
+    select
+        project_id,
+        received_date as report_date,
+        'unread_fields' as measure,
+        name as detail,
+        occurrences
+    from {{ ref('int_unread_fields_counted') }}
 )
 
 select

@@ -1,6 +1,6 @@
 -- One row per sealed file that staging ignores: its range of positions lies inside another file's.
 with files as (
-    {% for table in ['events', 'definitions', 'costs', 'rejected'] %}
+    {% for table in ['events', 'definitions', 'costs', 'rejected', 'unread_fields'] %}
     select distinct
         '{{ table }}' as table_name,
         filename

@@ -1,0 +1,181 @@
+"""What answers look like, as named schemas for the OpenAPI description; events follow from the contract."""
+
+from typing import Any
+
+from funnelhouse.components import PROBLEM, of_members, reference
+from funnelhouse.contract import Column, Event, columns
+from ingest_api.definitions.kind import Kind
+from ingest_api.hints import MOST_WARNINGS, status_words
+
+_TYPES = {"VARCHAR": "string", "BIGINT": "integer", "BOOLEAN": "boolean"}
+_EVENT = columns(Event)
+COLUMN_DOCS = {column.name: column.doc for column in _EVENT}
+
+_NEXT = {"type": ["string", "null"], "description": "`after` of the next page; null on the last one."}
+
+
+def _column(column: Column) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": _TYPES[column.sql_type], "description": column.doc}
+    return {**schema, "enum": list(column.choices)} if column.choices else schema
+
+
+def _accepted(description: str, properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    """An answer that says more to a dry run and to a test key."""
+    told = {
+        "warnings": {
+            "type": "array",
+            "items": reference("Warning"),
+            "description": f"Of a dry run or a test key: what is odd, the first {MOST_WARNINGS}.",
+        },
+        "understood": {
+            "type": "array",
+            "items": reference("Understood"),
+            "description": "Of a dry run or a test key: what each accepted event is read as, up to 1 MB.",
+        },
+    }
+    return of_members(description, properties | told, *optional, *told)
+
+
+_OPTIONAL = [column.name for column in _EVENT if not column.is_required]
+_UNDERSTOOD = {column.name: _column(column) for column in _EVENT if column.name != "payload"}
+_ACCEPTED = {"type": "integer", "minimum": 1, "description": "Events that are accepted."}
+_INDEX = {"type": "integer", "minimum": 0, "description": "Which event of the request, from 0."}
+_EVENT_ID = {"type": "string", "description": COLUMN_DOCS["event_id"]}
+_SHOWN = {
+    "event_id": _EVENT_ID,
+    "received_at": {"type": "string", "format": "date-time", "description": "When it arrived, UTC."},
+    "dialect": {"type": "string", "description": COLUMN_DOCS["dialect"]},
+    "payload": {"type": "string", "description": COLUMN_DOCS["payload"]},
+    "understood": reference("UnderstoodEvent"),
+}
+
+ANSWERS: dict[str, dict[str, Any]] = {
+    "Problem": PROBLEM,
+    "DialectError": of_members(
+        "Why a request was not done, in the vendor's shape.",
+        {
+            "error": {
+                "type": "string",
+                "description": "What is wrong: the field, and the fix.",
+            }
+        },
+    ),
+    "SegmentError": of_members(
+        "Why a request was not done, in the vendor's shape.",
+        {
+            "success": {"type": "boolean", "enum": [False], "description": "Always false."},
+            "message": {
+                "type": "string",
+                "description": "What is wrong: the field, and the fix.",
+            },
+        },
+    ),
+    "DryRun": {"type": "string", "enum": ["1"], "description": "Wants all but the landing."},
+    "StatusWord": {
+        "type": "string",
+        "enum": sorted(status_words()),
+        "description": "A known word for the state of a conversion; case and blanks do not matter.",
+    },
+    "Warning": of_members(
+        "Something odd about an accepted request.",
+        {
+            "index": {
+                "type": ["integer", "null"],
+                "description": "Which event; null: the request itself.",
+            },
+            "field": {"type": ["string", "null"], "description": "Name of the field, at most 64 characters."},
+            "hint": {"type": "string", "description": "What becomes of it, and the fix; never a value."},
+        },
+    ),
+    "UnderstoodEvent": of_members("An event's columns that are not null.", _UNDERSTOOD, *_OPTIONAL),
+    "Understood": of_members(
+        "What one accepted event is read as: its columns that are not null.",
+        {"index": _INDEX, **_UNDERSTOOD},
+        *_OPTIONAL,
+    ),
+    "Accepted": _accepted("Events are accepted.", {"accepted": _ACCEPTED}),
+    "Queued": _accepted(
+        "Events are accepted.",
+        {
+            "queued": {"type": "boolean", "description": "True; false for a dry run, which lands nothing."},
+            "accepted": _ACCEPTED,
+            "results": {
+                "type": "array",
+                "items": reference("ItemResult"),
+                "description": "Of an array, for each item.",
+            },
+        },
+        "results",
+    ),
+    "ItemResult": of_members(
+        "What became of one item of an array.",
+        {
+            "index": _INDEX,
+            "status": {"type": "integer", "enum": [202, 400, 403], "description": "As if it came alone."},
+            "event_id": _EVENT_ID,
+            "error": {"type": "string", "description": "Why it is not accepted."},
+        },
+        "event_id",
+        "error",
+    ),
+    "Success": _accepted(
+        "Calls are accepted, or skipped and kept with the reason.",
+        {"success": {"type": "boolean", "enum": [True], "description": "Always true."}},
+    ),
+    "CostsAccepted": of_members(
+        "Costs are accepted.",
+        {"accepted": {"type": "integer", "minimum": 1, "description": "Costs that are accepted."}},
+    ),
+    "ShownEvent": of_members("An event as received and as understood.", _SHOWN),
+    "RecentEvents": of_members(
+        "The newest events, newest first.",
+        {
+            "events": {"type": "array", "items": reference("ShownEvent"), "description": "The events."},
+            "next": {
+                "type": ["string", "null"],
+                "description": "`before` of the next page, or null.",
+            },
+        },
+    ),
+    "EventReport": of_members(
+        "One report of an event.",
+        {
+            "wins": {"type": "boolean", "description": "Whether this report counts, of those with one id."},
+            **_SHOWN,
+        },
+    ),
+    "EventReports": of_members(
+        "All reports with one event id.",
+        {
+            "event_id": _EVENT_ID,
+            "reports": {
+                "type": "array",
+                "minItems": 1,
+                "items": reference("EventReport"),
+                "description": "In the order of arrival.",
+            },
+        },
+    ),
+    "Health": of_members(
+        "The process answers.",
+        {"status": {"type": "string", "enum": ["live", "ready"], "description": "What it is."}},
+    ),
+}
+"""By name."""
+
+
+def stored(shape: dict[str, Any], description: str, key: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a definition: its key, its version, and its shape, all of which is always there."""
+    properties = {
+        **key,
+        "version": {"type": "integer", "minimum": 0, "description": "Counts its changes, from 1."},
+        "received_us": {"type": ["integer", "null"], "description": "When it arrived, Unix microseconds."},
+        **shape["properties"],
+    }
+    return of_members(description, properties)
+
+
+def listed(kind: Kind, one: str) -> dict[str, Any]:
+    """A page of definitions of a kind."""
+    items = {"type": "array", "items": reference(one), "description": "By id."}
+    return of_members(f"A page of definitions: {kind.plural}.", {kind.plural: items, "next": _NEXT})
