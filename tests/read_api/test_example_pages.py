@@ -17,7 +17,6 @@ from servers import free_port
 from funnelhouse.settings import CHECKOUT, Settings
 from read_api.app import create_app
 from read_api.dashboard.access import COOKIE
-from read_api.dashboard.figures import NONE
 from read_api.dashboard.view import MENU
 from read_api.publications import Reader
 
@@ -85,17 +84,18 @@ def exposed_pages() -> dict[str, set[str]]:
     }
 
 
-def test_a_path_of_several_currencies_has_no_median(home: Settings) -> None:
+def test_a_path_of_several_currencies_has_one_median(home: Settings) -> None:
     [path] = STORY["rpt_paths"]
+    blog = {**path, "path_rank": 2, "path": "blog", "path_median_seconds": 9000}
     rows = [
         path,
-        {**path, "path_rank": 2, "path": "blog", "currency": "EUR", "median_seconds": 7200},
-        {**path, "path_rank": 2, "path": "blog", "currency": "USD", "median_seconds": 10800},
+        {**blog, "currency": "EUR", "median_seconds": 7200},
+        {**blog, "currency": "USD", "median_seconds": 10800},
     ]
     shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_paths": rows})
     listed = shop("paths").split("Median time")[1]
-    assert "news → google 1 39.99 USD 24.0 h" in listed
-    assert f"blog 2 39.99 EUR 39.99 USD {NONE}" in listed
+    assert "blog 2 39.99 USD 39.99 EUR 2.5 h news → google 1 39.99 USD 24.0 h" in listed
+    assert "Total of frequent paths 3 79.98 USD 39.99 EUR" in listed
 
 
 def test_a_funnels_times_count_from_its_first_step(home: Settings) -> None:

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyHere, Here
-from read_api.dashboard.figures import ago
+from read_api.dashboard.figures import NONE, ago, duration
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import ALL, frame, viewing
+from read_api.dashboard.view import ALL, View, frame, viewing
 from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
@@ -22,6 +22,8 @@ PATH = "/app/projects/{project_id}"
 
 SHOWN_EVENTS = 50
 MOST_MEASURED = 2000
+
+_TIMES = "sum(occurrences)"
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,12 +60,17 @@ def data_trust_page(request: Request, here: AnyHere) -> Response:
         filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
         measured = data_trust.data_trust(view.reading, view.project_id, filters)
         publications: Publications = request.app.state.publications
+        known = project(view.reading, view.project_id)
         context = {
-            "project": project(view.reading, view.project_id),
+            "project": known,
             "now": datetime.now(UTC),
             "ago": ago,
-            "warnings": _by_measure(measured, "warning"),
-            "infos": _by_measure(measured, "info"),
+            "events": view.figure("dim_projects", "max(events)", known.events),
+            "warnings": _by_measure(view, measured, "warning"),
+            "infos": _by_measure(view, measured, "info"),
+            "kinds": view.rows("rpt_data_trust", severity="warning").figure(
+                "count(distinct measure)", len({row.measure for row in measured if row.severity == "warning"})
+            ),
             "builds": [
                 _shown_build(build) for build in builds.builds(publications.published_dir, view.build or "")
             ],
@@ -71,15 +78,19 @@ def data_trust_page(request: Request, here: AnyHere) -> Response:
         return view.render("data_trust.html", context)
 
 
-def _by_measure(rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
+def _by_measure(view: View, rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
     """Each measure of a severity: its name in words, how often it was met, and its details."""
     found = []
     for (measure, meaning), each in groupby(rows, lambda row: (row.measure, row.meaning)):
         details = list(each)
         if details[0].severity == severity:
             name = measure.replace("_", " ").capitalize()
-            total = sum(row.occurrences for row in details)
-            found.append({"name": name, "meaning": meaning, "total": total, "details": details})
+            of = view.rows("rpt_data_trust", measure=measure)
+            total = of.figure(_TIMES, sum(row.occurrences for row in details))
+            counted = [
+                (row, of.where("detail", row.detail).figure(_TIMES, row.occurrences)) for row in details
+            ]
+            found.append({"name": name, "meaning": meaning, "total": total, "details": counted})
     return found
 
 
@@ -92,7 +103,7 @@ def _shown_build(build: dict[str, Any]) -> dict[str, Any]:
         # Builds of older versions did not write down what they checked.
         "passed": facts.get("checks_passed"),
         "failed": facts.get("checks", []),
-        "seconds": int(sum(facts["seconds"].values())) if "seconds" in facts else None,
+        "took": duration(int(sum(facts["seconds"].values()))) if "seconds" in facts else NONE,
     }
 
 
