@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
+from orchestration.publishing import BUILD_FILE
 from read_api.dashboard.access import AnyHere, Here
-from read_api.dashboard.figures import NONE, ago, duration
+from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
 from read_api.dashboard.view import ALL, View, frame, viewing
@@ -17,6 +18,7 @@ from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
 from read_api.reports.projects import project, today
+from read_api.slices import Slice
 
 PATH = "/app/projects/{project_id}"
 
@@ -72,7 +74,8 @@ def data_trust_page(request: Request, here: AnyHere) -> Response:
                 "count(distinct measure)", len({row.measure for row in measured if row.severity == "warning"})
             ),
             "builds": [
-                _shown_build(build) for build in builds.builds(publications.published_dir, view.build or "")
+                _shown_build(view, build)
+                for build in builds.builds(publications.published_dir, view.build or "")
             ],
         }
         return view.render("data_trust.html", context)
@@ -94,16 +97,17 @@ def _by_measure(view: View, rows: list[data_trust.Measure], severity: str) -> li
     return found
 
 
-def _shown_build(build: dict[str, Any]) -> dict[str, Any]:
+def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
     facts = build["facts"]
+    of = Slice(BUILD_FILE, view.project_id).where("build", build["build"])
     return {
         "build": build["build"],
         "is_current": build["is_current"],
         "published": datetime.fromisoformat(build["published_at"]).replace(tzinfo=None),
         # Builds of older versions did not write down what they checked.
-        "passed": facts.get("checks_passed"),
+        "passed": of.figure("checks_passed", facts.get("checks_passed")),
         "failed": facts.get("checks", []),
-        "took": duration(int(sum(facts["seconds"].values()))) if "seconds" in facts else NONE,
+        "took": of.figure("seconds", int(sum(facts["seconds"].values())) if "seconds" in facts else None),
     }
 
 
