@@ -384,6 +384,17 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     link.click()
     expect(page.locator("pre")).to_contain_text('"just now"')
     expect(page.locator("main")).to_contain_text("a/b?c#d")
+    # Times are written out, not as microseconds.
+    expect(page.locator("dt", has_text="occurred_us").locator("+ dd")).to_have_text(
+        re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+    )
+    # Of the kind that is chosen; a refund takes away.
+    page.goto(published.page("live"))
+    expect(page.locator("#events")).to_contain_text("in the last minute")
+    page.get_by_label("Kind").select_option("refund")
+    page.wait_for_url("**kind=refund**")
+    expect(page.locator("#events tbody tr").first).to_contain_text("\N{MINUS SIGN}")
+    expect(page.locator("#events")).not_to_contain_text("just now")
 
 
 def test_pages_can_be_used_by_keyboard(seen: Watched, published: House) -> None:
