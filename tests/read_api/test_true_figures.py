@@ -5,6 +5,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -15,12 +16,16 @@ from figures_in_html import ORIGINS, Panel, Reading, Shown, drawn
 from pages import Page, pages_of
 
 from funnelhouse.settings import Settings
+from read_api.dashboard.figures import NONE
 from read_api.dashboard.view import MENU
+from read_api.parameters import Page as Pages
+from read_api.publications import Publications
+from read_api.reports import landing_pages, pages
 
 TWO_YEARS = Path(__file__).with_name("two_years.sql")
 
 PAGES = (
-    *(slug for _, pages in MENU for slug, _ in pages if slug != "live"),
+    *(slug for _, group in MENU for slug, _ in group if slug != "live"),
     "sources?by=campaign",
     "sources?by=landing_page",
     "attribution?by=campaign&model=linear",
@@ -57,11 +62,15 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, duckdb.DuckDBPyConnection]]:
-    home = Settings(home=tmp_path_factory.mktemp("true") / "home")
-    page = pages_of(home, {}, TWO_YEARS.read_text(encoding="utf-8"))
+def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("true") / "home")
+
+
+@pytest.fixture(scope="module")
+def shop(house: Settings) -> Iterator[tuple[Page, duckdb.DuckDBPyConnection]]:
+    page = pages_of(house, {}, TWO_YEARS.read_text(encoding="utf-8"))
     # The app has the file open with settings of its own, which DuckDB wants to be the same in a process.
-    copy = shutil.copy(home.published_dir / "current" / "marts.duckdb", home.home_dir / "copy.duckdb")
+    copy = shutil.copy(house.published_dir / "current" / "marts.duckdb", house.home_dir / "copy.duckdb")
     with duckdb.connect(copy, read_only=True, config={"threads": 1}) as marts:
         yield page, marts
 
@@ -288,3 +297,68 @@ def last_amounts(reading: Reading) -> list[str]:
     foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
     last = max(shown.cell[0] for shown in foot)
     return [shown.text for shown in foot if shown.cell[0] == last and "_minor" in shown.said["column"]]
+
+
+@pytest.mark.usefixtures("shop")
+def test_rows_of_a_page_stand_together_in_the_api(house: Settings) -> None:
+    everything = Pages(10_000)
+    with Publications(house.published_dir).current("shop") as reader:
+        landed = landing_pages.landing_pages(reader, "shop", landing_pages.Filters(page=everything))
+        viewed = pages.pages(reader, "shop", pages.Filters(page=everything))
+    for values in ([row.landing_page for row in landed], [row.page_id for row in viewed]):
+        assert len(values) > len(set(values)), "some have two currencies"
+        assert len([value for value, _ in groupby(values)]) == len(set(values))
+
+
+def test_a_number_from_nowhere_is_found() -> None:
+    reading = Reading("<main><p>12 rows</p><td><data data-mart='m' data-filter=''>3</data></td></main>")
+    assert (reading.homeless, [shown.text for shown in reading.shown]) == (["12 rows"], ["3"])
+
+
+def test_ad_spend_counts_conversions_in_all_currencies(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, _ = shop
+    spend = [each for each in Reading(page("sources?dates=all")).shown if each.panel.name == "spend-title"]
+    counted = [each for each in spend if each.said["column"] == "sum(credit_nano)"]
+    assert len(counted) == 100
+    assert all("currency" not in each.said["filter"] for each in counted)
+    rows = {each.cell[0] for each in counted if each.text != "0"}
+    costs = [each.cell[0] for each in spend if each.said["column"] == "sum(cost_minor)" and each.cell[1] == 2]
+    with_ratio = {each.cell[0] for each in spend if each.said.get("over-column") == "sum(credit_nano)"}
+    assert with_ratio == {row for row in rows if costs.count(row) == 1}, "whatever its sales are paid in"
+    assert len(with_ratio) > 20
+
+
+def test_an_amount_that_is_not_there_is_no_zero(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, _ = shop
+    pending = page("conversions?dates=all&state=pending")
+    assert pending.count('class="expected"') > 10
+    without = page("conversions/shop%2Fo56")
+    assert f'<dd class="big">{NONE}</dd>' in " ".join(without.split()).replace("> ", ">").replace(" <", "<")
+    assert "no amount was reported" in without
+
+
+@pytest.mark.parametrize(
+    ("dates", "bins"),
+    [
+        ("dates=own&from=2026-12-19&to=2026-12-20", "hour"),
+        ("dates=own&from=1900-01-01&to=2100-01-01", "week"),
+        ("dates=latest_30_days", "day"),
+    ],
+)
+def test_charts_have_all_that_their_totals_have(
+    shop: tuple[Page, duckdb.DuckDBPyConnection], dates: str, bins: str
+) -> None:
+    page, _ = shop
+    reading = Reading(page(address("overview", dates)))
+    charts = [chart for chart, _ in reading.charts]
+    assert {chart["bins"] for chart in charts} == {bins}
+    assert all(chart["unfinished"] for chart in charts), "the last day with data is not over"
+    [total] = [
+        shown
+        for shown in reading.shown
+        if shown.part == "" and shown.said["column"] == "sum(sessions)" and "over-mart" not in shown.said
+    ]
+    drawn_sessions = sum(
+        next(c for c in charts if c["series"][0]["name"] == "Sessions")["series"][0]["values"]
+    )
+    assert drawn_sessions == int(total.text.replace(",", ""))
