@@ -1,4 +1,10 @@
-"""How figures are written on pages: grouped digits, units beside them, never more digits than they mean."""
+"""How figures are written on pages: grouped digits, units beside them, never more digits than they mean.
+
+Templates get figures that say where they are from (`read_api/slices.py`), and their HTML says so too: a
+`data` element with the mart, the column and the filter. What was added to it, or what it was divided by,
+follows as `data-more-…` and `data-over-…`; `data-but` names the column whose values in the same table are
+left out.
+"""
 
 import csv
 from datetime import date, datetime, timedelta
@@ -9,6 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from funnelhouse.settings import CHECKOUT
+from read_api.slices import Figure
 
 NONE = "\N{EN DASH}"
 """Where there is no figure, which is not 0."""
@@ -39,27 +46,19 @@ def amount(minor: int | Decimal, currency: str) -> str:
     return f"{major(minor, currency):,.{decimals(currency)}f}".replace("-", _MINUS)
 
 
-def money(minor: int | Decimal | None, currency: str | None) -> str | Markup:
+def money(minor: int | Decimal, currency: str) -> Markup:
     """`1,234.50 USD`."""
-    if minor is None or currency is None:
-        return NONE
     return Markup('<span class="money">{}&nbsp;<span class="unit">{}</span></span>').format(
         amount(minor, currency), currency
     )
 
 
-def count(value: int | Decimal | None) -> str:
-    """`12,345`; parts of conversions with one digit."""
-    if value is None:
-        return NONE
+def count(value: int | Decimal, digits: int | None = None) -> str:
+    """`12,345`; parts of conversions with one digit, as has a whole column that has some."""
     exact = Decimal(value)
-    digits = 0 if exact == exact.to_integral_value() else 1
+    if digits is None:
+        digits = 0 if exact == exact.to_integral_value() else 1
     return f"{exact:,.{digits}f}".replace("-", _MINUS)
-
-
-def credited(value: Decimal | None) -> str:
-    """Credited conversions, one digit always, so that a column stands aligned."""
-    return NONE if value is None else f"{Decimal(value):,.1f}"
 
 
 def percent(part: Any, whole: Any = 1, signed: bool = False) -> str:
@@ -71,6 +70,71 @@ def percent(part: Any, whole: Any = 1, signed: bool = False) -> str:
     rounded = share.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{rounded:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
     return f"{text}\N{NO-BREAK SPACE}%"
+
+
+def traced(figure: Figure, text: str | Markup, over: Figure | None = None) -> Markup:
+    """The text of a figure with where it is from."""
+    attributes = [*origin(figure), *(origin(over, "over-") if over else [])]
+    said = Markup(" ").join(Markup('data-{}="{}"').format(name, value) for name, value in attributes)
+    return Markup("<data {}>{}</data>").format(said, text)
+
+
+def origin(figure: Figure, prefix: str = "") -> list[tuple[str, str]]:
+    """Where a figure is from: names, without `data-`, and values of attributes."""
+    found = [
+        (f"{prefix}mart", figure.of.mart),
+        (f"{prefix}column", figure.column),
+        (f"{prefix}filter", figure.of.words),
+    ]
+    if figure.but:
+        found.append((f"{prefix}but", figure.but))
+    return found + (origin(figure.more, f"{prefix}more-") if figure.more else [])
+
+
+def traced_money(figure: Figure) -> str | Markup:
+    """An amount of minor units in the currency of its rows."""
+    if figure.number is None:
+        return NONE
+    return traced(figure, money(figure.total, figure.currency))
+
+
+def traced_amount(figure: Figure) -> Markup:
+    """An amount without its currency, which stands elsewhere."""
+    return traced(figure, amount(figure.total, figure.currency))
+
+
+def traced_ratio(part: Figure, whole: Figure) -> str | Markup:
+    """An amount over another one of the same currency: `1.25`."""
+    return traced(part, f"{Decimal(part.total) / Decimal(whole.total):.2f}", whole) if whole else NONE
+
+
+def traced_each(amounts: Figure, things: Figure) -> str | Markup:
+    """An amount for each of some things."""
+    if not things:
+        return NONE
+    return traced(amounts, money(Decimal(amounts.total) / Decimal(things.total), amounts.currency), things)
+
+
+def traced_count(figure: Figure, digits: int | None = None) -> str | Markup:
+    """A number of things."""
+    return NONE if figure.number is None else traced(figure, count(figure.total, digits))
+
+
+def traced_percent(part: Figure, whole: Figure | None = None, signed: bool = False) -> str | Markup:
+    """What a figure is of another one, or a share that it is itself."""
+    if part.number is None or (whole is not None and not whole):
+        return NONE
+    return traced(part, percent(part.total, 1 if whole is None else whole.total, signed), whole)
+
+
+def traced_points(figure: Figure) -> str | Markup:
+    """A share as percentage points."""
+    return NONE if figure.number is None else traced(figure, points(100 * Decimal(figure.number)))
+
+
+def traced_duration(figure: Figure) -> str | Markup:
+    """Seconds."""
+    return NONE if figure.number is None else traced(figure, duration(int(figure.number)))
 
 
 def points(value: Decimal) -> str:

@@ -1,117 +1,182 @@
-"""Rows of reports laid out for a page: one line per value with its money by currency, and series for charts.
+"""Figures laid out for a page: bins of a range of days, the order of currencies, and series for charts.
 
 A chart is described in a few plain values, which `static/app.js` draws:
 
     kind        line, bar, waterfall (`bars`: from, to; the last one is the sum) or sankey (`nodes`, `links`)
     categories  names along the axis; `series` has `values` in the same order, and a `name`
     unit        of all values; `digits` after the point; `whole` where they are counts
-    are_days    the categories are; `lying` bars go from left to right
+    bins        hour, day, week or month, where the categories are times; `lying` bars go from left to right
+    unfinished  whether the last category is not over, as far as is known: its line is dashed
+    sources     of each value of a series: mart, column and filter, as `data` elements have them
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
-from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from read_api.dashboard.figures import decimals, major
+from read_api.dashboard.figures import decimals, major, origin
 from read_api.parameters import Days
+from read_api.slices import Figure, Number, Slice
 
-Row = TypeVar("Row")
-Value = TypeVar("Value", bound=Hashable)
+DAYS_BY_HOUR = 2
+DAYS_BY_DAY = 120
+DAYS_BY_WEEK = 731
+"""The longest ranges that are drawn by hour, day and week; longer ones are drawn by month."""
 
-MOST_DAYS = 400
-"""Of a chart by day; of more days the latest are drawn."""
-
-
-@dataclass
-class Line(Generic[Value]):
-    """What several rows say of one value: counts added up, money by currency, most first."""
-
-    value: Value
-    counts: dict[str, Decimal] = field(default_factory=dict)
-    amounts: dict[str, int] = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> Decimal:
-        """A count, for templates."""
-        return self.counts[name]
-
-    @property
-    def moneys(self) -> list[tuple[str, int]]:
-        """Currencies and minor units; those without money are left out unless there is no other."""
-        found = [pair for pair in self.amounts.items() if pair[1]] or [*self.amounts.items()][:1]
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+_MICROSECOND = timedelta(microseconds=1)
 
 
-def by_value(
-    rows: Iterable[Any], value: Callable[[Any], Value], counts: Sequence[str], amount: str
-) -> list[Line[Value]]:
-    """One line per value, in the order of first rows; `counts` and `amount` are attributes of the rows."""
-    lines: dict[Value, Line[Value]] = {}
-    for row in rows:
-        line = lines.setdefault(value(row), Line(value(row), dict.fromkeys(counts, Decimal())))
-        for name in counts:
-            line.counts[name] += getattr(row, name)
-        line.amounts[row.currency] = line.amounts.get(row.currency, 0) + getattr(row, amount)
-    return list(lines.values())
+@dataclass(frozen=True)
+class Bin:
+    """An hour, day, week or month, as far as it lies in a range: both ends are included."""
+
+    name: str
+    first: date
+    last: date
 
 
-def together(lines: Iterable[Line[Any]]) -> Line[None]:
-    """All lines as one."""
-    total: Line[None] = Line(None)
-    for line in lines:
-        for name, number in line.counts.items():
-            total.counts[name] = total.counts.get(name, Decimal()) + number
-        for currency, minor in line.amounts.items():
-            total.amounts[currency] = total.amounts.get(currency, 0) + minor
-    return total
+@dataclass(frozen=True)
+class Bins:
+    """A range cut into bins of one size; the last one is `unfinished` where its end is not known yet."""
+
+    size: str
+    bins: tuple[Bin, ...]
+    is_unfinished: bool
+
+    def sum(self, rows: Slice, column: str, values: Mapping[date, Number], days_column: str) -> list[Figure]:
+        """The values of days, or of moments of hours, by bin."""
+        starts = [each.first for each in self.bins]
+        numbers: list[Number] = [0] * len(starts)
+        for at, value in values.items():
+            place = bisect_right(starts, at) - 1
+            if place >= 0 and at <= self.bins[place].last:
+                numbers[place] += value
+        return [
+            Figure(number, column, rows.on(days_column, Days(each.first, each.last)))
+            for number, each in zip(numbers, self.bins, strict=True)
+        ]
 
 
-def main_currency(lines: Iterable[Line[Any]], preferred: str) -> str:
-    """The currency to draw: the project's own where it has money, else the one with the most."""
-    amounts = together(lines).amounts
-    if amounts.get(preferred) or not any(amounts.values()):
-        return preferred
-    return max(sorted(amounts), key=lambda currency: abs(amounts[currency]))
+def bins(days: Days, known: Days, zone: str) -> Bins:
+    """Bins of the days of which something is known: there is nothing to draw before and after.
 
-
-def each_day(days: Days) -> list[date]:
-    """The days, at most `MOST_DAYS`."""
+    The last day with data goes on until another one has some, so the bin that it is in counts as unfinished;
+    so does one that the range cuts.
+    """
     assert days.first is not None
     assert days.last is not None
-    first = max(days.first, days.last - timedelta(days=MOST_DAYS - 1))
-    return [first + timedelta(days=number) for number in range((days.last - first).days + 1)]
+    first = max(days.first, known.first or days.first)
+    last = min(days.last, known.last or days.last)
+    if first > last:
+        return Bins("day", (), False)
+    count = (last - first).days + 1
+    is_last_known = last == (known.last or last)
+    if count <= DAYS_BY_HOUR:
+        return Bins("hour", tuple(_hours(first, last, ZoneInfo(zone))), is_last_known)
+    if count <= DAYS_BY_DAY:
+        return Bins("day", tuple(_cut(first, last, lambda day: day, "%Y-%m-%d")), is_last_known)
+    if count <= DAYS_BY_WEEK:
+        weeks = _cut(first, last, lambda day: day - timedelta(days=day.weekday()), "%Y-%m-%d")
+        return Bins("week", tuple(weeks), is_last_known or last.weekday() < 6)
+    months = _cut(first, last, lambda day: day.replace(day=1), "%Y-%m")
+    return Bins("month", tuple(months), is_last_known or (last + timedelta(days=1)).day > 1)
 
 
-def daily_chart(name: str, days: Days, values: Mapping[date, Decimal | int], **more: Any) -> dict[str, Any]:
-    """A line over days; days that have no value have 0."""
-    drawn = each_day(days)
+def _cut(first: date, last: date, start: Callable[[date], date], name: str) -> Iterable[Bin]:
+    """Days with the same start are one bin."""
+    begin = first
+    while begin <= last:
+        end = begin
+        while end < last and start(end + timedelta(days=1)) == start(begin):
+            end += timedelta(days=1)
+        yield Bin(start(begin).strftime(name), begin, end)
+        begin = end + timedelta(days=1)
+
+
+def _hours(first: date, last: date, zone: ZoneInfo) -> Iterable[Bin]:
+    """Hours of the project's clock, between moments in UTC (naive), as marts have them."""
+    begin = datetime.combine(first, time(), zone).astimezone(UTC)
+    end = datetime.combine(last + timedelta(days=1), time(), zone).astimezone(UTC)
+    while begin < end:
+        following = begin + timedelta(hours=1)
+        shown = begin.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        yield Bin(shown, begin.replace(tzinfo=None), following.replace(tzinfo=None) - _MICROSECOND)
+        begin = following
+
+
+@dataclass(frozen=True)
+class Currencies:
+    """The order in which a project's currencies stand on all pages.
+
+    The project's own is the first, then those of most conversions: amounts of two currencies don't compare.
+    """
+
+    own: str
+    conversions: Mapping[str, Number]
+
+    def in_order(self, currencies: Iterable[str]) -> list[str]:
+        """These currencies in that order."""
+        return sorted(
+            set(currencies), key=lambda each: (each != self.own, -self.conversions.get(each, 0), each)
+        )
+
+    def main(self, amounts: Mapping[str, Figure]) -> str:
+        """The currency to draw: the first that has money, else the first at all."""
+        found = self.in_order(amounts)
+        return next((each for each in found if amounts[each]), found[0] if found else self.own)
+
+
+def line_chart(name: str, over: Bins, figures: Sequence[Figure], **more: Any) -> dict[str, Any]:
+    """A line over bins."""
     return {
         "kind": "line",
-        "categories": [day.isoformat() for day in drawn],
-        "series": [{"name": name, "values": [float(values.get(day, 0)) for day in drawn]}],
-        "are_days": True,
+        "categories": [each.name for each in over.bins],
+        "series": [series(name, figures)],
+        "bins": over.size,
+        "unfinished": over.is_unfinished,
         "legend": False,
         **more,
     }
 
 
-def money_chart(name: str, days: Days, minor: Mapping[date, int], currency: str) -> dict[str, Any]:
-    """As `daily_chart`, of amounts in one currency."""
-    values = {day: major(amount, currency) for day, amount in minor.items()}
-    return daily_chart(name, days, values, unit=currency, digits=decimals(currency))
+def money_chart(name: str, over: Bins, figures: Sequence[Figure], currency: str) -> dict[str, Any]:
+    """As `line_chart`, of amounts in one currency."""
+    return {**line_chart(name, over, []), **money_series({name: figures}, currency)}
+
+
+def money_series(several: Mapping[str, Sequence[Figure]], currency: str) -> dict[str, Any]:
+    """The series of a chart of amounts."""
+    return {
+        "series": [
+            series(name, figures, lambda number: major(number, currency)) for name, figures in several.items()
+        ],
+        "unit": currency,
+        "digits": decimals(currency),
+    }
 
 
 def bar_chart(
-    categories: Sequence[str], series: Mapping[str, Sequence[Decimal | int]], **more: Any
+    categories: Sequence[str], several: Mapping[str, Sequence[Figure]], **more: Any
 ) -> dict[str, Any]:
     """Bars side by side, one group per category."""
     return {
         "kind": "bar",
         "categories": list(categories),
-        "series": [
-            {"name": name, "values": [float(value) for value in values]} for name, values in series.items()
-        ],
-        "legend": len(series) > 1,
+        "series": [series(name, figures) for name, figures in several.items()],
+        "legend": len(several) > 1,
         **more,
+    }
+
+
+def series(
+    name: str, figures: Sequence[Figure], shown: Callable[[Number], Number] = lambda number: number
+) -> dict[str, Any]:
+    """Values of a chart, and where each is from."""
+    return {
+        "name": name,
+        "values": [float(shown(figure.total)) for figure in figures],
+        "sources": [dict(origin(figure)) for figure in figures],
     }

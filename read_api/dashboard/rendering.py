@@ -49,13 +49,14 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
-        "money": figures.money,
-        "amount": figures.amount,
-        "count": figures.count,
-        "credited": figures.credited,
-        "percent": figures.percent,
-        "points": figures.points,
-        "duration": figures.duration,
+        "money": figures.traced_money,
+        "amount": figures.traced_amount,
+        "count": figures.traced_count,
+        "percent": figures.traced_percent,
+        "points": figures.traced_points,
+        "duration": figures.traced_duration,
+        "ratio": figures.traced_ratio,
+        "each": figures.traced_each,
         "day": figures.day,
         "moment": figures.moment,
     }

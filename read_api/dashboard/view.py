@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,12 +22,19 @@ from funnelhouse.published import read_published
 from read_api.dashboard.access import Here
 from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest
+from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days
 from read_api.publications import Publications, Reader
 from read_api.reports import builds
-from read_api.reports.projects import today
+from read_api.reports.conversion import ModelCredit
+from read_api.reports.projects import project, today
+from read_api.slices import Figure, Slice
+
+FEW_ROWS = 100
+MOST_ROWS = 1000
+"""Rows of one table; all others are one line."""
 
 LATEST = "latest_30_days"
 ALL = "all"
@@ -75,6 +83,7 @@ MENU = (
 )
 
 _TITLES = {slug: title for _, pages in MENU for slug, title in pages}
+_CHOICES = ("by", "model", "measure", "goal")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 
@@ -91,8 +100,11 @@ class View:
     takes_country: bool = False
     dates: str = LATEST
     days: Days = field(default_factory=Days)
+    known: Days = field(default_factory=Days)
+    """From the first to the last day of which there is something."""
     country: str | None = None
     countries: list[str] = field(default_factory=list)
+    currencies: Currencies = field(default_factory=lambda: Currencies("USD", {}))
 
     menu = MENU
     date_options = DATE_OPTIONS
@@ -116,6 +128,55 @@ class View:
     def csrf_token(self) -> str:
         """For every form."""
         return self.here.signed_in.session.csrf_token
+
+    def rows(self, mart: str, days_column: str | None = "report_date", **columns: object) -> Slice:
+        """The project's rows of a mart on the days shown with these values; None asks nothing."""
+        found = Slice(mart, self.project_id)
+        if days_column is not None:
+            found = found.on(days_column, self.days)
+        return found.having(columns)
+
+    def figure(self, mart: str, column: str, number: int | Decimal | None, **columns: object) -> Figure:
+        """A number of the project's rows of a mart with these values, whatever the days."""
+        return self.rows(mart, None, **columns).figure(column, number)
+
+    def credit(self, conversion_id: str, given: ModelCredit, column: str, number: int | Decimal) -> Figure:
+        """What a model gives to one touch of a conversion, or to none."""
+        of = self.rows("fct_attribution", None, conversion_id=conversion_id, model=given.model)
+        return of.where("touch_id", given.touch_id).where("currency", given.currency).figure(column, number)
+
+    def unfiltered(self, *names: str) -> list[tuple[str, str]]:
+        """Of `country` and `dates`, those that the address asks for, in words: for what can't be filtered."""
+        asked = {
+            "country": f"Country is {self.asked_country}" if self.asked_country else "",
+            "dates": self._asked_dates,
+        }
+        return [(name, asked[name]) for name in names if asked[name]]
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """What of the address is this page's own."""
+        return {name: self.request.query_params.get(name, "") for name in _CHOICES}
+
+    @property
+    def most_rows(self) -> int:
+        """Of a table: a few, or as many as a page can bear when somebody asks for more."""
+        return MOST_ROWS if self.request.query_params.get("rows") == "more" else FEW_ROWS
+
+    @property
+    def asked_country(self) -> str | None:
+        """The country in the address, whether or not the page knows countries."""
+        given = self.request.query_params.get("country", "")
+        return given.upper() if _COUNTRY.fullmatch(given) else None
+
+    @property
+    def _asked_dates(self) -> str:
+        name = self.request.query_params.get("dates", "")
+        if name in ("", ALL):
+            return ""
+        if name == OWN:
+            return " to ".join(self.request.query_params.get(end, "") for end in ("from", "to"))
+        return dict(DATE_OPTIONS).get(name, "")
 
     @property
     def first(self) -> date:
@@ -237,37 +298,34 @@ def viewing(
         view.reader = reader
         view.takes_dates, view.takes_country = dates, country
         asked = request.query_params
-        view.dates, view.days = _days(reader, here.project_id, asked, default)
+        view.known, conversions = _known(reader, here.project_id)
+        view.currencies = Currencies(project(reader, here.project_id).reporting_currency, conversions)
+        view.dates, view.days = _days(reader, here.project_id, asked, default, view.known)
         if country:
             view.countries = _countries(reader, here.project_id)
-            given = asked.get("country", "")
-            view.country = given.upper() if _COUNTRY.fullmatch(given) else None
+            view.country = view.asked_country
             if view.country is not None and view.country not in view.countries:
                 view.countries = sorted([*view.countries, view.country])
         yield view
 
 
-def _days(reader: Reader, project_id: str, asked: Mapping[str, str], default: str) -> tuple[str, Days]:
+def _days(
+    reader: Reader, project_id: str, asked: Mapping[str, str], default: str, known: Days
+) -> tuple[str, Days]:
     """The choice of dates, and the days that it means now."""
     name = asked.get("dates") or default
     if name == OWN:
         ends = [day for name in ("from", "to") if (day := _day(asked.get(name, "")))]
-        # Until both are chosen, the latest days are there to be changed.
-        return OWN, Days(*sorted(ends)) if len(ends) == 2 else _latest(reader, project_id)
+        if len(ends) == 2:
+            return OWN, Days(*sorted(ends))
     now = today(reader, project_id, datetime.now(UTC))
     if name in NAMED_RANGES and name in dict(DATE_OPTIONS):
         return name, Days(*NAMED_RANGES[name](now))
     if name == ALL:
-        first, last = _data_days(reader, project_id)
-        return ALL, Days(first or now, last or now)
-    return LATEST, _latest(reader, project_id)
-
-
-def _latest(reader: Reader, project_id: str) -> Days:
-    """The 30 days that end with the last day of which there is something."""
-    _, last = _data_days(reader, project_id)
-    last = last or today(reader, project_id, datetime.now(UTC))
-    return Days(last - timedelta(days=29), last)
+        return ALL, Days(known.first or now, known.last or now)
+    last = known.last or now
+    # Until both of one's own are chosen, the latest days are there to be changed.
+    return OWN if name == OWN else LATEST, Days(last - timedelta(days=29), last)
 
 
 def _day(text: str) -> date | None:
@@ -277,12 +335,19 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _data_days(reader: Reader, project_id: str) -> tuple[date | None, date | None]:
-    """First and last day of the project with sessions or conversions."""
+def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
+    """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
     rows = reader.rows(
-        "select min(report_date), max(report_date) from rpt_traffic where project_id = ?", [project_id]
+        "select currency, min(report_date), max(report_date), sum(credit_nano) from rpt_traffic "
+        "where project_id = ? group by currency "
+        "union all select null, min(conversion_date), max(conversion_date), 0 from fct_conversion_ledger "
+        "where project_id = ? and conversion_id is null",
+        [project_id, project_id],
     )
-    return rows[0]
+    firsts = [first for _, first, _, _ in rows if first is not None]
+    lasts = [last for _, _, last, _ in rows if last is not None]
+    conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
+    return Days(min(firsts, default=None), max(lasts, default=None)), conversions
 
 
 def _countries(reader: Reader, project_id: str) -> list[str]:

@@ -1,8 +1,10 @@
 """Ad spend beside what was credited: cost per conversion, return on ad spend."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
+from itertools import groupby
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -13,6 +15,7 @@ from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, 
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
+from read_api.slices import Figure, Slice
 
 router = APIRouter(tags=["reports"])
 
@@ -80,6 +83,109 @@ def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaig
         filters.page,
     )
     return [_campaign(*row) for row in found]
+
+
+@dataclass(frozen=True)
+class Spend:
+    """A campaign that something was spent on: all its conversions, whatever currencies they and it have."""
+
+    source: str
+    medium: str
+    campaign: str | None
+    conversions: Figure
+    costs: list[Figure]
+    amounts: list[Figure]
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the spend has one currency, so that something can be divided by it."""
+        return len(self.costs) == 1
+
+    @property
+    def amount(self) -> Figure:
+        """What was earned in the currency of the spend."""
+        rows = self.conversions.of.where("currency", self.costs[0].currency)
+        nothing = rows.figure("sum(net_amount_minor)", 0)
+        return next((each for each in self.amounts if each.of == rows), nothing)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was earned in another currency."""
+        return any(each and each.currency != self.costs[0].currency for each in self.amounts)
+
+
+@dataclass(frozen=True)
+class AllSpend:
+    """The first campaigns; how many `others` there are, what was spent on these, and on all, by currency."""
+
+    campaigns: list[Spend]
+    others: Figure | None
+    other: list[Figure]
+    total: list[Figure]
+
+
+_CAMPAIGN = ("source", "medium", "campaign")
+
+
+def spend(reader: Reader, rows: Slice, most: int, in_order: Callable[[Iterable[str]], list[str]]) -> AllSpend:
+    """Campaigns with costs: most spent in the first of the currencies first, then in the next one.
+
+    Nothing is compared across currencies.
+    """
+    condition, values = rows.condition
+    known = reader.rows(f"select distinct currency from rpt_campaigns where {condition}", values)  # noqa: S608
+    order = in_order(currency for (currency,) in known)
+    found = reader.rows(
+        "with summed as (select source, medium, campaign, currency, sum(credit_nano) as nano, "  # noqa: S608
+        f"sum(net_amount_minor) as minor, sum(cost_minor) as cost from rpt_campaigns where {condition} "
+        "group by source, medium, campaign, currency), "
+        "weighed as (select *, list_position(?, currency) as place, "
+        "min(case when cost <> 0 then list_position(?, currency) end) over of_campaign as first_place "
+        "from summed window of_campaign as (partition by source, medium, campaign)), "
+        "costed as (select *, max(case when place = first_place then cost end) over of_campaign "
+        "as first_cost from weighed where first_place is not null "
+        "window of_campaign as (partition by source, medium, campaign)), "
+        "placed as (select *, dense_rank() over "
+        "(order by first_place, first_cost desc, source, medium, campaign nulls last) as rank from costed), "
+        "cut as (select *, least(rank, ?) as line from placed) "
+        "select line, case when line < ? then source end as first, "
+        "case when line < ? then medium end as second, case when line < ? then campaign end as third, "
+        "currency, max(rank), sum(nano), sum(minor), sum(cost) "
+        "from cut group by grouping sets ((line, first, second, third, currency), (currency)) "
+        "order by line nulls last, list_position(?, currency)",
+        [*values, order, order, *[most + 1] * 4, order],
+    )
+    by_line = {line: list(each) for line, each in groupby(found, lambda row: row[0])}
+    total = _costs(rows, by_line.pop(None, []))
+    other = by_line.pop(most + 1, [])
+    return AllSpend(
+        [_spend(rows, each) for each in by_line.values()],
+        _others(rows, max(row[5] for row in other) - most) if other else None,
+        _costs(rows, other, ",".join(_CAMPAIGN)),
+        total,
+    )
+
+
+def _spend(rows: Slice, found: list[tuple[Any, ...]]) -> Spend:
+    _, source, medium, campaign, *_ = found[0]
+    of = rows.where("source", source).where("medium", medium).where("campaign", campaign)
+    return Spend(
+        source,
+        medium,
+        campaign,
+        of.figure("sum(credit_nano)", of_nano(sum(row[6] for row in found))),
+        _costs(of, found),
+        [of.where("currency", row[4]).figure("sum(net_amount_minor)", row[7]) for row in found if row[7]],
+    )
+
+
+def _others(rows: Slice, number: int) -> Figure:
+    spent = rows.where("cost_minor.from", 1)
+    return Figure(number, f"count(distinct ({', '.join(_CAMPAIGN)}))", spent, ",".join(_CAMPAIGN))
+
+
+def _costs(rows: Slice, found: list[tuple[Any, ...]], but: str = "") -> list[Figure]:
+    return [Figure(row[8], "sum(cost_minor)", rows.where("currency", row[4]), but) for row in found if row[8]]
 
 
 def _campaign(

@@ -13,6 +13,7 @@ from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, 
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
+from read_api.slices import Slice
 
 router = APIRouter(tags=["reports"])
 
@@ -50,6 +51,16 @@ def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWee
         filters.page,
     )
     return [CohortWeek(*row) for row in found]
+
+
+def by_week(reader: Reader, rows: Slice, measure: str, last_number: int) -> list[tuple[date, int, int, int]]:
+    """Cohort, week, people, and those of whom `measure` (returned or converted) is true; in that order."""
+    condition, values = rows.where("week_number.to", last_number).condition
+    return reader.rows(
+        f"select cohort_week, week_number, sum(people), sum({measure}) from rpt_cohorts where {condition} "  # noqa: S608
+        "group by cohort_week, week_number order by cohort_week, week_number",
+        values,
+    )
 
 
 @router.get(f"{PATH}/cohorts", response_model=Table[CohortWeek])

@@ -39,16 +39,18 @@ class LandingPage:
 
 
 def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[LandingPage]:
-    """Most sessions first, then most conversions, then by path."""
+    """Most sessions first, then most conversions, then by path; rows of a path stand together."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
     found = reader.page(
         "select landing_page, currency, sum(sessions), sum(converting_sessions), sum(conversions), "  # noqa: S608
-        f"sum(pending_conversions), sum(net_amount_minor) from rpt_landing_pages where {condition} "
-        "group by landing_page, currency order by 3 desc, 5 desc, landing_page, currency limit ? offset ?",
+        "sum(pending_conversions), sum(net_amount_minor), sum(sum(sessions)) over of_page, "
+        f"sum(sum(conversions)) over of_page from rpt_landing_pages where {condition} "
+        "group by landing_page, currency window of_page as (partition by landing_page) "
+        "order by 8 desc, 9 desc, landing_page, 3 desc, currency limit ? offset ?",
         values,
         filters.page,
     )
-    return [LandingPage(*row) for row in found]
+    return [LandingPage(*row[:-2]) for row in found]
 
 
 @router.get(f"{PATH}/landing-pages", response_model=Table[LandingPage])

@@ -42,18 +42,21 @@ class PageFigures:
 
 
 def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures]:
-    """Most views first, then most conversions, then by id."""
+    """Most views first, then most conversions, then by id; rows of a page stand together."""
     columns = {"currency": filters.currency, "page_kind": filters.kind}
     condition, values = matching(project_id, "report_date", filters.days, columns)
     found = reader.page(
         "select page_id, max(page_name), max(page_kind), currency, sum(views), sum(conversions), "  # noqa: S608
-        "sum(net_amount_minor), sum(assisted_conversions), sum(assisted_amount_minor) "
+        "sum(net_amount_minor), sum(assisted_conversions), sum(assisted_amount_minor), "
+        "sum(sum(views)) over of_page, sum(sum(conversions)) over of_page, "
+        "sum(sum(assisted_conversions)) over of_page "
         f"from rpt_pages where {condition} group by page_id, currency "
-        "order by 5 desc, 6 desc, 8 desc, page_id, currency limit ? offset ?",
+        "window of_page as (partition by page_id) "
+        "order by 10 desc, 11 desc, 12 desc, page_id, 5 desc, currency limit ? offset ?",
         values,
         filters.page,
     )
-    return [PageFigures(*row) for row in found]
+    return [PageFigures(*row[:-3]) for row in found]
 
 
 @router.get(f"{PATH}/pages", response_model=Table[PageFigures])

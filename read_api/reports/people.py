@@ -70,6 +70,7 @@ class Moment:
     landing_page: str | None
     state: str | None
     currency: str | None
+    amount_minor: Annotated[int | None, Field(description="Of a conversion, as last reported.")]
     net_amount_minor: int | None
     page_views: int | None
 
@@ -126,19 +127,19 @@ _FACTS = ("fct_sessions", "fct_touches", "fct_conversions", "fct_goal_completion
 _MOMENTS = """
 select started_at as moment, 'session' as kind, session_id as id, null::varchar as name, session_id,
     null::varchar as conversion_id, source, medium, campaign, landing_page, null::varchar as state,
-    null::varchar as currency, null::bigint as net_amount_minor, page_views
+    null::varchar as currency, null::bigint as amount_minor, null::bigint as net_amount_minor, page_views
 from fct_sessions where {fct_sessions}
 union all
 select touched_at, 'touch', touch_id, null, session_id, null, source, medium, campaign, landing_page,
-    null, null, null, null
+    null, null, null, null, null
 from fct_touches where {fct_touches}
 union all
 select occurred_at, 'conversion', conversion_id, name, session_id, conversion_id, null, null, null, null,
-    state, currency, net_amount_minor, null
+    state, currency, amount_minor, net_amount_minor, null
 from fct_conversions where {fct_conversions}
 union all
 select completed_at, 'goal_completion', completion_id, goal_id, session_id, conversion_id, null, null, null,
-    null, null, null, null, null
+    null, null, null, null, null, null
 from fct_goal_completions where {fct_goal_completions}
 order by moment desc, kind, id limit ? offset ?
 """

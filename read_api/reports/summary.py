@@ -1,7 +1,8 @@
 """The project at a glance: sessions, conversions and money by day, by state, and why revenue changed."""
 
-from dataclasses import dataclass
-from datetime import date
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -23,6 +24,7 @@ from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import Condition, known_by, matching
 from read_api.reports.projects import project
+from read_api.slices import Slice
 
 router = APIRouter(tags=["reports"])
 
@@ -57,7 +59,15 @@ class CurrencyFigures:
     sessions: int
     conversions: Exact
     pending_conversions: Exact
-    net_amount_minor: int
+    net_amount_minor: Annotated[int, Field(description="Of the conversions, after their refunds.")]
+    refunds_without_sale_minor: Annotated[
+        int,
+        Field(
+            description="Of refunds that found no sale, or exceed it: at most 0. With a country they "
+            "are left out, since none is known of them."
+        ),
+    ]
+    net_revenue_minor: Annotated[int, Field(description="The sum of both; the ledger's, as known today.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +128,37 @@ def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures
     ]
 
 
-def by_currency(days: list[DayFigures]) -> list[CurrencyFigures]:
-    """The days' figures added up, by currency."""
+def by_quarter_hour(reader: Reader, rows: Slice, moment: str, column: str) -> dict[datetime, int]:
+    """A column by quarters of an hour, of which hours of every time zone are made."""
+    condition, values = rows.condition
+    found = reader.rows(
+        f"select time_bucket(interval '15 minutes', {moment}) as quarter, {column} from {rows.mart} "  # noqa: S608
+        f"where {condition} group by quarter",
+        values,
+    )
+    return {quarter: number or 0 for quarter, number in found}
+
+
+def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[CurrencyFigures]:
+    """The days' figures added up, by currency, and what refunds without a sale leave of them."""
+    refunds: Counter[str] = Counter()
+    for entry in entries:
+        if entry.is_unmatched:
+            refunds[entry.currency] += entry.amount_minor
+    by: dict[str, list[DayFigures]] = {currency: [] for currency in refunds if refunds[currency]}
+    for day in days:
+        by.setdefault(day.currency, []).append(day)
     return [
         CurrencyFigures(
             currency,
-            sum(day.sessions for day in days if day.currency == currency),
-            sum((day.conversions for day in days if day.currency == currency), of_nano(0)),
-            sum((day.pending_conversions for day in days if day.currency == currency), of_nano(0)),
-            sum(day.net_amount_minor for day in days if day.currency == currency),
+            sum(day.sessions for day in by[currency]),
+            sum((day.conversions for day in by[currency]), of_nano(0)),
+            sum((day.pending_conversions for day in by[currency]), of_nano(0)),
+            sum(day.net_amount_minor for day in by[currency]),
+            refunds[currency],
+            sum(day.net_amount_minor for day in by[currency]) + refunds[currency],
         )
-        for currency in sorted({day.currency for day in days})
+        for currency in sorted(by)
     ]
 
 
@@ -186,6 +216,10 @@ def summary(
     filters = Filters(days, country, currency, as_of)
     with reading(request, caller, build) as reader:
         known = project(reader, caller.project_id)
+        entries = ledger(reader, caller.project_id, filters)
+        known_today = (
+            entries if as_of is None else ledger(reader, caller.project_id, replace(filters, as_of=None))
+        )
         figures = by_day(reader, caller.project_id, filters)
         content = {
             "build": reader.build_id,
@@ -193,10 +227,10 @@ def summary(
             "reporting_currency": known.reporting_currency,
             "from": days.first,
             "to": days.last,
-            "currencies": by_currency(figures),
+            "currencies": by_currency(figures, known_today),
             "days": figures,
             "states": by_state(reader, caller.project_id, filters),
-            "ledger": ledger(reader, caller.project_id, filters),
+            "ledger": entries,
         }
         return json_answer(request, content, reader.build_id)
 

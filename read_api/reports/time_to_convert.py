@@ -12,6 +12,7 @@ from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, 
 from read_api.publications import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
+from read_api.slices import Slice
 
 router = APIRouter(tags=["reports"])
 
@@ -46,6 +47,18 @@ def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[W
         filters.page,
     )
     return [Way(*row) for row in found]
+
+
+def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
+    """Conversions by days_to_convert or touches alone."""
+    condition, values = rows.condition
+    return dict(
+        reader.rows(
+            f"select {column}, sum(conversions) from rpt_time_to_convert where {condition} "  # noqa: S608
+            f"group by {column}",
+            values,
+        )
+    )
 
 
 @router.get(f"{PATH}/time-to-convert", response_model=Table[Way])

@@ -1,6 +1,6 @@
 """How figures are written, and forms become rules."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import get_args
 
@@ -11,9 +11,11 @@ from ingest_api.definitions.funnel import Funnel
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
-from read_api.dashboard.layout import by_value, main_currency, together
+from read_api.dashboard.layout import Currencies, bins
 from read_api.dashboard.pages.traffic import heat, sankey
-from read_api.reports.paths import Path
+from read_api.parameters import Days
+from read_api.ranking import Line
+from read_api.slices import Figure, Slice
 
 
 @pytest.mark.parametrize(
@@ -60,29 +62,80 @@ def test_times_are_told_in_the_unit_that_fits() -> None:
     assert figures.ago(now + timedelta(days=3), now) == "0 seconds ago"
 
 
-def test_rows_of_one_value_in_two_currencies_are_one_line() -> None:
-    rows = [
-        Path(1, "a", 1, "EUR", 2, 100, 5),
-        Path(1, "a", 1, "JPY", 1, 900, 5),
-        Path(2, "b", 1, "EUR", 1, 7, 5),
-    ]
-    lines = by_value(rows, lambda row: row.path, ("conversions",), "net_amount_minor")
-    assert [(line.value, line["conversions"], line.moneys) for line in lines] == [
-        ("a", 3, [("JPY", 900), ("EUR", 100)]),
-        ("b", 1, [("EUR", 7)]),
-    ]
-    assert together(lines).amounts == {"EUR": 107, "JPY": 900}
-    assert main_currency(lines, "EUR") == "EUR"
-    assert main_currency(lines, "USD") == "JPY"
+def amount(minor: int, currency: str) -> Figure:
+    return Slice("rpt_traffic", "shop").where("currency", currency).figure("sum(net_amount_minor)", minor)
+
+
+def test_currencies_stand_in_one_order_whatever_their_minor_units() -> None:
+    known = Currencies("EUR", {"JPY": 5, "KWD": 9, "USD": 9, "EUR": 1})
+    assert known.in_order(["USD", "JPY", "KWD", "EUR"]) == ["EUR", "KWD", "USD", "JPY"]
+    amounts = {each: amount(minor, each) for each, minor in {"EUR": 0, "JPY": 22_350, "USD": 1}.items()}
+    assert known.main(amounts) == "USD", "the first of that order with money"
+    assert known.main({"JPY": amount(0, "JPY")}) == "JPY"
+    assert known.main({}) == "EUR"
+
+
+def test_a_figure_says_where_it_is_from() -> None:
+    conversions = Slice("rpt_traffic", "shop").where("source", 'a"&=').where("campaign", None)
+    part, whole = conversions.figure("sum(credit_nano)", 1), conversions.figure("sum(sessions)", 3)
+    written = figures.traced_percent(part, whole)
+    assert 'data-mart="rpt_traffic" data-column="sum(credit_nano)"' in written
+    assert 'data-filter="source=a%22%26%3D&amp;campaign.is=null"' in written
+    assert 'data-over-column="sum(sessions)"' in written
+    assert figures.traced_percent(part, conversions.figure("sum(sessions)", 0)) == figures.NONE
+    total = amount(500, "EUR").plus(amount(-35, "EUR"))
+    assert "4.65" in figures.traced_money(total)
+    assert 'data-more-filter="currency=EUR"' in figures.traced_money(total)
+
+
+KNOWN = Days(date(2025, 1, 15), date(2026, 12, 20))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "size", "names", "is_unfinished"),
+    [
+        ("2026-03-29", "2026-03-29", "hour", ["2026-03-29 00:00", "2026-03-29 23:00"], False),
+        ("2026-12-20", "2026-12-20", "hour", ["2026-12-20 00:00", "2026-12-20 23:00"], True),
+        ("2026-05-02", "2026-05-31", "day", ["2026-05-02", "2026-05-31"], False),
+        ("2026-12-01", "2027-01-31", "day", ["2026-12-01", "2026-12-20"], True),
+        ("2026-01-01", "2026-06-30", "week", ["2025-12-29", "2026-06-29"], True),
+        ("2026-01-01", "2026-06-28", "week", ["2025-12-29", "2026-06-22"], False),
+        ("1900-01-01", "2100-12-31", "week", ["2025-01-13", "2026-12-14"], True),
+        ("2027-01-01", "2027-12-31", "day", [], False),
+    ],
+)
+def test_a_range_is_cut_into_bins_of_what_is_known(
+    first: str, last: str, size: str, names: list[str], is_unfinished: bool
+) -> None:
+    over = bins(Days(date.fromisoformat(first), date.fromisoformat(last)), KNOWN, "Europe/Madrid")
+    assert (over.size, over.is_unfinished) == (size, is_unfinished)
+    assert [each.name for each in (over.bins[:1] + over.bins[-1:] if names else over.bins)] == names
+    assert all(each.first <= each.last for each in over.bins)
+    # On the day on which the clock is put forward.
+    assert size != "hour" or len(over.bins) == (23 if first == "2026-03-29" else 24)
+
+
+def test_more_than_two_years_are_months() -> None:
+    over = bins(Days(date(1900, 1, 1), date(2100, 1, 1)), Days(date(2020, 2, 29), date(2026, 12, 20)), "UTC")
+    assert over.size == "month"
+    assert [over.bins[0].name, over.bins[-1].name, len(over.bins)] == ["2020-02", "2026-12", 83]
+    [*_, last] = over.sum(
+        Slice("rpt_traffic", "shop"),
+        "sum(sessions)",
+        {date(2026, 12, 20): 2, date(2026, 12, 1): 1},
+        "report_date",
+    )
+    assert (last.number, last.of.words) == (3, "report_date.from=2026-12-01&report_date.to=2026-12-20")
+
+
+def path(rank: int, sources: str, conversions: int) -> Line:
+    rows = Slice("rpt_paths", "shop").where("path_rank", rank)
+    return Line(rank, {"conversions": rows.figure("sum(conversions)", conversions)}, labels=(sources, 5))
 
 
 def test_the_picture_of_paths_keeps_every_conversion() -> None:
-    rows = [
-        Path(1, "a > b", 2, "EUR", 5, 0, 0),
-        Path(2, "b", 1, "EUR", 3, 0, 0),
-        Path(3, " > ".join("abcabcab"), 8, "EUR", 2, 0, 0),
-    ]
-    picture = sankey(rows)
+    lines = [path(1, "a > b", 5), path(2, "b", 3), path(3, " > ".join("abcabcab"), 2)]
+    picture = sankey(Slice("rpt_paths", "shop"), lines)
     ends = [link["value"] for link in picture["links"] if link["to"] == "conversion"]
     assert sum(ends) == 10
     depths = {node["name"]: node["depth"] for node in picture["nodes"]}

@@ -129,6 +129,11 @@ def cells(page: Page, table: str) -> list[list[str]]:
     return rows
 
 
+def number(text: str) -> float:
+    """As it was meant."""
+    return float(text.replace(",", ""))
+
+
 def test_before_the_first_build_pages_say_what_to_do(defined: Defined) -> None:
     assert "Nothing published yet" in defined.unpublished
     assert "funnelhouse build" in defined.unpublished
@@ -162,8 +167,8 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
         wanted: dict[str, float] = {}
         for row in report["rows"]:
             wanted[row["value"]] = wanted.get(row["value"], 0.0) + row["conversions"]
-        shown = {row[0]: row[1] for row in cells(page, "#credit")}
-        assert shown == {source: f"{number:,.1f}" for source, number in wanted.items()}
+        shown = {row[0]: number(row[1]) for row in cells(page, "#credit")}
+        assert shown == {source: round(credited, 1) for source, credited in wanted.items()}
         figures[model] = shown
     assert figures["last_touch"] != figures["linear"] != figures["shapley"]
     # All models side by side have the same figures.
@@ -171,7 +176,7 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
     side_by_side = {row[0]: dict(zip(names, row, strict=True)) for row in cells(page, "#models")}
     for model, shown in figures.items():
         column = model.replace("_", " ")
-        assert {source: row[column] for source, row in side_by_side.items()} == shown
+        assert {source: number(row[column]) for source, row in side_by_side.items()} == shown
 
 
 def test_attribution_is_of_one_goal_when_it_is_chosen(seen: Watched, published: House) -> None:
@@ -186,9 +191,7 @@ def test_attribution_is_of_one_goal_when_it_is_chosen(seen: Watched, published: 
     wanted: dict[str, float] = {}
     for each in report["rows"]:
         wanted[each["value"]] = wanted.get(each["value"], 0.0) + each["conversions"]
-    assert {row[0]: row[1] for row in cells(page, "#credit")} == {
-        source: f"{number:,.1f}" for source, number in wanted.items()
-    }
+    assert {row[0]: number(row[1]) for row in cells(page, "#credit")} == wanted
     everything = sum(each["conversions"] for each in api(published, "attribution")["rows"])
     assert 0 < sum(wanted.values()) <= conversions < everything
     page.get_by_label("Goal", exact=True).select_option("")
@@ -381,6 +384,17 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     link.click()
     expect(page.locator("pre")).to_contain_text('"just now"')
     expect(page.locator("main")).to_contain_text("a/b?c#d")
+    # Times are written out, not as microseconds.
+    expect(page.locator("dt", has_text="occurred_us").locator("+ dd")).to_have_text(
+        re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+    )
+    # Of the kind that is chosen; a refund takes away.
+    page.goto(published.page("live"))
+    expect(page.locator("#events")).to_contain_text("in the last minute")
+    page.get_by_label("Kind").select_option("refund")
+    page.wait_for_url("**kind=refund**")
+    expect(page.locator("#events tbody tr").first).to_contain_text("\N{MINUS SIGN}")
+    expect(page.locator("#events")).not_to_contain_text("just now")
 
 
 def test_pages_can_be_used_by_keyboard(seen: Watched, published: House) -> None:

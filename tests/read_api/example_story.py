@@ -396,6 +396,7 @@ STORY: dict[str, list[dict[str, Any]]] = {
             "conversions": 1,
             "net_amount_minor": 3999,
             "median_seconds": 86400,
+            "path_median_seconds": 86400,
         },
     ],
     "rpt_time_to_convert": [

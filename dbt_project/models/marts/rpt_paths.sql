@@ -7,7 +7,8 @@ counted as (
     select
         project_id,
         path,
-        count(*) as conversions
+        count(*) as conversions,
+        {{ whole_seconds('percentile_disc(0.5) within group (order by way_us)') }} as median_seconds
     from paths
     group by project_id, path
 ),
@@ -27,7 +28,8 @@ select
     paths.currency,
     count(*) as conversions,
     cast(sum(paths.net_amount_minor) as decimal(38, 0)) as net_amount_minor,
-    {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds
+    {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds,
+    max(ranked.median_seconds) as path_median_seconds
 from paths
 inner join ranked on paths.project_id = ranked.project_id and paths.path = ranked.path
 where ranked.path_rank <= {{ var('frequent_paths') }}

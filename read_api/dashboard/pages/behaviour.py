@@ -1,6 +1,6 @@
 """Behaviour: who came back, which variant did better, and what one person did."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.layout import by_value
 from read_api.dashboard.pages.traffic import heat
-from read_api.dashboard.view import ALL, viewing
-from read_api.parameters import Page
+from read_api.dashboard.view import ALL, View, viewing
+from read_api.parameters import Days, Page
 from read_api.reports import cohorts, conversions, experiments, people
+from read_api.slices import Figure
 
 PATH = "/app/projects/{project_id}"
 
@@ -21,7 +21,12 @@ MOST_WEEKS = 12
 
 PAGE_ROWS = 100
 
-_COHORT_MEASURES = (("returned", "Came back"), ("converted", "Converted"))
+_VARIANT_COLUMNS = (
+    *("exposed", "exposed_to_several", "converted", "rate", "rate_low", "rate_high", "uplift"),
+    *("difference_low", "difference_high"),
+)
+
+_COHORT_MEASURES = (("returned", "Returned"), ("converted", "Converted"))
 
 router = APIRouter(include_in_schema=False)
 
@@ -32,19 +37,20 @@ def cohort_table(request: Request, here: AnyHere) -> Response:
     with viewing(request, here, "cohorts", default=ALL) as view:
         measure = request.query_params.get("measure", "returned")
         measure = measure if measure in dict(_COHORT_MEASURES) else "returned"
-        rows = cohorts.cohorts(view.reading, view.project_id, cohorts.Filters(view.days, page=Page(10_000)))
-        cells = by_value(
-            [row for row in rows if row.week_number <= MOST_WEEKS],
-            lambda row: (row.cohort_week, row.week_number),
-            ("people", measure),
-            "net_amount_minor",
-        )
+        if view.dates == ALL:
+            # The first week begins on its Monday, before which there may be nothing.
+            view.days = Days(view.first - timedelta(days=view.first.weekday()), view.last)
+        rows = view.rows("rpt_cohorts", "cohort_week")
         weeks: dict[date, dict[str, Any]] = {}
-        for cell in cells:
-            monday, number = cell.value
-            week = weeks.setdefault(monday, {"people": cell["people"], "cells": {}})
-            share = cell[measure] / cell["people"] if cell["people"] else Decimal()
-            week["cells"][number] = {"share": share, "number": cell[measure]}
+        for monday, number, people, came in cohorts.by_week(view.reading, rows, measure, MOST_WEEKS):
+            of = rows.where("cohort_week", monday).where("week_number", number)
+            week = weeks.setdefault(monday, {"people": of.figure("sum(people)", people), "cells": {}})
+            week["cells"][number] = {
+                "share": Decimal(came) / people if people else Decimal(),
+                "number": of.figure(f"sum({measure})", came),
+                "people": of.figure("sum(people)", people),
+                "is_unfinished": monday + timedelta(days=7 * number + 6) >= (view.known.last or date.min),
+            }
         # The week itself would drown all later ones: everybody came in it.
         first = 1 if measure == "returned" else 0
         shares = [cell["share"] for week in weeks.values() for n, cell in week["cells"].items() if n >= first]
@@ -71,13 +77,22 @@ def experiment_list(request: Request, here: AnyHere) -> Response:
                 "name": variants[0].experiment_name or experiment_id,
                 "experiment_id": experiment_id,
                 "goal_id": goal_id,
-                "variants": variants,
+                "variants": [(each, _variant_figures(view, each)) for each in variants],
                 "largest": max((each.rate_high or Decimal() for each in variants), default=Decimal()),
             }
             for (experiment_id, goal_id), each in groupby(rows, lambda row: (row.experiment_id, row.goal_id))
             for variants in [list(each)]
         ]
         return view.render("experiments.html", {"experiments": found, "verdict": verdict})
+
+
+def _variant_figures(view: View, variant: experiments.Variant) -> dict[str, Figure]:
+    """The numbers of a variant, by column."""
+    of = view.rows(
+        "rpt_experiments", None, experiment_id=variant.experiment_id, variant_id=variant.variant_id
+    )
+    of = of.where("goal_id", variant.goal_id)
+    return {column: of.figure(f"sum({column})", getattr(variant, column)) for column in _VARIANT_COLUMNS}
 
 
 @router.get(f"{PATH}/people")
@@ -118,4 +133,4 @@ def verdict(variant: experiments.Variant) -> tuple[str, str]:
         return "better", "good"
     if variant.difference_high < 0:
         return "worse", "bad"
-    return "not decided", ""
+    return "inconclusive", ""

@@ -1,27 +1,36 @@
 """Data: what arrives right now, and how far the figures can be trusted."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
+from orchestration.publishing import BUILD_FILE
 from read_api.dashboard.access import AnyHere, Here
-from read_api.dashboard.figures import ago
+from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import ALL, frame, viewing
+from read_api.dashboard.view import ALL, View, frame, viewing
 from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
 from read_api.reports.projects import project, today
+from read_api.slices import Slice
 
 PATH = "/app/projects/{project_id}"
 
 SHOWN_EVENTS = 50
+KINDS = ("visit", "event", "conversion", "refund", "identify", "alias", "unalias")
+MOST_PAGES = 5
+"""That are looked through for events of one kind."""
+
 MOST_MEASURED = 2000
+
+_TIMES = "sum(occurrences)"
+_EPOCH = datetime(1970, 1, 1)
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,13 +38,15 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/live")
 def live(request: Request, here: AnyHere) -> Response:
     """The newest events, as they arrive, before any build."""
-    return frame(request, here, "live").render("live.html", _events(request, here))
+    view = frame(request, here, "live")
+    return view.render("live.html", _events(request, here, view))
 
 
 @router.get(f"{PATH}/live/rows")
 def live_rows(request: Request, here: AnyHere) -> Response:
     """The same as a piece of the page, which asks for it every few seconds."""
-    return html("live_rows.html", {"view": frame(request, here, "live"), **_events(request, here)})
+    view = frame(request, here, "live")
+    return html("live_rows.html", {"view": view, **_events(request, here, view)})
 
 
 @router.get(f"{PATH}/live/event")
@@ -58,56 +69,88 @@ def data_trust_page(request: Request, here: AnyHere) -> Response:
         filters = data_trust.Filters(view.days, page=Page(MOST_MEASURED))
         measured = data_trust.data_trust(view.reading, view.project_id, filters)
         publications: Publications = request.app.state.publications
+        known = project(view.reading, view.project_id)
         context = {
-            "project": project(view.reading, view.project_id),
+            "project": known,
             "now": datetime.now(UTC),
             "ago": ago,
-            "warnings": _by_measure(measured, "warning"),
-            "infos": _by_measure(measured, "info"),
+            "events": view.figure("dim_projects", "max(events)", known.events),
+            "warnings": _by_measure(view, measured, "warning"),
+            "infos": _by_measure(view, measured, "info"),
+            "kinds": view.rows("rpt_data_trust", severity="warning").figure(
+                "count(distinct measure)", len({row.measure for row in measured if row.severity == "warning"})
+            ),
             "builds": [
-                _shown_build(build) for build in builds.builds(publications.published_dir, view.build or "")
+                _shown_build(view, build)
+                for build in builds.builds(publications.published_dir, view.build or "")
             ],
         }
         return view.render("data_trust.html", context)
 
 
-def _by_measure(rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
+def _by_measure(view: View, rows: list[data_trust.Measure], severity: str) -> list[dict[str, Any]]:
     """Each measure of a severity: its name in words, how often it was met, and its details."""
     found = []
     for (measure, meaning), each in groupby(rows, lambda row: (row.measure, row.meaning)):
         details = list(each)
         if details[0].severity == severity:
             name = measure.replace("_", " ").capitalize()
-            total = sum(row.occurrences for row in details)
-            found.append({"name": name, "meaning": meaning, "total": total, "details": details})
+            of = view.rows("rpt_data_trust", measure=measure)
+            total = of.figure(_TIMES, sum(row.occurrences for row in details))
+            counted = [
+                (row, of.where("detail", row.detail).figure(_TIMES, row.occurrences)) for row in details
+            ]
+            found.append({"name": name, "meaning": meaning, "total": total, "details": counted})
     return found
 
 
-def _shown_build(build: dict[str, Any]) -> dict[str, Any]:
+def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
     facts = build["facts"]
+    of = Slice(BUILD_FILE, view.project_id).where("build", build["build"])
     return {
         "build": build["build"],
         "is_current": build["is_current"],
         "published": datetime.fromisoformat(build["published_at"]).replace(tzinfo=None),
         # Builds of older versions did not write down what they checked.
-        "passed": facts.get("checks_passed"),
+        "passed": of.figure("checks_passed", facts.get("checks_passed")),
         "failed": facts.get("checks", []),
-        "seconds": int(sum(facts["seconds"].values())) if "seconds" in facts else None,
+        "took": of.figure("seconds", int(sum(facts["seconds"].values())) if "seconds" in facts else None),
     }
 
 
-def _events(request: Request, here: Here) -> dict[str, Any]:
+def _events(request: Request, here: Here, view: View) -> dict[str, Any]:
+    """The newest events, of one kind where one is chosen, and how many came within a minute."""
+    kind = request.query_params.get("kind", "")
+    kind = kind if kind in KINDS else ""
+    known: dict[str, Any] = {"kind": kind, "kinds": [("", "All"), *((each, each) for each in KINDS)]}
+    found: list[dict[str, Any]] = []
+    before: str | None = ""
     try:
-        answer = _ingest(request).get(here.read, here.project_id, "events", "recent", limit=SHOWN_EVENTS)
+        for _ in range(MOST_PAGES if kind else 1):
+            asked: dict[str, str | int] = {"limit": SHOWN_EVENTS, "before": before or ""}
+            answer = _ingest(request).get(here.read, here.project_id, "events", "recent", **asked) or {}
+            events = [_shown(event) for event in answer.get("events", [])]
+            found += [event for event in events if kind in ("", event["kind"])]
+            before = answer.get("next")
+            if before is None or len(found) >= SHOWN_EVENTS:
+                break
     except UnreachableError as refused:
-        return {"events": [], "problem": refused.detail}
-    return {"events": [_shown(event) for event in (answer or {}).get("events", [])], "problem": ""}
+        return {**known, "events": [], "problem": refused.detail}
+    since = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=1)
+    latest = sum(event["received"] >= since for event in found[:SHOWN_EVENTS])
+    rows = view.rows("events", None, kind=kind or None).where("received_at.from", since)
+    return {
+        **known,
+        "events": found[:SHOWN_EVENTS],
+        "latest": rows.figure("count(*)", latest),
+        "is_latest_cut": latest == SHOWN_EVENTS,
+        "problem": "",
+    }
 
 
 def _shown(event: dict[str, Any]) -> dict[str, Any]:
     known = event["understood"]
     who = [f"{name.removesuffix('_id')} {known[name]}" for name in ("user_id", "visitor_id") if name in known]
-    amount = known.get("amount_text")
     return {
         **event,
         # Rows keep their place while the list moves; an event id may hold what no HTML id may.
@@ -117,14 +160,36 @@ def _shown(event: dict[str, Any]) -> dict[str, Any]:
         "name": known.get("name"),
         "who": who[0] if who else None,
         "what": known.get("url"),
-        "amount": f"{amount} {known.get('currency', '')}".strip() if amount else None,
+        "amount": _shown_amount(known),
         "is_minor": known.get("amount_unit") == "minor",
     }
 
 
+def _shown_amount(known: dict[str, Any]) -> str | None:
+    """As the sender wrote it; what a refund takes away has a sign."""
+    amount = known.get("amount_text")
+    if not amount:
+        return None
+    if known.get("kind") == "refund":
+        amount = "\N{MINUS SIGN}" + amount.removeprefix("-")
+    return f"{amount} {known.get('currency', '')}".strip()
+
+
 def _shown_event(event: dict[str, Any]) -> dict[str, Any]:
-    reports = [{**report, "received": _shown(report)["received"]} for report in event["reports"]]
+    reports = [
+        {
+            **report,
+            "received": _shown(report)["received"],
+            "understood": {name: _readable(name, value) for name, value in report["understood"].items()},
+        }
+        for report in event["reports"]
+    ]
     return {"event_id": event["event_id"], "reports": reports}
+
+
+def _readable(name: str, value: Any) -> Any:
+    """Microseconds as a time; all else as it is."""
+    return moment((_EPOCH + timedelta(microseconds=value)), "milliseconds") if name.endswith("_us") else value
 
 
 def _ingest(request: Request) -> Ingest:

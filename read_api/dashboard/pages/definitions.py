@@ -5,6 +5,7 @@ both, and say of which they speak.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +21,7 @@ from read_api.dashboard.view import View, frame, viewing
 from read_api.parameters import Days, Page
 from read_api.publications import Reader
 from read_api.reports import funnels, goals
+from read_api.slices import Figure, Slice
 
 PATH = "/app/projects/{project_id}"
 
@@ -43,8 +45,18 @@ def goal_list(request: Request, here: AnyHere) -> Response:
             for goal in (defined or {}).values()
             if _is_after(goal["received_us"], view.reading)
         ]
+        counted = {
+            goal.goal_id: {
+                column: view.rows("rpt_goals", goal_id=goal.goal_id, country=view.country).figure(
+                    f"sum({column})", getattr(goal, column)
+                )
+                for column in ("completions", "sessions", "conversions")
+            }
+            for goal in published
+        }
         context = {
             "goals": published,
+            "counted": counted,
             "rule_words": _published_rule,
             "editable": set(defined or ()),
             "deleted": {
@@ -85,16 +97,28 @@ def preview_goal(request: Request, here: AnyHere) -> Response:
         with viewing(request, here, "goals") as view:
             found = goals.preview(view.reading, view.project_id, rule, Days())
             latest = [count for count in found if view.first <= count.day <= view.last]
+            rows = _picked(view.rows("rpt_event_counts", None), rule)
+            of_latest = rows.on("event_date", view.days)
             context = {
-                "counts": sum(count.completions for count in found),
-                "events": sum(count.events for count in found),
+                "counts": rows.figure("sum(completions)", sum(count.completions for count in found)),
+                "events": rows.figure("sum(events)", sum(count.events for count in found)),
                 "first": found[0].day if found else None,
                 "last": found[-1].day if found else None,
-                "latest": sum(count.completions for count in latest),
+                "latest": of_latest.figure("sum(completions)", sum(count.completions for count in latest)),
                 "view": view,
                 "uncounted": rules.conditions(asked),
             }
     return html("goal_preview.html", context)
+
+
+def _picked(rows: Slice, rule: goals.Rule) -> Slice:
+    """Where the figures of a preview are from; the operator of a path stands behind its name."""
+    if rule.match_type == "any_conversion":
+        return rows.where("event_type", "conversion")
+    if rule.match_type != "url_path":
+        return rows.where("name" if rule.match_type == "event_name" else "event_type", rule.match_value)
+    column = "page_path" if rule.match_operator == "exact" else f"page_path.{rule.match_operator}"
+    return rows.where("event_type", "pageview").where(column, rule.match_value)
 
 
 @router.get(f"{PATH}/goals/{{goal_id}}/edit")
@@ -129,12 +153,17 @@ def funnel_page(request: Request, here: AnyHere) -> Response:
         chosen = request.query_params.get("funnel", "")
         chosen = chosen if chosen in names else next(iter(names), "")
         definition = (defined or {}).get(chosen)
-        steps = [step for step in every if step.funnel_id == chosen]
-        filters = funnels.Filters(view.days, chosen, by_source=True, page=Page(DRAWN_SOURCES * MOST_STEPS))
-        by_source: dict[str, list[funnels.Step]] = {}
-        if chosen:
+        rows = view.rows("rpt_funnels", "entry_date", funnel_id=chosen)
+        filters = funnels.Filters(view.days, chosen, page=Page(MOST_STEPS))
+        steps = funnels.funnels(view.reading, view.project_id, filters) if chosen else []
+        total = [_step_figures(rows, step) for step in steps]
+        by_source: dict[str, list[dict[str, Figure]]] = {}
+        if steps:
+            first = Page(DRAWN_SOURCES * len(steps))
+            filters = funnels.Filters(view.days, chosen, by_source=True, page=first)
             for step in funnels.funnels(view.reading, view.project_id, filters):
-                by_source.setdefault(step.source or "", []).append(step)
+                figures = _step_figures(rows.where("source", step.source), step)
+                by_source.setdefault(step.source or "", []).append(figures)
         context = {
             "names": names,
             "chosen": chosen,
@@ -142,14 +171,42 @@ def funnel_page(request: Request, here: AnyHere) -> Response:
             "words": rules.words,
             "mode_words": dict(rules.MODES),
             "unit_words": dict(rules.UNITS),
-            "steps": steps,
-            "most": max((step.completed for step in steps), default=0),
+            "steps": list(zip(steps, total, strict=True)),
+            "most": max((each["completed"] for each in total), key=lambda each: each.total, default=None),
             "by_source": by_source,
+            "other": _other_sources(total, by_source),
             "is_waiting": definition is not None and _is_after(definition["received_us"], view.reading),
             "is_ingest_there": defined is not None,
             "saved": request.query_params.get("saved", ""),
         }
         return view.render("funnels.html", context)
+
+
+def _step_figures(rows: Slice, step: funnels.Step) -> dict[str, Figure]:
+    """The numbers of a step, by column."""
+    of = rows.where("step_number", step.step_number)
+    return {
+        "median_seconds": of.figure("max(median_seconds)", step.median_seconds),
+        **{
+            column: of.figure(f"sum({column})", getattr(step, column))
+            for column in ("entered", "completed", "dropped_off")
+        },
+    }
+
+
+def _other_sources(
+    total: list[dict[str, Figure]], by_source: dict[str, list[dict[str, Figure]]]
+) -> list[Figure]:
+    """Who took each step from the sources that are not listed; nothing where all are."""
+    listed = [
+        sum(int(each[number]["completed"].total) for each in by_source.values())
+        for number in range(len(total))
+    ]
+    other = [
+        replace(step["completed"], number=step["completed"].total - each, but="source")
+        for step, each in zip(total, listed, strict=True)
+    ]
+    return other if any(other) else []
 
 
 @router.get(f"{PATH}/funnels/new")

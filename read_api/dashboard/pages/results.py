@@ -8,18 +8,24 @@ from fastapi import APIRouter, Request, Response
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import decimals, major
-from read_api.dashboard.layout import by_value, daily_chart, main_currency, money_chart, together
+from read_api.dashboard.figures import major
+from read_api.dashboard.layout import money_series
+from read_api.dashboard.net_revenue import net_revenue
+from read_api.dashboard.over_time import charts
 from read_api.dashboard.view import View, viewing
 from read_api.parameters import Page
 from read_api.publications import Reader
+from read_api.ranking import LANDED, TRAFFIC, ranked
 from read_api.reports import conversion as explained
-from read_api.reports import conversions, landing_pages, sources, summary
+from read_api.reports import conversions, summary
 from read_api.reports.projects import project
+from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
 
 PAGE_ROWS = 50
+SHORT = 6
+"""Rows of a table on the overview."""
 
 REASONS = ("sale", "approval", "rejection", "refund", "restatement", "reversal")
 """Of ledger entries, in the order of the waterfall."""
@@ -33,7 +39,7 @@ REASON_WORDS = {
     "reversal": "Reversed",
 }
 
-_TRAFFIC = ("sessions", "conversions", "pending_conversions")
+_AMOUNT = "sum(amount_minor)"
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,86 +50,53 @@ def overview(request: Request, here: AnyHere) -> Response:
     with viewing(request, here, "overview", country=True) as view:
         reader = view.reading
         known = project(reader, view.project_id)
-        filters = summary.Filters(view.days, view.country)
-        days = by_value(
-            summary.by_day(reader, view.project_id, filters), _day_of, _TRAFFIC, "net_amount_minor"
-        )
-        total = together(days)
-        currency = main_currency(days, known.reporting_currency)
-        traffic = sources.Filters(days=view.days, country=view.country, page=Page(limit=1000))
-        top = by_value(
-            sources.sources(reader, view.project_id, traffic), _value_of, _TRAFFIC, "net_amount_minor"
-        )
-        landing = landing_pages.Filters(view.days, page=Page(limit=1000))
+        in_order = view.currencies.in_order
+        traffic = view.rows("rpt_traffic", country=view.country)
+        sources = ranked(reader, traffic, TRAFFIC, SHORT, in_order)
+        net = net_revenue(view, sources.total.amounts)
+        currency = view.currencies.main({each.currency: each for each in net.totals})
+        is_empty = not sources and not net.totals
         context: dict[str, Any] = {
-            "is_empty": not days,
+            "is_empty": is_empty,
             "is_silent": known.events == 0,
-            "total": total,
+            "total": sources.total,
+            "net": net,
             "currency": currency,
-            "charts": {
-                "sessions": daily_chart(
-                    "Sessions", view.days, {line.value: line["sessions"] for line in days}, whole=True
-                ),
-                "conversions": daily_chart(
-                    "Conversions", view.days, {line.value: line["conversions"] for line in days}, whole=True
-                ),
-                "revenue": money_chart(
-                    "Revenue",
-                    view.days,
-                    {line.value: line.amounts.get(currency, 0) for line in days},
-                    currency,
-                ),
-            }
-            if days
-            else {},
-            "sources": top[:6],
-            "landing_pages": by_value(
-                landing_pages.landing_pages(reader, view.project_id, landing),
-                lambda row: row.landing_page,
-                ("sessions", "converting_sessions", "conversions"),
-                "net_amount_minor",
-            )[:6]
-            if view.country is None
-            else [],
-            "states": by_value(
-                summary.by_state(reader, view.project_id, filters),
-                lambda row: row.state,
-                ("conversions",),
-                "net_amount_minor",
-            ),
-            "latest": _conversions(reader, view, page=Page(limit=6)),
+            "charts": {} if is_empty else charts(view, known.time_zone, currency),
+            "sources": sources,
+            "landing_pages": ranked(reader, view.rows("rpt_landing_pages"), LANDED, SHORT, in_order),
+            "states": _states(view),
+            "latest": _conversions(reader, view, page=Page(limit=SHORT)),
         }
         return view.render("overview.html", context)
 
 
 @router.get(f"{PATH}/revenue")
 def revenue(request: Request, here: AnyHere) -> Response:
-    """From sales to what is recognised: why the ledger's entries are there, as a waterfall."""
+    """From sales to net revenue: why the ledger's entries are there, as a waterfall."""
     with viewing(request, here, "revenue", country=True) as view:
-        reader = view.reading
         as_of = _date(request.query_params.get("as_of", ""))
-        filters = summary.Filters(view.days, view.country, as_of=as_of)
-        entries = summary.ledger(reader, view.project_id, filters)
-        currencies = sorted(
-            {entry.currency for entry in entries},
-            key=lambda currency: (-sum(e.entries for e in entries if e.currency == currency), currency),
+        entries = summary.ledger(
+            view.reading, view.project_id, summary.Filters(view.days, view.country, as_of=as_of)
         )
-        tables = [
-            {
-                "currency": currency,
-                "steps": _steps(entries, currency),
-                "total": sum(entry.amount_minor for entry in entries if entry.currency == currency),
-                "chart": _waterfall(_steps(entries, currency), currency),
-            }
-            for currency in currencies
-        ]
-        states = by_value(
-            summary.by_state(reader, view.project_id, summary.Filters(view.days, view.country)),
-            lambda row: row.state,
-            ("conversions",),
-            "amount_minor",
+        rows = view.rows("fct_conversion_ledger", "conversion_date").having(
+            {"fct_conversions.country": view.country, "learnt_date.to": as_of}
         )
-        return view.render("revenue.html", {"tables": tables, "states": states, "as_of": as_of})
+        tables = []
+        for currency in view.currencies.in_order(entry.currency for entry in entries):
+            of_currency = rows.where("currency", currency)
+            found = [entry for entry in entries if entry.currency == currency]
+            steps = _steps(found, of_currency)
+            total = of_currency.figure(_AMOUNT, sum(entry.amount_minor for entry in found))
+            chart = _waterfall(steps, total)
+            tables.append({"currency": currency, "steps": steps, "total": total, "chart": chart})
+        context = {
+            "tables": tables,
+            "states": _states(view),
+            "as_of": as_of,
+            "left_out": net_revenue(view, {}).left_out,
+        }
+        return view.render("revenue.html", context)
 
 
 @router.get(f"{PATH}/conversions")
@@ -137,14 +110,17 @@ def conversion_list(request: Request, here: AnyHere) -> Response:
         }
         offset = _offset(asked.get("offset", ""))
         rows = _conversions(view.reading, view, page=Page(PAGE_ROWS, offset), **wanted)
+        after = view.reading.following
+        found = view.rows("fct_conversions", "conversion_date", country=view.country, **wanted)
         context = {
             "rows": rows,
+            "found": found.read(view.reading, "count(*)"),
             "states": conversions.STATES,
             "state": wanted["state"],
             "order": wanted["transaction_id"] or "",
             "offset": offset,
             "before": max(0, offset - PAGE_ROWS) if offset else None,
-            "after": view.reading.following,
+            "after": after,
         }
         return view.render("conversions.html", context)
 
@@ -170,46 +146,61 @@ def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[
     return conversions.conversions(reader, view.project_id, filters)
 
 
-def _steps(entries: list[summary.LedgerFigures], currency: str) -> list[dict[str, Any]]:
+def _states(view: View) -> list[dict[str, Any]]:
+    """Conversions by state: how many, what was reported, and what is recognised of it."""
+    rows = view.rows("fct_conversions", "conversion_date", country=view.country)
+    found = summary.by_state(view.reading, view.project_id, summary.Filters(view.days, view.country))
+    states = []
+    for state in dict.fromkeys(each.state for each in found):
+        of_state = rows.where("state", state)
+        by_currency = {each.currency: each for each in found if each.state == state}
+        amounts = {
+            name: [
+                of_state.where("currency", currency).figure(f"sum({name})", minor)
+                for currency in view.currencies.in_order(by_currency)
+                if (minor := getattr(by_currency[currency], name))
+            ]
+            for name in ("amount_minor", "net_amount_minor")
+        }
+        counted = of_state.figure("count(*)", sum(each.conversions for each in by_currency.values()))
+        states.append({"state": state, "conversions": counted, **amounts})
+    return states
+
+
+def _steps(entries: list[summary.LedgerFigures], rows: Slice) -> list[dict[str, Any]]:
     """Amounts by reason; of refunds, those that found no sale apart."""
     steps = []
     for reason in REASONS:
         for is_unmatched in (False, True):
-            found = [
-                entry
-                for entry in entries
-                if (entry.currency, entry.reason, entry.is_unmatched) == (currency, reason, is_unmatched)
-            ]
-            if found:
-                name = REASON_WORDS[reason] + (", no sale known" if is_unmatched else "")
-                amount = sum(entry.amount_minor for entry in found)
-                steps.append({"name": name, "entries": sum(e.entries for e in found), "amount": amount})
+            found = [each for each in entries if (each.reason, each.is_unmatched) == (reason, is_unmatched)]
+            if not found:
+                continue
+            of = rows.where("reason", reason).where("conversion_id.is", "null" if is_unmatched else "set")
+            steps.append(
+                {
+                    "name": REASON_WORDS[reason] + (", no sale known" if is_unmatched else ""),
+                    "entries": of.figure("count(*)", sum(each.entries for each in found)),
+                    "amount": of.figure(_AMOUNT, sum(each.amount_minor for each in found)),
+                }
+            )
     return steps
 
 
-def _waterfall(steps: list[dict[str, Any]], currency: str) -> dict[str, Any]:
+def _waterfall(steps: list[dict[str, Any]], total: Figure) -> dict[str, Any]:
     """Bars that begin where the one before ended, and the sum at last."""
-    bars, level = [], 0
+    bars: list[tuple[Number, Number]] = []
+    level: Number = 0
     for step in steps:
-        bars.append((level, level + step["amount"]))
-        level += step["amount"]
+        bars.append((level, level + step["amount"].total))
+        level += step["amount"].total
     bars.append((0, level))
     return {
         "kind": "waterfall",
-        "categories": [*(step["name"] for step in steps), "Recognised"],
-        "bars": [[float(major(minor, currency)) for minor in bar] for bar in bars],
-        "unit": currency,
-        "digits": decimals(currency),
+        "categories": [*(step["name"] for step in steps), "Net revenue"],
+        "bars": [[float(major(minor, total.currency)) for minor in bar] for bar in bars],
         "legend": False,
+        **money_series({"Amount": [*(step["amount"] for step in steps), total]}, total.currency),
     }
-
-
-def _day_of(row: summary.DayFigures) -> date:
-    return row.day
-
-
-def _value_of(row: sources.Traffic) -> str | None:
-    return row.value
 
 
 def _date(text: str) -> date | None:

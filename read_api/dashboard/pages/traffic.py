@@ -1,30 +1,25 @@
 """Traffic: where sessions come from, where they land, and what is credited for conversions."""
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import decimals, major
-from read_api.dashboard.layout import Line, bar_chart, by_value, main_currency, together
+from read_api.dashboard.figures import origin
+from read_api.dashboard.layout import bar_chart, money_series, series
+from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
 from read_api.parameters import MAX_LIMIT, Page
 from read_api.publications import Reader
-from read_api.reports import (
-    attribution,
-    campaigns,
-    channel_importance,
-    goals,
-    landing_pages,
-    pages,
-    paths,
-    sources,
-    time_to_convert,
-)
+from read_api.ranking import LANDED, TRAFFIC, Line, Ranked, Ranking, ranked, ranked_by_model
+from read_api.reports import attribution, campaigns, channel_importance, goals, sources, time_to_convert
 from read_api.reports.projects import project
+from read_api.slices import Figure, Slice
 
 PATH = "/app/projects/{project_id}"
 
@@ -33,7 +28,7 @@ MOST_ROWS = 1000
 
 DRAWN_BARS = 12
 _DRAWN_HALF = DRAWN_BARS // 2
-DRAWN_PATHS = 200
+DRAWN_PATHS = 100
 DRAWN_SOURCES = 8
 DRAWN_TOUCHES = 4
 """The last touches of a path that the picture tells apart."""
@@ -42,6 +37,15 @@ _EARLIER, _OTHERS, _CONVERSION = "earlier", "other sources", "conversion"
 
 _MEASURES = (("conversions", "Conversions"), ("amount", "Revenue"))
 
+_VIEWED = Ranked(
+    "page_id",
+    ("views", "conversions", "assisted_conversions"),
+    labels=("page_name", "page_kind"),
+)
+_CREDITED = ("credit_nano",)
+_MEDIAN = "path_median_seconds"
+_WAYS = "sum(conversions)"
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -49,25 +53,21 @@ router = APIRouter(include_in_schema=False)
 def source_list(request: Request, here: AnyHere) -> Response:
     """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
     with viewing(request, here, "sources", country=True) as view:
-        asked = request.query_params
-        by = asked.get("by", "source")
+        by = request.query_params.get("by", "source")
         by = by if by in sources.DIMENSIONS else "source"
-        filters = sources.Filters(by, view.days, view.country, page=Page(MOST_ROWS))
-        lines = by_value(
-            sources.sources(view.reading, view.project_id, filters),
-            lambda row: row.value,
-            ("sessions", "conversions", "pending_conversions"),
-            "net_amount_minor",
+        found = ranked(
+            view.reading,
+            view.rows("rpt_traffic", country=view.country),
+            replace(TRAFFIC, by=by),
+            view.most_rows,
+            view.currencies.in_order,
         )
-        spent = campaigns.campaigns(
-            view.reading, view.project_id, campaigns.Filters(view.days, page=Page(MOST_ROWS))
-        )
-        drawn = lines[:DRAWN_BARS]
+        drawn = found.lines[:DRAWN_BARS]
         context = {
             "dimensions": sources.DIMENSIONS,
             "by": by,
-            "lines": lines,
-            "total": together(lines),
+            "ranking": found,
+            "net": net_revenue(view, found.total.amounts),
             "chart": bar_chart(
                 [_named(line) for line in drawn],
                 {"Sessions": [line["sessions"] for line in drawn]},
@@ -75,7 +75,9 @@ def source_list(request: Request, here: AnyHere) -> Response:
                 whole=True,
                 unit="sessions",
             ),
-            "campaigns": [row for row in spent if row.cost_minor],
+            "spend": campaigns.spend(
+                view.reading, view.rows("rpt_campaigns"), view.most_rows, view.currencies.in_order
+            ),
         }
         return view.render("sources.html", context)
 
@@ -84,24 +86,10 @@ def source_list(request: Request, here: AnyHere) -> Response:
 def landing_page_list(request: Request, here: AnyHere) -> Response:
     """Where sessions begin and what becomes of them; and views of all pages with what they assisted."""
     with viewing(request, here, "landing-pages") as view:
-        landed = by_value(
-            landing_pages.landing_pages(
-                view.reading, view.project_id, landing_pages.Filters(view.days, page=Page(MOST_ROWS))
-            ),
-            lambda row: row.landing_page,
-            ("sessions", "converting_sessions", "conversions"),
-            "net_amount_minor",
-        )
-        found = pages.pages(view.reading, view.project_id, pages.Filters(view.days, page=Page(MOST_ROWS)))
-        names = {row.page_id: row.page_name or row.page_id for row in found}
-        kinds = {row.page_id: row.page_kind for row in found}
-        viewed = by_value(
-            found,
-            lambda row: row.page_id,
-            ("views", "conversions", "assisted_conversions"),
-            "net_amount_minor",
-        )
-        context = {"landed": landed, "viewed": viewed, "names": names, "kinds": kinds}
+        in_order = view.currencies.in_order
+        landed = ranked(view.reading, view.rows("rpt_landing_pages"), LANDED, view.most_rows, in_order)
+        viewed = ranked(view.reading, view.rows("rpt_pages"), _VIEWED, view.most_rows, in_order)
+        context = {"landed": landed, "viewed": viewed, "net": net_revenue(view, landed.total.amounts)}
         return view.render("landing_pages.html", context)
 
 
@@ -121,23 +109,15 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
         goal_names = _converting_goals(view.reading, view.project_id)
         goal = asked.get("goal", "")
         goal = goal if goal in goal_names else ""
+        rows = view.rows("rpt_goal_attribution", goal_id=goal) if goal else view.rows("rpt_attribution")
         # The model that was chosen leads, so that values come in its order.
         ordered = (model, *(each for each in models if each != model))
-        filters = attribution.Filters(ordered, by, view.days, goal_id=goal or None, page=Page(MOST_ROWS))
-        rows = attribution.credits(view.reading, view.project_id, filters)
-        by_model = {
-            each: by_value(
-                (row for row in rows if row.model == each),
-                lambda row: row.value,
-                ("conversions",),
-                "net_amount_minor",
-            )
-            for each in ordered
-        }
-        for lines in by_model.values():
-            lines.sort(key=lambda line: line["conversions"], reverse=True)
+        by_model = ranked_by_model(
+            view.reading, rows, Ranked(by, _CREDITED), view.most_rows, view.currencies.in_order, ordered
+        )
         chosen = by_model[model]
-        currency = main_currency(chosen, project(view.reading, view.project_id).reporting_currency)
+        net = None if goal else net_revenue(view, chosen.total.amounts)
+        currency = view.currencies.main(chosen.total.amounts)
         context = {
             "models": models,
             "model": model,
@@ -148,8 +128,8 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
             "goals": [("", "All conversions"), *goal_names.items()],
             "goal": goal,
             "of_goal": goal_names.get(goal),
-            "lines": chosen,
-            "total": together(chosen),
+            "ranking": chosen,
+            "net": net,
             "currency": currency,
             "table": _side_by_side(by_model, measure, currency),
             "chart": _model_chart(by_model, model, default, measure, currency),
@@ -171,76 +151,81 @@ def importance_of_channels(request: Request, here: AnyHere) -> Response:
         by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
         # Sources that lower the rate stand at the other end.
         drawn = by_part if len(by_part) <= DRAWN_BARS else [*by_part[:_DRAWN_HALF], *by_part[-_DRAWN_HALF:]]
+        rows = view.rows("rpt_channel_importance", None)
         context = {
             "channels": channels[:MOST_ROWS],
-            "found": len(channels),
+            "found": rows.figure("count(*)", len(channels)),
             "is_converting": any(row.converting_journeys for row in channels),
-            "rate": sum(row.shapley_value for row in channels),
-            "lost": _percent_chart(
-                "Lost without it", [(r.source, r.removal_effect) for r in channels[:DRAWN_BARS]]
-            ),
-            "part": _percent_chart(
-                "Part of the rate", [(r.source, r.shapley_value) for r in drawn], digits=2
-            ),
+            "rate": rows.figure("sum(shapley_value)", sum(row.shapley_value for row in channels)),
+            "lost": _percent_chart("Lost without it", rows, "removal_effect", channels[:DRAWN_BARS]),
+            "part": _percent_chart("Part of the rate", rows, "shapley_value", drawn, digits=2),
         }
         return view.render("channel_importance.html", context)
 
 
-def _percent_chart(name: str, parts: list[tuple[str, Decimal]], digits: int = 1) -> dict[str, Any]:
+def _percent_chart(
+    name: str, rows: Slice, column: str, drawn: list[channel_importance.Channel], digits: int = 1
+) -> dict[str, Any]:
+    figures = [
+        rows.where("source", row.source).figure(f"sum({column})", getattr(row, column)) for row in drawn
+    ]
     return bar_chart(
-        [source for source, _ in parts],
-        {name: [100 * part for _, part in parts]},
+        [row.source for row in drawn],
+        {name: figures},
         lying=True,
         unit="%",
         digits=digits,
-    )
+    ) | {"series": [series(name, figures, lambda number: 100 * number)]}
 
 
 @router.get(f"{PATH}/paths")
 def path_list(request: Request, here: AnyHere) -> Response:
     """The ways to conversions, as a picture and by frequency; and how long they took."""
     with viewing(request, here, "paths") as view:
-        rows = paths.paths(view.reading, view.project_id, page=Page(MOST_ROWS))
-        lines = [
-            (path, list(each)) for path, each in groupby(rows, key=lambda row: (row.path_rank, row.path))
-        ]
-        ways = time_to_convert.time_to_convert(
-            view.reading, view.project_id, time_to_convert.Filters(view.days, page=Page(10_000))
+        reader = view.reading
+        rows = view.rows("rpt_paths", None)
+        # Builds of older versions have no median over all currencies.
+        has_median = _MEDIAN in {column.name for column in reader.marts["rpt_paths"].columns}
+        labels = ("path", _MEDIAN) if has_median else ("path",)
+        found = ranked(
+            reader,
+            rows,
+            Ranked("path_rank", ("conversions",), labels=labels),
+            view.most_rows,
+            view.currencies.in_order,
         )
-        took: Counter[int] = Counter()
-        touched: Counter[int] = Counter()
-        for way in ways:
-            took[way.days_to_convert] += way.conversions
-            touched[way.touches] += way.conversions
+        ways = view.rows("rpt_time_to_convert")
         context = {
+            "ranking": found,
             "paths": [
                 {
-                    "sources": path.split(" > "),
-                    "conversions": sum(row.conversions for row in each),
-                    "moneys": [(row.currency, row.net_amount_minor) for row in each],
-                    # Medians of several currencies don't add up.
-                    "median_seconds": each[0].median_seconds if len(each) == 1 else None,
+                    "sources": line.labels[0].split(" > "),
+                    "line": line,
+                    "median": rows.where("path_rank", line.value).figure(f"max({_MEDIAN})", line.labels[1])
+                    if has_median
+                    else None,
                 }
-                for (_, path), each in lines[:100]
+                for line in found.lines
             ],
-            "sankey": sankey(rows[:DRAWN_PATHS]) if rows else None,
-            "days": _counted(took, "Conversions") if took else None,
-            "touches": _counted(touched, "Conversions") if touched else None,
+            "sankey": sankey(rows, found.lines[:DRAWN_PATHS]) if found else None,
+            "days": _counted(reader, ways, "days_to_convert"),
+            "touches": _counted(reader, ways, "touches"),
         }
         return view.render("paths.html", context)
 
 
-def sankey(rows: list[paths.Path]) -> dict[str, Any]:
+def sankey(rows: Slice, lines: Sequence[Line]) -> dict[str, Any]:
     """The last touches of frequent paths, as nodes by place and source, flowing into the conversion."""
+    frequent = [(line.value, line.labels[0].split(" > "), int(line["conversions"].total)) for line in lines]
     weights: Counter[str] = Counter()
-    for row in rows:
-        for source in set(row.path.split(" > ")):
-            weights[source] += row.conversions
+    for _, path, conversions in frequent:
+        for source in set(path):
+            weights[source] += conversions
     kept = {source for source, _ in weights.most_common(DRAWN_SOURCES)}
-    links: Counter[tuple[str, str]] = Counter()
+    links: dict[tuple[str, str], list[tuple[int, int]]] = {}
     nodes: dict[str, tuple[int, str]] = {}
-    for row in rows:
-        touched = [source if source in kept else _OTHERS for source in row.path.split(" > ")]
+    for rank, path, conversions in frequent:
+        touched = [source if source in kept else _OTHERS for source in path]
         shown = touched[-DRAWN_TOUCHES:]
         if len(touched) > DRAWN_TOUCHES:
             shown = [_EARLIER, *shown]
@@ -249,7 +234,8 @@ def sankey(rows: list[paths.Path]) -> dict[str, Any]:
         for place, source in places:
             nodes[f"{place} {source}"] = (place, source)
         for (place, source), (next_place, following) in pairwise(places):
-            links[f"{place} {source}", f"{next_place} {following}"] += row.conversions
+            link = links.setdefault((f"{place} {source}", f"{next_place} {following}"), [])
+            link.append((rank, conversions))
     first = min(place for place, _ in nodes.values())
     return {
         "kind": "sankey",
@@ -262,40 +248,50 @@ def sankey(rows: list[paths.Path]) -> dict[str, Any]:
             {
                 "source": source,
                 "target": target,
-                "value": value,
+                "value": sum(conversions for _, conversions in each),
                 "from": nodes[source][1],
                 "to": nodes[target][1],
+                "sources": [dict(origin(_of_paths(rows, each)))],
             }
-            for (source, target), value in sorted(links.items())
+            for (source, target), each in sorted(links.items())
         ],
     }
 
 
-def _side_by_side(
-    by_model: dict[str, list[Line[str | None]]], measure: str, currency: str
-) -> list[dict[str, Any]]:
-    """Per value: what each model gives it, and how dark that is in its column's colours (0 to 5)."""
+def _of_paths(rows: Slice, each: list[tuple[int, int]]) -> Figure:
+    ranks = tuple(rank for rank, _ in each)
+    return rows.where("path_rank", ranks).figure("sum(conversions)", sum(number for _, number in each))
+
+
+def _side_by_side(by_model: dict[str, Ranking], measure: str, currency: str) -> dict[str, Any]:
+    """Per value, of all others and of everything: what each model gives, and how dark that is (0 to 5)."""
+    every = next(iter(by_model.values()))
     figures = {
-        model: {
-            line.value: line["conversions"]
-            if measure == "conversions"
-            else Decimal(line.amounts.get(currency, 0))
-            for line in lines
-        }
-        for model, lines in by_model.items()
+        model: [_measured(line, measure, currency) for line in ranking.lines]
+        for model, ranking in by_model.items()
     }
-    most = max((abs(number) for each in figures.values() for number in each.values()), default=Decimal())
-    values = [line.value for line in next(iter(by_model.values()))]
-    return [
-        {
-            "value": value,
-            "cells": {
-                model: {"figure": each.get(value, Decimal()), "heat": heat(each.get(value, Decimal()), most)}
-                for model, each in figures.items()
-            },
-        }
-        for value in values
-    ]
+    most = max(
+        (abs(Decimal(figure.total)) for each in figures.values() for figure in each), default=Decimal()
+    )
+    return {
+        "rows": [
+            {
+                "value": line.value,
+                "cells": {
+                    model: {"figure": each[number], "heat": heat(Decimal(each[number].total), most)}
+                    for model, each in figures.items()
+                },
+            }
+            for number, line in enumerate(every.lines)
+        ],
+        "digits": max(ranking.digits("credit_nano") for ranking in by_model.values()),
+        "other": {
+            model: _measured(ranking.other, measure, currency)
+            for model, ranking in by_model.items()
+            if ranking.other
+        },
+        "total": {model: _measured(ranking.total, measure, currency) for model, ranking in by_model.items()},
+    }
 
 
 def heat(part: Decimal, most: Decimal) -> int:
@@ -306,42 +302,43 @@ def heat(part: Decimal, most: Decimal) -> int:
 
 
 def _model_chart(
-    by_model: dict[str, list[Line[str | None]]], model: str, default: str, measure: str, currency: str
+    by_model: dict[str, Ranking], model: str, default: str, measure: str, currency: str
 ) -> dict[str, Any]:
     """The model that was chosen, beside the project's own."""
-    drawn = by_model[model][:DRAWN_BARS]
-    series: dict[str, list[Decimal]] = {}
-    for each in dict.fromkeys((model, default)):
-        lines = {line.value: line for line in by_model[each]}
-        series[each.replace("_", " ")] = [
-            _measured(lines.get(line.value), measure, currency) for line in drawn
+    drawn = by_model[model].lines[:DRAWN_BARS]
+    several = {
+        each.replace("_", " "): [
+            _measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]
         ]
-    unit = {"unit": currency, "digits": decimals(currency)}
-    return bar_chart(
-        [_named(line) for line in drawn],
-        series,
-        lying=True,
-        **({"unit": "conversions", "digits": 1} if measure == "conversions" else unit),
-    )
+        for each in dict.fromkeys((model, default))
+    }
+    chart = bar_chart([_named(line) for line in drawn], several, lying=True, unit="conversions", digits=1)
+    return chart if measure == "conversions" else chart | money_series(several, currency)
 
 
-def _measured(line: Line[str | None] | None, measure: str, currency: str) -> Decimal:
-    if line is None:
-        return Decimal()
-    return line["conversions"] if measure == "conversions" else major(line.amounts.get(currency, 0), currency)
+def _measured(line: Line, measure: str, currency: str) -> Figure:
+    if measure == "conversions":
+        return line["credit_nano"]
+    count = line["credit_nano"]
+    nothing = Figure(0, "sum(net_amount_minor)", count.of.where("currency", currency), count.but)
+    return line.amounts.get(currency, nothing)
 
 
-def _counted(counts: Counter[int], name: str) -> dict[str, Any]:
+def _counted(reader: Reader, rows: Slice, column: str) -> dict[str, Any] | None:
     """Bars over whole numbers from the least to the 30th; what lies beyond is one bar."""
+    counts = time_to_convert.by(reader, rows, column)
+    if not counts:
+        return None
     last = min(max(counts), 30)
-    numbers = list(range(min(min(counts), last), last + 1))
-    values = [counts[number] for number in numbers]
+    numbers = range(min(min(counts), last), last + 1)
     names = [str(number) for number in numbers]
+    figures = [rows.where(column, number).figure(_WAYS, counts.get(number, 0)) for number in numbers]
     if max(counts) > last:
-        values[-1] += sum(value for number, value in counts.items() if number > last)
+        beyond = sum(count for number, count in counts.items() if number >= last)
+        figures[-1] = rows.where(f"{column}.from", last).figure(_WAYS, beyond)
         names[-1] = f"{last}+"
-    return bar_chart(names, {name: values}, whole=True)
+    return bar_chart(names, {"Conversions": figures}, whole=True)
 
 
-def _named(line: Line[str | None]) -> str:
-    return "(none)" if line.value is None else line.value
+def _named(line: Line) -> str:
+    return "(none)" if line.value is None else str(line.value)

@@ -50,7 +50,17 @@
       ? value.toLocaleString("en", { maximumFractionDigits: 2 })
       : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 
-  const shortDay = (day) => new Date(`${day}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
+  // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
+  const shortTimes = {
+    hour: (name) => name.slice(11),
+    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" }),
+    week: (name) => shortTimes.day(name),
+    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-GB", { month: "short", year: "numeric", timeZone: "UTC" }),
+  };
+
+  // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
+  const upTo = (values, end) => values.map((value, index) => (index < end ? value : null));
+  const from = (values, begin) => values.map((value, index) => (index < begin ? null : value));
 
   function frame(spec) {
     const text = { color: color("--ink-2"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 };
@@ -83,9 +93,11 @@
     const { option, axis } = frame(spec);
     const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
-    if (spec.are_days) {
-      names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortDay };
+    if (spec.bins) {
+      names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortTimes[spec.bins] };
     }
+    const last = spec.categories.length - 1;
+    const isDashed = Boolean(spec.unfinished) && last > 0;
     const values = {
       type: "value",
       ...axis,
@@ -107,23 +119,27 @@
         axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
         formatter: (points) =>
           [
-            points[0].axisValueLabel,
-            ...points.map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
+            points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
           ].join("\n"),
       },
       xAxis: spec.lying ? values : names,
       yAxis: spec.lying ? names : values,
-      series: spec.series.map((series, index) => ({
-        name: series.name,
-        type: kind,
-        data: series.values,
-        barMaxWidth: spec.lying ? 14 : 36,
-        showSymbol: spec.categories.length < 2,
-        symbolSize: 6,
-        lineStyle: { width: 2 },
-        areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
-        itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
-      })),
+      series: spec.series.flatMap((series, index) => {
+        const line = {
+          name: series.name,
+          type: kind,
+          data: isDashed ? upTo(series.values, last) : series.values,
+          barMaxWidth: spec.lying ? 14 : 36,
+          showSymbol: spec.categories.length < 2,
+          symbolSize: 6,
+          lineStyle: { width: 2 },
+          areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
+          itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+        };
+        const end = { ...line, data: from(series.values, last - 1), lineStyle: { width: 2, type: "dashed" }, areaStyle: undefined };
+        return isDashed ? [line, end] : [line];
+      }),
     };
   }
 

@@ -1,0 +1,74 @@
+"""One definition of net revenue for all pages: that of conversions, less refunds without a sale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from read_api.dashboard.view import View
+from read_api.slices import Figure, Slice
+
+AMOUNT = "sum(amount_minor)"
+
+
+@dataclass(frozen=True)
+class NetRevenue:
+    """Amounts by currency, in the order in which they stand on all pages; those that are 0 are left out.
+
+    `left_out` are refunds without a sale that a country would have to be known of.
+    """
+
+    conversions: list[Figure]
+    refunds: list[Figure]
+    totals: list[Figure]
+    left_out: list[Figure]
+
+
+def unmatched_refunds(view: View) -> Slice:
+    """Entries of refunds without a sale, and of what exceeds one, on the days shown."""
+    return view.rows("fct_conversion_ledger", "conversion_date").where("conversion_id", None)
+
+
+def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
+    """What conversions brought, by currency, and what refunds without a sale leave of it."""
+    rows = unmatched_refunds(view)
+    condition, values = rows.condition
+    found = view.reading.rows(
+        f"select currency, {AMOUNT} from fct_conversion_ledger where {condition} group by currency",  # noqa: S608
+        values,
+    )
+    refunds = {
+        currency: rows.where("currency", currency).figure(AMOUNT, minor) for currency, minor in found if minor
+    }
+    counted = {} if view.country else refunds
+    totals = {
+        currency: conversions[currency].plus(counted.get(currency))
+        if currency in conversions
+        else counted[currency]
+        for currency in view.currencies.in_order([*conversions, *counted])
+    }
+    return NetRevenue(
+        _shown(view, conversions),
+        _shown(view, counted),
+        _shown(view, totals),
+        _shown(view, refunds) if view.country else [],
+    )
+
+
+def unmatched_refunds_by_day(view: View) -> dict[str, dict[date, int]]:
+    """Amounts by currency and day."""
+    condition, values = unmatched_refunds(view).condition
+    found = view.reading.rows(
+        f"select currency, conversion_date, {AMOUNT} from fct_conversion_ledger "  # noqa: S608
+        f"where {condition} group by currency, conversion_date",
+        values,
+    )
+    days: dict[str, dict[date, int]] = {}
+    for currency, day, minor in found:
+        days.setdefault(currency, {})[day] = minor
+    return days
+
+
+def _shown(view: View, amounts: Mapping[str, Figure]) -> list[Figure]:
+    """Those that are not 0; where all are, the first."""
+    found = [amounts[currency] for currency in view.currencies.in_order(amounts)]
+    return [each for each in found if each] or found[:1]

@@ -1,0 +1,200 @@
+"""Values of a column with their figures, most first: those that fit, one line for all others, and the total.
+
+Everything is summed in SQL before anything is cut: lines and other add up to the total, in each currency.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from read_api.publications import Reader
+from read_api.slices import CREDIT_DIGITS, Figure, Slice
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What is asked of a mart: `by` a column, `counts` and one amount; lines come in the order of counts."""
+
+    by: str
+    counts: tuple[str, ...]
+    amount: str = "net_amount_minor"
+    order: tuple[str, ...] = ()
+    """Of the counts; without one, all of them."""
+    labels: tuple[str, ...] = ()
+    """Columns that a value has one of each, as a name."""
+
+
+TRAFFIC = Ranked(
+    "source", ("sessions", "credit_nano", "pending_credit_nano"), order=("sessions", "credit_nano")
+)
+LANDED = Ranked(
+    "landing_page", ("sessions", "converting_sessions", "conversions"), order=("sessions", "conversions")
+)
+
+
+@dataclass
+class Line:
+    """The figures of one value, of all others, or of everything."""
+
+    value: Any
+    counts: dict[str, Figure] = field(default_factory=dict)
+    amounts: dict[str, Figure] = field(default_factory=dict)
+    """By currency, in the order in which currencies stand on all pages."""
+    labels: tuple[Any, ...] = ()
+
+    def __getitem__(self, count: str) -> Figure:
+        """A count, for templates."""
+        return self.counts[count]
+
+    @property
+    def moneys(self) -> list[Figure]:
+        """The amounts that are not 0, or a 0 where something was converted; nothing where nothing was."""
+        return [each for each in self.amounts.values() if each] or [*self.amounts.values()][:1]
+
+
+@dataclass
+class Ranking:
+    """Lines of the first values; `other` has all that is behind them, which are `others` values."""
+
+    lines: list[Line]
+    total: Line
+    other: Line | None = None
+    others: Figure | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.lines)
+
+    def digits(self, count: str) -> int:
+        """Those that a column of a count needs: parts of conversions have one."""
+        all_lines = [*self.lines, self.total, *([self.other] if self.other else [])]
+        return int(any(line[count].total % 1 for line in all_lines))
+
+
+InOrder = Callable[[Iterable[str]], list[str]]
+"""Sorts currencies."""
+
+
+def ranked(reader: Reader, rows: Slice, asked: Ranked, most: int, in_order: InOrder) -> Ranking:
+    """The first `most` values, by one reading of the mart. Raises as Reader.rows."""
+    return _rankings(_cut(reader, rows, asked, most, "null", None), rows, rows, asked, most, in_order)
+
+
+def ranked_by_model(
+    reader: Reader, rows: Slice, asked: Ranked, most: int, in_order: InOrder, models: Sequence[str]
+) -> dict[str, Ranking]:
+    """The same values, in the order of the first model, as each model credits them."""
+    of_models = rows.where("model", tuple(models))
+    found = _cut(reader, of_models, asked, most, "model", models[0])
+    return {
+        model: _rankings(found, of_models, rows.where("model", model), asked, most, in_order, model)
+        for model in models
+    }
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What a query found for a line, which is None of everything, in one currency under one model."""
+
+    line: int | None
+    value: Any
+    model: str | None
+    currency: str
+    place: int
+    numbers: tuple[Any, ...]
+    labels: tuple[Any, ...]
+
+
+def _cut(
+    reader: Reader, rows: Slice, asked: Ranked, most: int, model: str, first_model: str | None
+) -> list[_Sums]:
+    condition, values = rows.condition
+    sums = [*asked.counts, asked.amount]
+    order = asked.order or asked.counts
+    chosen = "" if first_model is None else "filter (where model = ?) "
+    ranks = ", ".join(f"coalesce(sum({name}) {chosen}over of_value, 0) as rank_{name}" for name in order)
+    found = reader.rows(
+        f"with found as (select {asked.by} as value, currency, {model} as model, "  # noqa: S608
+        + ", ".join(f"sum({name}) as {name}" for name in sums)
+        + "".join(f", max({name}) as {name}" for name in asked.labels)
+        + f" from {rows.mart} where {condition} group by {asked.by}, currency, {model}), "  # noqa: S608
+        f"weighed as (select *, {ranks} from found window of_value as (partition by value)), "
+        "placed as (select *, dense_rank() over (order by "
+        f"{', '.join(f'rank_{name} desc' for name in order)}, value nulls last) as place from weighed), "
+        "cut as (select *, least(place, ?) as line, case when place < ? then value end as shown from placed) "
+        "select line, shown, model, currency, max(place), "
+        + ", ".join(f"sum({name})" for name in sums)
+        + "".join(f", max({name})" for name in asked.labels)
+        + " from cut group by grouping sets ((line, shown, model, currency), (model, currency)) "
+        "order by line nulls last, model, currency",
+        [*values, *([first_model] * len(order) if first_model else []), most + 1, most + 1],
+    )
+    return [
+        _Sums(line, value, of, currency, place, tuple(row[: len(sums)]), tuple(row[len(sums) :]))
+        for line, value, of, currency, place, *row in found
+    ]
+
+
+def _rankings(
+    found: list[_Sums],
+    every: Slice,
+    rows: Slice,
+    asked: Ranked,
+    most: int,
+    in_order: InOrder,
+    model: str | None = None,
+) -> Ranking:
+    """Lines as one model has them in its `rows` of `every` row; of a value that it does not credit, zeros."""
+    heads = {each.line: each for each in found}
+    by_line: dict[int | None, list[_Sums]] = {line: [] for line in heads}
+    for each in found:
+        if each.model == model:
+            by_line[each.line].append(each)
+    other = others = None
+    if most + 1 in heads:
+        other = _line(by_line[most + 1], rows, asked, in_order, but=asked.by)
+        behind = max(each.place for each in found if each.line == most + 1) - most
+        # A row of it, because nulls are not counted by themselves.
+        others = Figure(behind, f"count(distinct row({asked.by}))", every, asked.by)
+    return Ranking(
+        [
+            _line(by_line[line], rows.where(asked.by, head.value), asked, in_order, head)
+            for line, head in heads.items()
+            if line is not None and line <= most
+        ],
+        _line(by_line.get(None, []), rows, asked, in_order),
+        other,
+        others,
+    )
+
+
+def _line(
+    found: Sequence[_Sums],
+    rows: Slice,
+    asked: Ranked,
+    in_order: InOrder,
+    head: _Sums | None = None,
+    but: str = "",
+) -> Line:
+    line = Line(head.value if head else None, labels=head.labels if head else ())
+    for number, column in enumerate(asked.counts):
+        line.counts[column] = count(rows, column, sum(each.numbers[number] for each in found), but)
+    amounts = {each.currency: each.numbers[-1] for each in found}
+    if any(line.counts[column] for column in asked.counts if column in _CONVERTING) or any(amounts.values()):
+        line.amounts = {
+            currency: Figure(amounts[currency], f"sum({asked.amount})", rows.where("currency", currency), but)
+            for currency in in_order(amounts)
+        }
+    return line
+
+
+_CONVERTING = ("conversions", "credit_nano")
+"""Counts without which an amount of 0 is none."""
+
+
+def count(rows: Slice, column: str, number: Any, but: str = "") -> Figure:
+    """A sum of a column; of credit, in conversions."""
+    exact = Decimal(number or 0)
+    if column.endswith("_nano"):
+        exact = exact.scaleb(-CREDIT_DIGITS)
+    return Figure(exact, f"sum({column})", rows, but)

@@ -1,0 +1,146 @@
+"""Figures that know the rows they are made of: a mart, a column, and a filter as the marts' routes take it.
+
+A `Slice` is both the condition of a query and what a page says of its result, so that they can't be about
+different rows. Its filters are those of `/v1/projects/{id}/marts/{mart}`: `country=DE`,
+`report_date.from=2026-05-01`. There are two more: `campaign.is=null`, or `set`, and
+`fct_conversions.country=DE` for the rows of conversions that have it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+from read_api.parameters import Days
+from read_api.publications import Reader
+from read_api.reports.conditions import Condition
+
+CREDIT_DIGITS = 9
+"""A conversion's credit is counted in 10⁻⁹, in columns that end in `_nano`."""
+
+_CONVERSIONS = "fct_conversions."
+
+Number = int | Decimal
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The project's rows of a mart whose columns have these values; None is null, a tuple any of several."""
+
+    mart: str
+    project_id: str
+    filters: tuple[tuple[str, Any], ...] = ()
+
+    def where(self, column: str, value: object) -> "Slice":
+        """Those of them with this value."""
+        return replace(self, filters=(*self.filters, (column, value)))
+
+    def on(self, days_column: str, days: Days) -> "Slice":
+        """Those of them on these days."""
+        found = self
+        for end, each in (("from", days.first), ("to", days.last)):
+            found = found if each is None else found.where(f"{days_column}.{end}", each)
+        return found
+
+    def having(self, columns: Mapping[str, object]) -> "Slice":
+        """Those of them with these values; None asks nothing of a column."""
+        found = self
+        for column, value in columns.items():
+            found = found if value is None else found.where(column, value)
+        return found
+
+    @property
+    def condition(self) -> Condition:
+        """For a query; names of columns are ours, never the caller's."""
+        condition = "project_id = ?"
+        values: list[object] = [self.project_id]
+        for name, value in self.filters:
+            if name.startswith(_CONVERSIONS):
+                condition += (
+                    " and conversion_id in (select conversion_id from fct_conversions "  # noqa: S608
+                    f"where project_id = ? and {name.removeprefix(_CONVERSIONS)} = ?)"
+                )
+                values += [self.project_id, value]
+                continue
+            sql, bound = _compared(name, value)
+            condition += f" and {sql}"
+            values += bound
+        return condition, values
+
+    @property
+    def words(self) -> str:
+        """The filter as an address would say it."""
+        return urlencode([pair for name, value in self.filters for pair in _said(name, value)])
+
+    def read(self, reader: Reader, column: str) -> "Figure":
+        """What a build has in `column`, an expression of SQL, over these rows."""
+        condition, values = self.condition
+        ((number,),) = reader.rows(f"select {column} from {self.mart} where {condition}", values)  # noqa: S608
+        return self.figure(column, number)
+
+    def figure(self, column: str, number: Number | None) -> "Figure":
+        """What a query found in `column`, an expression of SQL, over these rows."""
+        return Figure(number, column, self)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and where it is from: `column` over the rows of a slice.
+
+    `but` names a column whose values that are listed beside it are left out. `more` is what was added to it.
+    """
+
+    number: Number | None
+    column: str
+    of: Slice
+    but: str = ""
+    more: "Figure | None" = None
+
+    @property
+    def currency(self) -> str:
+        """Of an amount."""
+        found = dict(self.of.filters)["currency"]
+        assert isinstance(found, str)
+        return found
+
+    @property
+    def total(self) -> Number:
+        """The number with what was added; nothing is 0."""
+        return (self.number or 0) + (self.more.total if self.more else 0)
+
+    def plus(self, more: "Figure | None") -> "Figure":
+        """The sum with another figure of other rows."""
+        return self if more is None else replace(self, more=more)
+
+    def __bool__(self) -> bool:
+        return bool(self.total)
+
+
+def _compared(name: str, value: Any) -> tuple[str, list[Any]]:
+    column, _, end = name.partition(".")
+    if end not in ("", "is", "from", "to"):
+        raise ValueError(f"{name} is for people to read, not for a query")
+    if end == "is":
+        return f"{column} is {'null' if value == 'null' else 'not null'}", []
+    if end:
+        return f"{column} {'>=' if end == 'from' else '<='} ?", [value]
+    if value is None:
+        return f"{column} is null", []
+    if isinstance(value, tuple):
+        return f"{column} in ({', '.join('?' for _ in value)})", list(value)
+    return f"{column} = ?", [value]
+
+
+def _said(name: str, value: Any) -> Iterable[tuple[str, str]]:
+    if value is None:
+        yield f"{name}.is", "null"
+    elif isinstance(value, tuple):
+        yield from ((name, str(each)) for each in value)
+    elif isinstance(value, bool):
+        yield name, str(value).lower()
+    elif isinstance(value, date | datetime):
+        yield name, value.isoformat()
+    else:
+        yield name, str(value)

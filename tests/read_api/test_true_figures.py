@@ -1,0 +1,364 @@
+"""Every number of every page is what the marts have, to the cent, whatever is filtered."""
+
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import duckdb
+import pytest
+from figures_in_html import ORIGINS, Panel, Reading, Shown, drawn
+from pages import Page, pages_of
+
+from funnelhouse.settings import Settings
+from read_api.dashboard.figures import NONE
+from read_api.dashboard.view import MENU
+from read_api.parameters import Page as Pages
+from read_api.publications import Publications
+from read_api.reports import landing_pages, pages
+
+TWO_YEARS = Path(__file__).with_name("two_years.sql")
+
+PAGES = (
+    *(slug for _, group in MENU for slug, _ in group if slug != "live"),
+    "sources?by=campaign",
+    "sources?by=landing_page",
+    "attribution?by=campaign&model=linear",
+    "attribution?measure=amount&goal=sale",
+    "conversions?state=pending",
+    "conversions/shop%2Fo48",
+    "conversions/shop%2Fo104",
+    "people?id=u8",
+    "revenue?as_of=2026-12-15",
+    "goals/preview?match_type=event_name&value=purchase",
+)
+FILTERS = (
+    "dates=latest_30_days",
+    "dates=all&country=DE",
+    "dates=own&from=2026-12-19&to=2026-12-20&country=US",
+)
+
+BUILT = {"checks_passed": Decimal(640), "seconds": Decimal(35)}
+"""What FACTS says of the build; seconds are cut."""
+
+# What is about one thing is about it whatever is filtered.
+KEYS = {"conversion_id", "session_id", "entry_id", "person_id", "id_value", "number"}
+# What a project has once, and what is chosen by something else than days.
+UNDATED = {"build.json", "dim_projects", "dim_people", "dim_identifiers"}
+
+
+class Asked(NamedTuple):
+    """Rows of a mart, without the values of `but` that are listed."""
+
+    mart: str
+    words: str
+    but: str
+    listed: tuple[tuple[str | None, ...], ...]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("true") / "home")
+
+
+@pytest.fixture(scope="module")
+def shop(house: Settings) -> Iterator[tuple[Page, duckdb.DuckDBPyConnection]]:
+    page = pages_of(house, {}, TWO_YEARS.read_text(encoding="utf-8"))
+    # The app has the file open with settings of its own, which DuckDB wants to be the same in a process.
+    copy = shutil.copy(house.published_dir / "current" / "marts.duckdb", house.home_dir / "copy.duckdb")
+    with duckdb.connect(copy, read_only=True, config={"threads": 1}) as marts:
+        yield page, marts
+
+
+def address(path: str, filters: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}{filters}"
+
+
+def test_every_number_of_every_page_is_what_the_marts_have(
+    shop: tuple[Page, duckdb.DuckDBPyConnection],
+) -> None:
+    page, marts = shop
+    counted = 0
+    for filters in FILTERS:
+        for path in PAGES:
+            where = address(path, filters)
+            reading = Reading(page(where))
+            assert reading.homeless == [], where
+            known = marts_numbers(marts, reading)
+            for shown in reading.shown:
+                right = expected(shown.said, asked_of(reading, shown), known)
+                assert_reads(shown.text, shown.said, right, where)
+                assert_says_its_filters(shown.said, shown.panel, filters, where)
+            for chart, panel in reading.charts:
+                for value, said in drawn(chart):
+                    right = expected(said, chart_asks(said), known) * (100 if chart.get("unit") == "%" else 1)
+                    assert Decimal(str(value)) == pytest.approx(right, abs=Decimal("1e-9")), (where, said)
+                    assert_says_its_filters(said, panel, filters, where)
+            counted += len(reading.shown)
+    assert counted > 10_000
+
+
+def asked_of(reading: Reading, shown: Shown) -> dict[str, Asked]:
+    """What a figure is made of, by the prefix of its attributes."""
+    found = {}
+    for origin in ORIGINS:
+        if f"{origin}mart" in shown.said:
+            but = shown.said.get(f"{origin}but", "")
+            listed = reading.listed(shown.table, but) if but else ()
+            found[origin] = Asked(shown.said[f"{origin}mart"], shown.said[f"{origin}filter"], but, listed)
+    return found
+
+
+def chart_asks(said: dict[str, str]) -> dict[str, Asked]:
+    return {
+        origin: Asked(said[f"{origin}mart"], said[f"{origin}filter"], "", ())
+        for origin in ORIGINS
+        if f"{origin}mart" in said
+    }
+
+
+def marts_numbers(
+    marts: duckdb.DuckDBPyConnection, reading: Reading
+) -> dict[tuple[Asked, str], Decimal | None]:
+    """All that a page asks of the marts; columns of the same rows by one query."""
+    wanted: dict[Asked, set[str]] = defaultdict(set)
+    for shown in reading.shown:
+        for origin, asked in asked_of(reading, shown).items():
+            wanted[asked].add(shown.said[f"{origin}column"])
+    for chart, _ in reading.charts:
+        for _, said in drawn(chart):
+            for origin, asked in chart_asks(said).items():
+                wanted[asked].add(said[f"{origin}column"])
+    known: dict[tuple[Asked, str], Decimal | None] = {}
+    for asked, columns in wanted.items():
+        if asked.mart == "build.json":
+            known |= {(asked, column): BUILT[column] for column in columns}
+            continue
+        names = sorted(columns)
+        condition, values = condition_of(asked)
+        row = marts.execute(
+            f"select {', '.join(names)} from {asked.mart} where {condition}", values
+        ).fetchone()
+        assert row is not None
+        known |= {
+            (asked, name): None if number is None else Decimal(number)
+            for name, number in zip(names, row, strict=True)
+        }
+    return known
+
+
+def condition_of(asked: Asked) -> tuple[str, list[Any]]:
+    """The filter in SQL, read from its words alone."""
+    conditions, values = ["project_id = 'shop'"], []
+    several: dict[str, list[str]] = defaultdict(list)
+    for name, value in parse_qsl(asked.words, keep_blank_values=True):
+        several[name].append(value)
+    for name, given in several.items():
+        column, _, end = name.rpartition(".") if "." in name else (name, "", "")
+        if column == "fct_conversions":
+            conditions.append(f"conversion_id in (select conversion_id from fct_conversions where {end} = ?)")
+            values += given
+        elif end == "is":
+            conditions.append(f"{column} is {'null' if given == ['null'] else 'not null'}")
+        elif end:
+            conditions.append(f"{column} {'>=' if end == 'from' else '<='} ?")
+            values += given
+        else:
+            # As literals, which take the column's type.
+            texts = ", ".join("'" + text.replace("'", "''") + "'" for text in given)
+            conditions.append(f"{column} in ({texts})")
+    if asked.but:
+        columns = asked.but.split(",")
+        rows = ", ".join(f"({', '.join('?' for _ in columns)})" for _ in asked.listed)
+        texts = ", ".join(f"cast({column} as varchar)" for column in columns)
+        same = " and ".join(f"listed.c{n} is not distinct from {c}" for n, c in enumerate(texts.split(", ")))
+        names = ", ".join(f"c{number}" for number in range(len(columns)))
+        conditions.append(f"not exists (select 1 from (values {rows}) as listed ({names}) where {same})")
+        values += [value for row in asked.listed for value in row]
+    return " and ".join(conditions), values
+
+
+def unit(column: str, words: str) -> Decimal:
+    """What one of a column is worth on a page."""
+    if "_nano" in column:
+        return Decimal("1e-9")
+    return Decimal("0.01") if "_minor" in column else Decimal(1)
+
+
+def expected(
+    said: dict[str, str], asked: dict[str, Asked], known: dict[tuple[Asked, str], Decimal | None]
+) -> Decimal:
+    """What a figure has to be."""
+
+    def part(origin: str) -> Decimal:
+        column = said[f"{origin}column"]
+        number = known[asked[origin], column] or Decimal()
+        return number * unit(column, said[f"{origin}filter"])
+
+    whole = part("") + (part("more-") if "more-" in asked else 0)
+    if "over-" in asked:
+        return whole / (part("over-") + (part("over-more-") if "over-more-" in asked else 0))
+    return whole
+
+
+UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
+
+
+def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) -> None:
+    """The text is the number, to its last digit; amounts have both digits of their cents."""
+    written = text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-").strip()
+    found = re.fullmatch(r"([+-]?[\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
+    assert found is not None, (where, text)
+    number, digits, word = Decimal(found[1].replace(",", "")), len(found[2] or ""), found[3] or ""
+    column = said["column"]
+    if "_minor" in column and word != "%" and not (said.get("over-column", "").count("_minor")):
+        assert digits == 2, (where, text)
+        currency = dict(parse_qsl(said["filter"]))["currency"]
+        assert word in ("", currency), (where, text)
+    if word == "%" or column.startswith("sum(difference_"):
+        right *= 100
+    if word in UNITS:
+        right /= UNITS[word]
+    half = Decimal(5).scaleb(-digits - 1)
+    assert abs(number - right) <= half, (where, text, right, said)
+
+
+def assert_says_its_filters(said: dict[str, str], panel: Panel, filters: str, where: str) -> None:
+    """A figure is filtered as the address asks, or its part of the page says that it isn't."""
+    asked = dict(parse_qsl(filters))
+    words = dict(parse_qsl(said["filter"], keep_blank_values=True))
+    if KEYS & words.keys() or said["mart"] in UNDATED:
+        return
+    if "country" in asked and "goals/preview" not in where:
+        says = words.get("country", words.get("fct_conversions.country"))
+        assert says == asked["country"] or "country" in panel.unfiltered, (where, panel.name, said)
+    if asked["dates"] != "all" and "goals/preview" not in where:
+        has_days = any(name.endswith(".from") for name in words)
+        assert has_days or "cohort_week" in words or "dates" in panel.unfiltered, (where, panel.name, said)
+
+
+def test_lines_add_up_to_totals(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, _ = shop
+    for path in ("sources", "sources?by=landing_page", "landing-pages", "attribution", "overview", "paths"):
+        for filters in FILTERS:
+            reading = Reading(page(address(path, filters)))
+            for table in {shown.table for shown in reading.shown if shown.part == "tfoot"}:
+                assert_adds_up(reading, table, f"{path} {filters}")
+
+
+def assert_adds_up(reading: Reading, table: int, where: str) -> None:
+    sums: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    last = max(shown.cell[0] for shown in reading.shown if shown.table == table)
+    totals = {}
+    for shown in reading.shown:
+        if shown.table != table or "over-mart" in shown.said or shown.said["column"][:4] in ("coun", "max("):
+            continue
+        text = shown.text.replace("\N{MINUS SIGN}", "-").replace(",", "")
+        number, _, currency = text.partition("\N{NO-BREAK SPACE}")
+        place = (shown.cell[1], currency)
+        if shown.cell[0] == last:
+            totals[place] = Decimal(number)
+        else:
+            sums[place] += Decimal(number)
+    assert totals, where
+    for place, total in totals.items():
+        assert sums[place] == pytest.approx(total, abs=Decimal("0.001") if place[1] else 6), (where, place)
+
+
+def test_net_revenue_is_the_same_on_all_pages(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, marts = shop
+    for filters in ("dates=all", "dates=latest_30_days"):
+        found = {
+            path: last_amounts(Reading(page(address(path, filters)))) for path in ("sources", "attribution")
+        }
+        overview = Reading(page(address("overview", filters)))
+        first = [shown for shown in overview.shown if "sum(net_amount_minor)" in shown.said["column"]]
+        found["overview"] = [shown.text for shown in first[:2]]
+        revenue = Reading(page(address("revenue", filters)))
+        found["revenue"] = [
+            shown.text for shown in revenue.shown if shown.part == "tfoot" and "more-mart" not in shown.said
+        ]
+        days = "" if filters == "dates=all" else "and conversion_date > date '2026-11-20'"
+        ledger = marts.execute(
+            "select currency, sum(amount_minor) / 100 from fct_conversion_ledger "
+            f"where project_id = 'shop' {days} group by currency order by currency desc"
+        ).fetchall()
+        right = [f"{amount:,.2f}\N{NO-BREAK SPACE}{currency}" for currency, amount in ledger]
+        assert found == dict.fromkeys(found, right), filters
+
+
+def last_amounts(reading: Reading) -> list[str]:
+    """Amounts of the last row of the first table."""
+    foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
+    last = max(shown.cell[0] for shown in foot)
+    return [shown.text for shown in foot if shown.cell[0] == last and "_minor" in shown.said["column"]]
+
+
+@pytest.mark.usefixtures("shop")
+def test_rows_of_a_page_stand_together_in_the_api(house: Settings) -> None:
+    everything = Pages(10_000)
+    with Publications(house.published_dir).current("shop") as reader:
+        landed = landing_pages.landing_pages(reader, "shop", landing_pages.Filters(page=everything))
+        viewed = pages.pages(reader, "shop", pages.Filters(page=everything))
+    for values in ([row.landing_page for row in landed], [row.page_id for row in viewed]):
+        assert len(values) > len(set(values)), "some have two currencies"
+        assert len([value for value, _ in groupby(values)]) == len(set(values))
+
+
+def test_a_number_from_nowhere_is_found() -> None:
+    reading = Reading("<main><p>12 rows</p><td><data data-mart='m' data-filter=''>3</data></td></main>")
+    assert (reading.homeless, [shown.text for shown in reading.shown]) == (["12 rows"], ["3"])
+
+
+def test_ad_spend_counts_conversions_in_all_currencies(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, _ = shop
+    spend = [each for each in Reading(page("sources?dates=all")).shown if each.panel.name == "spend-title"]
+    counted = [each for each in spend if each.said["column"] == "sum(credit_nano)"]
+    assert len(counted) == 100
+    assert all("currency" not in each.said["filter"] for each in counted)
+    rows = {each.cell[0] for each in counted if each.text != "0"}
+    costs = [each.cell[0] for each in spend if each.said["column"] == "sum(cost_minor)" and each.cell[1] == 2]
+    with_ratio = {each.cell[0] for each in spend if each.said.get("over-column") == "sum(credit_nano)"}
+    assert with_ratio == {row for row in rows if costs.count(row) == 1}, "whatever its sales are paid in"
+    assert len(with_ratio) > 20
+
+
+def test_an_amount_that_is_not_there_is_no_zero(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+    page, _ = shop
+    pending = page("conversions?dates=all&state=pending")
+    assert pending.count('class="expected"') > 10
+    without = page("conversions/shop%2Fo56")
+    assert f'<dd class="big">{NONE}</dd>' in " ".join(without.split()).replace("> ", ">").replace(" <", "<")
+    assert "no amount was reported" in without
+
+
+@pytest.mark.parametrize(
+    ("dates", "bins"),
+    [
+        ("dates=own&from=2026-12-19&to=2026-12-20", "hour"),
+        ("dates=own&from=1900-01-01&to=2100-01-01", "week"),
+        ("dates=latest_30_days", "day"),
+    ],
+)
+def test_charts_have_all_that_their_totals_have(
+    shop: tuple[Page, duckdb.DuckDBPyConnection], dates: str, bins: str
+) -> None:
+    page, _ = shop
+    reading = Reading(page(address("overview", dates)))
+    charts = [chart for chart, _ in reading.charts]
+    assert {chart["bins"] for chart in charts} == {bins}
+    assert all(chart["unfinished"] for chart in charts), "the last day with data is not over"
+    [total] = [
+        shown
+        for shown in reading.shown
+        if shown.part == "" and shown.said["column"] == "sum(sessions)" and "over-mart" not in shown.said
+    ]
+    drawn_sessions = sum(
+        next(c for c in charts if c["series"][0]["name"] == "Sessions")["series"][0]["values"]
+    )
+    assert drawn_sessions == int(total.text.replace(",", ""))
