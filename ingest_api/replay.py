@@ -78,6 +78,7 @@ def replay(store: LandingStore, kept: Kept, now_us: int) -> Outcome:
         sender=kept.row.sender or "server",
         user_agent=kept.row.user_agent,
         has_page_key=bool(kept.row.has_page_key),
+        sent_us=kept.row.sent_us,
     )
     try:
         reading = read(kept.body, arrival)
@@ -86,6 +87,9 @@ def replay(store: LandingStore, kept: Kept, now_us: int) -> Outcome:
     _name(reading.events, arrival.given, kept)
     for event in reading.events:
         event.received_us = now_us
+        if event.sent_us is not None:
+            # What lies here tells nothing of the sender's clock.
+            event.sent_us += now_us - kept.row.received_us
     if reading.events:
         store.append([("events", [_event_row(event) for event in reading.events])])
     return Outcome(len(reading.events), [rejection.reason for rejection in reading.rejections])
