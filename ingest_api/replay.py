@@ -44,8 +44,12 @@ READERS: dict[str, Read] = {
     "/v2/conversions": pagent.read_v2,
     "/v2/conversions/bulk": pagent.read_v2_bulk,
     "/v1/analytics/report-conversion": superfunnel.read,
-    "/v1/batch": _read_segment,
-    **{f"/v1/{call}": partial(segment.read_call, call) for call in segment.CALLS},
+    **dict.fromkeys(("/v1/batch", "/v1/b"), _read_segment),
+    **{
+        f"/v1/{path}": partial(segment.read_call, call)
+        for short, call in segment.SHORT_PATHS.items()
+        for path in (short, call)
+    },
     "/pb": _read_postback,
     "/pb/{project_id}": _read_postback,
     "/pb/{project_id}/{secret}": _read_postback,

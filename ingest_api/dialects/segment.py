@@ -63,6 +63,8 @@ from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_env
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)
+SHORT_PATHS: dict[str, Call] = {call[0]: call for call in CALLS}
+"""Last parts of the paths that the vendor's library for browsers posts its calls to; a batch goes to `b`."""
 
 MAX_ITEMS = 5000
 """More than a body of real calls can hold; the vendor limits the bytes only."""
