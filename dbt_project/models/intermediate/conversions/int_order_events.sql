@@ -27,7 +27,7 @@ told as (
         events.goal_id,
         events.transaction_id,
         order_events.order_name as name,
-        order_events.state,
+        nullif(order_events.state, '') as state,
         {{ decimal_of("coalesce(" ~ json_value('events.properties', "'revenue'") ~ ", "
             ~ json_value('events.properties', "'total'") ~ ")") }} as amount,
         order_events.takes_amount,
