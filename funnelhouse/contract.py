@@ -54,6 +54,13 @@ class Event:
         str,
         Doc("The exact text of this one event as it stood in the request: JSON, or a query string."),
     ]
+    sent_us: Annotated[
+        int | None,
+        Doc(
+            "When the sender's clock says that it was sent, Unix microseconds; only beside a time of the "
+            "event's own."
+        ),
+    ] = None
     name: Annotated[str | None, Doc("Event name, e.g. `purchase`; pagent's label.")] = None
     goal_id: Annotated[str | None, Doc("Goal that the sender names as completed (pagent).")] = None
     hit_id: Annotated[str | None, Doc("Page view that the report is, or belongs to.")] = None
@@ -128,6 +135,12 @@ class Rejected:
     ] = None
     user_agent: Annotated[str | None, Doc("User agent of the request, when the sender is a browser.")] = None
     has_page_key: Annotated[bool | None, Doc("Whether a page's key sent it: a replay allows no more.")] = None
+    sent_us: Annotated[
+        int | None,
+        Doc(
+            "When the sender's clock says that the batch was sent which it was an item of, Unix microseconds."
+        ),
+    ] = None
 
 
 @dataclass(slots=True, kw_only=True)

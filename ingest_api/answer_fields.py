@@ -24,7 +24,9 @@ _PREFLIGHT: _Fields = [
     (b"access-control-allow-methods", ", ".join(METHODS).encode()),
     (
         b"access-control-allow-headers",
-        b"Authorization, X-API-Key, Content-Type, Content-Encoding, Idempotency-Key, Funnelhouse-Dry-Run",
+        b"Authorization, X-API-Key, Content-Type, Content-Encoding, Idempotency-Key, Funnelhouse-Dry-Run,"
+        # Of Segment's and RudderStack's libraries for browsers.
+        b" AnonymousId, X-Retry-Count",
     ),
     # A page goes on for so long after its origin was taken away; its answers are closed at once.
     (b"access-control-max-age", b"600"),

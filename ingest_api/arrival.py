@@ -39,6 +39,8 @@ class Arrival:
     once: Once | None = None
     """Set when the request has an Idempotency-Key."""
     has_page_key: bool = False
+    sent_us: int | None = None
+    """When the sender's clock says that it was sent, of what is read again without the batch that said so."""
     notices: Notices = field(default_factory=Notices)
     """What is odd about the request, though it is accepted."""
     _id_prefix: str = field(init=False)

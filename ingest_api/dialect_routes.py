@@ -29,7 +29,8 @@ _RENDERERS: dict[str, Renderer] = {
     "/v2/conversions/bulk": answers.error,
     "/v1/analytics/report-conversion": answers.error,
     "/v1/batch": segment.refuse,
-    **dict.fromkeys((f"/v1/{call}" for call in segment.CALLS), segment.refuse),
+    "/v1/b": segment.refuse,
+    **dict.fromkeys((f"/v1/{call}" for call in (*segment.CALLS, *segment.SHORT_PATHS)), segment.refuse),
 }
 
 
@@ -95,21 +96,24 @@ async def report_conversion(request: Request, caller: IngestCaller) -> Response:
     return await receive_events(request, caller, superfunnel.read, answers.accepted)
 
 
+# The short paths are what the vendor's library for browsers posts to; they are described by the long ones.
+@router.post("/v1/b", include_in_schema=False)
 @router.post("/v1/batch", openapi_extra=_body(segment.BATCH_SCHEMA))
 async def post_batch(request: Request, caller: IngestCallerOrBody) -> Response:
     """Segment calls of all types; the good ones are accepted."""
     return await _receive_segment(request, caller, segment.read_batch)
 
 
-def _add_segment_call(call: segment.Call) -> None:
+def _add_segment_call(short: str, call: segment.Call) -> None:
+    @router.post(f"/v1/{short}", include_in_schema=False)
     @router.post(f"/v1/{call}", name=f"segment_{call}", openapi_extra=_body(segment.CALL_SCHEMA))
     async def post_call(request: Request, caller: IngestCallerOrBody) -> Response:
         """One Segment call."""
         return await _receive_segment(request, caller, partial(segment.read_call, call))
 
 
-for _call in segment.CALLS:
-    _add_segment_call(_call)
+for _short, _call in segment.SHORT_PATHS.items():
+    _add_segment_call(_short, _call)
 
 
 async def _receive_segment(

@@ -4,15 +4,16 @@ Used in pydantic models. A message says what the field must be; it never repeats
 """
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
-    Field,
     PlainValidator,
     TypeAdapter,
     ValidationError,
@@ -51,12 +52,17 @@ _MAX_CENT_DIGITS = MAX_INTEGER_DIGITS + 2
 
 # Python's own reading allows any character between day and time, and takes an offset there for a time.
 _ISO_8601 = re.compile(r"[0-9W-]{7,10}(?:[T ][0-9:.,+-]+Z?)?")
+_UNPADDED_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?=[T ]|$)", re.ASCII)
+_ZONE = re.compile(r" ?(?:UTC|GMT)$| ([+-][0-9]{2}:?[0-9]{2})$")
+_RFC_5322 = re.compile(r"(?:[A-Z][a-z]{2}, )?[0-9]{1,2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{5,8}(?: |Z|$)")
 _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 _THREE_LETTERS = re.compile(r"[A-Za-z]{3}")
+_DECIMAL_TEXT = re.compile(
+    rf"[+]?([0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{0,{MAX_DECIMALS}}})?|\.[0-9]{{1,{MAX_DECIMALS}}})"
+)
 _PLAIN_AMOUNT = re.compile(rf"[0-9]{{1,{MAX_INTEGER_DIGITS}}}(?:\.[0-9]{{1,{MAX_DECIMALS}}})?")
 # By type, not isinstance: a bool is an int to Python, but no number to a sender.
 _NUMBERS = (int, float, Decimal)
-_IDS = (int, str)
 _PRINTABLE = re.compile(rf"[!-~]{{1,{ID_BYTES}}}")
 
 
@@ -168,6 +174,24 @@ def time_to_us(value: Any) -> int:
     return us
 
 
+def usable_time_to_us(value: Any) -> int | None:
+    """As `time_to_us`, also of the other forms that leave no doubt; None for what cannot be a time.
+
+    Those are UTC or GMT in words, a blank before the offset, days without leading zeros, and RFC 5322.
+    """
+    text = value
+    if isinstance(value, str):
+        text = _UNPADDED_DAY.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", value.strip(), count=1)
+        text = _ZONE.sub(lambda zone: zone[1] or "Z", text)
+        if _RFC_5322.match(text):
+            with suppress(ValueError, OverflowError):
+                text = parsedate_to_datetime(value).isoformat()
+    try:
+        return time_to_us(text)
+    except ValueError:
+        return None
+
+
 def _major_amount(value: Any) -> str:
     if type(value) in _NUMBERS and value < 0:
         raise ValueError('must not be negative; send a refund (event_type "refund") instead')
@@ -196,6 +220,23 @@ def major_amount(value: Any) -> str:
     return text
 
 
+def readable_amount(value: Any) -> str:
+    """As `major_amount`, also of a text that is a plain decimal, e.g. " 14.99". Raises ValueError."""
+    if not isinstance(value, str):
+        return major_amount(value)
+    found = _DECIMAL_TEXT.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("must be a plain decimal in major units, e.g. 49.99")
+    return found[1].rstrip(".")
+
+
+def readable_magnitude(value: Any) -> str:
+    """As `readable_amount`, whatever its sign: of a refund that is written as a loss. Raises ValueError."""
+    if type(value) in _NUMBERS:
+        return major_amount(abs(value))
+    return readable_amount(value.strip().removeprefix("-") if isinstance(value, str) else value)
+
+
 def _minor_amount(value: Any) -> str:
     if type(value) is float:
         value = Decimal(repr(value))
@@ -211,9 +252,21 @@ def _minor_amount(value: Any) -> str:
 
 
 def _text_or_integer(value: Any) -> str:
-    if type(value) not in _IDS:
+    text = text_of(value)
+    if text is None:
         raise ValueError("must be a string or an integer")
-    return str(value)
+    return text
+
+
+def text_of(value: Any) -> str | None:
+    """A string as it is, a number without fraction as its integer (5001.0 is 5001); None for all else."""
+    if type(value) in (str, int):
+        return str(value)
+    if type(value) is float:
+        value = Decimal(repr(value))
+    if type(value) is not Decimal or value.adjusted() >= ID_BYTES or value != value.to_integral_value():
+        return None
+    return format(abs(value) if value == 0 else value, ".0f")
 
 
 def _id(value: Any) -> str:
@@ -228,6 +281,24 @@ def _usable_id(value: Any) -> str | None:
     return or_none(_text_or_integer(value), ID_BYTES)
 
 
+def _usable_text(value: Any) -> str | None:
+    if type(value) in _NUMBERS:
+        return text_of(value) or str(value)
+    if not isinstance(value, str):
+        SHORTENED.labels("left out").inc()
+        return None
+    return value
+
+
+def _usable_object(value: Any) -> dict[str, Any]:
+    # PHP writes an empty array for an empty object.
+    if value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object")
+    return value
+
+
 def _event_id(value: Any) -> str:
     # It goes back in a header, hence the alphabet.
     if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
@@ -236,8 +307,9 @@ def _event_id(value: Any) -> str:
 
 
 def _usable_event_id(value: Any) -> str | None:
-    if isinstance(value, str) and _PRINTABLE.fullmatch(value):
-        return value
+    text = text_of(value)
+    if text is not None and _PRINTABLE.fullmatch(text):
+        return text
     SHORTENED.labels("left out").inc()
     return None
 
@@ -249,9 +321,10 @@ def _country(value: Any) -> str:
 
 
 def _currency(value: Any) -> str:
-    if not isinstance(value, str) or not _THREE_LETTERS.fullmatch(value):
+    text = value.strip() if isinstance(value, str) else ""
+    if not _THREE_LETTERS.fullmatch(text):
         raise ValueError("must be three letters (ISO 4217), e.g. EUR")
-    return value.upper()
+    return text.upper()
 
 
 def _properties(value: Any) -> dict[str, Any]:
@@ -281,10 +354,9 @@ def _object_or_objects(value: Any) -> dict[str, Any] | list[Any]:
     raise ValueError("must be a JSON object or an array of objects")
 
 
-def named_order(properties: dict[str, Any]) -> str | None:
-    """The order that free-form properties name, however long, when it is a string or an integer."""
-    value = properties.get("order_id")
-    return str(value) if type(value) in _IDS and value != "" else None
+def named_order(properties: dict[str, Any], name: str = "order_id") -> str | None:
+    """The order that free-form properties name, however long, when it is a string or a whole number."""
+    return text_of(properties.get(name)) or None
 
 
 def order_id(properties: dict[str, Any]) -> str | None:
@@ -327,6 +399,20 @@ EventId = Annotated[
 
 UsableId = Annotated[str | None, PlainValidator(_usable_id), WithJsonSchema({"type": ["string", "integer"]})]
 """As IdOrInteger, and None when it is too long: for a dialect that refuses nothing for that."""
+UsableText = Annotated[
+    str | None, PlainValidator(_usable_text), WithJsonSchema({"type": ["string", "number"]})
+]
+"""Text, or the number that stands for one; None when it is neither."""
+UsableTime = Annotated[
+    int | None,
+    PlainValidator(usable_time_to_us),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+"""As Time, and None when it is none: for a dialect that refuses nothing for that."""
+UsableObject = Annotated[dict[str, Any], PlainValidator(_usable_object), WithJsonSchema({"type": "object"})]
+_READABLE_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})
+ReadableAmount = Annotated[str, PlainValidator(readable_amount), _READABLE_SCHEMA]
+ReadableMagnitude = Annotated[str, PlainValidator(readable_magnitude), _READABLE_SCHEMA]
 UsableEventId = Annotated[str | None, PlainValidator(_usable_event_id), WithJsonSchema({"type": "string"})]
 """As EventId, and None when it is none."""
 ClickId = Annotated[str, AfterValidator(partial(or_none, most=CLICK_ID_BYTES))]
@@ -350,4 +436,3 @@ Experiments = Annotated[
     PlainValidator(_experiments),
     WithJsonSchema({"type": "object", "maxProperties": EXPERIMENTS}),
 ]
-JsonObject = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]

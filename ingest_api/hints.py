@@ -18,6 +18,7 @@ from fastapi import Response
 
 from funnelhouse.contract import DAY_US, Event, columns
 from funnelhouse.settings import CHECKOUT
+from ingest_api.fields import usable_time_to_us
 from ingest_api.window.landed import understood
 
 WARNINGS = "Funnelhouse-Warnings"
@@ -74,8 +75,9 @@ _AMOUNT = _GROUP_OF["amount"]
 class Fields:
     """What a dialect reads of a report, by the sender's names; a member of an object is `object.member`.
 
-    `amount`, `order`, `time` and `status` are the fields of that meaning, where the dialect has them, `ids`
-    those that say whose it is. `vendors` are documented by the vendor, and kept without being read.
+    `amount`, `order`, `status` and `times` are the fields of that meaning, where the dialect has them, `ids`
+    those that say whose it is; of `times` the first that a report has is its time. `vendors` are documented
+    by the vendor, and kept without being read.
     """
 
     schema: Mapping[str, Any]
@@ -84,8 +86,8 @@ class Fields:
     an_amount: str
     """How an amount is written."""
     order: str | None = None
-    time: str | None = None
     status: str | None = None
+    times: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     vendors: frozenset[str] = frozenset()
     takes_extended_status: bool = False
@@ -150,8 +152,10 @@ class Notices:
             self._warn(index, fields.ids[0] if fields.ids else None, lambda: _hint_at_ids(fields))
         if event.status is not None and fields.status is not None:
             self._look_at_status(index, event.status, fields.status, fields.takes_extended_status)
-        if fields.time is not None and event.occurred_us != event.received_us:
-            self._look_at_time(index, sent.get(fields.time), event, fields.time)
+        for name in fields.times:
+            if sent.get(name) not in (None, ""):
+                self._look_at_time(index, sent[name], event, name)
+                break
 
     def look_around(self, names: Iterable[str], known: frozenset[str], fields: Fields) -> None:
         """Note members of a request beside its reports that nothing reads."""
@@ -170,9 +174,14 @@ class Notices:
             self._warn(index, name, lambda: _EXTENDED_STATUS)
 
     def _look_at_time(self, index: int, sent: Any, event: Event, name: str) -> None:
+        if event.occurred_us == event.received_us and usable_time_to_us(sent) is None:
+            self._warn(index, name, lambda: "is no time that can be read: the time of arrival counts")
+            return
         if type(sent) is str and sent[-1:] != "Z" and not _WITH_ZONE.search(sent):
             self._warn(index, name, lambda: "has no zone and is read as UTC; end it with Z or +02:00")
-        ahead_us = event.occurred_us - event.received_us
+        # Where the sender's clock is known, what it shows is corrected by how far it is off.
+        now_us = event.received_us if event.sent_us is None else event.sent_us
+        ahead_us = event.occurred_us - now_us
         if ahead_us > DAY_US:
             self._warn(
                 index, name, lambda: "is more than a day ahead: the time of arrival counts; set the clock"

@@ -27,10 +27,14 @@ _SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One thing that was not accepted: why, in the words of the answer, and the bytes that were sent."""
+    """One thing that was not accepted: why, in the words of the answer, and the bytes that were sent.
+
+    `sent_us`: when its batch was sent, where it is an item of one that says so.
+    """
 
     reason: str
     body: bytes
+    sent_us: int | None = None
 
 
 class Quota:
@@ -62,6 +66,7 @@ def rejected_rows(arrival: "Arrival", path: str, rejections: Sequence[Rejection]
             sender=arrival.sender,
             user_agent=arrival.user_agent,
             has_page_key=arrival.has_page_key,
+            sent_us=rejection.sent_us,
             reason=rejection.reason,
             body=base64.b64encode(_SENT_KEY.sub(rb'\1""', rejection.body)[:KEPT_BYTES]).decode(),
         )

@@ -44,8 +44,12 @@ READERS: dict[str, Read] = {
     "/v2/conversions": pagent.read_v2,
     "/v2/conversions/bulk": pagent.read_v2_bulk,
     "/v1/analytics/report-conversion": superfunnel.read,
-    "/v1/batch": _read_segment,
-    **{f"/v1/{call}": partial(segment.read_call, call) for call in segment.CALLS},
+    **dict.fromkeys(("/v1/batch", "/v1/b"), _read_segment),
+    **{
+        f"/v1/{path}": partial(segment.read_call, call)
+        for short, call in segment.SHORT_PATHS.items()
+        for path in (short, call)
+    },
     "/pb": _read_postback,
     "/pb/{project_id}": _read_postback,
     "/pb/{project_id}/{secret}": _read_postback,
@@ -78,6 +82,7 @@ def replay(store: LandingStore, kept: Kept, now_us: int) -> Outcome:
         sender=kept.row.sender or "server",
         user_agent=kept.row.user_agent,
         has_page_key=bool(kept.row.has_page_key),
+        sent_us=kept.row.sent_us,
     )
     try:
         reading = read(kept.body, arrival)
@@ -86,6 +91,9 @@ def replay(store: LandingStore, kept: Kept, now_us: int) -> Outcome:
     _name(reading.events, arrival.given, kept)
     for event in reading.events:
         event.received_us = now_us
+        if event.sent_us is not None:
+            # What lies here tells nothing of the sender's clock.
+            event.sent_us += now_us - kept.row.received_us
     if reading.events:
         store.append([("events", [_event_row(event) for event in reading.events])])
     return Outcome(len(reading.events), [rejection.reason for rejection in reading.rejections])

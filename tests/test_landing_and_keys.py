@@ -223,11 +223,14 @@ def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
     with closing(open_store(location)) as store:
         store.execute("DROP TABLE cursor_secret")
         store.execute("ALTER TABLE rejected DROP COLUMN has_page_key")
+        store.execute("ALTER TABLE rejected DROP COLUMN sent_us")
+        store.execute("ALTER TABLE events DROP COLUMN sent_us")
         store.append([("events", [])], {0: earlier})
     for _ in range(2):
         with closing(open_store(location)) as store:
             assert find_answer(store, "shop", "/v1/batch", "order-1") == earlier
-            assert store.query("SELECT has_page_key FROM rejected") == []
+            assert store.query("SELECT has_page_key, sent_us FROM rejected") == []
+            assert store.query("SELECT sent_us FROM events") == []
             secrets = {cursor_secret(store) for _ in range(2)}
     with closing(open_store(location)) as store:
         assert {cursor_secret(store)} == secrets and len(secrets.pop()) == 32

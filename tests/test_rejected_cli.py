@@ -18,6 +18,7 @@ from funnelhouse.landing import Location, open_store
 from funnelhouse.settings import Settings
 from ingest_api import dialect_routes
 from ingest_api.arrival import Arrival
+from ingest_api.dialects import segment
 from ingest_api.rejected import KEPT_BYTES, Rejection, rejected_rows
 from ingest_api.replay import READERS
 from ingest_api.retention import forget
@@ -150,6 +151,9 @@ BODIES = {
     "/pb/{project_id}": b"hit=h&tx=o&rev=1.5",
     "/pb/{project_id}/{secret}": b'\n{"hit": "h"}',
 }
+BODIES |= {"/v1/b": BODIES["/v1/batch"]} | {
+    f"/v1/{short}": BODIES[f"/v1/{call}"] for short, call in segment.SHORT_PATHS.items()
+}
 
 
 def test_every_route_that_takes_events_can_be_replayed() -> None:
@@ -256,3 +260,36 @@ def test_an_item_of_a_batch_is_replayed_alone(ingest_server: Server, client: htt
     assert sorted(event["payload"] for event in events(ingest_server, "item")) == [
         REPORT.decode(), TRACK.decode()
     ]  # fmt: skip
+
+
+def test_what_lay_here_is_corrected_by_the_clock_that_sent_it(ingest_server: Server) -> None:
+    sent_us = 1_777_629_605_000_000
+    call = b'{"type":"track","userId":"u","event":"e","timestamp":"2026-05-01T10:00:00Z"%b}'
+    arrival = Arrival("clock", YESTERDAY_US, "server", None)
+    rows = rejected_rows(
+        arrival,
+        "/v1/batch",
+        [Rejection("x", call % b"", sent_us), Rejection("x", b'{"batch":[%b]}' % (call % b""))],
+    )
+    whole = rejected_rows(arrival, "/v1/track", [Rejection("x", call % b',"sentAt":"2026-05-01T10:00:05Z"')])
+    with closing(open_store(ingest_server.settings.landing_store)) as store:
+        store.append([("rejected", [row_values(Rejected)(row) for row in rows + whole])])
+    run(ingest_server, "replay", "--all", "--project", "clock")
+    landed = events(ingest_server, "clock")
+    corrected = [
+        event["sent_us"] and event["received_us"] - event["sent_us"] + event["occurred_us"]
+        for event in landed
+    ]
+    assert sorted(corrected, key=str) == [YESTERDAY_US - 5_000_000] * 2 + [None]
+
+
+def test_an_item_is_kept_with_the_time_that_its_batch_was_sent(
+    ingest_server: Server, client: httpx.Client
+) -> None:
+    batch = {"sentAt": "2026-05-01T10:00:05Z", "batch": [{"type": "track", "userId": "sent"}]}
+    assert client.post("/v1/batch", json=batch).status_code == 200
+    with closing(ingest_server.store()) as store:
+        found = store.query(
+            "SELECT sent_us FROM rejected WHERE project_id = ? AND sent_us IS NOT NULL", "again"
+        )
+    assert found == [(1_777_629_605_000_000,)]

@@ -23,6 +23,14 @@
 {{ project_id }} || '/{{ id_type }}:' || {{ value }}
 {%- endmacro %}
 
+{# An order's id in the one form in which orders are compared: without white space and control characters at its ends, a
+   whole number without the zeros of its fraction. What is left of a junk word is none: `int_events_deduplicated`. #}
+{% macro order_id(text) %}{{ adapter.dispatch('order_id')(text) }}{% endmacro %}
+
+{% macro duckdb__order_id(text) -%}
+nullif(regexp_replace({{ trimmed(text) }}, '^([0-9]+)[.]0+$', '\1'), '')
+{%- endmacro %}
+
 {# Business key of a report: what the sender said of the order, never what we resolved. Reports with the same
    project, dialect and key are of one order; keys never join dialects. #}
 {% macro order_key(event) -%}

@@ -13,6 +13,13 @@ string_agg({{ column }}, {{ separator }} order by {{ order }})
 array_to_string(list_sort(list_distinct(array_agg({{ column }}))), {{ separator }})
 {%- endmacro %}
 
+{# A text without white space and control characters, visible or not, at its ends. #}
+{% macro trimmed(text) %}{{ adapter.dispatch('trimmed')(text) }}{% endmacro %}
+
+{% macro duckdb__trimmed(text) -%}
+regexp_replace({{ text }}, '^[\p{Z}\p{Cc}\p{Cf}]+|[\p{Z}\p{Cc}\p{Cf}]+$', '', 'g')
+{%- endmacro %}
+
 {# How long a text is in UTF-8, in bytes. #}
 {% macro text_bytes(text) %}{{ adapter.dispatch('text_bytes')(text) }}{% endmacro %}
 

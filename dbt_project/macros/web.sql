@@ -35,6 +35,48 @@ coalesce(replace(try(url_decode(replace({{ text }}, '+', ' '))), chr(0), ''), {{
 json_extract_string({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1'))
 {%- endmacro %}
 
+{# As `json_value`, of an array there its first element. #}
+{% macro json_first(json, key) %}{{ adapter.dispatch('json_first')(json, key) }}{% endmacro %}
+
+{% macro duckdb__json_first(json, key) -%}
+{% set pointer -%}
+'/' || replace(replace({{ key }}, '~', '~0'), '/', '~1')
+{%- endset %}
+case
+    when json_type({{ json }}, {{ pointer }}) = 'ARRAY' then json_extract_string({{ json }}, {{ pointer }} || '/0')
+    else json_extract_string({{ json }}, {{ pointer }})
+end
+{%- endmacro %}
+
+{# Id under one top-level key of a JSON object: its text, or a number without fraction as its integer; else null. `key` is
+   plain text. #}
+{% macro json_id(json, key) %}{{ adapter.dispatch('json_id')(json, key) }}{% endmacro %}
+
+{% macro duckdb__json_id(json, key) -%}
+{% set value = json_value(json, "'" ~ key ~ "'") -%}
+case
+    when json_type({{ json }}, '/{{ key }}') = 'VARCHAR' then nullif({{ value }}, '')
+    when json_type({{ json }}, '/{{ key }}') in ('UBIGINT', 'BIGINT', 'DOUBLE') and {{ matches_pattern(value, "'^-?[0-9]+$'") }}
+        then {{ value }}
+    when
+        json_type({{ json }}, '/{{ key }}') = 'DOUBLE'
+        and try_cast({{ value }} as decimal(38, 9)) = try_cast({{ value }} as decimal(38, 0))
+        then cast(try_cast({{ value }} as decimal(38, 0)) as varchar)
+end
+{%- endmacro %}
+
+{# Number that a text is, also with an exponent and blanks around; null when it is none, or not from 0 to 10¹⁴. #}
+{% macro decimal_of(text) %}{{ adapter.dispatch('decimal_of')(text) }}{% endmacro %}
+
+{% macro duckdb__decimal_of(text) -%}
+case
+    when
+        {{ matches_pattern(text, "'^ *[+]?([0-9]{1,14}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,2})? *$'") }}
+        and try_cast({{ text }} as decimal(38, 18)) < 100000000000000
+        then try_cast({{ text }} as decimal(38, 18))
+end
+{%- endmacro %}
+
 {# Whether a text is JSON; null for none. #}
 {% macro is_json(text) %}{{ adapter.dispatch('is_json')(text) }}{% endmacro %}
 

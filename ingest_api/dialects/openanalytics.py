@@ -18,6 +18,7 @@ Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 | `transaction_id`, else `properties.order_id` | `transaction_id` |
 | `status` | `status` |
 | `experiments`, `properties` | the same names, as JSON |
+| click ids (ours), all of `CLICK_IDS` | `click_id_type` and `click_id`: the first; `properties`: each |
 | `timestamp` | `occurred_us` |
 | `event_id` | `event_id` |
 """
@@ -36,6 +37,7 @@ from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
     SHAPE,
     Address,
+    ClickId,
     Country,
     Currency,
     EventId,
@@ -59,6 +61,22 @@ from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_items, wit
 
 MAX_ITEMS = 1000
 
+CLICK_IDS = (
+    "gclid",
+    "gbraid",
+    "wbraid",
+    "dclid",
+    "msclkid",
+    "ttclid",
+    "twclid",
+    "li_fat_id",
+    "ScCid",
+    "epik",
+    "fbclid",
+)
+"""By their parameters in addresses, in the order in which they fill the columns."""
+
+_CLICK_IDS = frozenset(CLICK_IDS)
 _ITEMS = Most(MAX_ITEMS, f"the array must hold 1 to {MAX_ITEMS} events; split it")
 _NAME = ("name", "event_name")
 _USER = ("user_id", "user_id")
@@ -103,6 +121,17 @@ class Report(TypedDict, total=False):
     currency: Currency
     transaction_id: IdOrInteger
     status: Status
+    gclid: ClickId
+    gbraid: ClickId
+    wbraid: ClickId
+    dclid: ClickId
+    msclkid: ClickId
+    ttclid: ClickId
+    twclid: ClickId
+    li_fat_id: ClickId
+    ScCid: ClickId
+    epik: ClickId
+    fbclid: ClickId
     experiments: Experiments
     properties: Properties
     occurred_us: Annotated[Time, Field(validation_alias="timestamp")]
@@ -115,7 +144,7 @@ _FIELDS = Fields(
     amount="revenue",
     an_amount="a number in major units, e.g. 49.99",
     order="transaction_id",
-    time="timestamp",
+    times=("timestamp",),
     status="status",
     ids=("user_id", "anonymous_id", "session_id", "visit_id"),
     takes_extended_status=True,
@@ -213,11 +242,17 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
         report["amount_unit"] = "major"
     if "experiments" in report:
         report["experiments"] = dump(report["experiments"])
-    if "properties" in report:
-        properties = report["properties"]
+    properties = report.pop("properties", None)
+    if properties is not None and "transaction_id" not in report:
+        report["transaction_id"] = order_id(properties)
+    if not _CLICK_IDS.isdisjoint(report):
+        clicks = {name: report.pop(name) for name in CLICK_IDS if name in report}
+        clicks = {name: click_id for name, click_id in clicks.items() if click_id is not None}
+        if clicks:
+            report["click_id_type"], report["click_id"] = next(iter(clicks.items()))
+            properties = {**clicks, **(properties or {})}
+    if properties is not None:
         report["properties"] = dump(properties)
-        if "transaction_id" not in report:
-            report["transaction_id"] = order_id(properties)
     if "event_id" not in report:
         report["event_id"] = arrival.new_event_id(index)
     report.setdefault("occurred_us", arrival.received_us)

@@ -95,7 +95,7 @@ _ENVELOPE = frozenset({"events"})
 
 def _fields(shape: Shape) -> Fields:
     cents = "a whole number of cents, e.g. 4999"
-    return Fields(shape.json_schema(), amount="revenue", an_amount=cents, time="time")
+    return Fields(shape.json_schema(), amount="revenue", an_amount=cents, times=("time",))
 
 
 _FIELDS = {"1": _fields(_V1), "2": _fields(_V2)}

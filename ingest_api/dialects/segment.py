@@ -6,24 +6,27 @@ Vendor's page: https://segment.com/docs/connections/sources/catalog/libraries/se
 |---|---|
 | `type` (of a batch's items; else the path) | `kind`: page and screen are `visit`, track and group `event` |
 | `event` of a track (required) | `name`; "Order Completed" is a `conversion`, "Order Refunded" a `refund` |
-| `properties.revenue`, else `.total`, of these two | `amount_text`, with `amount_unit` major |
-| their `properties.currency` and `.order_id` | `currency`, `transaction_id` |
+| their `properties.revenue`, else `.total` | `amount_text` (a refund's without its sign), in major units |
+| their `properties.currency` | `currency` |
+| `properties.order_id`, else `.orderId`, of a track | `transaction_id` |
 | `name` of a page or screen | `name` |
 | `userId`, `anonymousId` (one is required) | `user_id`, `visitor_id` |
 | `previousId` (required for alias, as `userId` is) | `previous_id` |
 | `groupId` (required for group) and `traits` of a group | `properties`, as JSON; `name` is "group" |
 | `properties`, `traits` | `properties`, as JSON |
 | `messageId` | `event_id` |
-| `timestamp` | `occurred_us`; without it the received time |
+| `timestamp`, else `originalTimestamp` | `occurred_us`; without one that can be read the received time |
+| `sentAt`, else the batch's | `sent_us`, beside a time of its own and no `receivedAt` |
 | `context.campaign`: source, medium, name, term, content | `utm_*`; name is `utm_campaign` |
 | `context.page`: url, referrer; of a page its `properties` first | `url`, `referrer` |
 | `context.userAgent` | `user_agent` |
 | `context.library.name` | `sender`: browser for analytics.js |
 
-A batch's own `context` stands in for what an item's leaves out. A context that is not what it should be
-fills nothing: no event is lost for its decoration. Nor is one for a text that is too long: an id is left
-out unless the call is about it, a `messageId` that is none is replaced, the rest is cut. `writeKey` is a
-key, and is never kept.
+Whatever can be read beyond doubt is read: amounts as decimal text, numbers without fraction for ids and
+texts, times with a zone in words. A batch's own `context` stands in for what an item's leaves out. A context
+that is not what it should be fills nothing: no event is lost for its decoration. Nor is one for a text that
+is too long or an id that is none: an id is left out unless the call is about it, a `messageId` that is none
+is replaced, the rest is cut. `writeKey` is a key, and is never kept.
 """
 
 import re
@@ -31,7 +34,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import orjson
 from fastapi import Response
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event, Kind
@@ -40,14 +43,18 @@ from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
     SHAPE,
     Currency,
-    JsonObject,
-    Time,
+    ReadableAmount,
+    ReadableMagnitude,
     UsableEventId,
     UsableId,
-    ValueAmount,
+    UsableObject,
+    UsableText,
+    UsableTime,
     faults,
     named_order,
     present,
+    text_of,
+    usable_time_to_us,
     without_absent,
 )
 from ingest_api.hints import Fields
@@ -57,6 +64,8 @@ from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_env
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)
+SHORT_PATHS: dict[str, Call] = {call[0]: call for call in CALLS}
+"""Last parts of the paths that the vendor's library for browsers posts its calls to; a batch goes to `b`."""
 
 MAX_ITEMS = 5000
 """More than a body of real calls can hold; the vendor limits the bytes only."""
@@ -89,14 +98,6 @@ _CAMPAIGN = {
 }
 MAX_LIKELY_KEYS = 5
 _WRITE_KEY = re.compile(rb'"writeKey"[ \t\r\n]*+:[ \t\r\n]*+"([!#-~]{1,100})"')
-_UNPADDED_DAY = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?=T|$)", re.ASCII)
-
-
-def _padded(value: Any) -> Any:
-    """The vendor's own examples write 2015-2-02."""
-    if not isinstance(value, str):
-        return value
-    return _UNPADDED_DAY.sub(lambda day: f"{day[1]}-{day[2]:0>2}-{day[3]:0>2}", value, count=1)
 
 
 @with_config(SHAPE)
@@ -108,24 +109,35 @@ class Message(TypedDict, total=False):
     previousId: UsableId
     groupId: UsableId
     messageId: UsableEventId
-    timestamp: Annotated[Time, BeforeValidator(_padded)]
-    event: str
-    name: str
-    properties: JsonObject
-    traits: JsonObject
+    timestamp: UsableTime
+    originalTimestamp: UsableTime
+    sentAt: UsableTime
+    event: UsableText
+    name: UsableText
+    properties: UsableObject
+    traits: UsableObject
 
 
 @with_config(SHAPE)
 class Order(TypedDict, total=False):
     """The properties of an order that fill columns, money in major units."""
 
-    amount_text: Annotated[ValueAmount, Field(validation_alias="revenue")]
-    total: ValueAmount
+    amount_text: Annotated[ReadableAmount, Field(validation_alias="revenue")]
+    total: ReadableAmount
     currency: Currency
 
 
+@with_config(SHAPE)
+class Refund(TypedDict, total=False):
+    """As of an order; some write what was given back as less than nothing."""
+
+    currency: Currency
+    amount_text: Annotated[ReadableMagnitude, Field(validation_alias="revenue")]
+    total: ReadableMagnitude
+
+
 _SHAPE: TypeAdapter[Any] = TypeAdapter(Message)
-_ORDER: TypeAdapter[Any] = TypeAdapter(Order)
+_MONEY: dict[Kind, TypeAdapter[Any]] = {"conversion": TypeAdapter(Order), "refund": TypeAdapter(Refund)}
 
 CALL_SCHEMA: dict[str, Any] = _SHAPE.json_schema()
 BATCH_SCHEMA: dict[str, Any] = {
@@ -158,7 +170,7 @@ _FIELDS = Fields(
     amount="properties.revenue",
     an_amount="a number in major units, e.g. 49.99",
     order="properties.order_id",
-    time="timestamp",
+    times=("timestamp", "originalTimestamp"),
     vendors=_VENDORS,
 )
 
@@ -184,7 +196,7 @@ def read_call(call: Call, body: bytes, arrival: Arrival) -> Reading:
     item = parse(body)
     if not isinstance(item[0], dict):
         raise BadInput("the body must be a JSON object")
-    return _read([(call, item)], None, arrival)
+    return _read([(call, item)], None, None, arrival)
 
 
 def read_batch(body: bytes, arrival: Arrival) -> Reading:
@@ -198,7 +210,8 @@ def read_batch(body: bytes, arrival: Arrival) -> Reading:
     if len(calls) * _repeatable(context, arrival) > MAX_REPEATED:
         raise BadInput("context: too long to stand for so many calls; send fewer of them at once")
     arrival.notices.look_around(envelope, _ENVELOPE, _FIELDS)
-    return _read(calls, context, arrival)
+    sent_us = usable_time_to_us(envelope.get("sentAt"))
+    return _read(calls, context, arrival.sent_us if sent_us is None else sent_us, arrival)
 
 
 def answer(_reading: Reading) -> Response:
@@ -212,19 +225,23 @@ def refuse(refusal: Refusal) -> Response:
     return Response(body, refusal.status, refusal.headers, media_type="application/json")
 
 
-def _read(calls: list[tuple[Any, Slice]], shared_context: Any, arrival: Arrival) -> Reading:
+def _read(
+    calls: list[tuple[Any, Slice]], shared_context: Any, sent_us: int | None, arrival: Arrival
+) -> Reading:
     events: list[Event] = []
     rejections: list[Rejection] = []
     for index, (call, item) in enumerate(calls):
         try:
-            events.append(_event(index, call, item, shared_context, arrival))
+            events.append(_event(index, call, item, shared_context, sent_us, arrival))
         except BadInput as error:
-            rejections.append(Rejection(str(error), item[1].encode()))
+            rejections.append(Rejection(str(error), item[1].encode(), sent_us))
             arrival.notices.refused(index, str(error))
     return Reading(events, rejections=rejections)
 
 
-def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arrival) -> Event:
+def _event(
+    index: int, call: Any, item: Slice, shared_context: Any, sent_us: int | None, arrival: Arrival
+) -> Event:
     value, payload = item
     sent = present(item)
     if not isinstance(call, str) or call not in _KINDS:
@@ -234,7 +251,7 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
     except ValidationError as error:
         raise BadInput(faults(error)) from None
     for field in _REQUIRED.get(call, []):
-        if field not in message:
+        if field not in message or (field == "event" and message[field] is None):
             raise BadInput(f"{field}: required for {call}")
     if "userId" not in message and "anonymousId" not in message:
         raise BadInput("userId or anonymousId: required")
@@ -245,8 +262,15 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
     properties = message.get("properties", {})
     name = message.get("event") if call == "track" else message.get("name")
     kind, money = _KINDS[call], {}
-    if call == "track" and name in _ORDERS:
-        kind, money = _ORDERS[name], _money(properties)
+    if call == "track":
+        kind = _ORDERS.get(name or "", kind)
+        money = {**_money(kind, properties), "transaction_id": _order(properties)}
+    occurred_us = message.get("timestamp") or message.get("originalTimestamp")
+    if occurred_us is None or sent.get("receivedAt") is not None:
+        # An archive: its times were corrected when it arrived for the first time.
+        sent_us = None
+    else:
+        sent_us = message.get("sentAt") or sent_us
     contexts = [context for context in (sent.get("context"), shared_context) if isinstance(context, dict)]
     campaign: dict[str, Any] = {
         column: _cut(UTM_BYTES, contexts, "campaign", field) for column, field in _CAMPAIGN.items()
@@ -262,7 +286,8 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
         sender="browser" if is_browser else arrival.sender,
         kind=kind,
         received_us=arrival.received_us,
-        occurred_us=message.get("timestamp", arrival.received_us),
+        occurred_us=arrival.received_us if occurred_us is None else occurred_us,
+        sent_us=sent_us,
         payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
         name="group" if call == "group" else None if name is None else cut(name, NAME_BYTES),
         visitor_id=message.get("anonymousId"),
@@ -278,21 +303,28 @@ def _event(index: int, call: Any, item: Slice, shared_context: Any, arrival: Arr
     return arrival.admitted(event, index, value, _FIELDS)
 
 
-def _money(properties: dict[str, Any]) -> dict[str, Any]:
-    """The money columns of an order. Raises BadInput."""
+def _money(kind: Kind, properties: dict[str, Any]) -> dict[str, Any]:
+    """The money columns of an order or its refund; of other events none. Raises BadInput."""
+    if kind not in _MONEY:
+        return {}
     given = without_absent(properties)
     if "revenue" in given:
         given = {name: value for name, value in given.items() if name != "total"}
     try:
-        columns: dict[str, Any] = _ORDER.validator.validate_python(given)
+        columns: dict[str, Any] = _MONEY[kind].validator.validate_python(given)
     except ValidationError as error:
         raise BadInput(f"properties.{faults(error)}") from None
     if "total" in columns:
         columns["amount_text"] = columns.pop("total")
     if "amount_text" in columns:
         columns["amount_unit"] = "major"
-    order = named_order(properties)
-    return {**columns, "transaction_id": None if order is None else or_none(order, ID_BYTES)}
+    return columns
+
+
+def _order(properties: dict[str, Any]) -> str | None:
+    """The order that a track is about; the first version of the vendor's specification wrote orderId."""
+    order = named_order(properties) or named_order(properties, "orderId")
+    return None if order is None else or_none(order, ID_BYTES)
 
 
 def _kept(call: str, message: dict[str, Any]) -> str | None:
@@ -319,11 +351,11 @@ def _cut(most: int, objects: list[dict[str, Any]], *path: str) -> str | None:
 
 
 def _text(objects: list[dict[str, Any]], *path: str) -> str | None:
-    """The first text found at a path of member names."""
+    """The first text found at a path of member names; a number without fraction is one."""
     for found in objects:
         value: Any = found
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, str) and value:
-            return value
+        if text := text_of(value):
+            return text
     return None

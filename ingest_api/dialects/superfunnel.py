@@ -9,6 +9,7 @@ Vendor's page: "How to Report Offline Conversions via API (Server-Side)", https:
 | `gclid`, `msclkid`, `fbclid` | `click_id_type` (the field's name) and `click_id` |
 | `event` | `name`; `conversion` when only `conversion` is there |
 | `conversion.value` | `amount_text`, with `amount_unit` major |
+| `timestamp`, `currency`, `transaction_id`, `status` (ours) | `occurred_us`, the same names |
 | every identifier that was sent, but for a click id that is too long | `properties`, as JSON |
 
 Hashes and click ids: the first in the order of `HASHES` and of `CLICK_IDS` fills the columns.
@@ -22,7 +23,20 @@ from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
-from ingest_api.fields import SHAPE, ClickId, Id, Name, Shape, ValueAmount, faults, without_absent
+from ingest_api.fields import (
+    SHAPE,
+    ClickId,
+    Currency,
+    Id,
+    IdOrInteger,
+    Name,
+    Shape,
+    Status,
+    Time,
+    ValueAmount,
+    faults,
+    without_absent,
+)
 from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, dump, parse, without_members
 
@@ -54,6 +68,10 @@ class Report(TypedDict, total=False):
     fbclid: ClickId
     event: Annotated[Name, Field(description="Required unless `conversion` is there.")]
     conversion: Annotated[Value, BeforeValidator(without_absent)]
+    timestamp: Time
+    currency: Currency
+    transaction_id: IdOrInteger
+    status: Status
 
 
 _SHAPE = Shape(Report)
@@ -65,6 +83,9 @@ _FIELDS = Fields(
     BODY_SCHEMA,
     amount="conversion.value",
     an_amount="a number in major units, e.g. 49.99",
+    order="transaction_id",
+    status="status",
+    times=("timestamp",),
 )
 
 
@@ -93,7 +114,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         sender=arrival.sender,
         kind="conversion",
         received_us=arrival.received_us,
-        occurred_us=arrival.received_us,
+        occurred_us=report.get("timestamp", arrival.received_us),
         payload=payload if SENT_KEYS.isdisjoint(value) else without_members(payload, SENT_KEYS),
         name=report.get("event", "conversion"),
         session_id=session_id,
@@ -104,6 +125,9 @@ def read(body: bytes, arrival: Arrival) -> Reading:
         user_agent=arrival.user_agent,
         amount_text=amount,
         amount_unit="major" if amount else None,
+        currency=report.get("currency"),
+        transaction_id=report.get("transaction_id"),
+        status=report.get("status"),
         properties=dump(sent),
     )
     return Reading([arrival.admitted(event, 0, value, _FIELDS)])

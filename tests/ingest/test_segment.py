@@ -34,7 +34,7 @@ def test_each_skipped_item_is_rejected_with_its_reason() -> None:
         {"type": "group", "userId": "u"},
         {"type": "alias", "previousId": "p"},
         {**good, "userId": True},
-        {**good, "properties": []},
+        {**good, "properties": 7},
         {**good, "event": "Order Completed", "properties": {"total": -1}},
         {**good, "event": "Order Completed", "properties": {"revenue": 1, "currency": "EURO"}},
         good,
@@ -46,7 +46,7 @@ def test_each_skipped_item_is_rejected_with_its_reason() -> None:
         (5, "groupId: required for group"),
         (6, "userId: required for alias"),
         (7, "userId: must be a string or an integer"),
-        (8, "properties: Input should be a valid dictionary"),
+        (8, "properties: must be a JSON object"),
         (9, "properties.total: must not be negative"),
         (10, "properties.currency: must be three letters (ISO 4217), e.g. EUR"),
     ]

@@ -152,7 +152,7 @@ class _World:
         """Add the project's rows to the batches."""
         acts = [self._visit] * 6 + [self._order] * 3 + [self._postback] * 2 + [self._login] * 3
         acts += [self._report_of_a_click, self._alias, self._goal_report, self._shared_email]
-        acts += [self._refund] * 2 + [self._event]
+        acts += [self._refund] * 2 + [self._event] + [self._order_event] * 2
         for _ in range(self._random.randint(8, 40)):
             self._random.choice(acts)()
         if self._random.random() < 0.15:
@@ -310,6 +310,26 @@ class _World:
             **self._money(),
         )
 
+    def _order_event(self) -> None:
+        """What became of an order that may have been reported, or may come later."""
+        batch, at = self._moment()
+        self._says(
+            batch,
+            self._of(at, at, AT_ARRIVAL),
+            "event",
+            dialect=self._of("segment", "segment", "segment", "openanalytics"),
+            sender=self._of("server", "server", "server", "browser"),
+            name=self._of("Order Cancelled", "Order Updated", "Order Updated"),
+            user_id=self._of(None, *self._users),
+            transaction_id=self._of(None, *self._orders, *self._orders),
+            properties=self._of(
+                None,
+                '{"revenue":"12.50","currency":"eur"}',
+                '{"total":35}',
+                '{"order_id":5001.0,"total":1E+1}',
+            ),
+        )
+
     def _postback(self) -> None:
         """Postbacks of one transaction, by hit or by visitor with and without page."""
         named = self._of(
@@ -385,10 +405,21 @@ class _World:
         """An id of what ids are composed of: separators, their escapes, and the words between them."""
         return "".join(self._of(*_PARTS) for _ in range(self._random.randint(1, 4)))
 
+    def _written(self, order: str) -> str:
+        """An order's id as somebody else writes it, or a word for none."""
+        return self._of(
+            f" {order}", f"{order}\n", f"\t{order}\u00a0", "5001", "5001.0", "undefined", "N/A", " "
+        )
+
     def _says(
         self, batch: int, occurred_us: int, kind: str, dialect: str = "openanalytics", **columns: Any
     ) -> None:
         number = next(self._event_ids)
+        if columns.get("transaction_id") is not None and self._random.random() < 0.2:
+            columns["transaction_id"] = self._written(columns["transaction_id"])
+        if occurred_us != AT_ARRIVAL and self._random.random() < 0.05:
+            # Sent a little later, by a clock that may be days off.
+            columns["sent_us"] = occurred_us + self._of(0, 5, 3600) * 1_000_000
         event = Event(
             event_id=f"{self._spelt()}{self._of('', number)}" if self._spells else f"e{number}",
             project_id=self._project,

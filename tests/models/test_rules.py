@@ -128,6 +128,19 @@ def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: A
     day = settings.raw_dir / "events" / "received_date=2026-01-01"
     day.mkdir()
     now = {"received_us": FIRST_OCCURRED_US, "occurred_us": FIRST_OCCURRED_US}
+    orders = [
+        *(("R-1\n", "R-1"), ("\ufeff R-1\u00a0", "R-1"), ("r 1", "r 1"), ("5001.0", "5001"), ("0.00", "0")),
+        *(("5001.50", "5001.50"), ("1E+8", "1E+8"), ("v1.0", "v1.0"), (" \t", None)),
+    ]
+    named = [
+        ('{"orderId":"v1-1 "}', "v1-1"),
+        ('{"order_id":5001.0,"orderId":"x"}', "5001"),
+        ('{"order_id":1E+8}', "100000000"),
+        ('{"order_id":"1E+8"}', "1E+8"),
+        ('{"order_id":12.5,"orderId":"x"}', "x"),
+        ('{"order_id":[1]}', None),
+        ('{"order_id":null}', None),
+    ]
     odd: list[dict[str, Any]] = [
         {"user_id": "u" * 1025, "event_id": "e" * 1025, "transaction_id": "t" * 1024},
         # The last of them is cut in its middle: it goes as a whole.
@@ -138,6 +151,12 @@ def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: A
         *({"amount_text": text, "amount_unit": unit} for text, unit in [("2.5", "minor"), ("1", None)]),
         *({"amount_text": text, "amount_unit": "major"} for text in ("-1", "0019.990", ".5", "9" * 14)),
         *({"amount_text": text, "amount_unit": "minor"} for text in ("2499.0", "-7")),
+        *({"transaction_id": order} for order, _ in orders),
+        *({"dialect": "segment", "kind": "event", "properties": json} for json, _ in named),
+        {"dialect": "segment", "kind": "visit", "properties": '{"order_id":"o"}'},
+        {"sent_us": END_OCCURRED_US},
+        {"dialect": "segment", "payload": '{"timestamp": "yesterday"}'},
+        {"dialect": "segment", "payload": '{"timestamp": null, "originalTimestamp": ""}'},
     ]
     rows = [{**_row(seq), **now, **row} for seq, row in enumerate(odd, start=1)]
     _write(day / f"seq-1-{len(rows)}.parquet", rows)
@@ -151,11 +170,19 @@ def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: A
             "select user_id, length(event_id), length(transaction_id), has_text_out_of_bounds, strlen(url), "
             "strlen(status), click_id from stg_raw__events where seq <= 3 order by seq"
         ).fetchall()
+        ordered = warehouse.sql(
+            "select transaction_id from stg_raw__events where seq > 17 order by seq limit 17"
+        ).fetchall()
+        unreadable = warehouse.sql("select seq from stg_raw__events where has_unreadable_time").fetchall()
+    assert [order for (order,) in ordered] == [*(o for _, o in orders), *(o for _, o in named), None]
+    assert unreadable == [(len(rows) - 1,)]
     assert [reason for _, reason in reasons] == [
         *(None, None),
         *("unknown_kind", "time_out_of_range"),
         *["amount_unreadable"] * 7,
-        *[None] * 6,
+        *[None] * (6 + len(orders) + len(named) + 1),
+        "time_out_of_range",
+        *(None, None),
     ]
     assert bounded == [
         (None, 64, 1024, True, None, None, None),

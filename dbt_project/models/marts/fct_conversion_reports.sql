@@ -13,6 +13,14 @@ with claims as (
     select
         conversion_id,
         seq,
+        'report' as report_type,
+        state,
+        true as is_deciding
+    from {{ ref('int_order_events') }}
+    union all
+    select
+        conversion_id,
+        seq,
         'refund' as report_type,
         cast(null as varchar) as state,
         not is_browsers_word as is_deciding

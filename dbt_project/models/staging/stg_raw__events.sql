@@ -1,4 +1,17 @@
 -- One row per accepted report, as it was sealed, with bounded texts: some came before ingest held the bounds.
+{# The order that properties name, where ingest read none: it did not know each name and each form of a number. #}
+{% set named_order -%}
+case
+    when
+        sealed.kind in ('event', 'conversion', 'refund')
+        and sealed.dialect in ('segment', 'openanalytics', 'pagent')
+        and contains(sealed.properties, '"order')
+        then coalesce(
+            {{ json_id('sealed.properties', 'order_id') }},
+            case when sealed.dialect = 'segment' then {{ json_id('sealed.properties', 'orderId') }} end
+        )
+end
+{%- endset %}
 with sealed as (
     -- From the name at once: engines then leave files closed that end before what is asked for.
     select
@@ -32,6 +45,7 @@ select
     kind,
     sealed.received_us,
     occurred_us,
+    sent_us,
     {{ cut_to_bytes('name', var('name_bytes')) }} as name,
     {{ within_bytes('goal_id', var('id_bytes')) }} as goal_id,
 
@@ -63,7 +77,7 @@ select
     amount_text,
     amount_unit,
     currency,
-    {{ within_bytes('transaction_id', var('id_bytes')) }} as transaction_id,
+    {{ order_id(within_bytes("coalesce(sealed.transaction_id, " ~ named_order ~ ")", var('id_bytes'))) }} as transaction_id,
     {{ cut_to_bytes('status', var('word_bytes')) }} as status,
     forwardable,
 
@@ -73,6 +87,14 @@ select
     payload,
 
     -- what became of it here
+    -- Where ingest could read no time of a call that has one, it put the time of arrival.
+    sealed.dialect = 'segment'
+    and occurred_us = sealed.received_us
+    and (contains(payload, '"timestamp"') or contains(payload, '"originalTimestamp"'))
+    and coalesce(
+        nullif({{ json_value('payload', "'timestamp'") }}, ''),
+        nullif({{ json_value('payload', "'originalTimestamp'") }}, '')
+    ) is not null as has_unreadable_time,
     {{ is_any_beyond({
         'id_bytes': [
             'event_id', 'goal_id', 'hit_id', 'session_id', 'visitor_id', 'user_id', 'previous_id', 'alias_value',
@@ -99,6 +121,7 @@ select
         -- Beyond these years are times that not every engine can show.
         when
             occurred_us < {{ var('first_occurred_us') }} or occurred_us >= {{ var('end_occurred_us') }}
+            or sent_us < {{ var('first_occurred_us') }} or sent_us >= {{ var('end_occurred_us') }}
             then 'time_out_of_range'
         when amount_text is not null and not ({{ is_amount('amount_text', 'amount_unit') }})
             then 'amount_unreadable'

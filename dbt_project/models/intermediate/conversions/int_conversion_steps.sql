@@ -8,6 +8,10 @@ refunds as (
     select * from {{ ref('int_refunds_matched') }}
 ),
 
+order_events as (
+    select * from {{ ref('int_order_events') }}
+),
+
 pages as (
     select * from {{ ref('int_conversion_pages') }}
 ),
@@ -21,11 +25,28 @@ steps as (
         received_us,
         occurred_us,
         false as is_refund,
+        false as is_order_event,
         sender = 'server' as is_servers,
         state,
         amount_minor,
         currency
     from reports
+    union all
+    select
+        conversion_id as story_id,
+        seq,
+        project_id,
+        event_id,
+        received_us,
+        occurred_us,
+        false as is_refund,
+        true as is_order_event,
+        -- It says nothing of how the order came about, so what browsers said of that stays.
+        false as is_servers,
+        state,
+        amount_minor,
+        currency
+    from order_events
     union all
     select
         story_id,
@@ -35,6 +56,7 @@ steps as (
         received_us,
         occurred_us,
         true as is_refund,
+        false as is_order_event,
         false as is_servers,
         cast(null as varchar) as state,
         cast(null as bigint) as amount_minor,
@@ -51,12 +73,38 @@ phased as (
     from steps
 ),
 
+carried as (
+    select
+        *,
+        false as is_repeated
+    from phased
+    union all
+    -- What became of the order holds on when a server reports it.
+    select
+        story_id,
+        seq,
+        project_id,
+        event_id,
+        received_us,
+        occurred_us,
+        is_refund,
+        is_order_event,
+        is_servers,
+        state,
+        amount_minor,
+        currency,
+        1 as has_server,
+        true as is_repeated
+    from phased
+    where is_order_event and has_server = 0
+),
+
 deciding as (
     -- Once a server reports a conversion, browsers say nothing about its state and amount.
     select
         *,
-        not is_refund and (is_servers or has_server = 0) as is_deciding
-    from phased
+        not is_refund and (is_servers or is_order_event or has_server = 0) as is_deciding
+    from carried
 ),
 
 compared as (
@@ -65,6 +113,9 @@ compared as (
         max(case when is_deciding then occurred_us end) over (
             partition by story_id, has_server order by seq rows between unbounded preceding and 1 preceding
         ) as last_occurred_us,
+        max(case when is_deciding and state is not null then occurred_us end) over (
+            partition by story_id, has_server order by seq rows between unbounded preceding and 1 preceding
+        ) as last_state_us,
         max(case when is_deciding and amount_minor is not null then occurred_us end) over (
             partition by story_id, has_server order by seq rows between unbounded preceding and 1 preceding
         ) as last_amount_us
@@ -76,6 +127,7 @@ latest as (
     select
         *,
         is_deciding and occurred_us >= coalesce(last_occurred_us, occurred_us) as is_latest,
+        is_deciding and state is not null and occurred_us >= coalesce(last_state_us, occurred_us) as is_latest_state,
         is_deciding and amount_minor is not null and occurred_us >= coalesce(last_amount_us, occurred_us)
             as is_latest_amount
     from compared
@@ -91,10 +143,11 @@ known as (
         occurred_us,
         is_refund,
         has_server,
-        last_value(case when is_latest then state end ignore nulls) over (
+        is_repeated,
+        last_value(case when is_latest_state then state end ignore nulls) over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as state,
-        last_value(case when is_latest then occurred_us end ignore nulls) over (
+        last_value(case when is_latest or is_latest_state then occurred_us end ignore nulls) over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as decided_us,
         last_value(case when is_latest_amount then amount_minor end ignore nulls) over (
@@ -124,3 +177,4 @@ select
         as currency
 from known
 left join pages on known.story_id = pages.conversion_id
+where not known.is_repeated

@@ -3,6 +3,10 @@ with reports as (
     select * from {{ ref('int_conversion_reports') }}
 ),
 
+order_events as (
+    select * from {{ ref('int_order_events') }}
+),
+
 pages as (
     select * from {{ ref('int_conversion_pages') }}
 ),
@@ -11,10 +15,42 @@ deciding as (
     -- A report that it was refunded says nothing else: without another there is no conversion.
     select
         *,
-        row_number() over (partition by conversion_id order by occurred_us, seq) as report_number,
-        row_number() over (partition by conversion_id order by occurred_us desc, seq desc) as recency
+        row_number() over (partition by conversion_id order by occurred_us, seq) as report_number
     from reports
     where is_deciding and state <> 'refunded'
+),
+
+said as (
+    select
+        conversion_id,
+        seq,
+        occurred_us,
+        state,
+        status,
+        is_status_unknown,
+        amount_minor,
+        currency
+    from deciding
+    union all
+    -- What became of an order says nothing where no report made it one.
+    select
+        conversion_id,
+        seq,
+        occurred_us,
+        state,
+        cast(null as varchar) as status,
+        false as is_status_unknown,
+        amount_minor,
+        currency
+    from order_events
+),
+
+states as (
+    select
+        *,
+        row_number() over (partition by conversion_id order by occurred_us desc, seq desc) as recency
+    from said
+    where state is not null
 ),
 
 amounts as (
@@ -24,7 +60,7 @@ amounts as (
         amount_minor,
         currency,
         row_number() over (partition by conversion_id order by occurred_us desc, seq desc) as recency
-    from deciding
+    from said
     where amount_minor is not null
 ),
 
@@ -68,7 +104,7 @@ select
     counts.has_server_report,
     counts.reports
 from deciding as first_report
-inner join deciding as last_report
+inner join states as last_report
     on first_report.conversion_id = last_report.conversion_id and last_report.recency = 1
 inner join counts on first_report.conversion_id = counts.conversion_id
 left join amounts on first_report.conversion_id = amounts.conversion_id and amounts.recency = 1

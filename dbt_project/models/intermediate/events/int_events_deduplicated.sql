@@ -43,14 +43,26 @@ deduplicated as (
     {% endif %}
 ),
 
+timed as (
+    -- A clock that is wrong was as wrong when it sent as when it happened.
+    select
+        *,
+        coalesce(received_us - (sent_us - occurred_us), occurred_us) as told_us
+    from deduplicated
+),
+
 believed as (
     select
-        deduplicated.*,
-        deduplicated.occurred_us > deduplicated.received_us + {{ hours_us(var('clock_ahead_hours')) }}
-            as is_time_corrected,
-        coalesce(deduplicated.currency, projects.reporting_currency) as amount_currency
-    from deduplicated
-    inner join projects on deduplicated.project_id = projects.project_id
+        timed.*,
+        timed.told_us > timed.received_us + {{ hours_us(var('clock_ahead_hours')) }} as is_time_corrected,
+        coalesce(timed.has_unreadable_time, false)
+        or (
+            timed.sent_us is not null
+            and (timed.told_us < {{ var('first_occurred_us') }} or timed.told_us >= {{ var('end_occurred_us') }})
+        ) as is_time_unusable,
+        coalesce(timed.currency, projects.reporting_currency) as amount_currency
+    from timed
+    inner join projects on timed.project_id = projects.project_id
 )
 
 select
@@ -63,9 +75,12 @@ select
     believed.kind,
     believed.name,
     believed.goal_id,
-    case when believed.is_time_corrected then believed.received_us else believed.occurred_us end
-        as occurred_us,
+    case
+        when believed.is_time_corrected or believed.is_time_unusable then believed.received_us
+        else believed.told_us
+    end as occurred_us,
     believed.is_time_corrected,
+    believed.is_time_unusable,
     believed.received_us,
 
     -- Junk identifies nobody and names no visit.
@@ -104,7 +119,9 @@ select
     end as amount_minor,
     believed.amount_currency as currency,
     coalesce(currencies.minor_per_major, 100) as minor_per_major,
-    believed.transaction_id,
+    -- Whoever has no order's id says so by one of these words: all orders would be one.
+    case when junk_order.junk_id is null then believed.transaction_id end as transaction_id,
+    junk_order.junk_id is not null as has_junk_order_id,
     believed.status,
     believed.experiments,
     believed.properties
@@ -113,4 +130,5 @@ from believed
 left join junk as junk_{{ identifier }}
     on lower(trim(believed.{{ identifier }})) = junk_{{ identifier }}.junk_id
 {% endfor %}
+left join junk as junk_order on lower(believed.transaction_id) = junk_order.junk_id
 left join currencies on believed.amount_currency = currencies.currency

@@ -55,10 +55,26 @@ arrivals as (
     select
         project_id,
         received_us,
+        'times_unusable' as measure,
+        dialect as detail
+    from events
+    where is_time_unusable
+    union all
+    select
+        project_id,
+        received_us,
         'junk_ids' as measure,
         dialect as detail
     from events
     where has_junk_id
+    union all
+    select
+        project_id,
+        received_us,
+        'junk_order_ids' as measure,
+        dialect as detail
+    from events
+    where has_junk_order_id
     union all
     select
         project_id,
