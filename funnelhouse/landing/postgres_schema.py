@@ -141,6 +141,7 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
     )
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, xid, id)")
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_event_id ON events (project_id, event_id)")
+    connection.execute("CREATE INDEX IF NOT EXISTS rejected_by_project ON rejected (project_id, xid, id)")
 
 
 def _columns_present(connection: psycopg.Connection[Any]) -> dict[str, set[str]]:

@@ -589,6 +589,7 @@ def _create(connection: apsw.Connection) -> None:
     connection.execute(
         f"CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, {_BLOCK}, event_id)"
     )
+    connection.execute("CREATE INDEX IF NOT EXISTS rejected_by_project ON rejected (project_id, id)")
 
 
 def _declare(column: Column) -> str:
