@@ -1,6 +1,6 @@
-{# Host of an address in lower case, without user, port and a leading `www.`; null for a relative one. #}
+{# Host of an address in lower case, without user, port, a final dot and a leading `www.`; null for a relative one. #}
 {% macro url_host(url) -%}
-nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1)), '^www[.]', ''), '')
+nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*?)[.]?(?:[/?#:]|$)', 1)), '^www[.]', ''), '')
 {%- endmacro %}
 
 {# Path of an address, without query and fragment; `/` for a bare host. #}

@@ -1,9 +1,10 @@
 """Settings of a project: numbers and choices that its models compute with. What is left out is the default.
 
 Stored as shown: `time_zone`, `reporting_currency`, `lookback_days`, `half_life_days`, `session_gap_minutes`,
-`counts_direct`, `postbacks_take_extended_status`.
+`counts_direct`, `postbacks_take_extended_status`, `own_hosts`, `ignored_referrers`.
 """
 
+import re
 import zoneinfo
 from functools import cache
 from typing import Annotated, Any
@@ -26,8 +27,24 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
+_HOST = re.compile(r"(?=.{1,253}\Z)[^\s/?#:@.]+(?:[.][^\s/?#:@.]+)*")
+MAX_HOSTS = 100
+
+
+def _host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be a host alone, e.g. pay.example: no scheme, port or path")
+    return value.lower()
+
+
+Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], Field(max_length=MAX_HOSTS)]
+
+
 class ProjectSettings(OwnShape):
-    """Windows include their end; a session ends after `session_gap_minutes` without a page view."""
+    """Windows include their end; a session ends after `session_gap_minutes` without a page view.
+
+    Links from `own_hosts`, `ignored_referrers` and hosts below them are no source of visits.
+    """
 
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
     reporting_currency: Currency = "USD"
@@ -36,6 +53,8 @@ class ProjectSettings(OwnShape):
     session_gap_minutes: Annotated[int, Field(ge=1, le=1440), Whole] = 30
     counts_direct: bool = False
     postbacks_take_extended_status: bool = False
+    own_hosts: Hosts = []
+    ignored_referrers: Hosts = []
 
 
 EXAMPLE: dict[str, Any] = {
@@ -43,5 +62,7 @@ EXAMPLE: dict[str, Any] = {
     "reporting_currency": "EUR",
     "lookback_days": 60,
     "counts_direct": True,
+    "own_hosts": ["shop.example", "checkout.example"],
+    "ignored_referrers": ["bank.example"],
 }
 """A body of PUT."""

@@ -36,6 +36,8 @@ DEFAULTS = {
     "session_gap_minutes": 30,
     "counts_direct": False,
     "postbacks_take_extended_status": False,
+    "own_hosts": [],
+    "ignored_referrers": [],
 }
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -199,6 +201,9 @@ def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) 
         ("settings", {"lookback_days": 91}, "lookback_days"),
         ("settings", {"lookback_days": 0}, "lookback_days"),
         ("settings", {"half_life_days": 0}, "half_life_days"),
+        ("settings", {"own_hosts": ["https://shop.example/"]}, "own_hosts"),
+        ("settings", {"ignored_referrers": ["bank.example:443"]}, "ignored_referrers"),
+        ("settings", {"own_hosts": [f"h{n}.example" for n in range(101)]}, "own_hosts"),
         ("settings", {"session_gap_minutes": 1441}, "session_gap_minutes"),
         ("settings", {"counts_direct": "yes"}, "counts_direct"),
         ("settings", {"timezone": "UTC"}, "timezone: Extra inputs"),
@@ -307,6 +312,7 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
+    assert project_settings.MAX_HOSTS == variables["hosts_at_most"]
 
 
 def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:

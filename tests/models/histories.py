@@ -519,6 +519,8 @@ class _World:
             session_gap_minutes=self._of(5, 30, 60),
             counts_direct=self._of(False, True),
             postbacks_take_extended_status=self._of(False, True),
+            own_hosts=self._of([], ["blog.example"]),
+            ignored_referrers=self._of([], ["www.google.com"]),
         ).model_dump()
 
     def _cost(self) -> Cost:

@@ -6,8 +6,16 @@ with visits as (
     where kind = 'visit' and {{ is_new() }}
 ),
 
-referrer_hosts as (
-    select * from {{ ref('int_referrer_hosts') }}
+hosts as (
+    select * from {{ ref('int_hosts') }}
+),
+
+projects_own_hosts as (
+    select distinct
+        own_hosts.project_id,
+        domains.host
+    from {{ ref('int_own_hosts') }} as own_hosts
+    inner join {{ ref('int_host_domains') }} as domains on own_hosts.host = domains.domain
 ),
 
 user_agents as (
@@ -77,7 +85,7 @@ named as (
         case
             when coalesce({{ sent_parts }}) is not null then visits.utm_{{ part }}
             else pages_seen.utm_{{ part }}
-        end as named_{{ part }},
+        end as said_{{ part }},
         {% endfor %}
         coalesce(visits.click_id, first_click_ids.click_id) as named_click_id,
         case
@@ -90,35 +98,74 @@ named as (
     left join first_click_ids on visits.url = first_click_ids.address and first_click_ids.click_id_number = 1
 ),
 
+spelt as (
+    select
+        *,
+        {% for part in parts %}
+        {{ ('lower(' ~ origin_part('said_' ~ part) ~ ')') if part in ['source', 'medium'] else origin_part('said_' ~ part) }}
+            as named_{{ part }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from named
+),
+
 classified as (
     select
-        named.*,
+        spelt.*,
+        coalesce(
+            spelt.named_source, spelt.named_medium, spelt.named_campaign, spelt.named_term, spelt.named_content
+        ) is not null as has_utm,
         click_id_types.is_always_paid,
+        -- What sits on unpaid links too doesn't say which of its networks a link was on; the referrer does.
         case
-            when named.named_source is not null then 'utm'
-            when click_id_types.source is not null then 'click_id'
-            -- The site's own host is no source.
-            when named.referrer_host <> coalesce(named.host, '') then 'referrer'
-            else 'none'
-        end as origin,
-        click_id_types.source as click_source,
-        click_id_types.medium as click_medium,
-        referrer_hosts.source as referrer_source,
-        referrer_hosts.medium as referrer_medium,
+            when not click_id_types.is_always_paid and referring.click_id_type = click_id_types.click_id_type
+                then referring.source
+            else click_id_types.source
+        end as click_source,
+        case
+            when not click_id_types.is_always_paid and referring.click_id_type = click_id_types.click_id_type
+                then referring.medium
+            else click_id_types.medium
+        end as click_medium,
+        -- The site itself, and where visitors are sent and come back from, are no source.
+        case
+            when
+                referring.site is distinct from page_hosts.site
+                and not referring.is_passing
+                and projects_own_hosts.host is null
+                then referring.source
+        end as referrer_source,
+        referring.medium as referrer_medium,
         coalesce(user_agents.is_bot, false) as is_bot,
-        coalesce(named.page_id, pages_by_path.page_id, named.page_path) as page,
-        coalesce(named.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
-    from named
-    left join click_id_types on named.named_click_id_type = click_id_types.click_id_type
-    left join referrer_hosts on named.referrer_host = referrer_hosts.referrer_host
-    left join user_agents on named.user_agent = user_agents.user_agent
+        coalesce(spelt.page_id, pages_by_path.page_id, spelt.page_path) as page,
+        coalesce(spelt.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
+    from spelt
+    left join click_id_types on spelt.named_click_id_type = click_id_types.click_id_type
+    left join hosts as referring on spelt.referrer_host = referring.host
+    left join hosts as page_hosts on spelt.host = page_hosts.host
+    left join projects_own_hosts
+        on spelt.project_id = projects_own_hosts.project_id and spelt.referrer_host = projects_own_hosts.host
+    left join user_agents on spelt.user_agent = user_agents.user_agent
     left join pages as pages_by_id
-        on named.project_id = pages_by_id.project_id and named.page_id = pages_by_id.page_id
+        on spelt.project_id = pages_by_id.project_id and spelt.page_id = pages_by_id.page_id
     left join pages_owning_paths as pages_by_path
         on
-            named.project_id = pages_by_path.project_id
+            spelt.project_id = pages_by_path.project_id
             -- A condition on one side alone would keep engines from hashing the join.
-            and case when named.page_id is null then named.page_path end = pages_by_path.page_path
+            and case when spelt.page_id is null then spelt.page_path end = pages_by_path.page_path
+),
+
+originating as (
+    -- UTM fields without a source have that of the click id, else of the referrer.
+    select
+        *,
+        coalesce(named_source, click_source, referrer_source) as source,
+        case
+            when named_source is null and coalesce(click_source, referrer_source) is null then 'none'
+            when has_utm then 'utm'
+            when click_source is not null then 'click_id'
+            else 'referrer'
+        end as origin
+    from classified
 )
 
 select
@@ -137,20 +184,16 @@ select
     country,
     is_bot,
     origin,
-    case origin
-        when 'utm' then named_source
-        when 'click_id' then click_source
-        when 'referrer' then referrer_source
-    end as source,
-    case origin
+    source,
+    case
         -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
-        when 'utm' then coalesce(named_medium, case when is_always_paid then click_medium end)
-        when 'click_id' then click_medium
-        when 'referrer' then referrer_medium
+        when named_source is not null then coalesce(named_medium, case when is_always_paid then click_medium end)
+        when click_source is not null then coalesce(named_medium, click_medium)
+        when referrer_source is not null then coalesce(named_medium, referrer_medium)
     end as medium,
-    case when origin = 'utm' then named_campaign end as campaign,
-    case when origin = 'utm' then named_term end as term,
-    case when origin = 'utm' then named_content end as content,
+    named_campaign as campaign,
+    named_term as term,
+    named_content as content,
     named_click_id as click_id,
     named_click_id_type as click_id_type
-from classified
+from originating
