@@ -11,8 +11,15 @@ with addresses as materialized (
 ),
 
 hosts as (
-    select distinct {{ url_host('address') }} as host
+    select distinct {{ url_origin('address') }} as host
     from addresses
+),
+
+in_domains as (
+    -- Apps and addresses of machines lie in none.
+    select host
+    from hosts
+    where host not like '%/%' and host not like '[%' and not {{ matches_pattern('host', "'(^|[.])[0-9]+$'") }}
 ),
 
 domains as (
@@ -21,15 +28,16 @@ domains as (
         host,
         regexp_extract(host, '((?:[^.]+[.]){{ '{' }}{{ labels - 1 }}{{ '}' }}[^.]+)$', 1) as domain,
         cast({{ labels }} as bigint) as labels
-    from hosts
+    from in_domains
     union
     {% endfor %}
-    -- Longer ones still lie in themselves.
+    -- What has more labels still lies in itself.
     select
         host,
         host as domain,
         cast(length(host) - length(replace(host, '.', '')) + 1 as bigint) as labels
     from hosts
+    where host is not null
 )
 
 select

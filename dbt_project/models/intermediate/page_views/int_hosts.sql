@@ -15,8 +15,8 @@ passing_hosts as (
     select * from {{ ref('passing_hosts') }}
 ),
 
-ending as (
-    -- The exception holds, else the longest suffix, else the last label is one.
+endings as (
+    -- The exception holds, else the longest suffix.
     select
         domains.host,
         suffixes.suffix_labels,
@@ -29,11 +29,15 @@ ending as (
 ),
 
 sites as (
+    -- Of what no suffix fits, the last label is one; what has no label before it is a site of its own.
     select
         domains.host,
-        max(case when domains.labels = coalesce(ending.suffix_labels, 1) + 1 then domains.domain end) as site
+        coalesce(
+            max(case when domains.labels = coalesce(endings.suffix_labels, 1) + 1 then domains.domain end),
+            domains.host
+        ) as site
     from domains
-    left join ending on domains.host = ending.host and ending.suffix_number = 1
+    left join endings on domains.host = endings.host and endings.suffix_number = 1
     group by domains.host
 ),
 
@@ -57,12 +61,8 @@ passing as (
 
 select
     sites.host,
-    -- Addresses of machines, and names without a domain, are sites of their own.
-    case
-        when {{ matches_pattern('sites.host', "'^[0-9.]+$'") }} then sites.host
-        else coalesce(sites.site, sites.host)
-    end as site,
-    coalesce(known.source, sites.host) as source,
+    sites.site,
+    coalesce(known.source, replace(sites.host, 'android-app://', '')) as source,
     coalesce(known.medium, 'referral') as medium,
     known.click_id_type,
     passing.host is not null as is_passing

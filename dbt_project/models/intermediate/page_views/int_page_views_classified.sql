@@ -1,8 +1,15 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
 {% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
-{% set sent_parts = 'visits.utm_' ~ parts | join(', visits.utm_') %}
+{% set compared = ['source', 'medium'] %}
+{% set sent_parts = 'visits.sent_' ~ parts | join(', visits.sent_') %}
 with visits as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select
+        *,
+        {% for part in parts %}
+        {{ origin_text('lower(utm_' ~ part ~ ')' if part in compared else 'utm_' ~ part) }} as sent_{{ part }}
+        {{- ',' if not loop.last }}
+        {% endfor %}
+    from {{ ref('int_events_deduplicated') }}
     where kind = 'visit' and {{ is_new() }}
 ),
 
@@ -10,12 +17,12 @@ hosts as (
     select * from {{ ref('int_hosts') }}
 ),
 
-projects_own_hosts as (
-    select distinct
-        own_hosts.project_id,
-        domains.host
-    from {{ ref('int_own_hosts') }} as own_hosts
-    inner join {{ ref('int_host_domains') }} as domains on own_hosts.host = domains.domain
+host_domains as (
+    select * from {{ ref('int_host_domains') }}
+),
+
+own_hosts as (
+    select * from {{ ref('int_own_hosts') }}
 ),
 
 user_agents as (
@@ -49,8 +56,10 @@ taken_apart as (
     select
         address,
         {% for part in parts %}
-        {{ url_parameter('address', "'utm_" ~ part ~ "'") }} as utm_{{ part }},
+        {% set parameter = url_parameter('address', "'utm_" ~ part ~ "'") %}
+        {{ origin_text('lower(' ~ parameter ~ ')' if part in compared else parameter) }} as utm_{{ part }},
         {% endfor %}
+        {{ url_origin('address') }} as origin_host,
         {{ url_host('address') }} as host,
         {{ url_path('address') }} as page_path
     from addresses
@@ -74,18 +83,31 @@ first_click_ids as (
     where click_id is not null
 ),
 
+links_within as (
+    -- Only what a project itself was linked from, so that nothing grows with what others list.
+    select distinct
+        visits.project_id,
+        visits.referrer
+    from {{ ref('int_events_deduplicated') }} as visits
+    inner join taken_apart on visits.referrer = taken_apart.address
+    inner join host_domains on taken_apart.origin_host = host_domains.host
+    inner join own_hosts on visits.project_id = own_hosts.project_id and host_domains.domain = own_hosts.host
+    where visits.kind = 'visit' and {{ is_new('visits.seq') }}
+),
+
 named as (
     -- A sender that fills any UTM field speaks for all five; else the address does.
     select
         visits.*,
-        pages_seen.host,
+        pages_seen.origin_host,
         pages_seen.page_path,
+        referring_pages.origin_host as referrer_origin_host,
         referring_pages.host as referrer_host,
         {% for part in parts %}
         case
-            when coalesce({{ sent_parts }}) is not null then visits.utm_{{ part }}
+            when coalesce({{ sent_parts }}) is not null then visits.sent_{{ part }}
             else pages_seen.utm_{{ part }}
-        end as said_{{ part }},
+        end as named_{{ part }},
         {% endfor %}
         coalesce(visits.click_id, first_click_ids.click_id) as named_click_id,
         case
@@ -98,73 +120,58 @@ named as (
     left join first_click_ids on visits.url = first_click_ids.address and first_click_ids.click_id_number = 1
 ),
 
-spelt as (
+linked as (
+    -- The site itself, and where visitors are sent and come back from, are no source.
     select
-        *,
-        {% for part in parts %}
-        {{ ('lower(' ~ origin_part('said_' ~ part) ~ ')') if part in ['source', 'medium'] else origin_part('said_' ~ part) }}
-            as named_{{ part }}{{ ',' if not loop.last }}
+        named.*,
+        {% for column in ['source', 'medium', 'click_id_type'] %}
+        case
+            when
+                page_hosts.site is distinct from hosts.site
+                and not hosts.is_passing
+                and links_within.referrer is null
+                then hosts.{{ column }}
+        end as linking_{{ column }}{{ ',' if not loop.last }}
         {% endfor %}
     from named
+    left join hosts on named.referrer_origin_host = hosts.host
+    left join hosts as page_hosts on named.origin_host = page_hosts.host
+    left join links_within on named.project_id = links_within.project_id and named.referrer = links_within.referrer
 ),
 
 classified as (
     select
-        spelt.*,
-        coalesce(
-            spelt.named_source, spelt.named_medium, spelt.named_campaign, spelt.named_term, spelt.named_content
-        ) is not null as has_utm,
+        linked.*,
         click_id_types.is_always_paid,
-        -- What sits on unpaid links too doesn't say which of its networks a link was on; the referrer does.
+        {% for column in ['source', 'medium'] %}
+        -- What is on unpaid links too doesn't tell apart a group's networks; the referrer does.
         case
-            when not click_id_types.is_always_paid and referring.click_id_type = click_id_types.click_id_type
-                then referring.source
-            else click_id_types.source
-        end as click_source,
-        case
-            when not click_id_types.is_always_paid and referring.click_id_type = click_id_types.click_id_type
-                then referring.medium
-            else click_id_types.medium
-        end as click_medium,
-        -- The site itself, and where visitors are sent and come back from, are no source.
-        case
-            when
-                referring.site is distinct from page_hosts.site
-                and not referring.is_passing
-                and projects_own_hosts.host is null
-                then referring.source
-        end as referrer_source,
-        referring.medium as referrer_medium,
+            when not click_id_types.is_always_paid and linked.linking_click_id_type = click_id_types.click_id_type
+                then linked.linking_{{ column }}
+            else click_id_types.{{ column }}
+        end as click_{{ column }},
+        {% endfor %}
         coalesce(user_agents.is_bot, false) as is_bot,
-        coalesce(spelt.page_id, pages_by_path.page_id, spelt.page_path) as page,
-        coalesce(spelt.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
-    from spelt
-    left join click_id_types on spelt.named_click_id_type = click_id_types.click_id_type
-    left join hosts as referring on spelt.referrer_host = referring.host
-    left join hosts as page_hosts on spelt.host = page_hosts.host
-    left join projects_own_hosts
-        on spelt.project_id = projects_own_hosts.project_id and spelt.referrer_host = projects_own_hosts.host
-    left join user_agents on spelt.user_agent = user_agents.user_agent
+        coalesce(linked.page_id, pages_by_path.page_id, linked.page_path) as page,
+        coalesce(linked.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
+    from linked
+    left join click_id_types on linked.named_click_id_type = click_id_types.click_id_type
+    left join user_agents on linked.user_agent = user_agents.user_agent
     left join pages as pages_by_id
-        on spelt.project_id = pages_by_id.project_id and spelt.page_id = pages_by_id.page_id
+        on linked.project_id = pages_by_id.project_id and linked.page_id = pages_by_id.page_id
     left join pages_owning_paths as pages_by_path
         on
-            spelt.project_id = pages_by_path.project_id
+            linked.project_id = pages_by_path.project_id
             -- A condition on one side alone would keep engines from hashing the join.
-            and case when spelt.page_id is null then spelt.page_path end = pages_by_path.page_path
+            and case when linked.page_id is null then linked.page_path end = pages_by_path.page_path
 ),
 
-originating as (
-    -- UTM fields without a source have that of the click id, else of the referrer.
+sourced as (
+    -- UTM without a source takes that of the click id, else of the referrer.
     select
         *,
-        coalesce(named_source, click_source, referrer_source) as source,
-        case
-            when named_source is null and coalesce(click_source, referrer_source) is null then 'none'
-            when has_utm then 'utm'
-            when click_source is not null then 'click_id'
-            else 'referrer'
-        end as origin
+        coalesce(named_source, click_source, linking_source) as source,
+        coalesce({{ 'named_' ~ parts | join(', named_') }}) is not null as has_utm
     from classified
 )
 
@@ -183,17 +190,22 @@ select
     referrer_host,
     country,
     is_bot,
-    origin,
+    case
+        when source is null then 'none'
+        when has_utm then 'utm'
+        when click_source is not null then 'click_id'
+        else 'referrer'
+    end as origin,
     source,
     case
         -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
         when named_source is not null then coalesce(named_medium, case when is_always_paid then click_medium end)
         when click_source is not null then coalesce(named_medium, click_medium)
-        when referrer_source is not null then coalesce(named_medium, referrer_medium)
+        when linking_source is not null then coalesce(named_medium, linking_medium)
     end as medium,
     named_campaign as campaign,
     named_term as term,
     named_content as content,
     named_click_id as click_id,
     named_click_id_type as click_id_type
-from originating
+from sourced

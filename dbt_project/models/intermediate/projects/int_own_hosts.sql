@@ -4,23 +4,32 @@ with settings as (
     where kind = 'settings' and not is_deleted
 ),
 
+lists as (
+    {% for setting in ['own_hosts', 'ignored_referrers'] %}
+    select
+        project_id,
+        {{ json_value('body', "'" ~ setting ~ "'") }} as hosts
+    from settings
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
 places as (
     select {{ each_number_below(var('hosts_at_most')) }} as place
 ),
 
 listed as (
-    {% for setting in ['own_hosts', 'ignored_referrers'] %}
     select
-        settings.project_id,
-        {{ json_item(json_value('settings.body', "'" ~ setting ~ "'"), 'places.place') }} as host
-    from settings
+        lists.project_id,
+        regexp_replace({{ json_item('lists.hosts', 'places.place') }}, '^www[.]', '') as host
+    from lists
     cross join places
-    {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    -- Most projects list none.
+    where lists.hosts <> '[]'
 )
 
 select distinct
     project_id,
-    regexp_replace(lower(host), '^www[.]', '') as host
+    host
 from listed
 where host is not null
