@@ -27,14 +27,24 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
-_HOST = re.compile(r"(?=.{1,253}\Z)[^\s/?#:@.]+(?:[.][^\s/?#:@.]+)*")
 MAX_HOSTS = 100
+"""In each list."""
+MAX_LABELS = 8
+"""Of a listed host: models look no further up from the end of one that is seen."""
+
+_HOST = re.compile(
+    rf"(?=.{{1,253}}\Z)(?:android-app://)?[a-z0-9_-]{{1,63}}(?:[.][a-z0-9_-]{{1,63}}){{0,{MAX_LABELS - 1}}}"
+)
 
 
 def _host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError("must be a host alone, e.g. pay.example: no scheme, port or path")
-    return value.lower()
+    host = value.lower()
+    if not _HOST.fullmatch(host):
+        raise ValueError(
+            "must be a host alone, e.g. pay.example, or an app, e.g. android-app://example.app;"
+            " as browsers send it: without port and path, xn--… for other letters"
+        )
+    return host
 
 
 Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], Field(max_length=MAX_HOSTS)]
@@ -53,8 +63,8 @@ class ProjectSettings(OwnShape):
     session_gap_minutes: Annotated[int, Field(ge=1, le=1440), Whole] = 30
     counts_direct: bool = False
     postbacks_take_extended_status: bool = False
-    own_hosts: Hosts = []
-    ignored_referrers: Hosts = []
+    own_hosts: Hosts = Field([])
+    ignored_referrers: Hosts = Field([])
 
 
 EXAMPLE: dict[str, Any] = {
