@@ -1,6 +1,12 @@
-{# Host of an address in lower case, without user, port and a leading `www.`; null for a relative one. #}
+{# Host of an address in lower case, without user, port, a final dot and a leading `www.`; null for a relative one. #}
 {% macro url_host(url) -%}
-nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1)), '^www[.]', ''), '')
+{% set authority = "regexp_extract(" ~ url ~ ", '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)', 1)" -%}
+nullif(regexp_replace(regexp_replace(lower({{ authority }}), '[.]?(:[0-9]*)?$', ''), '^www[.]', ''), '')
+{%- endmacro %}
+
+{# What an address lies on, as hosts are told apart: its host, of an app `android-app://` and the name. #}
+{% macro url_origin(url) -%}
+case when {{ matches_pattern(url, "'^(?i:android-app):'") }} then 'android-app://' else '' end || {{ url_host(url) }}
 {%- endmacro %}
 
 {# Path of an address, without query and fragment; `/` for a bare host. #}

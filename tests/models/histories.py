@@ -39,7 +39,15 @@ _URLS = (
     "https://shop.example/other?msclkid=c3",
     "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
 )
-_REFERRERS = (None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x")
+_REFERRERS = (
+    *(None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x"),
+    *(
+        "https://pay.shop.example/",
+        "https://www.paypal.com/",
+        "https://l.instagram.com/",
+        "android-app://example.app/",
+    ),
+)
 _CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "spring"), ("google", "cpc", None))
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
@@ -519,6 +527,8 @@ class _World:
             session_gap_minutes=self._of(5, 30, 60),
             counts_direct=self._of(False, True),
             postbacks_take_extended_status=self._of(False, True),
+            own_hosts=self._of([], ["blog.example"]),
+            ignored_referrers=self._of([], ["www.google.com", "android-app://example.app"]),
         ).model_dump()
 
     def _cost(self) -> Cost:

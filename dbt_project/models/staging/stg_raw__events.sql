@@ -89,7 +89,7 @@ select
     -- what became of it here
     -- Where ingest could read no time of a call that has one, it put the time of arrival.
     case
-        -- By cases: engines take conditions in any order, and other dialects' payloads may be no JSON.
+        -- Engines weigh what stands beside `and` in any order, and other dialects' payloads are no JSON.
         when
             sealed.dialect = 'segment'
             and occurred_us = sealed.received_us
