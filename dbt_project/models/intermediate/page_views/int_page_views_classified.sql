@@ -44,7 +44,7 @@ taken_apart as (
         {{ url_parameter('address', "'utm_" ~ part ~ "'") }} as utm_{{ part }},
         {% endfor %}
         {{ url_host('address') }} as host,
-        {{ url_path('address') }} as page_path
+        {{ normal_path(url_path('address')) }} as page_path
     from addresses
 ),
 
@@ -106,7 +106,9 @@ classified as (
         referrer_hosts.source as referrer_source,
         referrer_hosts.medium as referrer_medium,
         coalesce(user_agents.is_bot, false) as is_bot,
-        coalesce(named.page_id, pages_by_path.page_id, named.page_path) as page,
+        coalesce(
+            pages_by_id.page_id, {{ page_key('named.page_id') }}, pages_by_path.page_id, named.page_path
+        ) as page,
         coalesce(named.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
     from named
     left join click_id_types on named.named_click_id_type = click_id_types.click_id_type
