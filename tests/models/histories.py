@@ -34,13 +34,13 @@ _URLS = (
     "https://shop.example/",
     "https://shop.example/offer",
     "https://shop.example/offer?utm_source=news&utm_campaign=spring",
-    "https://shop.example/offer?gclid=c1",
+    "https://shop.example/o%66fer/?gclid=c1",
     "https://shop.example/other?fbclid=c2&utm_source=mail&utm_medium=email",
     "https://shop.example/other?msclkid=c3",
     "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
 )
 _REFERRERS = (None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x")
-_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "spring"), ("google", "cpc", None))
+_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "Spring"), ("google", "cpc", None))
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
@@ -523,7 +523,7 @@ class _World:
 
     def _cost(self) -> Cost:
         source, medium, campaign = self._of(
-            ("google", "cpc", None), ("news", "email", "spring"), ("x", None, None)
+            ("google", "cpc", None), ("news", "email", "SPRING"), ("news", "email", "spring"), ("x", None, None)
         )
         return Cost(
             project_id=self._project,
