@@ -88,13 +88,18 @@ select
 
     -- what became of it here
     -- Where ingest could read no time of a call that has one, it put the time of arrival.
-    sealed.dialect = 'segment'
-    and occurred_us = sealed.received_us
-    and (contains(payload, '"timestamp"') or contains(payload, '"originalTimestamp"'))
-    and coalesce(
-        nullif({{ json_value('payload', "'timestamp'") }}, ''),
-        nullif({{ json_value('payload', "'originalTimestamp'") }}, '')
-    ) is not null as has_unreadable_time,
+    case
+        -- Engines weigh what stands beside `and` in any order, and other dialects' payloads are no JSON.
+        when
+            sealed.dialect = 'segment'
+            and occurred_us = sealed.received_us
+            and (contains(payload, '"timestamp"') or contains(payload, '"originalTimestamp"'))
+            then coalesce(
+                nullif({{ json_value('payload', "'timestamp'") }}, ''),
+                nullif({{ json_value('payload', "'originalTimestamp'") }}, '')
+            ) is not null
+        else false
+    end as has_unreadable_time,
     {{ is_any_beyond({
         'id_bytes': [
             'event_id', 'goal_id', 'hit_id', 'session_id', 'visitor_id', 'user_id', 'previous_id', 'alias_value',
