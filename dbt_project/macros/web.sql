@@ -17,6 +17,45 @@ case
 end
 {%- endmacro %}
 
+{# A path in the one form in which paths are compared: percent-decoded, without a slash at its end but for `/`. #}
+{% macro normal_path(path) -%}
+coalesce(nullif(trim(trailing '/' from {{ decoded_path(path) }}), ''), left({{ path }}, 1))
+{%- endmacro %}
+
+{# A path, percent-decoded as UTF-8. Escapes stay, in upper case, of what would be read otherwise or not be seen:
+   `/ ? # % \` and control characters. So do all of a path that has one which is none, or bytes that are no UTF-8. #}
+{% macro decoded_path(path) %}{{ adapter.dispatch('decoded_path')(path) }}{% endmacro %}
+
+{% macro duckdb__decoded_path(path) -%}
+{% set escaped -%}
+array_to_string(
+    list_transform(
+        string_split({{ path }}, '%'),
+        lambda part, place: case
+            when place > 1 and {{ matches_pattern('part', "'^[0-9a-fA-F]{2}'") }}
+                then upper(left(part, 2)) || substr(part, 3)
+            else part
+        end
+    ),
+    '%'
+)
+{%- endset %}
+{% set staying -%}
+regexp_replace(
+    regexp_replace({{ escaped }}, '%(2[35F]|3F|5C|[01][0-9A-F]|7F)', '%25\1', 'g'),
+    '%C2%([89][0-9A-F])', '%25C2%25\1', 'g'
+)
+{%- endset %}
+case
+    -- Most have no escape.
+    when not contains({{ path }}, '%') then {{ path }}
+    else coalesce(
+        case when not {{ matches_pattern(escaped, "'%[0-9A-F]?([^0-9A-F]|$)'") }} then try(url_decode({{ staying }})) end,
+        {{ escaped }}
+    )
+end
+{%- endmacro %}
+
 {# Decoded value of a query parameter of an address, the last one of that name; null when absent or empty. `name` is
    SQL: quote a literal. A pattern made of a column would be compiled for each row, so the name is in none. #}
 {% macro url_parameter(url, name) -%}

@@ -34,7 +34,7 @@ _URLS = (
     "https://shop.example/",
     "https://shop.example/offer",
     "https://shop.example/offer?utm_source=news&utm_campaign=spring",
-    "https://shop.example/offer?gclid=c1",
+    "https://shop.example/o%66fer/?gclid=c1",
     "https://shop.example/other?fbclid=c2&utm_source=mail&utm_medium=email",
     "https://shop.example/other?msclkid=c3",
     "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
@@ -48,7 +48,7 @@ _REFERRERS = (
         "android-app://example.app/",
     ),
 )
-_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "spring"), ("google", "cpc", None))
+_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "Spring"), ("google", "cpc", None))
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
@@ -533,7 +533,7 @@ class _World:
 
     def _cost(self) -> Cost:
         source, medium, campaign = self._of(
-            ("google", "cpc", None), ("news", "email", "spring"), ("x", None, None)
+            ("google", "cpc", None), ("news", "email", "SPRING"), ("news", "email", "spring"), ("x", None, None)
         )
         return Cost(
             project_id=self._project,

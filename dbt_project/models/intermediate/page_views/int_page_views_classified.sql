@@ -61,7 +61,7 @@ taken_apart as (
         {% endfor %}
         {{ url_origin('address') }} as origin_host,
         {{ url_host('address') }} as host,
-        {{ url_path('address') }} as page_path
+        {{ normal_path(url_path('address')) }} as page_path
     from addresses
 ),
 
@@ -152,7 +152,9 @@ classified as (
         end as click_{{ column }},
         {% endfor %}
         coalesce(user_agents.is_bot, false) as is_bot,
-        coalesce(linked.page_id, pages_by_path.page_id, linked.page_path) as page,
+        coalesce(
+            pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
+        ) as page,
         coalesce(linked.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
     from linked
     left join click_id_types on linked.named_click_id_type = click_id_types.click_id_type
