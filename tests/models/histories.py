@@ -523,7 +523,10 @@ class _World:
 
     def _cost(self) -> Cost:
         source, medium, campaign = self._of(
-            ("google", "cpc", None), ("news", "email", "SPRING"), ("news", "email", "spring"), ("x", None, None)
+            ("google", "cpc", None),
+            ("news", "email", "SPRING"),
+            ("news", "email", "spring"),
+            ("x", None, None),
         )
         return Cost(
             project_id=self._project,
