@@ -29,14 +29,16 @@ spellings as (
 ),
 
 numbered as (
-    -- A report replaces those with the key that it was sent with: one that is spelt otherwise adds to them. The
-    -- currency is no part of the key: a report in another one replaces too.
+    -- A report replaces those with the key that it was sent with: one that is spelt otherwise adds to them.
+    -- The currency is no part of the key: a report in another one replaces too.
     select
         *,
         row_number() over (
             partition by project_id, day, source, coalesce(medium, '(none)'), campaign order by seq desc
         ) as recency,
-        first_value(named_campaign) over (partition by project_id, compared_campaign order by seq) as first_spelling
+        first_value(named_campaign) over (
+            partition by project_id, compared_campaign order by seq
+        ) as first_spelling
     from reports
 ),
 

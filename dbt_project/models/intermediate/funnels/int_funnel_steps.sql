@@ -95,6 +95,9 @@ window same_rule as (
             when match_operator = 'exact' then {{ normal_path('match_value') }}
             when match_operator = 'prefix' then {{ decoded_path('match_value') }}
         end,
-        case when match_type = 'url_path' and match_operator = 'wildcard' then {{ wildcard_pieces('match_value') }} end,
+        case
+            when match_type = 'url_path' and match_operator = 'wildcard'
+                then {{ wildcard_pieces('match_value') }}
+        end,
         property_key, property_value, cast(minimum_amount as decimal(38, 18))
 )
