@@ -63,8 +63,8 @@ class ProjectSettings(OwnShape):
     session_gap_minutes: Annotated[int, Field(ge=1, le=1440), Whole] = 30
     counts_direct: bool = False
     postbacks_take_extended_status: bool = False
-    own_hosts: Hosts = Field([])
-    ignored_referrers: Hosts = Field([])
+    own_hosts: Hosts = Field(default=[])
+    ignored_referrers: Hosts = Field(default=[])
 
 
 EXAMPLE: dict[str, Any] = {
