@@ -3,10 +3,10 @@ with reports as (
     select
         *,
         -- As page views name theirs.
-        coalesce(lower({{ origin_text('source') }}), '(direct)') as cost_source,
-        coalesce(lower({{ origin_text('medium') }}), '(none)') as cost_medium,
-        {{ origin_text('campaign') }} as named_campaign,
-        lower({{ origin_text('campaign') }}) as compared_campaign
+        coalesce({{ origin_text('source', 'source') }}, '(direct)') as cost_source,
+        coalesce({{ origin_text('medium', 'medium') }}, '(none)') as cost_medium,
+        {{ origin_text('campaign', 'campaign') }} as named_campaign,
+        lower({{ origin_text('campaign', 'campaign') }}) as compared_campaign
     from {{ ref('stg_raw__costs') }}
     where set_aside_reason is null
 ),

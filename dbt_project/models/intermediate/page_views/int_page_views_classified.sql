@@ -1,14 +1,12 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
 {% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
-{% set compared = ['source', 'medium'] %}
 {% set sent_parts = 'visits.sent_' ~ parts | join(', visits.sent_') %}
 with visits as (
     select
-        *,
         {% for part in parts %}
-        {{ origin_text('lower(utm_' ~ part ~ ')' if part in compared else 'utm_' ~ part) }} as sent_{{ part }}
-        {{- ',' if not loop.last }}
+        {{ origin_text('utm_' ~ part, part) }} as sent_{{ part }},
         {% endfor %}
+        *
     from {{ ref('int_events_deduplicated') }}
     where kind = 'visit' and {{ is_new() }}
 ),
@@ -56,8 +54,7 @@ taken_apart as (
     select
         address,
         {% for part in parts %}
-        {% set parameter = url_parameter('address', "'utm_" ~ part ~ "'") %}
-        {{ origin_text('lower(' ~ parameter ~ ')' if part in compared else parameter) }} as utm_{{ part }},
+        {{ origin_text(url_parameter('address', "'utm_" ~ part ~ "'"), part) }} as utm_{{ part }},
         {% endfor %}
         {{ url_origin('address') }} as origin_host,
         {{ url_host('address') }} as host,
@@ -123,20 +120,21 @@ named as (
 linked as (
     -- The site itself, and where visitors are sent and come back from, are no source.
     select
-        named.*,
         {% for column in ['source', 'medium', 'click_id_type'] %}
         case
             when
-                page_hosts.site is distinct from hosts.site
+                coalesce(page_hosts.site, '') <> hosts.site
                 and not hosts.is_passing
                 and links_within.referrer is null
                 then hosts.{{ column }}
-        end as linking_{{ column }}{{ ',' if not loop.last }}
+        end as linking_{{ column }},
         {% endfor %}
+        named.*
     from named
     left join hosts on named.referrer_origin_host = hosts.host
     left join hosts as page_hosts on named.origin_host = page_hosts.host
-    left join links_within on named.project_id = links_within.project_id and named.referrer = links_within.referrer
+    left join links_within
+        on named.project_id = links_within.project_id and named.referrer = links_within.referrer
 ),
 
 classified as (
@@ -146,7 +144,9 @@ classified as (
         {% for column in ['source', 'medium'] %}
         -- What is on unpaid links too doesn't tell apart a group's networks; the referrer does.
         case
-            when not click_id_types.is_always_paid and linked.linking_click_id_type = click_id_types.click_id_type
+            when
+                not click_id_types.is_always_paid
+                and linked.linking_click_id_type = click_id_types.click_id_type
                 then linked.linking_{{ column }}
             else click_id_types.{{ column }}
         end as click_{{ column }},
@@ -201,7 +201,8 @@ select
     source,
     case
         -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
-        when named_source is not null then coalesce(named_medium, case when is_always_paid then click_medium end)
+        when named_source is not null
+            then coalesce(named_medium, case when is_always_paid then click_medium end)
         when click_source is not null then coalesce(named_medium, click_medium)
         when linking_source is not null then coalesce(named_medium, linking_medium)
     end as medium,
