@@ -395,6 +395,7 @@ select
     reports.received_us + coalesce(repeated.after_us, 0) as received_us,
     if(amount_text is null, null, 'major') as amount_unit,
     repeated.payload_number,
+    cast(null as bigint) as sent_us,
     '1' as dialect_version,
     case
         when dialect = 'funnelflux' then concat_ws('&', 'hit=' || hit_id, 'vid=' || visitor_id, 'p=' || page_id,
