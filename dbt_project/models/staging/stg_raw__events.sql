@@ -1,5 +1,5 @@
 -- One row per accepted report, as it was sealed, with bounded texts: some came before ingest held the bounds.
-{# The order that properties name, where ingest read none: it did not know each name and each form of a number. #}
+{# The order that properties name, where ingest read none: it once knew fewer names and numbers. #}
 {% set named_order -%}
 case
     when
@@ -77,7 +77,8 @@ select
     amount_text,
     amount_unit,
     currency,
-    {{ order_id(within_bytes("coalesce(sealed.transaction_id, " ~ named_order ~ ")", var('id_bytes'))) }} as transaction_id,
+    {{ order_id(within_bytes("coalesce(sealed.transaction_id, " ~ named_order ~ ")", var('id_bytes'))) }}
+        as transaction_id,
     {{ cut_to_bytes('status', var('word_bytes')) }} as status,
     forwardable,
 

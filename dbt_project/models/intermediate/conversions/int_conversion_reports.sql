@@ -41,8 +41,8 @@ keyed as (
     select
         *,
         project_id || '/' || dialect || ':' || case
-            -- A page view is at most one conversion of its goal in a session, named by the first received: a view
-            -- that comes late renames nothing, nor does a server's report of one.
+            -- A page view is at most one conversion of its goal in a session, named by the first received:
+            -- a view that comes late renames nothing, nor does a server's report of one.
             when kind = 'visit'
                 then
                     'view:' || {{ id_part('counting_goal_id') }} || ':' || first_value(event_id) over (

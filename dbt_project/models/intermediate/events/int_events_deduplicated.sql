@@ -62,7 +62,10 @@ believed as (
         coalesce(timed.has_unreadable_time, false)
         or (
             timed.sent_us is not null
-            and (timed.told_us < {{ var('first_occurred_us') }} or timed.told_us >= {{ var('end_occurred_us') }})
+            and (
+                timed.told_us < {{ var('first_occurred_us') }}
+                or timed.told_us >= {{ var('end_occurred_us') }}
+            )
         ) as is_time_unusable,
         coalesce(timed.currency, projects.reporting_currency) as amount_currency
     from timed
