@@ -16,7 +16,7 @@ from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api import metrics
 from ingest_api.access import has_page_key
-from ingest_api.arrival import Arrival, NotForPages, Reading
+from ingest_api.arrival import Arrival, NotForPages, Reading, Rejection
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.hints import told
@@ -24,7 +24,7 @@ from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
 from ingest_api.landing_reader import LandingReader
 from ingest_api.lengths import ADDRESS_BYTES, cut
-from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, Rejection, rejected_rows
+from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, rejected_rows
 from ingest_api.strict_json import BadInput
 from ingest_api.unread import UnreadFields
 

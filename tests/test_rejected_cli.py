@@ -17,9 +17,9 @@ from funnelhouse.contract import Event, Rejected, columns, row_values
 from funnelhouse.landing import Location, open_store
 from funnelhouse.settings import Settings
 from ingest_api import dialect_routes
-from ingest_api.arrival import Arrival
+from ingest_api.arrival import Arrival, Rejection
 from ingest_api.dialects import segment
-from ingest_api.rejected import KEPT_BYTES, Rejection, rejected_rows
+from ingest_api.rejected import KEPT_BYTES, rejected_rows
 from ingest_api.replay import READERS
 from ingest_api.retention import forget
 from ingest_api.sealing import seal

@@ -33,7 +33,7 @@ from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event, Kind, PageKind
 from funnelhouse.problems import Refusal, problem
-from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
 from ingest_api.fields import (
     SHAPE,
     Address,
@@ -56,7 +56,6 @@ from ingest_api.fields import (
 )
 from ingest_api.hints import Fields
 from ingest_api.lengths import NAME_BYTES, cut, within
-from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_items, without_members
 
 MAX_ITEMS = 1000

@@ -39,7 +39,7 @@ from typing_extensions import TypedDict
 
 from funnelhouse.contract import Event, Kind
 from funnelhouse.problems import Refusal
-from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
 from ingest_api.fields import (
     SHAPE,
     Currency,
@@ -59,7 +59,6 @@ from ingest_api.fields import (
 )
 from ingest_api.hints import Fields
 from ingest_api.lengths import ADDRESS_BYTES, ID_BYTES, NAME_BYTES, UTM_BYTES, cut, or_none
-from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
