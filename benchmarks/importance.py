@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from funnelhouse.demo.journeys import data_file
+from command_line.demo.journeys import data_file
 from funnelhouse.settings import Settings
 from orchestration.manifest import DBT_PROJECT, build_dir
 

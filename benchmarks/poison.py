@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 
 from benchmarks.invoices import two_free_ports
+from command_line.processes import Processes
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
-from orchestration.processes import Processes
 
 Event = dict[str, Any]
 

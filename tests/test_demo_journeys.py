@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnelhouse.demo.journeys import LAST_MOMENT, Journey, events_of, read_journeys, split_cents
+from command_line.demo.journeys import LAST_MOMENT, Journey, events_of, read_journeys, split_cents
 
 HOUR_MS = 3_600_000
 LOOKBACK_MS = 30 * 24 * HOUR_MS

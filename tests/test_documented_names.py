@@ -16,7 +16,7 @@ import httpx
 import pytest
 from servers import free_port, start_ingest, start_read
 
-from funnelhouse.cli import main
+from command_line.cli import main
 from funnelhouse.settings import CHECKOUT, Settings
 
 TESTS = CHECKOUT / "tests"

@@ -14,7 +14,7 @@ from servers import Server
 def keys(server: Server, *arguments: str, expect: int = 0) -> str:
     """Run `funnelhouse keys …` on the server's store; returns stdout, or stderr when it must fail."""
     done = subprocess.run(
-        [sys.executable, "-m", "funnelhouse", "keys", *arguments],
+        [sys.executable, "-m", "command_line", "keys", *arguments],
         env={
             **os.environ,
             "FUNNELHOUSE_HOME": str(server.settings.home_dir),

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from servers import Server
 
-from funnelhouse.cli import main
+from command_line.cli import main
 from funnelhouse.contract import Event, Rejected, columns, row_values
 from funnelhouse.landing import Location, open_store
 from funnelhouse.settings import Settings

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from fastapi import Request
 from servers import Server, start_ingest
 
+from command_line.cli import main
 from funnelhouse.access import CACHE_SECONDS, AccessRules, ProjectAccess, host_name, read_access, set_access
-from funnelhouse.cli import main
 from funnelhouse.counters import Counters
 from funnelhouse.keys import create_key
 from funnelhouse.landing import Location, open_store

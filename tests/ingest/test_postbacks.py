@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server, start_ingest
 
+from command_line.cli import main
 from funnelhouse.access import CACHE_SECONDS, AccessRules, set_access
-from funnelhouse.cli import main
 from funnelhouse.landing import open_store
 from ingest_api.arrival import Arrival
 from ingest_api.dialects import funnelflux

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from orchestration.house_lock import MARK, HouseRunningError, end_marked, house_lock, marked
+from command_line.house_lock import MARK, HouseRunningError, end_marked, house_lock, marked
 
 HOLD = """
 import subprocess, sys, time
 from pathlib import Path
-from orchestration.house_lock import MARK, house_lock
+from command_line.house_lock import MARK, house_lock
 with house_lock(Path(sys.argv[1]), 5) as (mark, orphans):
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True)"
     child = subprocess.Popen([sys.executable, "-c", stubborn + "; time.sleep(600)"],

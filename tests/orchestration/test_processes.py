@@ -13,10 +13,10 @@ import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster._core.workspace.load import location_origins_from_yaml_paths
 
+from command_line.processes import BuildNews, Processes, ProcessesError
 from funnelhouse.last_build import LastBuild, write_last_build
 from funnelhouse.settings import Settings
 from orchestration.instance import open_instance, write_workspace
-from orchestration.processes import BuildNews, Processes, ProcessesError
 
 # Starts a child of its own, which ignores SIGTERM, and tells the ids of both.
 STUBBORN = """
@@ -64,7 +64,7 @@ def lines_of(path, count):
 
 
 def test_leaving_ends_children_and_what_they_started(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("orchestration.processes.END_WITHIN_S", 1.0)
+    monkeypatch.setattr("command_line.processes.END_WITHIN_S", 1.0)
     with Processes(settings) as processes:
         processes.start("stubborn", [sys.executable, "-c", STUBBORN], log=tmp_path / "log")
         ids = lines_of(tmp_path / "log", 2)
@@ -73,7 +73,7 @@ def test_leaving_ends_children_and_what_they_started(settings, tmp_path, monkeyp
 
 
 def test_leaving_by_an_error_ends_them_too(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("orchestration.processes.END_WITHIN_S", 1.0)
+    monkeypatch.setattr("command_line.processes.END_WITHIN_S", 1.0)
     with pytest.raises(ZeroDivisionError), Processes(settings) as processes:
         processes.start("stubborn", [sys.executable, "-c", STUBBORN], log=tmp_path / "log")
         ids = lines_of(tmp_path / "log", 2)
@@ -110,7 +110,7 @@ def test_servers_get_the_settings_and_answer(settings):
 def test_children_end_with_a_parent_that_is_killed(settings, tmp_path):
     code = (
         "import sys, time; from funnelhouse.settings import Settings\n"
-        "from orchestration.processes import Processes\n"
+        "from command_line.processes import Processes\n"
         "with Processes(Settings()) as all_:\n"
         "    all_.start('child', [sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "    print(all_._children[0].process.pid, flush=True)\n"
@@ -139,7 +139,7 @@ def run_up(settings):
 
     def run_up():
         up = subprocess.Popen(
-            [sys.executable, "-m", "funnelhouse", "up"],
+            [sys.executable, "-m", "command_line", "up"],
             env={**os.environ, **variables(settings)},
             stdout=subprocess.PIPE,
             text=True,
@@ -171,7 +171,7 @@ def test_up_starts_everything_and_leaves_nothing(settings, run_up):
     assert page.status_code == 200
 
     second = subprocess.run(
-        [sys.executable, "-m", "funnelhouse", "up"],
+        [sys.executable, "-m", "command_line", "up"],
         env={**os.environ, **variables(settings)},
         capture_output=True,
         text=True,
@@ -282,7 +282,7 @@ def test_the_terminal_says_when_builds_fail_and_when_they_are_well_again(setting
 def test_up_says_which_process_could_not_run(settings):
     with socket.create_server(("127.0.0.1", settings.read_port)):
         up = subprocess.run(
-            [sys.executable, "-m", "funnelhouse", "up"],
+            [sys.executable, "-m", "command_line", "up"],
             env={**os.environ, **variables(settings)},
             capture_output=True,
             text=True,

@@ -342,7 +342,7 @@ def serve_read(port: int | None) -> None:
 @click.option("--full-refresh", is_flag=True, help="Build every model from nothing.")
 def build(full_refresh: bool) -> None:
     """Seal, build, check and publish. Exits 0 only when published."""
-    from funnelhouse.console import print_build, progress_bar
+    from command_line.console import print_build, progress_bar
     from orchestration.build import run_build
 
     with progress_bar("Building") as on_progress:
@@ -383,7 +383,7 @@ def publish_postgres(url: str | None, schema: str | None) -> None:
 @main.command()
 def up() -> None:
     """Run everything: ingest, read, Dagster's scheduler and its web page."""
-    from orchestration.processes import up as run
+    from command_line.processes import up as run
 
     run(Settings())
 
@@ -392,6 +392,6 @@ def up() -> None:
 @click.option("--once", is_flag=True, help="End after the tables instead of leaving the servers running.")
 def demo(once: bool) -> None:
     """Fill a running system with real customer journeys and show what they earn."""
-    from funnelhouse.demo.run import run_demo
+    from command_line.demo.run import run_demo
 
     sys.exit(run_demo(Settings(), once=once))

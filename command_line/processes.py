@@ -19,11 +19,11 @@ from typing import Self
 import click
 import httpx
 
+from command_line.house_lock import MARK, HouseRunningError, house_lock
 from funnelhouse.last_build import LastBuild, read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_lock import BuildRunningError, build_lock
 from orchestration.history import prune_history
-from orchestration.house_lock import MARK, HouseRunningError, house_lock
 from orchestration.instance import end_lost_runs, make_tables, open_instance, write_workspace
 from orchestration.manifest import DbtProjectError, load_manifest
 
@@ -93,7 +93,7 @@ class Processes:
     def serve(self, log: Path | None = None) -> None:
         """Start the ingest and the read server, and return when both answer. Raises ProcessesError."""
         for name in ("ingest", "read"):
-            self.start(name, [sys.executable, "-m", "funnelhouse", "serve", name], log)
+            self.start(name, [sys.executable, "-m", "command_line", "serve", name], log)
         settings = self._settings
         self.wait_until_ready("ingest", f"{settings.address(settings.ingest_port)}/ingest/ready")
         self.wait_until_ready("read", f"{settings.address(settings.read_port)}/read/live")

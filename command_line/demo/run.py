@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 from rich.table import Table
 
-from funnelhouse.console import console, plain_table, print_build, progress_bar
-from funnelhouse.demo.journeys import Journey, data_file, events_of, read_journeys
-from funnelhouse.demo.replay import replay
+from command_line.console import console, plain_table, print_build, progress_bar
+from command_line.demo.journeys import Journey, data_file, events_of, read_journeys
+from command_line.demo.replay import replay
+from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.outcome import INTERRUPTED as BUILD_INTERRUPTED
-from orchestration.processes import Processes, ProcessesError, sigterm_as_interrupt
 
 PROJECT = "shop"
 INTERRUPTED = 130
