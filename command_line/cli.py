@@ -361,8 +361,8 @@ def publish() -> None:
 @click.option("--schema", help="Default: FUNNELHOUSE_PUBLISH_POSTGRES_SCHEMA or funnelhouse.")
 def publish_postgres(url: str | None, schema: str | None) -> None:
     """Replace the marts in a PostgreSQL schema with those of the current publication, all at once."""
-    from orchestration.postgres_publishing import PostgresPublishError, publish_to_postgres
-    from orchestration.publishing import CURRENT
+    from publication.layout import CURRENT
+    from publication.postgres import PostgresPublishError, publish_to_postgres
 
     settings = Settings()
     url = url or settings.publish_postgres

@@ -36,11 +36,11 @@ from orchestration.disk_space import DiskFullError, check_space, engine_options,
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, load_manifest, model_names
 from orchestration.outcome import PUBLISH_STEP
-from orchestration.postgres_publishing import publish_to_postgres
-from orchestration.publishing import PublishError, check_current, publish, remove_leftovers
 from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
 from orchestration.warehouse import WarehouseError
+from publication.postgres import publish_to_postgres
+from publication.publishing import PublishError, check_current, publish, remove_leftovers
 
 OLD_ROWS_LEAVE = dg.AssetCheckSpec(
     "old_rows_leave",

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from funnelhouse.landing import open_existing
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.manifest import add_files, fingerprint
-from orchestration.publishing import BUILD_FILE, CURRENT
+from publication.layout import BUILD_FILE, CURRENT
 
 MADE_FROM = "made_from"
 """Key in build.json."""
 
 # Code of a build. The read API only looks at what is published.
-_PACKAGES = ("expectations", "funnelhouse", "ingest_api", "orchestration")
+_PACKAGES = ("expectations", "funnelhouse", "ingest_api", "orchestration", "publication")
 
 
 @dataclass(frozen=True, slots=True)

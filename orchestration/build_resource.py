@@ -16,7 +16,7 @@ from orchestration.build_lock import build_lock
 from orchestration.history import prune_history
 from orchestration.instance import JOB, end_lost_runs
 from orchestration.outcome import failures, note_build, published_id
-from orchestration.publishing import new_build_id
+from publication.layout import new_build_id
 
 RAW = {table: dg.AssetKey(["raw", table]) for table in RAW_TABLES}
 MODELS = dg.AssetKey("models")

@@ -23,7 +23,7 @@ import orjson
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from orchestration.publishing import BUILD_FILE, CURRENT, LOOKUPS, MARTS_FILE
+from publication.layout import BUILD_FILE, CURRENT, LOOKUPS, MARTS_FILE
 from read_api.parameters import Page
 from read_api.places import BusyError, Place, Places
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
-from funnelhouse.published import read_published
+from publication.layout import read_published
 from read_api.dashboard.access import Here
 from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest

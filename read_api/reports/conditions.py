@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from orchestration.publishing import LOOKUPS, lookup_key
+from publication.layout import LOOKUPS, lookup_key
 from read_api.parameters import ALL_DAYS, AsOf, Days
 from read_api.publications import Reader
 

@@ -28,8 +28,9 @@ from funnelhouse.settings import Settings
 from ingest_api.sealing import seal
 from orchestration.build import run_build
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment
-from orchestration.publishing import new_build_id, point_current_at, publish, published_builds
 from orchestration.rebuilding import mark_published
+from publication.layout import new_build_id, published_builds
+from publication.publishing import point_current_at, publish
 
 PROJECTS = 20
 """Histories of a house: all of them share its builds."""

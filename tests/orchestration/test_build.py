@@ -27,7 +27,7 @@ from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
-from orchestration.publishing import publish
+from publication.publishing import publish
 
 BUILD = """
 import sys

@@ -16,8 +16,8 @@ from orchestration.assets import COPIED_TO_POSTGRES
 from orchestration.build_inputs import MADE_FROM, inputs_now
 from orchestration.build_lock import build_lock, is_build_running
 from orchestration.instance import JOB, end_lost_runs, open_instance
-from orchestration.publishing import BUILD_FILE
 from orchestration.triggers import arrivals_sensor, hourly_schedule
+from publication.layout import BUILD_FILE
 
 
 @dg.op

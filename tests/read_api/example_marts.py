@@ -17,7 +17,8 @@ from servers import start_read
 from funnelhouse.keys import create_key
 from funnelhouse.landing import open_store
 from funnelhouse.settings import CHECKOUT, Settings
-from orchestration.publishing import Publication, new_build_id, publish
+from publication.layout import new_build_id
+from publication.publishing import Publication, publish
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 

@@ -83,7 +83,8 @@ def test_what_is_not_there(home: Settings) -> None:
 
 
 def test_a_table_without_projects_is_not_shown(home: Settings, tmp_path: Path) -> None:
-    from orchestration.publishing import new_build_id, publish
+    from publication.layout import new_build_id
+    from publication.publishing import publish
 
     now = datetime.now(UTC)
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:

@@ -1,9 +1,4 @@
-"""Publication: the marts of a finished build, copied to where readers find them.
-
-    published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`
-    published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
-    published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}
-    published/current                   relative symlink to the build that readers see
+"""The marts of a finished build, copied to where readers find them; `publication.layout` says where that is.
 
 Names that begin with a dot and end in `.tmp` are unfinished or being deleted: the next publication removes
 them. A crash at any step leaves `current` on the last complete build. Only the holder of the build lock
@@ -23,17 +18,19 @@ from typing import Any
 
 import duckdb
 
-from funnelhouse import published
-
-MARTS_FILE = "marts.duckdb"
-BUILD_FILE = published.BUILD_FILE
-CURRENT = published.CURRENT
+from publication.layout import (
+    BUILD_FILE,
+    CURRENT,
+    LOOKUPS,
+    MARTS_FILE,
+    is_build_id,
+    lookup_key,
+    new_build_id,
+    published_builds,
+)
 
 # Clients as old as DuckDB 1.2 open the file.
 STORAGE_VERSION = "v1.2.0"
-
-LOOKUPS = "lookup"
-"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
 
 # What one person or one conversion is asked for by. The marts are sorted by day, and of the texts in a block
 # DuckDB keeps the least and the greatest by eight characters, the project's: it would read whole columns.
@@ -53,11 +50,6 @@ LOOKED_UP = (
 KEPT_BUILDS = 3
 KEPT_DAYS = 14
 
-BUILD_ID = r"[0-9]{8}T[0-9]{12}Z"
-"""Pattern of a build's id."""
-
-_BUILD_ID = re.compile(BUILD_ID)
-_BUILD_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _MART_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -79,11 +71,6 @@ class Publication:
     marts: dict[str, int]
 
 
-def new_build_id(now: datetime) -> str:
-    """Id of a build that starts at `now` (an aware time): UTC to the microsecond, sorts by time."""
-    return now.astimezone(UTC).strftime(_BUILD_ID_FORMAT)
-
-
 def publish(
     warehouse_path: Path,
     published_dir: Path,
@@ -103,7 +90,7 @@ def publish(
     lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
     it had written is gone then.
     """
-    if not _BUILD_ID.fullmatch(build_id):
+    if not is_build_id(build_id):
         raise PublishError(f"{build_id!r} is not a build id like {new_build_id(now)}")
     folder = published_dir / build_id
     if folder.exists():
@@ -159,16 +146,6 @@ def check_current(published_dir: Path) -> None:
             f"{current} is not a link to a build; a copy that follows links makes it a folder. Move it away: "
             "the next build makes the link anew."
         )
-
-
-def lookup_key(value: str) -> str:
-    """The key of a text, as SQL: 32 bits that are the same in every version. Two texts may share it."""
-    return f"(md5_number_lower({value}) >> 32)::uinteger"
-
-
-def published_builds(published_dir: Path) -> list[str]:
-    """Ids of the complete builds, oldest first."""
-    return sorted(path.name for path in published_dir.iterdir() if _BUILD_ID.fullmatch(path.name))
 
 
 def _copy_marts(

@@ -17,7 +17,7 @@ import duckdb
 import psycopg
 from psycopg import sql
 
-from orchestration.publishing import MARTS_FILE
+from publication.layout import MARTS_FILE
 
 # Only one build at a time copies into a database.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('funnelhouse publish'), hashtext(%s))"
