@@ -13,7 +13,7 @@ from funnelhouse.contract import MatchOperator, MatchType
 from funnelhouse.problems import Refusal
 from read_api.answers import AskedTable, Table, json_answer, reading
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
 

@@ -9,7 +9,9 @@ import pytest
 from example_marts import EXAMPLE_ROWS, publish_rows
 
 from funnelhouse.settings import Settings
-from read_api.publications import BuildGoneError, NotPublishedError, Publications, QueryLimitError
+from read_api.opened_build import BuildGoneError
+from read_api.publications import NotPublishedError, Publications
+from read_api.query_limits import QueryLimitError
 
 SLOW = "select sum(hash(a.range + b.range)) from range(1000000) a, range(1000000) b where a.range > ?"
 
