@@ -16,8 +16,8 @@ from pathlib import Path
 import duckdb
 
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment
+from record.sealing import seal
 
 # Ids are hashed, so that their order says nothing of the links.
 LINKS = {

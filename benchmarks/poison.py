@@ -25,8 +25,8 @@ import httpx
 from benchmarks.invoices import two_free_ports
 from command_line.processes import Processes
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from record.landing import open_store
 
 Event = dict[str, Any]
 

@@ -30,8 +30,8 @@ import duckdb
 
 from benchmarks.ingest import DATASETTE, free_port
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from record.landing import open_store
 
 SERVE = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 

@@ -13,7 +13,7 @@ import click
 from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
-    from funnelhouse.landing.store import LandingStore
+    from record.landing.store import LandingStore
 
 
 class _Commands(click.Group):
@@ -98,8 +98,8 @@ def rotate(key_id: str, overlap_days: int, expires_days: int) -> None:
 @contextmanager
 def _landing_store() -> Iterator["LandingStore"]:
     """The landing store; what it or a command refuses becomes a message."""
-    from funnelhouse.landing import open_store
-    from funnelhouse.landing.store import LandingError
+    from record.landing import open_store
+    from record.landing.store import LandingError
 
     try:
         with closing(open_store(Settings().landing_store)) as store:
@@ -189,7 +189,7 @@ def rejected() -> None:
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
 def list_rejected(project: str | None, since: datetime | None, limit: int) -> None:
     """Show id, time, project, route, size and reason of each; newest first."""
-    from ingest_api.rejected_record import kept
+    from record.rejected import kept
 
     since_us = int(since.replace(tzinfo=UTC).timestamp()) * 1_000_000 if since else 0
     with _landing_store() as store:
@@ -206,7 +206,7 @@ def list_rejected(project: str | None, since: datetime | None, limit: int) -> No
 @click.argument("rejected_id")
 def show_rejected(rejected_id: str) -> None:
     """Print the reason and what was sent. REJECTED_ID as `rejected list` shows it."""
-    from ingest_api.rejected_record import kept, printable
+    from record.rejected import kept, printable
 
     with _landing_store() as store:
         for each in kept(store, Settings().raw_dir):
@@ -231,8 +231,8 @@ def replay_rejected(
 
     Repeating it is safe: an event that was replayed before is counted once. So is a running server.
     """
-    from ingest_api.rejected_record import kept
     from ingest_api.replay import replay
+    from record.rejected import kept
 
     if is_all == bool(rejected_ids) or is_all != bool(project):
         raise click.UsageError("Name ids, or --all and --project.")
@@ -287,10 +287,10 @@ def verify(is_repair: bool) -> None:
     Prints a sentence for each fault, and exits 1 when there is any. --repair writes those files again whose
     rows are all still in the landing store; no build may run meanwhile.
     """
-    from funnelhouse.landing.store import LandingError
-    from ingest_api.verifying import REMEDY, repair
-    from ingest_api.verifying import verify as read_record
     from orchestration.build_lock import BuildRunningError, build_lock
+    from record.landing.store import LandingError
+    from record.verifying import REMEDY, repair
+    from record.verifying import verify as read_record
 
     settings = Settings()
     location, raw_dir = settings.landing_store, settings.raw_dir

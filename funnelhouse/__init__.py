@@ -1,1 +1,1 @@
-"""What the rooms share: settings, the event contract, the landing store, keys."""
+"""What the rooms share: settings, keys, problems, the plumbing of HTTP servers."""

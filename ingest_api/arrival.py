@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from funnelhouse.contract import Event, Kind, Sender
 from ingest_api import hints
 from ingest_api.hints import Fields, Notices
 from ingest_api.idempotency import Once
 from ingest_api.strict_json import BadInput
+from record.contract import Event, Kind, Sender
 
 SENT_KEYS = hints.SENT_KEYS
 """Members of an event that carry an API key: they are not kept."""

@@ -9,10 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from funnelhouse.contract import DAY_US, Rejected
 from ingest_api.arrival import Arrival, Rejection
+from record.contract import DAY_US, Rejected
+from record.rejected import KEPT_BYTES
 
-KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
 PAGE_DAILY_QUOTA = 100
 

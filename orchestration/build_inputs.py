@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from funnelhouse.landing import open_existing
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.manifest import add_files, fingerprint
 from publication.layout import BUILD_FILE, CURRENT
+from record.landing import open_existing
 
 MADE_FROM = "made_from"
 """Key in build.json."""
 
 # Code of a build. The read API only looks at what is published.
-_PACKAGES = ("expectations", "funnelhouse", "ingest_api", "orchestration", "publication")
+_PACKAGES = ("expectations", "funnelhouse", "orchestration", "publication", "record")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ import pytest
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
 
-from funnelhouse.landing import Location
 from funnelhouse.settings import Settings
+from record.landing import Location
 
 # A developer's .env may name a real database; no test writes there.
 os.environ["FUNNELHOUSE_LANDING"] = ""

@@ -13,16 +13,17 @@ from click.testing import CliRunner
 from servers import Server
 
 from command_line.cli import main
-from funnelhouse.contract import Event, Rejected, columns, row_values
-from funnelhouse.landing import Location, open_store
 from funnelhouse.settings import Settings
 from ingest_api import dialect_routes
 from ingest_api.arrival import Arrival, Rejection
 from ingest_api.dialects import segment
-from ingest_api.rejected import KEPT_BYTES, rejected_rows
+from ingest_api.rejected import rejected_rows
 from ingest_api.replay import READERS
-from ingest_api.retention import forget
-from ingest_api.sealing import seal
+from record.contract import Event, Rejected, columns, row_values
+from record.landing import Location, open_store
+from record.rejected import KEPT_BYTES
+from record.retention import forget
+from record.sealing import seal
 
 DAY_US = 86_400_000_000
 NOW_US = time.time_ns() // 1000
@@ -212,7 +213,7 @@ def test_replayed_again_it_has_the_same_event_ids_even_when_more_is_understood_b
     assert [event["event_id"] for event in events(ingest_server, "twice")] == ids * 2
 
     from ingest_api import replay as replaying
-    from ingest_api.rejected_record import kept
+    from record.rejected import kept
 
     def understanding(body: bytes, arrival: Arrival) -> Any:
         return READ(body.replace(b'"look"', b'"pageview"'), arrival)

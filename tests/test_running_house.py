@@ -16,8 +16,8 @@ import pytest
 from servers import free_port
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from record.landing import open_store
 
 pytestmark = pytest.mark.slow
 

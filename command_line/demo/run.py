@@ -15,10 +15,10 @@ from command_line.demo.journeys import Journey, data_file, events_of, read_journ
 from command_line.demo.replay import replay
 from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.outcome import INTERRUPTED as BUILD_INTERRUPTED
+from record.landing import open_store
 
 PROJECT = "shop"
 INTERRUPTED = 130

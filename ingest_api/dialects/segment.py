@@ -37,7 +37,6 @@ from fastapi import Response
 from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from funnelhouse.contract import Event, Kind
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
 from ingest_api.fields import (
@@ -60,6 +59,7 @@ from ingest_api.fields import (
 from ingest_api.hints import Fields
 from ingest_api.lengths import ADDRESS_BYTES, ID_BYTES, NAME_BYTES, UTM_BYTES, cut, or_none
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
+from record.contract import Event, Kind
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from funnelhouse.contract import Event, columns
-from funnelhouse.landing.store import Placed
+from record.contract import Event, columns
+from record.landing.store import Placed
 
 _NAMES = [column.name for column in columns(Event)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

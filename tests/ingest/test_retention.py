@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from raw_rows import ROWS
 
-from funnelhouse.contract import RAW_TABLES, row_values
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingError
-from ingest_api import retention, sealing
-from ingest_api.retention import forget
-from ingest_api.sealing import seal
+from record import retention, sealing
+from record.contract import RAW_TABLES, row_values
+from record.landing import Location, open_store
+from record.landing.store import LandingError
+from record.retention import forget
+from record.sealing import seal
 
 DAY_US = 86_400_000_000
 NOW_US = 20_000 * DAY_US + DAY_US // 2

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from funnelhouse.contract import RAW_TABLES, Event, row_values
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingError
-from ingest_api import sealing
-from ingest_api.sealing import parquet_schema, seal
+from record import sealing
+from record.contract import RAW_TABLES, Event, row_values
+from record.landing import Location, open_store
+from record.landing.store import LandingError
+from record.sealing import parquet_schema, seal
 
 DAY_US = 86_400_000_000
 FIRST_DAY = 20_000 * DAY_US
@@ -132,7 +132,7 @@ def test_a_sealer_stopped_at_any_step_and_run_again_leaves_the_same_bytes(
 KILLED_SEALER = """
 import os, signal, sys
 from pathlib import Path, PosixPath
-from ingest_api import sealing
+from record import sealing
 count = 0
 def step(name):
     global count

@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from raw_rows import ROWS
 
-from funnelhouse.contract import RAW_TABLES, row_values
-from funnelhouse.landing import Location, open_store
-from ingest_api import sealing, verifying
-from ingest_api.retention import forget
-from ingest_api.sealing import seal
-from ingest_api.verifying import IncompleteRecordError, check_record, repair, verify
+from record import sealing, verifying
+from record.contract import RAW_TABLES, row_values
+from record.landing import Location, open_store
+from record.retention import forget
+from record.sealed_files import span_of
+from record.sealing import seal
+from record.verifying import IncompleteRecordError, check_record, repair, verify
 
 DAY_US = 86_400_000_000
 NOW_US = 20_000 * DAY_US + DAY_US // 2
@@ -38,7 +39,7 @@ def left(location: Location, table: str) -> int:
 
 def files(raw: Path, table: str) -> list[Path]:
     """The files of a table that have rows, by position."""
-    return sorted((raw / table).glob("received_date=2*/*.parquet"), key=sealing.seq_range)
+    return sorted((raw / table).glob("received_date=2*/*.parquet"), key=span_of)
 
 
 def refused(location: Location, raw: Path) -> str:
@@ -66,7 +67,7 @@ def test_a_missing_file_is_named_until_it_is_back(location: Location, raw: Path,
     for file in files(raw, table):
         away = file.rename(raw.parent / file.name)
         said = refused(location, raw)
-        first, last = sealing.seq_range(file)
+        first, last = span_of(file)
         assert (
             file.name if table == "rejected" else f"{raw / table} lacks the positions {first} to {last}"
         ) in said

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from made_once import made_once
 
-from funnelhouse.contract import DAY_US, Event, row_values
-from funnelhouse.landing import open_store
-from funnelhouse.landing.store import Answer
 from funnelhouse.settings import Settings
 from orchestration.build import BuildReport, run_build
+from record.contract import DAY_US, Event, row_values
+from record.landing import open_store
+from record.landing.store import Answer
 
 HOUR_US = 3_600_000_000
 START_US = 1_750_000_000_000_000

@@ -18,10 +18,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
-from funnelhouse.contract import DAY_US, RAW_TABLES, columns
-from funnelhouse.landing.answers import keep_answers
-from funnelhouse.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
-from funnelhouse.landing.store import (
+from record.contract import DAY_US, RAW_TABLES, columns
+from record.landing.answers import keep_answers
+from record.landing.postgres_schema import ID_BLOCK, SCHEMA, create_schema, is_complete
+from record.landing.store import (
     BACKLOG_ROWS,
     UNBOUNDED,
     Answer,

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 
-from funnelhouse.contract import RAW_TABLES, Column, columns
+from record.contract import RAW_TABLES, Column, columns
 
 SCHEMA = "funnelhouse"
 

@@ -10,23 +10,21 @@ import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from funnelhouse.contract import RAW_TABLES, named_range, nested
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.sealed_files import SealedFile, remember_files, remembered_files, sealed_ranges
-from funnelhouse.landing.store import LandingStore, SealRange
-from ingest_api.sealing import write_range
+from record.contract import RAW_TABLES
+from record.landing import Location, open_store
+from record.landing.remembered_files import SealedFile, remember_files, remembered_files, sealed_ranges
+from record.landing.store import LandingStore, SealRange
+from record.sealed_files import Span, files_of, name_of, named_span, nested, received_on, span_of
+from record.sealing import write_range
 
 REJECTED_DAYS = 30
 """Files of `rejected` are forgotten when their day is longer ago."""
-
-Span = tuple[int, int]
-"""First and last position, both included."""
 
 REMEDY = (
     "Mount the disk, or put the files back from a backup; `funnelhouse verify --repair` writes those again "
@@ -153,7 +151,7 @@ class _Files:
         self._sealed = sealed_ranges(store, table)
         unfinished = [_span(each) for each in store.unfinished_ranges(table)]
         self._known = remembered_files(store, table)
-        found = {path: span for path in _paths(self._folder) if (span := named_range(path)) and span[1] > 0}
+        found = {path: span for path in files_of(self._folder) if (span := named_span(path)) and span[1] > 0}
         ignored = set(nested(list(found)))
         # An unfinished range is written again.
         self._found = {
@@ -170,7 +168,7 @@ class _Files:
         damaged: list[Fault] = []
         learnt: list[SealedFile] = []
         for path, span in found.items():
-            name = _name(path)
+            name = name_of(path)
             if self._is_forgotten(name):
                 continue
             known = self._known.get(name)
@@ -204,8 +202,8 @@ class _Files:
 
     def _missing_of_forgotten(self, within: Span | None) -> list[Fault]:
         """Of a table that loses its old days, what was sealed and is not forgotten yet."""
-        gone = sorted(self._known.keys() - {_name(path) for path in self._found})
-        spans = {name: named_range(Path(name)) or (0, 0) for name in gone if not self._is_forgotten(name)}
+        gone = sorted(self._known.keys() - {name_of(path) for path in self._found})
+        spans = {name: span_of(Path(name)) for name in gone if not self._is_forgotten(name)}
         return [
             Fault(self._table, (span,), f"{self._folder / name} is missing.")
             for name, span in spans.items()
@@ -216,8 +214,7 @@ class _Files:
         """Whether a file may be gone, or empty: its day is over."""
         if self._table != "rejected":
             return False
-        day = date.fromisoformat(name.partition("/")[0].removeprefix("received_date="))
-        return self._today - day > timedelta(days=REJECTED_DAYS)
+        return self._today - received_on(Path(name)) > timedelta(days=REJECTED_DAYS)
 
 
 def _glance(path: Path, span: Span, known: SealedFile | None) -> SealedFile:
@@ -262,16 +259,7 @@ def _stat(path: Path) -> SealedFile:
         stat = path.stat()
     except OSError as error:
         raise _DamagedError(f"cannot be read: {_first_line(error)}") from error
-    return SealedFile(_name(path), stat.st_size, stat.st_mtime_ns, None)
-
-
-def _paths(folder: Path) -> list[Path]:
-    """Files of a raw table; none where the folder is missing."""
-    return sorted(folder.glob("received_date=*/seq-*.parquet"))
-
-
-def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+    return SealedFile(name_of(path), stat.st_size, stat.st_mtime_ns, None)
 
 
 def _span(sealed: SealRange) -> Span:

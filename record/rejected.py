@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from funnelhouse.contract import DAY_US, Rejected, columns
-from funnelhouse.landing.store import LandingStore
-from ingest_api.rejected import KEPT_BYTES
-from ingest_api.sealing import seq_range
+from record.contract import DAY_US, Rejected, columns
+from record.landing.store import LandingStore
+from record.sealed_files import days_of, files_of, span_of
+
+KEPT_BYTES = 64 * 1024
+"""Of each body so much is kept."""
 
 _COLUMNS = [column.name for column in columns(Rejected)]
 _EPOCH = date(1970, 1, 1)
@@ -70,10 +72,7 @@ def kept(
 
 def _days(store: LandingStore, raw_dir: Path) -> set[date]:
     landed = store.query(f"SELECT DISTINCT received_us / {DAY_US} FROM rejected")  # noqa: S608
-    folders = (raw_dir / "rejected").glob("received_date=*")
-    return {_EPOCH + timedelta(days=day) for (day,) in landed} | {
-        date.fromisoformat(folder.name.removeprefix("received_date=")) for folder in folders
-    }
+    return {_EPOCH + timedelta(days=day) for (day,) in landed} | days_of(raw_dir / "rejected")
 
 
 def _landed(store: LandingStore, day: date, project_id: str | None) -> list[Rejected]:
@@ -91,7 +90,7 @@ def _landed(store: LandingStore, day: date, project_id: str | None) -> list[Reje
 
 def _sealed(raw_dir: Path, day: date, project_id: str | None) -> list[Rejected]:
     found: list[Rejected] = []
-    for path in sorted((raw_dir / "rejected" / f"received_date={day}").glob("seq-*.parquet"), key=seq_range):
+    for path in sorted(files_of(raw_dir / "rejected", day), key=span_of):
         try:
             file = pq.ParquetFile(path)
         except FileNotFoundError:

@@ -1,14 +1,14 @@
 """The landing store: where an accepted report is before its sender is answered.
 
 A SQLite file below the home folder, for one ingest process; or a PostgreSQL database, for several processes
-and machines. `funnelhouse.landing.store` says what both can do; nobody else opens either of them.
+and machines. `record.landing.store` says what both can do; nobody else opens either of them.
 """
 
 from pathlib import Path
 
 # PostgreSQL's driver is imported only where it is used: it takes a tenth of a second.
-from funnelhouse.landing import sqlite
-from funnelhouse.landing.store import LandingError, LandingStore
+from record.landing import sqlite
+from record.landing.store import LandingError, LandingStore
 
 Location = Path | str
 """Where a landing store is: the path of a SQLite file, or a postgresql:// URL."""
@@ -21,7 +21,7 @@ def open_store(location: Location) -> LandingStore:
     """
     if isinstance(location, Path):
         return sqlite.open_for_writing(location)
-    from funnelhouse.landing import postgres
+    from record.landing import postgres
 
     return postgres.open_for_writing(_checked(location))
 
@@ -33,7 +33,7 @@ def open_existing(location: Location) -> LandingStore | None:
     """
     if isinstance(location, Path):
         return sqlite.open_for_queries(location)
-    from funnelhouse.landing import postgres
+    from record.landing import postgres
 
     return postgres.open_for_queries(_checked(location))
 

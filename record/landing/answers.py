@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import orjson
 
-from funnelhouse.contract import DAY_US
-from funnelhouse.landing.store import Answer, LandingError, LandingStore
+from record.contract import DAY_US
+from record.landing.store import Answer, LandingError, LandingStore
 
 KEPT_US = 30 * DAY_US
 

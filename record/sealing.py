@@ -16,16 +16,16 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from funnelhouse.contract import RAW_TABLES, SEQ_DOC, Column, columns, named_range
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.sealed_files import SealedFile, remember_files
-from funnelhouse.landing.store import LandingStore, Position, SealRange
+from record.contract import RAW_TABLES, SEQ_DOC, Column, columns
+from record.landing import Location, open_store
+from record.landing.remembered_files import SealedFile, remember_files
+from record.landing.store import LandingStore, Position, SealRange
+from record.sealed_files import EMPTY_FILE, file_name, highest_seq, name_of
 
 RANGE_ROWS = 500_000
 CHUNK_ROWS = 25_000
 """Rows held in memory at once; also the row group size."""
 
-_EMPTY_FILE = Path("received_date=1970-01-01", "seq-0-0.parquet")
 _ARROW_TYPES = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}
 
 
@@ -55,7 +55,7 @@ def _seal_table(store: LandingStore, table: str, raw_dir: Path, until: Position)
     for unfinished in store.unfinished_ranges(table):
         sealed += write_range(store, unfinished, raw_dir)
     # A landing store that began anew continues above what the raw zone holds.
-    above = _highest_seq(raw_dir / table)
+    above = highest_seq(raw_dir / table)
     while (opened := store.open_range(table, until, RANGE_ROWS, above)) is not None:
         _step("range committed")
         sealed += write_range(store, opened, raw_dir)
@@ -73,7 +73,7 @@ def write_range(store: LandingStore, opened: SealRange, raw_dir: Path) -> int:
         raise RuntimeError(f"rows of {opened.table} that were to be sealed are gone from the landing store")
     for day, count in days:
         received_date = date(1970, 1, 1) + timedelta(days=day)
-        name = f"received_date={received_date}/seq-{first_seq}-{first_seq + count - 1}.parquet"
+        name = file_name(received_date, (first_seq, first_seq + count - 1))
         written = _write_file(
             raw_dir / opened.table / name,
             parquet_schema(opened.table),
@@ -133,8 +133,7 @@ def _write_file(
         sync_folder(folder)
     _step("folders synced")
     stat = path.stat()
-    name = f"{path.parent.name}/{path.name}"
-    return SealedFile(name, stat.st_size, stat.st_mtime_ns, hashed.sha256.hexdigest())
+    return SealedFile(name_of(path), stat.st_size, stat.st_mtime_ns, hashed.sha256.hexdigest())
 
 
 class _Hashed:
@@ -160,7 +159,7 @@ class _Hashed:
 def _write_empty_file(raw_dir: Path, table: str) -> None:
     """A file without rows that has every column, so that a table in which nothing arrived can be read and
     columns that joined later are NULL in older files."""
-    path = raw_dir / table / _EMPTY_FILE
+    path = raw_dir / table / EMPTY_FILE
     schema = parquet_schema(table)
     with suppress(FileNotFoundError, pa.ArrowInvalid):
         if pq.read_schema(path).equals(schema):
@@ -171,16 +170,6 @@ def _write_empty_file(raw_dir: Path, table: str) -> None:
 def write_empty(path: Path, table: str, raw_dir: Path) -> SealedFile:
     """Put a file without rows, with every column of a raw table, in the place of `path`; durably."""
     return _write_file(path, parquet_schema(table), iter(()), raw_dir)
-
-
-def seq_range(file: Path) -> tuple[int, int]:
-    """First and last `seq` that the name of a raw zone's file says; (0, 0) for any other name."""
-    return named_range(file) or (0, 0)
-
-
-def _highest_seq(table_dir: Path) -> int:
-    files = table_dir.glob("received_date=*/seq-*.parquet")
-    return max((seq_range(file)[1] for file in files), default=0)
 
 
 def sync_folder(folder: Path) -> None:

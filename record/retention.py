@@ -7,17 +7,18 @@ Runs after sealing, under the build lock.
 
 import time
 from contextlib import closing, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.answers import KEPT_US, forget_answers
-from funnelhouse.landing.sealed_files import forget_files, remember_files
-from funnelhouse.landing.store import LandingStore
-from ingest_api.sealing import seq_range, sync_folder, write_empty
-from ingest_api.verifying import REJECTED_DAYS, Fault, IncompleteRecordError, RangeFiles
+from record.landing import Location, open_store
+from record.landing.answers import KEPT_US, forget_answers
+from record.landing.remembered_files import forget_files, remember_files
+from record.landing.store import LandingStore
+from record.sealed_files import files_of, name_of, received_on, span_of
+from record.sealing import sync_folder, write_empty
+from record.verifying import REJECTED_DAYS, Fault, IncompleteRecordError, RangeFiles
 
 PRUNED_TABLES = ("events", "costs", "rejected", "unread_fields")
 
@@ -89,17 +90,16 @@ def forget_rejected_files(store: LandingStore, raw_dir: Path, now_us: int) -> No
     today = datetime.fromtimestamp(now_us / 1_000_000, UTC).date()
     table_dir = raw_dir / "rejected"
     # The file without any range, of a day long ago, only says which columns there are.
-    ranges = {file: seq_range(file) for file in table_dir.glob("received_date=*/seq-*.parquet")}
+    ranges = {file: span_of(file) for file in files_of(table_dir)}
     files = [file for file, (_, last_seq) in ranges.items() if last_seq > 0]
     highest = max(files, key=lambda file: ranges[file][1], default=None)
     emptied: set[Path] = set()
     for file in files:
-        received = date.fromisoformat(file.parent.name.removeprefix("received_date="))
-        if today - received <= timedelta(days=REJECTED_DAYS):
+        if today - received_on(file) <= timedelta(days=REJECTED_DAYS):
             continue
         if file != highest:
             file.unlink()
-            forget_files(store, "rejected", [f"{file.parent.name}/{file.name}"])
+            forget_files(store, "rejected", [name_of(file)])
             emptied.add(file.parent)
         elif pq.read_metadata(file).num_rows:
             remember_files(store, "rejected", [write_empty(file, "rejected", raw_dir)])

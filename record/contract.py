@@ -5,12 +5,10 @@ the classes below or checked against them (`tests/test_contract.py`). Only types
 are used: text, 64-bit integers, booleans; times are Unix microseconds, JSON is text.
 """
 
-import re
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typing_extensions import Doc
@@ -167,8 +165,6 @@ RAW_TABLES: dict[str, type[RawRow]] = {
 }
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 
-_FILE_NAME = re.compile(r"seq-(\d+)-(\d+)\.parquet")
-
 SEQ_DOC = "Position in the permanent record: dense, given at sealing, increasing in seal order."
 
 
@@ -181,29 +177,6 @@ class Column:
     is_required: bool
     choices: tuple[str, ...]
     doc: str
-
-
-def named_range(file: Path) -> tuple[int, int] | None:
-    """First and last `seq` that the name of a raw zone's file says; None for any other name."""
-    name = _FILE_NAME.fullmatch(file.name)
-    return (int(name[1]), int(name[2])) if name else None
-
-
-def nested(files: Collection[Path]) -> list[Path]:
-    """Files of a raw table whose range of `seq` lies inside another's: left by a rewrite, ignored by staging.
-
-    Of two files with one range the one whose path sorts first stays. Names without a range count as (0, 0).
-    """
-    ranges = {file: named_range(file) or (0, 0) for file in files}
-    widest_first = sorted(files, key=lambda file: (ranges[file][0], -ranges[file][1], str(file)))
-    inside: list[Path] = []
-    covered_to = -1
-    for file in widest_first:
-        if ranges[file][1] <= covered_to:
-            inside.append(file)
-        else:
-            covered_to = ranges[file][1]
-    return inside
 
 
 def columns(row: type[RawRow]) -> list[Column]:

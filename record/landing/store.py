@@ -1,6 +1,6 @@
 """What a landing store can do, whichever engine keeps it.
 
-Rows of the raw tables (`funnelhouse.contract.RAW_TABLES`) are only ever appended, and deleted after they were
+Rows of the raw tables (`record.contract.RAW_TABLES`) are only ever appended, and deleted after they were
 sealed. Control data (projects, keys, answers) is read and written by plain SQL that both engines understand.
 """
 

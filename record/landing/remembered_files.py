@@ -7,7 +7,7 @@ have no digest until `funnelhouse verify` has read them.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from funnelhouse.landing.store import LandingStore
+from record.landing.store import LandingStore
 
 
 @dataclass(frozen=True, slots=True)

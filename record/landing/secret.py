@@ -2,7 +2,7 @@
 
 import secrets
 
-from funnelhouse.landing.store import LandingStore
+from record.landing.store import LandingStore
 
 _BYTES = 32
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import apsw
 
-from funnelhouse.contract import DAY_US, RAW_TABLES, Column, columns, named_range
-from funnelhouse.landing.answers import keep_answers
-from funnelhouse.landing.store import (
+from record.contract import DAY_US, RAW_TABLES, Column, columns
+from record.landing.answers import keep_answers
+from record.landing.store import (
     BACKLOG_ROWS,
     UNBOUNDED,
     Answer,
@@ -27,6 +27,7 @@ from funnelhouse.landing.store import (
     Row,
     SealRange,
 )
+from record.sealed_files import highest_seq
 
 BUSY_MS = 10_000
 """How long a connection waits for another one's write before it gives up."""
@@ -500,10 +501,7 @@ _LOST = (
 
 def _has_record(home: Path) -> bool:
     """Whether anything was ever sealed into the raw zone beside the landing store."""
-    return any(
-        (named_range(file) or (0, 0))[1] > 0
-        for file in (home / "raw").glob("*/received_date=*/seq-*.parquet")
-    )
+    return any(highest_seq(home / "raw" / table) > 0 for table in RAW_TABLES)
 
 
 def _flags(described: list[Column]) -> list[int]:
