@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -125,16 +124,3 @@ def visit() -> Event:
 def sale() -> Event:
     """The sale that followed an hour later."""
     return SALE
-
-
-@pytest.fixture
-def free_ports() -> list[int]:
-    """Three ports of 127.0.0.1 that nothing listens on."""
-    probes = [socket.socket() for _ in range(3)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
