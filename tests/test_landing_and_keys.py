@@ -224,8 +224,8 @@ def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
         store.execute("DROP TABLE cursor_secret")
         store.execute("ALTER TABLE rejected DROP COLUMN has_page_key")
         store.execute("ALTER TABLE rejected DROP COLUMN sent_us")
-        store.execute("ALTER TABLE events DROP COLUMN sent_us")
         store.append([("events", [])], {0: earlier})
+        store.execute("ALTER TABLE events DROP COLUMN sent_us")
     for _ in range(2):
         with closing(open_store(location)) as store:
             assert find_answer(store, "shop", "/v1/batch", "order-1") == earlier
