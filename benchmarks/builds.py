@@ -25,7 +25,8 @@ import duckdb
 
 from benchmarks.traffic import generate, generate_more
 from funnelhouse.settings import Settings
-from orchestration.build import PUBLISH_STEP, run_build
+from orchestration.build import run_build
+from orchestration.outcome import PUBLISH_STEP
 
 SAMPLE_S = 0.2
 SLOWEST = 10
@@ -59,10 +60,9 @@ def build(home: Path) -> Measured:
 def scan_and_sort_seconds(home: Path) -> float:
     """Seconds of DuckDB for one sort of all events by visitor and time, every column but the payload kept."""
     files = str(home / "raw" / "events" / "*" / "*.parquet")
-    config = {"memory_limit": "4GB"}
     with tempfile.TemporaryDirectory(dir=home) as folder:
         started = time.monotonic()
-        with duckdb.connect(f"{folder}/sorted.duckdb", config=config) as connection:
+        with duckdb.connect(f"{folder}/sorted.duckdb", config={"memory_limit": "4GB"}) as connection:
             connection.execute(
                 "create table sorted as select * exclude (payload) from read_parquet(?) "
                 "order by visitor_id, occurred_us, seq",

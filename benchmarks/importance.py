@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from funnelhouse.demo.journeys import data_file
+from command_line.demo.journeys import data_file
 from funnelhouse.settings import Settings
 from orchestration.manifest import DBT_PROJECT, build_dir
 
@@ -128,7 +129,7 @@ def _our_seconds(home: Settings) -> dict[str, float]:
             ("int_source_sets", "count sets of sources (SQL)"),
         ):
             sql = (compiled / f"{model}.sql").read_text()
-            seconds[step] = _seconds(lambda sql=sql: database.execute(sql).fetchall())
+            seconds[step] = _seconds(partial(_read, database, sql))
         read = "select {} from warehouse.main.{}"
         counted = database.execute(read.format("count(*)", "int_journey_sources")).fetchall()
         transitions = [
@@ -146,6 +147,10 @@ def _our_seconds(home: Settings) -> dict[str, float]:
     seconds["solve the chain"] = _seconds(lambda: weights.removal_effects(counted[0][0], transitions))
     seconds["exact Shapley values"] = _seconds(lambda: weights.shapley_values(counted[0][0], sets))
     return seconds
+
+
+def _read(database: duckdb.DuckDBPyConnection, sql: str) -> None:
+    database.execute(sql).fetchall()
 
 
 def _seconds(step: Callable[[], object]) -> float:

@@ -27,7 +27,7 @@ import apsw
 import httpx
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
+from record.landing import open_store
 
 EVENT: dict[str, Any] = {
     "event_type": "conversion",

@@ -25,12 +25,12 @@ from typing import Any
 
 import duckdb
 
-from funnelhouse.demo.replay import replay
+from command_line.demo.replay import replay
+from command_line.processes import Processes
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
-from orchestration.processes import Processes
+from record.landing import open_store
 
 PROJECT = "shop"
 SEEDS = (1, 2)

@@ -16,8 +16,8 @@ from pathlib import Path
 import duckdb
 
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment
+from record.sealing import seal
 
 # Ids are hashed, so that their order says nothing of the links.
 LINKS = {
@@ -95,7 +95,7 @@ def _dbt(settings: Settings, *arguments: str) -> float:
     command = [str(DBT_EXECUTABLE), "-q", *arguments, "--profiles-dir", str(DBT_PROJECT)]
     subprocess.run(command, cwd=DBT_PROJECT, env=environment, check=True)
     results = Path(environment["DBT_TARGET_PATH"]) / "run_results.json"
-    return sum(node["execution_time"] for node in json.loads(results.read_bytes())["results"])
+    return sum(float(node["execution_time"]) for node in json.loads(results.read_bytes())["results"])
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from typing import Any
 import httpx
 
 from benchmarks.invoices import two_free_ports
+from command_line.processes import Processes
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
-from orchestration.processes import Processes
+from record.landing import open_store
 
 Event = dict[str, Any]
 
@@ -222,8 +222,10 @@ def main() -> None:
         first, second, twin = measure(kind, arguments.seconds)
         cells = []
         for took in (first, second):
-            ended = took is not None and twin is not None
-            cells += [f"{took:.1f}", f"{took / twin:.2f}"] if ended else ["did not end", "-"]
+            if took is None or twin is None:
+                cells += ["did not end", "-"]
+            else:
+                cells += [f"{took:.1f}", f"{took / twin:.2f}"]
         ordinary_s = "-" if twin is None else f"{twin:.1f}"
         print(f"| {name} | {kind.events:,} | {' | '.join(cells)} | {ordinary_s} |", flush=True)
 

@@ -30,8 +30,8 @@ import duckdb
 
 from benchmarks.ingest import DATASETTE, free_port
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from record.landing import open_store
 
 SERVE = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 
@@ -182,7 +182,7 @@ def copy_to_sqlite(home: Settings, path: Path) -> None:
 @contextmanager
 def building(home: Path) -> Iterator[None]:
     """While open, the home is built from nothing, again and again; at the end the last one is broken off."""
-    command = [sys.executable, "-m", "funnelhouse", "build", "--full-refresh"]
+    command = [sys.executable, "-m", "command_line", "build", "--full-refresh"]
     environment = {**os.environ, "FUNNELHOUSE_HOME": str(home.resolve())}
     is_over = threading.Event()
     failures: list[int] = []

@@ -28,7 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import traffic_definitions
-from ingest_api.sealing import CHUNK_ROWS, parquet_schema
+from record.sealed_files import file_name
+from record.sealing import CHUNK_ROWS, parquet_schema
 
 DAYS = 90
 FIRST_DAY = date(2026, 3, 2)
@@ -122,7 +123,7 @@ def _write_rows(home: Path, table: str, day: date, rows: Sequence[dict[str, Any]
 def _write_file(
     home: Path, table: str, day: date, first: int, last: int, batches: Iterator[pa.RecordBatch]
 ) -> None:
-    path = home / "raw" / table / f"received_date={day}" / f"seq-{first}-{last}.parquet"
+    path = home / "raw" / table / file_name(day, (first, last))
     path.parent.mkdir(parents=True, exist_ok=True)
     schema = parquet_schema(table)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:

@@ -11,16 +11,15 @@ from typing import Any
 import duckdb
 
 from expectations.checking import Expectation, Suite, no_rows
-from funnelhouse.contract import (
+from record.contract import (
     DAY_US,
     END_OCCURRED_US,
     FIRST_OCCURRED_US,
     Column,
     Event,
     columns,
-    named_range,
-    nested,
 )
+from record.sealed_files import named_span, nested
 
 HOUR_US = DAY_US // 24
 
@@ -200,7 +199,7 @@ def _fingerprint(expectations: list[Expectation], quarantine: Path | None) -> st
 
 
 def _range(file: Path) -> tuple[int, int]:
-    named = named_range(file)
+    named = named_span(file)
     if named is None:
         raise ValueError(f"{file} is not named seq-<from>-<to>.parquet; move it out of the raw zone.")
     return named

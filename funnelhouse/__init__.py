@@ -1,1 +1,1 @@
-"""What the rooms share: settings, the event contract, the landing store, keys, the command line."""
+"""What the rooms share: settings, keys, problems, the plumbing of HTTP servers."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from funnelhouse.keys import TEST_SUFFIX
-from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.settings import RATE_LIMIT
+from record.landing.store import LandingError, LandingStore, Row
 
 Mode = Literal["open", "secret", "off"]
 MODES: tuple[Mode, ...] = get_args(Mode)

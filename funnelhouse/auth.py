@@ -12,8 +12,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from funnelhouse.keys import Key, KeyRing, Scope
-from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
+from record.landing.store import LandingError
 
 CALLER = "funnelhouse.caller"
 """Key of the scope: the caller's `Key`, as soon as it is known."""

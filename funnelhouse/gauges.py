@@ -13,12 +13,12 @@ from contextlib import suppress
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from funnelhouse.contract import DAY_US
-from funnelhouse.landing import open_existing
-from funnelhouse.landing.store import LandingError, LandingStore
 from funnelhouse.last_build import read_last_build
-from funnelhouse.published import read_published
 from funnelhouse.settings import Settings
+from publication.layout import read_published
+from record.contract import DAY_US
+from record.landing import open_existing
+from record.landing.store import LandingError, LandingStore
 
 LOOK_SECONDS = 5.0
 """So long the last look is good enough: metrics need no key, and anybody could ask without end."""

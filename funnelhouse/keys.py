@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from funnelhouse.contract import DAY_US
-from funnelhouse.landing import Location, open_existing
-from funnelhouse.landing.store import LandingStore, Row
+from record.contract import DAY_US
+from record.landing import Location, open_existing
+from record.landing.store import LandingStore, Row
 
 Scope = Literal["page", "ingest", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -7,10 +7,10 @@ from fastapi import Depends, Request
 
 from funnelhouse.access import AccessRules
 from funnelhouse.keys import Key
-from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api.rate_limits import RateLimits
+from record.landing.store import LandingError
 
 NO_POSTBACKS = (
     "No project takes postbacks at this address; `funnelhouse projects set <project> --postbacks "

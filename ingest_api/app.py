@@ -14,9 +14,6 @@ from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
-from funnelhouse.landing import open_store
-from funnelhouse.landing.secret import cursor_secret
-from funnelhouse.landing.store import LandingError
 from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
@@ -37,6 +34,9 @@ from ingest_api.unread import land_unread
 from ingest_api.window import routes as window
 from ingest_api.window.cursors import Cursors
 from ingest_api.window.stream import Feed
+from record.landing import open_store
+from record.landing.secret import cursor_secret
+from record.landing.store import LandingError
 
 PARSERS = 2
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from funnelhouse.contract import Event, Kind, Sender
 from ingest_api import hints
 from ingest_api.hints import Fields, Notices
 from ingest_api.idempotency import Once
-from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput
+from record.contract import Event, Kind, Sender
 
 SENT_KEYS = hints.SENT_KEYS
 """Members of an event that carry an API key: they are not kept."""
@@ -71,6 +70,18 @@ class Arrival:
         bits = random.getrandbits(74)
         digits = f"{bits >> 2:018x}"
         return f"{self._id_prefix}{digits[:3]}-{'89ab'[bits & 3]}{digits[3:6]}-{digits[6:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One thing that was not accepted: why, in the words of the answer, and the bytes that were sent.
+
+    `sent_us`: when its batch was sent, where it is an item of one that says so.
+    """
+
+    reason: str
+    body: bytes
+    sent_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from funnelhouse.components import PROBLEM, of_members, reference
-from funnelhouse.contract import Column, Event, Rejected, columns
 from ingest_api.definitions.kind import Kind
 from ingest_api.hints import MOST_WARNINGS, status_words
+from record.contract import Column, Event, Rejected, columns
 
 _TYPES = {"VARCHAR": "string", "BIGINT": "integer", "BOOLEAN": "boolean"}
 _EVENT = columns(Event)

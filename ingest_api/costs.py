@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import PlainValidator, ValidationError, WithJsonSchema
 
 from funnelhouse.auth import AdminCaller
-from funnelhouse.contract import Cost, row_values
 from funnelhouse.problems import Refusal
 from ingest_api.fields import Currency, faults
 from ingest_api.idempotency import PARAMETER, once
 from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, shaped
 from ingest_api.requests import is_dry_run, land, now_us, read_known
+from record.contract import Cost, row_values
 
 MAX_ITEMS = 1000
 

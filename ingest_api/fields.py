@@ -21,7 +21,6 @@ from pydantic import (
 )
 from pydantic_core import SchemaValidator
 
-from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from ingest_api.lengths import (
     ADDRESS_BYTES,
     CLICK_ID_BYTES,
@@ -37,6 +36,7 @@ from ingest_api.lengths import (
 )
 from ingest_api.metrics import SHORTENED
 from ingest_api.strict_json import BadInput, Slice, dump
+from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 
 MOST_FAULTS = 20
 

@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api import metrics
+from record.landing import Location, open_store
+from record.landing.store import Answer, LandingError, LandingStore, Row
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 ROW_BYTES = 1024

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from funnelhouse.contract import DAY_US, Event, columns
 from funnelhouse.settings import CHECKOUT
 from ingest_api.fields import usable_time_to_us
 from ingest_api.window.landed import understood
+from record.contract import DAY_US, Event, columns
 
 WARNINGS = "Funnelhouse-Warnings"
 """Header of an answer: how many warnings there are, where there are any."""

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 
-from funnelhouse.landing.store import Answer
 from funnelhouse.problems import Refusal
 from ingest_api.access import has_page_key
+from record.landing.store import Answer
 
 HEADER = "Idempotency-Key"
 MAX_CHARACTERS = 255

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from funnelhouse.landing import Location, open_existing
-from funnelhouse.landing.store import LandingError, LandingStore
 from funnelhouse.problems import Refusal
 from funnelhouse.shares import Shares
+from record.landing import Location, open_existing
+from record.landing.store import LandingError, LandingStore
 
 MAX_WAITING = 200
 """Questions that may wait for the one thread; beyond that a sender is asked to come back."""

@@ -10,9 +10,9 @@ from fastapi import Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from funnelhouse.problems import Refusal
+from ingest_api.arrival import Rejection
 from ingest_api.fields import MajorAmount
 from ingest_api.lengths import DEFINED_NAME_BYTES, within
-from ingest_api.rejected import Rejection
 from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
 from ingest_api.strict_json import parse
 

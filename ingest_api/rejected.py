@@ -8,33 +8,17 @@ import base64
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from funnelhouse.contract import DAY_US, Rejected
+from ingest_api.arrival import Arrival, Rejection
+from record.contract import DAY_US, Rejected
+from record.rejected import KEPT_BYTES
 
-if TYPE_CHECKING:
-    from ingest_api.arrival import Arrival
-
-KEPT_BYTES = 64 * 1024
 DAILY_QUOTA = 1000
 PAGE_DAILY_QUOTA = 100
 
 # By pattern, not by parsing: the body may be what could not be parsed. Possessive: a key of a megabyte would
 # otherwise leave a way back for each of its letters.
 _SENT_KEY = re.compile(rb'("(?:writeKey|api_key)"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One thing that was not accepted: why, in the words of the answer, and the bytes that were sent.
-
-    `sent_us`: when its batch was sent, where it is an item of one that says so.
-    """
-
-    reason: str
-    body: bytes
-    sent_us: int | None = None
 
 
 class Quota:
@@ -56,7 +40,7 @@ class Quota:
         return granted
 
 
-def rejected_rows(arrival: "Arrival", path: str, rejections: Sequence[Rejection]) -> list[Rejected]:
+def rejected_rows(arrival: Arrival, path: str, rejections: Sequence[Rejection]) -> list[Rejected]:
     """Rows of raw table `rejected`: the first 64 KB of each body in base64, without API keys."""
     return [
         Rejected(

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from funnelhouse.contract import Event, row_values
-from funnelhouse.landing.store import LandingStore
 from ingest_api.arrival import Arrival, Reading
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
-from ingest_api.rejected_record import Kept
 from ingest_api.strict_json import BadInput, parse_envelope
+from record.contract import Event, row_values
+from record.landing.store import LandingStore
+from record.rejected import Kept
 
 _NAMESPACE = uuid.UUID("c85cbf66-8357-47b8-b18c-0b12aaf8b56a")
 _event_row = row_values(Event)

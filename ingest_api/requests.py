@@ -8,15 +8,12 @@ from typing import Any, TypeVar
 
 from fastapi import Request, Response
 
-from funnelhouse.contract import Event, Rejected, row_values
 from funnelhouse.keys import TEST_SUFFIX, Key
-from funnelhouse.landing.answers import find_answer
-from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api import metrics
 from ingest_api.access import has_page_key
-from ingest_api.arrival import Arrival, NotForPages, Reading
+from ingest_api.arrival import Arrival, NotForPages, Reading, Rejection
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.hints import told
@@ -24,9 +21,12 @@ from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
 from ingest_api.landing_reader import LandingReader
 from ingest_api.lengths import ADDRESS_BYTES, cut
-from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, Rejection, rejected_rows
+from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, rejected_rows
 from ingest_api.strict_json import BadInput
 from ingest_api.unread import UnreadFields
+from record.contract import Event, Rejected, row_values
+from record.landing.answers import find_answer
+from record.landing.store import Answer, LandingError, LandingStore, Row
 
 LARGE_BODY_BYTES = 64 * 1024
 LARGE_BODY_OBJECTS = 250

@@ -6,10 +6,10 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import IO
 
-from funnelhouse.landing import open_store
-from funnelhouse.landing.store import LandingError
 from funnelhouse.serving import run_server
 from funnelhouse.settings import Settings
+from record.landing import open_store
+from record.landing.store import LandingError
 
 ORPHAN_SECONDS = 3.0
 """The worker of a server that was killed notices within half a second, answers what it has, and ends."""

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from funnelhouse.contract import DAY_US, UnreadField, row_values
 from funnelhouse.problems import Refusal
 from ingest_api.group_commit import GroupCommit
 from ingest_api.hints import MOST_NAMES
+from record.contract import DAY_US, UnreadField, row_values
 
 _SECOND_US = 1_000_000
 LONGEST_GAP_US = 3600 * _SECOND_US

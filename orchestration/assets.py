@@ -15,12 +15,7 @@ import dagster as dg
 
 from expectations.attribution import attribution
 from expectations.landed_events import landed_events
-from funnelhouse.contract import RAW_TABLES
-from funnelhouse.landing.store import LandingError
 from funnelhouse.settings import Settings
-from ingest_api.retention import forget
-from ingest_api.sealing import seal
-from ingest_api.verifying import IncompleteRecordError, check_record
 from orchestration.build_inputs import MADE_FROM
 from orchestration.build_record import DBT_STEP, build_record, checked_before, made_models
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
@@ -36,11 +31,16 @@ from orchestration.disk_space import DiskFullError, check_space, engine_options,
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, load_manifest, model_names
 from orchestration.outcome import PUBLISH_STEP
-from orchestration.postgres_publishing import publish_to_postgres
-from orchestration.publishing import PublishError, check_current, publish, remove_leftovers
 from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
 from orchestration.warehouse import WarehouseError
+from publication.postgres import publish_to_postgres
+from publication.publishing import PublishError, check_current, publish, remove_leftovers
+from record.contract import RAW_TABLES
+from record.landing.store import LandingError
+from record.retention import forget
+from record.sealing import seal
+from record.verifying import IncompleteRecordError, check_record
 
 OLD_ROWS_LEAVE = dg.AssetCheckSpec(
     "old_rows_leave",

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from funnelhouse.landing import open_existing
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.manifest import add_files, fingerprint
-from orchestration.publishing import BUILD_FILE, CURRENT
+from publication.layout import BUILD_FILE, CURRENT
+from record.landing import open_existing
 
 MADE_FROM = "made_from"
 """Key in build.json."""
 
-# Code of a build. The read API only looks at what is published.
-_PACKAGES = ("expectations", "funnelhouse", "ingest_api", "orchestration")
+CODE_OF_A_BUILD = ("expectations", "funnelhouse", "orchestration", "publication", "record")
+"""Packages that a build runs. The APIs and the command line change nothing of what it makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,6 @@ def _made_with(settings: Settings) -> str:
     # Its password changes nothing, and a hash of it would be a hint.
     copied_to = [url.hostname, url.port, url.path, settings.publish_postgres_schema] if url.netloc else []
     digest = hashlib.sha256(json.dumps([fingerprint(), settings.publish_parquet, copied_to]).encode())
-    for package in _PACKAGES:
+    for package in CODE_OF_A_BUILD:
         add_files(digest, CHECKOUT, CHECKOUT / package, suffix=".py")
     return digest.hexdigest()

@@ -12,8 +12,8 @@ from expectations.landed_events import Checked, checked_now
 from funnelhouse.settings import Settings
 from orchestration.build_resource import Build
 from orchestration.dbt_command import results_path, test_outcomes
-from orchestration.publishing import BUILD_FILE, CURRENT
 from orchestration.quarantine import QUARANTINE
+from publication.layout import BUILD_FILE, CURRENT
 
 DBT_STEP = "dbt"
 

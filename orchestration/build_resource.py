@@ -9,14 +9,14 @@ from typing import Any
 
 import dagster as dg
 
-from funnelhouse.contract import RAW_TABLES
 from funnelhouse.settings import Settings
 from orchestration.build_inputs import BuildInputs, inputs_now
 from orchestration.build_lock import build_lock
 from orchestration.history import prune_history
 from orchestration.instance import JOB, end_lost_runs
 from orchestration.outcome import failures, note_build, published_id
-from orchestration.publishing import new_build_id
+from publication.layout import new_build_id
+from record.contract import RAW_TABLES
 
 RAW = {table: dg.AssetKey(["raw", table]) for table in RAW_TABLES}
 MODELS = dg.AssetKey("models")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from funnelhouse.settings import Settings
-from orchestration.publishing import CURRENT
+from publication.layout import CURRENT
 
 LOOK_EVERY_S = 0.2
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from funnelhouse.contract import DAY_US
 from funnelhouse.settings import Settings
 from orchestration.instance import UNFINISHED
+from record.contract import DAY_US
 
 MOST_RUNS = 200
 """As many are kept at most: where a build begins every minute, days alone would be thousands of runs."""

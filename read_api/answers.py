@@ -27,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
 from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, cursor, one_of
-from read_api.publications import Publications, Reader
+from read_api.publications import Publications
+from read_api.reader import Reader
 
 Row = TypeVar("Row")
 

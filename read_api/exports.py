@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from read_api.answers import FORMULA_STARTS
-from read_api.publications import Mart
+from read_api.opened_build import Mart
 
 ExportFormat = Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]
 

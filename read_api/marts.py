@@ -28,9 +28,10 @@ from read_api.answers import (
     takes_gzip,
 )
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
+from read_api.opened_build import Column, Mart
 from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of, utc_moment
 from read_api.places import Places
-from read_api.publications import Column, Mart, Reader
+from read_api.reader import Reader
 from read_api.reports.conditions import Condition
 
 # Files sent at once: each keeps a query open.

@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
-from orchestration.publishing import BUILD_ID
+from publication.layout import BUILD_ID
 
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000

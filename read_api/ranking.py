@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.slices import CREDIT_DIGITS, Figure, Slice
 
 

@@ -26,7 +26,7 @@ from funnelhouse.problems import Refusal
 from read_api.answers import json_answer, opened, tag_answer
 from read_api.date_ranges import DateRange, DateRangeError, parse_date_range
 from read_api.parameters import Days
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports.conditions import matching
 from read_api.reports.projects import today
 

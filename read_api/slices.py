@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from read_api.parameters import Days
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports.conditions import Condition
 
 CREDIT_DIGITS = 9

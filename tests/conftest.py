@@ -1,6 +1,7 @@
 """Fixtures that every room's tests use: a home of their own, and a real ingest server."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
 
-from funnelhouse.landing import Location
 from funnelhouse.settings import Settings
+from record.landing import Location
 
 # A developer's .env may name a real database; no test writes there.
 os.environ["FUNNELHOUSE_LANDING"] = ""
@@ -21,6 +22,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose home is an empty temporary folder, here and in child processes."""
     monkeypatch.setenv("FUNNELHOUSE_HOME", str(tmp_path / "home"))
     return Settings()
+
+
+@pytest.fixture
+def free_ports() -> list[int]:
+    """Three ports of 127.0.0.1 that nothing listens on."""
+    probes = [socket.socket() for _ in range(3)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
 
 
 @pytest.fixture(scope="session")

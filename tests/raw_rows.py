@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from funnelhouse.contract import Cost, Definition, Event, RawRow, Rejected, UnreadField
+from record.contract import Cost, Definition, Event, RawRow, Rejected, UnreadField
 
 ROWS: dict[str, Callable[[int], RawRow]] = {
     "events": lambda us: Event(

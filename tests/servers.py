@@ -15,9 +15,9 @@ import httpx
 
 from funnelhouse.access import CACHE_SECONDS, Mode, set_access
 from funnelhouse.keys import create_key
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingStore
 from funnelhouse.settings import Settings
+from record.landing import Location, open_store
+from record.landing.store import LandingStore
 
 SERVE_INGEST = (
     "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"

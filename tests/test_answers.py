@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 from postgres import Cluster
 
-from funnelhouse.contract import Definition, row_values
-from funnelhouse.landing import Location, answers, open_store
-from funnelhouse.landing.answers import find_answer, forget_answers, keep_answers
-from funnelhouse.landing.store import Answer, LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
 from ingest_api.group_commit import GroupCommit
+from record.contract import Definition, row_values
+from record.landing import Location, answers, open_store
+from record.landing.answers import find_answer, forget_answers, keep_answers
+from record.landing.store import Answer, LandingError, LandingStore, Row
 
 
 @pytest.fixture

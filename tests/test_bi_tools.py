@@ -15,7 +15,7 @@ import duckdb
 import pytest
 import sqlalchemy as sa
 
-from orchestration.publishing import publish
+from publication.publishing import publish
 
 # Of two packages that Superset needs it takes versions that it does not start with, or none.
 SUPERSET = [

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
-from funnelhouse.landing import open_store
 from ingest_api import lengths
-from ingest_api.sealing import parquet_schema
 from orchestration.manifest import DBT_PROJECT
+from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
+from record.landing import open_store
+from record.sealing import parquet_schema
 
 SQLITE = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER"}
 ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}

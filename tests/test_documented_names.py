@@ -16,24 +16,24 @@ import httpx
 import pytest
 from servers import free_port, start_ingest, start_read
 
-from funnelhouse.cli import main
+from command_line.cli import main
 from funnelhouse.settings import CHECKOUT, Settings
 
 TESTS = CHECKOUT / "tests"
 
 BUILD = "orchestration/test_commands.py::test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent"
-UP = "orchestration/test_processes.py::variables"
+UP = "command_line/test_processes.py::variables"
 PROXY = "ingest/test_access.py::behind_proxy"
 ACCESS = "ingest/test_access.py::test_each_option_changes_what_it_names"
-ROTATED = "test_keys_cli.py::test_a_rotated_key_overlaps_with_its_successor"
-CREATED = "test_keys_cli.py::test_keys_end_when_they_were_told_to"
-LISTED = "test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
+ROTATED = "command_line/test_keys_cli.py::test_a_rotated_key_overlaps_with_its_successor"
+CREATED = "command_line/test_keys_cli.py::test_keys_end_when_they_were_told_to"
+LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
 
 SETTINGS = {
     "FUNNELHOUSE_HOME": UP,
     "FUNNELHOUSE_LANDING": "servers.py::_started",
     "FUNNELHOUSE_LANDING_DAYS": BUILD,
-    "FUNNELHOUSE_HOST": "orchestration/test_processes.py::test_servers_get_the_settings_and_answer",
+    "FUNNELHOUSE_HOST": "command_line/test_processes.py::test_servers_get_the_settings_and_answer",
     "FUNNELHOUSE_INGEST_PORT": UP,
     "FUNNELHOUSE_READ_PORT": UP,
     "FUNNELHOUSE_DAGSTER_PORT": UP,
@@ -52,22 +52,24 @@ SETTINGS = {
 
 COMMANDS = {
     "keys create": [ROTATED, CREATED],
-    "keys list": ["test_keys_cli.py::test_a_key_is_printed_once_alone_on_stdout"],
-    "keys revoke": ["test_keys_cli.py::test_a_revoked_key_stops_within_a_second"],
+    "keys list": ["command_line/test_keys_cli.py::test_a_key_is_printed_once_alone_on_stdout"],
+    "keys revoke": ["command_line/test_keys_cli.py::test_a_revoked_key_stops_within_a_second"],
     "keys rotate": [ROTATED, CREATED],
     "projects set": [ACCESS],
     "projects list": [ACCESS],
     "projects show": [ACCESS],
-    "rejected list": ["test_rejected_cli.py::listed", LISTED],
-    "rejected show": ["test_rejected_cli.py::test_a_refused_report_is_listed_shown_and_still_refused"],
-    "rejected replay": ["test_rejected_cli.py::test_only_what_was_asked_for_is_replayed"],
+    "rejected list": ["command_line/test_rejected_cli.py::listed", LISTED],
+    "rejected show": [
+        "command_line/test_rejected_cli.py::test_a_refused_report_is_listed_shown_and_still_refused"
+    ],
+    "rejected replay": ["command_line/test_rejected_cli.py::test_only_what_was_asked_for_is_replayed"],
     "quarantine": ["orchestration/test_commands.py::test_lines_for_the_quarantine_are_printed"],
     "verify": ["orchestration/test_commands.py::test_verify_says_what_is_wrong_with_the_record"],
     "serve ingest": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "serve read": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "build": [BUILD],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
-    "up": ["orchestration/test_processes.py::run_up"],
+    "up": ["command_line/test_processes.py::run_up"],
     "demo": ["test_running_house.py::test_the_demo_adds_up_to_the_data_and_ends"],
 }
 

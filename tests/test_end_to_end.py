@@ -11,11 +11,11 @@ import httpx
 import pytest
 from servers import free_port
 
+from command_line.processes import Processes
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
-from orchestration.processes import Processes
+from record.landing import open_store
 
 DAY_1 = "2026-03-01T10:00:00Z"
 DAY_2 = "2026-03-02T10:00:00Z"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from funnelhouse import gauges
-from funnelhouse.contract import DAY_US, Event, row_values
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import create_key, list_keys, revoke_key
-from funnelhouse.landing import Location, open_store
 from funnelhouse.last_build import LastBuild, write_last_build
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
+from record.contract import DAY_US, Event, row_values
+from record.landing import Location, open_store
+from record.sealing import seal
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000

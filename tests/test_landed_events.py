@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from funnelhouse.contract import Event, columns, row_values
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingStore, Placed, Row
+from record.contract import Event, columns, row_values
+from record.landing import Location, open_store
+from record.landing.store import LandingStore, Placed, Row
 
 NAMES = [column.name for column in columns(Event)]
 _values = row_values(Event)

@@ -11,16 +11,16 @@ import apsw
 import pytest
 
 from funnelhouse import keys
-from funnelhouse.contract import RAW_TABLES
 from funnelhouse.keys import KeyRing, create_key
-from funnelhouse.landing import Location, open_existing, open_store
-from funnelhouse.landing.answers import find_answer
-from funnelhouse.landing.secret import cursor_secret
-from funnelhouse.landing.store import Answer, LandingError, LandingStore
+from record.contract import RAW_TABLES
+from record.landing import Location, open_existing, open_store
+from record.landing.answers import find_answer
+from record.landing.secret import cursor_secret
+from record.landing.store import Answer, LandingError, LandingStore
 
 
 def test_many_processes_may_open_a_new_store_at_once(location: Location) -> None:
-    code = f"from funnelhouse.landing import open_store; from pathlib import *;open_store({location!r})"
+    code = f"from record.landing import open_store; from pathlib import *;open_store({location!r})"
     openers = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
     assert [opener.wait(30) for opener in openers] == [0] * 6
     with closing(open_store(location)) as store:

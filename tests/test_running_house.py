@@ -16,8 +16,8 @@ import pytest
 from servers import free_port
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
+from record.landing import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def settings(tmp_path: Path) -> Settings:
 def up(settings: Settings) -> Iterator[None]:
     """Everything runs; at the end it is asked to end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "funnelhouse", "up"],
+        [sys.executable, "-m", "command_line", "up"],
         env=environment(settings),
         stdout=subprocess.PIPE,
         text=True,
@@ -128,7 +128,7 @@ def test_a_demo_that_is_killed_ends_its_servers(
     settings: Settings, number: signal.Signals, during_the_build: bool, code: int
 ) -> None:
     demo = subprocess.Popen(
-        [sys.executable, "-m", "funnelhouse", "demo"], env=environment(settings), stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "command_line", "demo"], env=environment(settings), stdout=subprocess.DEVNULL
     )
     try:
         warehouse = settings.home_dir / "demo" / "warehouse.duckdb"
@@ -145,7 +145,7 @@ def test_a_demo_that_is_killed_ends_its_servers(
 @needs_demo_data
 def test_the_demo_adds_up_to_the_data_and_ends(settings: Settings) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "funnelhouse", "demo", "--once"],
+        [sys.executable, "-m", "command_line", "demo", "--once"],
         env=environment(settings),
         capture_output=True,
         text=True,

@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.traffic import generate, generate_more
-from funnelhouse.contract import Event, columns
-from ingest_api.sealing import parquet_schema, seq_range
+from record.contract import Event, columns
+from record.sealed_files import span_of
+from record.sealing import parquet_schema
 
 
 def files(home: Path) -> list[Path]:
-    return sorted((home / "raw" / "events").glob("*/*.parquet"), key=seq_range)
+    return sorted((home / "raw" / "events").glob("*/*.parquet"), key=span_of)
 
 
 def events(home: Path) -> pa.Table:
@@ -32,7 +33,7 @@ def test_files_are_as_sealing_writes_them(home: Path) -> None:
     for file in files(home):
         assert pq.read_schema(file).equals(parquet_schema("events"))
         seqs = pq.ParquetFile(file).read(["seq", "received_us"])
-        assert (seqs["seq"][0].as_py(), seqs["seq"][-1].as_py()) == seq_range(file)
+        assert (seqs["seq"][0].as_py(), seqs["seq"][-1].as_py()) == span_of(file)
         days = pc.unique(pc.divide(seqs["received_us"], 86_400_000_000)).to_pylist()
         assert [f"{day}" for day in pc.cast(pa.array(days, pa.int32()), pa.date32())] == [
             file.parent.name.removeprefix("received_date=")

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from funnelhouse.contract import MatchOperator, MatchType
 from ingest_api.fields import Name
 from ingest_api.native import Amount, NonEmpty, OwnShape, number
+from record.contract import MatchOperator, MatchType
 
 
 class Match(OwnShape):

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from funnelhouse.contract import DefinitionKind
 from funnelhouse.problems import Refusal
 from ingest_api.native import OwnShape
+from record.contract import DefinitionKind
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SENDERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,254}")

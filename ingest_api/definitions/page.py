@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator, WithJsonSchema, field_validator
 
-from funnelhouse.contract import PageKind
 from ingest_api.definitions.kind import Kind, check_senders_id
 from ingest_api.fields import Currency, time_to_us
 from ingest_api.native import Amount, NonEmpty, OwnShape, number
+from record.contract import PageKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

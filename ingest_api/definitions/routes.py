@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import ValidationError
 
 from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
-from funnelhouse.landing.store import LandingStore
 from funnelhouse.problems import Refusal
 from ingest_api.definitions import versions
 from ingest_api.definitions.experiment import EXPERIMENTS
@@ -24,6 +23,7 @@ from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
 from ingest_api.native import OwnShape, described_body, json_answer, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
+from record.landing.store import LandingStore
 
 KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
 

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from fastapi import Request
 
-from funnelhouse.contract import Definition, DefinitionKind, row_values
-from funnelhouse.landing.store import LandingStore
 from ingest_api.requests import now_us, stores
+from record.contract import Definition, DefinitionKind, row_values
+from record.landing.store import LandingStore
 
 _definition_row = row_values(Definition)
 

@@ -29,7 +29,6 @@ from fastapi import Response
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from funnelhouse.contract import Event
 from funnelhouse.problems import Refusal
 from ingest_api import answers
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
@@ -45,6 +44,7 @@ from ingest_api.fields import (
 )
 from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, parse, without_members
+from record.contract import Event
 
 MAX_PARAMETERS = 1000
 """In query and body together; ours are eight. A body has room for a million."""

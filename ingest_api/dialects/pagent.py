@@ -22,7 +22,6 @@ from typing import Annotated, Any, Required
 from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, NotForPages, Reading
 from ingest_api.fields import (
     SHAPE,
@@ -38,6 +37,7 @@ from ingest_api.fields import (
 )
 from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse, parse_envelope, without_members
+from record.contract import Event
 
 MAX_ITEMS = 100
 

@@ -21,7 +21,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from funnelhouse.contract import Event
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
 from ingest_api.fields import (
     SHAPE,
@@ -39,6 +38,7 @@ from ingest_api.fields import (
 )
 from ingest_api.hints import Fields
 from ingest_api.strict_json import BadInput, dump, parse, without_members
+from record.contract import Event
 
 HASHES = ("visitHash", "sessionHash", "hash", "shortVisitHash", "shortSessionHash", "shortHash")
 CLICK_IDS = ("gclid", "msclkid", "fbclid")

@@ -11,7 +11,7 @@ import secrets
 import struct
 from dataclasses import dataclass
 
-from funnelhouse.landing.store import Position
+from record.landing.store import Position
 
 BEGINNING = "0-0"
 """Stands before all events."""

@@ -4,9 +4,9 @@ import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from funnelhouse.contract import Event, columns
-from funnelhouse.landing.store import LandingStore, Placed
-from ingest_api.rejected_record import printable
+from record.contract import Event, columns
+from record.landing.store import LandingStore, Placed
+from record.rejected import printable
 
 _NAMES = [column.name for column in columns(Event)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from funnelhouse.auth import ReadOrAdminCaller, presented_key
 from funnelhouse.keys import KeyRing
-from funnelhouse.landing.store import LandingError, LandingStore, Position
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from ingest_api.landing_reader import MAX_PAGE_BYTES
@@ -16,6 +15,7 @@ from ingest_api.requests import stores
 from ingest_api.window.cursors import Cursors
 from ingest_api.window.landed import item, newest_rejected
 from ingest_api.window.stream import Feed, Stream
+from record.landing.store import LandingError, LandingStore, Position
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20

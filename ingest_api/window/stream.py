@@ -18,14 +18,14 @@ from fastapi import Response
 from fastapi.sse import format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from funnelhouse.landing import Location
-from funnelhouse.landing.store import LandingStore, Placed, Position
 from funnelhouse.problems import Refusal
 from funnelhouse.shares import Shares
 from ingest_api import metrics
 from ingest_api.landing_reader import LandingReader
 from ingest_api.window.cursors import Cursors
 from ingest_api.window.landed import item
+from record.landing import Location
+from record.landing.store import LandingStore, Placed, Position
 
 MAX_STREAMS = 400
 """Per process."""

@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import Depends, Request
 
 from funnelhouse.keys import Key, KeyRing
-from funnelhouse.landing.store import LandingError
 from funnelhouse.problems import Refusal
 from read_api.dashboard.sessions import Session, Sessions
+from record.landing.store import LandingError
 
 COOKIE = "funnelhouse_session"
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
-from funnelhouse.published import read_published
+from publication.layout import read_published
 from read_api.dashboard.access import Here
 from read_api.dashboard.figures import ago
 from read_api.dashboard.ingest import Ingest
@@ -26,7 +26,8 @@ from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days
-from read_api.publications import Publications, Reader
+from read_api.publications import Publications
+from read_api.reader import Reader
 from read_api.reports import builds
 from read_api.reports.conversion import ModelCredit
 from read_api.reports.projects import project, today

@@ -21,7 +21,7 @@ from read_api.parameters import (
     cursor,
     one_of,
 )
-from read_api.publications import PAGE_BYTES, Reader
+from read_api.reader import PAGE_BYTES, Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import Condition, matching
 from read_api.reports.projects import project

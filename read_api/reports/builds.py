@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.last_build import read_last_build
-from orchestration.publishing import BUILD_FILE, published_builds
+from publication.layout import BUILD_FILE, published_builds
 from read_api.answers import json_answer, opened, refuse_unknown_parameters, tag_answer
 from read_api.publications import Publications
 from read_api.reports import PATH

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from orchestration.publishing import LOOKUPS, lookup_key
+from publication.layout import LOOKUPS, lookup_key
 from read_api.parameters import ALL_DAYS, AsOf, Days
-from read_api.publications import Reader
+from read_api.reader import Reader
 
 Condition = tuple[str, list[object]]
 """SQL with marks, and the values of the marks."""

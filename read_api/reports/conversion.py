@@ -13,7 +13,7 @@ from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.answers import Exact, json_answer, of_nano, reading
 from read_api.parameters import AskedAsOf, AskedBuild, AsOf
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import having, known_by
 from read_api.reports.conversions import COLUMNS, Conversion

@@ -9,7 +9,7 @@ from pydantic import Field
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Exact, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, Page
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
 

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
-from funnelhouse.contract import MatchOperator, MatchType
 from funnelhouse.problems import Refusal
 from read_api import page_paths
 from read_api.answers import AskedTable, Table, json_answer, reading
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import matching
+from record.contract import MatchOperator, MatchType
 
 MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
 OPERATORS: tuple[str, ...] = get_args(MatchOperator)

@@ -12,7 +12,7 @@ from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.answers import json_answer, reading
 from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page, cursor
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import having
 

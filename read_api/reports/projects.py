@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from read_api.publications import Reader
+from read_api.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from read_api.parameters import (
     Page,
     one_of,
 )
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import known_by, matching
 from read_api.reports.projects import project

@@ -20,7 +20,7 @@ from read_api.parameters import (
     AsOf,
     Days,
 )
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.conditions import Condition, known_by, matching
 from read_api.reports.projects import project

@@ -39,7 +39,7 @@ class House:
     def build(self) -> None:
         """Seal, build, check and publish, as the command does."""
         subprocess.run(
-            [sys.executable, "-m", "funnelhouse", "build"],
+            [sys.executable, "-m", "command_line", "build"],
             env={**os.environ, "FUNNELHOUSE_HOME": str(self.ingest.settings.home)},
             check=True,
             stdout=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ from typing import get_args
 
 import pytest
 
-from funnelhouse.contract import MatchOperator, MatchType
 from ingest_api.definitions.funnel import Funnel
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
@@ -16,6 +15,7 @@ from read_api.dashboard.pages.traffic import heat, sankey
 from read_api.parameters import Days
 from read_api.ranking import Line
 from read_api.slices import Figure, Slice
+from record.contract import MatchOperator, MatchType
 
 
 @pytest.mark.parametrize(

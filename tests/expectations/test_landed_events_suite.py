@@ -8,8 +8,9 @@ import pytest
 
 from expectations.checking import SuiteResult, check, no_rows
 from expectations.landed_events import HOUR_US, Checked, checked_now, landed_events
-from funnelhouse.contract import DAY_US, Event, columns, nested
 from orchestration.quarantine import NotInTheRecordError, quarantine_lines
+from record.contract import DAY_US, Event, columns
+from record.sealed_files import nested
 
 NOON_US = 1_750_000_000_000_000 // DAY_US * DAY_US + DAY_US // 2
 ARROW = {"VARCHAR": pa.string(), "BIGINT": pa.int64(), "BOOLEAN": pa.bool_()}

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from fastapi import Request
 from servers import Server, start_ingest
 
+from command_line.cli import main
 from funnelhouse.access import CACHE_SECONDS, AccessRules, ProjectAccess, host_name, read_access, set_access
-from funnelhouse.cli import main
 from funnelhouse.counters import Counters
 from funnelhouse.keys import create_key
-from funnelhouse.landing import Location, open_store
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.settings import Settings
+from record.landing import Location, open_store
 
 PAGE_VIEW = b'{"event_type":"pageview"}'
 SHOP = "https://shop.example"

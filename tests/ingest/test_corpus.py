@@ -37,9 +37,9 @@ import yaml
 from servers import Server
 
 from funnelhouse.access import CACHE_SECONDS, set_access
-from funnelhouse.contract import Event, columns
 from funnelhouse.keys import revoke_key
-from funnelhouse.landing.store import LandingStore
+from record.contract import Event, columns
+from record.landing.store import LandingStore
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 FILES = {path: yaml.safe_load(path.read_text()) for path in sorted(CORPUS.glob("*/*.yaml"))}

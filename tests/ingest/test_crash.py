@@ -27,10 +27,10 @@ from servers import free_port
 
 from funnelhouse.access import set_access
 from funnelhouse.keys import create_key
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import LandingError
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
+from record.landing import Location, open_store
+from record.landing.store import LandingError
+from record.sealing import seal
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ serve(Settings())
 SEALER = """
 import sys, time
 from funnelhouse.settings import Settings
-from ingest_api import sealing
+from record import sealing
 sealing.RANGE_ROWS = 300
 settings = Settings()
 {fault}
@@ -73,7 +73,7 @@ GroupCommit.submit = answered_at_once
 """
 
 SEAL_WITHOUT_HORIZON = """
-from funnelhouse.landing import postgres
+from record.landing import postgres
 postgres.HORIZON = "pg_snapshot_xmax(pg_current_snapshot())"
 """
 
@@ -81,7 +81,7 @@ postgres.HORIZON = "pg_snapshot_xmax(pg_current_snapshot())"
 SLOW_COMMITS = """
 import random, time
 from contextlib import contextmanager
-from funnelhouse.landing.postgres import PostgresStore
+from record.landing.postgres import PostgresStore
 rest = PostgresStore._rest_of_transaction
 @contextmanager
 def slow_rest(self):
@@ -96,7 +96,7 @@ PostgresStore._rest_of_transaction = slow_rest
 REPLAY_WITHOUT_POSITIONS = """
 import os, signal
 from dataclasses import replace
-from funnelhouse.landing.sqlite import SqliteStore
+from record.landing.sqlite import SqliteStore
 unfinished_ranges = SqliteStore.unfinished_ranges
 def all_that_is_not_sealed(self, table):
     last = self.sealable()[table]

@@ -23,7 +23,7 @@ from servers import Server, start_ingest
 FAULTY = """
 import apsw, itertools, os, threading
 from pathlib import Path
-from funnelhouse.landing import sqlite
+from record.landing import sqlite
 home = Path(os.environ["FUNNELHOUSE_HOME"])
 numbers = itertools.count(1)
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from servers import Server
 
-from funnelhouse.contract import Event, columns
-from funnelhouse.landing.store import LandingStore
+from record.contract import Event, columns
+from record.landing.store import LandingStore
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 CASES = [

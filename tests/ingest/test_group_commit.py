@@ -13,12 +13,12 @@ import httpx
 import pytest
 from servers import start_ingest
 
-from funnelhouse.contract import Definition, row_values
-from funnelhouse.landing import Location, open_store
-from funnelhouse.landing.store import Answer, Batch, LandingError
 from funnelhouse.problems import Refusal
 from ingest_api import group_commit
 from ingest_api.group_commit import GroupCommit
+from record.contract import Definition, row_values
+from record.landing import Location, open_store
+from record.landing.store import Answer, Batch, LandingError
 
 
 def row(key: str) -> tuple[Any, ...]:

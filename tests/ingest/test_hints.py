@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server, start_ingest
 
-from funnelhouse.contract import DAY_US, UnreadField
 from funnelhouse.settings import Settings
 from ingest_api.hints import MOST_NAMES, MOST_UNDERSTOOD_BYTES, MOST_WARNINGS
 from ingest_api.unread import LONGEST_GAP_US, UnreadFields
+from record.contract import DAY_US, UnreadField
 
 SALE = {"event_type": "conversion", "event_name": "sale", "user_id": "u", "amount": 5, "order_id": "o"}
 DRY = {"Funnelhouse-Dry-Run": "1"}

@@ -16,7 +16,7 @@ import pytest
 from postgres import Cluster
 from servers import SERVE_INGEST, Server, start_ingest
 
-from funnelhouse.landing import Location
+from record.landing import Location
 
 EVENTS = "/v1/projects/idem/events"
 CONVERSIONS = "/v1/projects/idem/conversions"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from servers import Server
 
-from funnelhouse.landing.store import LandingStore
+from record.landing.store import LandingStore
 
 EVENTS = "/v1/projects/long/events"
 ID, NAME, WORD, ADDRESS, UTM, CLICK = 1024, 4096, 256, 8192, 1024, 4096

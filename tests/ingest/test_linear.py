@@ -10,10 +10,10 @@ from functools import partial
 import pytest
 
 from funnelhouse.problems import Refusal
-from ingest_api.arrival import Arrival
+from ingest_api.arrival import Arrival, Rejection
 from ingest_api.body import gunzip
 from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
-from ingest_api.rejected import Rejection, rejected_rows
+from ingest_api.rejected import rejected_rows
 from ingest_api.strict_json import BadInput, parse
 
 SHORT, LONG = 100_000, 400_000

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from servers import Server, start_ingest
 
-from funnelhouse.landing.store import LandingStore
 from ingest_api.rejected import DAILY_QUOTA, PAGE_DAILY_QUOTA
-from ingest_api.rejected_record import kept
 from ingest_api.replay import replay
+from record.landing.store import LandingStore
+from record.rejected import kept
 
 EVENTS = "/v1/projects/paged/events"
 SALE = {"event_type": "conversion", "event_name": "sale", "transaction_id": "o-1", "revenue": 5}

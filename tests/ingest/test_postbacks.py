@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Server, start_ingest
 
+from command_line.cli import main
 from funnelhouse.access import CACHE_SECONDS, AccessRules, set_access
-from funnelhouse.cli import main
-from funnelhouse.landing import open_store
 from ingest_api.arrival import Arrival
 from ingest_api.dialects import funnelflux
 from ingest_api.strict_json import BadInput
+from record.landing import open_store
 
 ARRIVAL = Arrival("shop", received_us=1_772_362_800_000_000, sender="browser", user_agent="x")
 

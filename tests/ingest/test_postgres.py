@@ -16,14 +16,14 @@ import pytest
 from postgres import Cluster
 from servers import start_ingest
 
-from funnelhouse.contract import RAW_TABLES, Definition, Event, columns, row_values
-from funnelhouse.landing import open_existing, open_store, postgres
-from funnelhouse.landing.postgres_schema import SCHEMA
-from funnelhouse.landing.store import LandingError, LandingStore, Row
 from funnelhouse.problems import Refusal
-from ingest_api import sealing
 from ingest_api.group_commit import GroupCommit
-from ingest_api.sealing import seal
+from record import sealing
+from record.contract import RAW_TABLES, Definition, Event, columns, row_values
+from record.landing import open_existing, open_store, postgres
+from record.landing.postgres_schema import SCHEMA
+from record.landing.store import LandingError, LandingStore, Row
+from record.sealing import seal
 
 PAGE_VIEW = b'{"event_type":"pageview"}'
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server
 
-from ingest_api.arrival import Arrival
-from ingest_api.rejected import KEPT_BYTES, Quota, Rejection, rejected_rows
+from ingest_api.arrival import Arrival, Rejection
+from ingest_api.rejected import Quota, rejected_rows
+from record.rejected import KEPT_BYTES
 
 ARRIVAL = Arrival(project_id="shop", received_us=1, sender="server", user_agent=None)
 

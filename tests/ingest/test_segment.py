@@ -8,9 +8,8 @@ import httpx
 import pytest
 from servers import Server
 
-from ingest_api.arrival import Arrival
+from ingest_api.arrival import Arrival, Rejection
 from ingest_api.dialects import segment
-from ingest_api.rejected import Rejection
 from ingest_api.strict_json import BadInput
 
 ARRIVAL = Arrival("shop", received_us=1_772_362_800_000_000, sender="server", user_agent=None)

@@ -8,8 +8,8 @@ from dbt_cli import run_dbt
 from made_once import made_once
 
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.manifest import load_manifest
+from record.sealing import seal
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from typing import Any
 
 from histories_definitions import DEFINED, stored
 
-from funnelhouse.contract import Cost, Definition, DefinitionKind, Event, RawRow
 from ingest_api.definitions.project_settings import ProjectSettings
+from record.contract import Cost, Definition, DefinitionKind, Event, RawRow
 
 Batch = dict[str, list[RawRow]]
 """Rows by raw table, in the order in which they arrive."""

@@ -16,9 +16,9 @@ from dbt_cli import run_dbt
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from funnelhouse.contract import Event
 from funnelhouse.settings import Settings
-from ingest_api.sealing import parquet_schema, seal
+from record.contract import Event
+from record.sealing import parquet_schema, seal
 
 HISTORIES = 20
 ORDERS = 3

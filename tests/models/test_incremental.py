@@ -22,14 +22,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from seeds import a_seed
 
-from funnelhouse.contract import RAW_TABLES, row_values
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.build import run_build
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, dbt_environment
-from orchestration.publishing import new_build_id, point_current_at, publish, published_builds
 from orchestration.rebuilding import mark_published
+from publication.layout import new_build_id, published_builds
+from publication.publishing import point_current_at, publish
+from record.contract import RAW_TABLES, row_values
+from record.landing import open_store
+from record.sealing import seal
 
 PROJECTS = 20
 """Histories of a house: all of them share its builds."""

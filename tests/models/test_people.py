@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.manifest import DBT_PROJECT, dbt_environment
+from record.sealing import seal
 
 # An example is a run of dbt: making a failing one smaller would take longer than reading it.
 rarely = partial(

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dbt_cli import run_dbt
 
-from funnelhouse.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 from funnelhouse.settings import Settings
-from ingest_api.sealing import parquet_schema, seal
 from orchestration.manifest import DBT_PROJECT
+from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US
+from record.sealing import parquet_schema, seal
 
 PASSES_ROWS_ON = {
     "stg_raw__events",

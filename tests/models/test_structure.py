@@ -6,8 +6,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from funnelhouse.contract import RAW_TABLES, SEQ_DOC, columns
 from funnelhouse.settings import Settings
+from record.contract import RAW_TABLES, SEQ_DOC, columns
 
 SUM_TYPE = "decimal(38,0)"
 """Of sums of money and of credit: no number of rows overflows it."""

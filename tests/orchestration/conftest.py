@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -12,11 +11,11 @@ from pathlib import Path
 import pytest
 from made_once import made_once
 
-from funnelhouse.contract import DAY_US, Event, row_values
-from funnelhouse.landing import open_store
-from funnelhouse.landing.store import Answer
 from funnelhouse.settings import Settings
 from orchestration.build import BuildReport, run_build
+from record.contract import DAY_US, Event, row_values
+from record.landing import open_store
+from record.landing.store import Answer
 
 HOUR_US = 3_600_000_000
 START_US = 1_750_000_000_000_000
@@ -125,16 +124,3 @@ def visit() -> Event:
 def sale() -> Event:
     """The sale that followed an hour later."""
     return SALE
-
-
-@pytest.fixture
-def free_ports() -> list[int]:
-    """Three ports of 127.0.0.1 that nothing listens on."""
-    probes = [socket.socket() for _ in range(3)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -15,11 +15,8 @@ import pytest
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
-from funnelhouse.landing import open_store
 from funnelhouse.last_build import read_last_build
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
-from ingest_api.verifying import REMEDY, check_record
 from orchestration.build import run_build
 from orchestration.build_inputs import inputs_now, inputs_published
 from orchestration.build_job import build_definitions
@@ -27,7 +24,10 @@ from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
-from orchestration.publishing import publish
+from publication.publishing import publish
+from record.landing import open_store
+from record.sealing import seal
+from record.verifying import REMEDY, check_record
 
 BUILD = """
 import sys

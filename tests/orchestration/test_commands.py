@@ -12,10 +12,10 @@ import duckdb
 import psycopg
 import pytest
 
-from funnelhouse.contract import Cost, row_values
-from funnelhouse.landing import open_store
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
+from record.contract import Cost, row_values
+from record.landing import open_store
+from record.sealing import seal
 
 DATABASE = "FUNNELHOUSE_PUBLISH_POSTGRES"
 

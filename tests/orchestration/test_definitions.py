@@ -6,7 +6,6 @@ import duckdb
 import pytest
 import yaml
 
-from funnelhouse.contract import RAW_TABLES
 from funnelhouse.last_build import read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build import run_build
@@ -14,6 +13,7 @@ from orchestration.build_job import build_definitions
 from orchestration.dbt_command import run_dbt
 from orchestration.instance import JOB
 from orchestration.manifest import DBT_PROJECT, DbtProjectError, load_manifest, model_names, parse_dir
+from record.contract import RAW_TABLES
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from orchestration.disk_space import (
     needed,
     reserve_kept,
 )
-from orchestration.publishing import new_build_id, publish
+from publication.layout import new_build_id
+from publication.publishing import publish
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from funnelhouse.contract import DAY_US
 from orchestration import history
 from orchestration.history import prune_history
 from orchestration.instance import JOB, open_instance
+from record.contract import DAY_US
 
 TABLES = {
     "history/runs.db": ("runs", "run_tags"),

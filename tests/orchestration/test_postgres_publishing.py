@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from orchestration.assets import postgres_check
-from orchestration.postgres_publishing import PostgresPublishError, publish_to_postgres
-from orchestration.publishing import publish
+from publication.postgres import PostgresPublishError, publish_to_postgres
+from publication.publishing import publish
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BUILDS = [f"20260301T00000{n}000000Z" for n in range(5)]

@@ -7,17 +7,17 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from funnelhouse.contract import DAY_US
-from funnelhouse.landing import open_store
 from funnelhouse.last_build import read_last_build
 from funnelhouse.settings import Settings
-from ingest_api.sealing import seal
 from orchestration.assets import COPIED_TO_POSTGRES
 from orchestration.build_inputs import MADE_FROM, inputs_now
 from orchestration.build_lock import build_lock, is_build_running
 from orchestration.instance import JOB, end_lost_runs, open_instance
-from orchestration.publishing import BUILD_FILE
 from orchestration.triggers import arrivals_sensor, hourly_schedule
+from publication.layout import BUILD_FILE
+from record.contract import DAY_US
+from record.landing import open_store
+from record.sealing import seal
 
 
 @dg.op

@@ -15,9 +15,10 @@ from example_story import STORY
 from servers import start_read
 
 from funnelhouse.keys import create_key
-from funnelhouse.landing import open_store
 from funnelhouse.settings import CHECKOUT, Settings
-from orchestration.publishing import Publication, new_build_id, publish
+from publication.layout import new_build_id
+from publication.publishing import Publication, publish
+from record.landing import open_store
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 

@@ -14,7 +14,7 @@ from pages import pages_of
 
 from funnelhouse.settings import CHECKOUT, Settings
 from read_api.dashboard.view import MENU
-from read_api.publications import Reader
+from read_api.reader import Reader
 
 # What is read only when somebody asks for it, besides the page itself.
 ASKED_FOR = {

@@ -10,8 +10,8 @@ import pytest
 from example_marts import EXAMPLE_ROWS, publish_rows
 from servers import Server, start_ingest, start_read
 
-from funnelhouse.landing import open_store
 from read_api.app import create_app
+from record.landing import open_store
 
 ODD = (
     "%ff",

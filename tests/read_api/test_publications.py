@@ -9,7 +9,9 @@ import pytest
 from example_marts import EXAMPLE_ROWS, publish_rows
 
 from funnelhouse.settings import Settings
-from read_api.publications import BuildGoneError, NotPublishedError, Publications, QueryLimitError
+from read_api.opened_build import BuildGoneError
+from read_api.publications import NotPublishedError, Publications
+from read_api.query_limits import QueryLimitError
 
 SLOW = "select sum(hash(a.range + b.range)) from range(1000000) a, range(1000000) b where a.range > ?"
 
@@ -83,7 +85,8 @@ def test_what_is_not_there(home: Settings) -> None:
 
 
 def test_a_table_without_projects_is_not_shown(home: Settings, tmp_path: Path) -> None:
-    from orchestration.publishing import new_build_id, publish
+    from publication.layout import new_build_id
+    from publication.publishing import publish
 
     now = datetime.now(UTC)
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:

@@ -28,15 +28,8 @@ from example_marts import (
 )
 
 from funnelhouse.settings import Settings
-from orchestration.publishing import (
-    LOOKED_UP,
-    PublishError,
-    lookup_key,
-    new_build_id,
-    point_current_at,
-    publish,
-    published_builds,
-)
+from publication.layout import lookup_key, new_build_id, published_builds
+from publication.publishing import LOOKED_UP, PublishError, point_current_at, publish
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MARTS = sorted(contract())
@@ -224,7 +217,8 @@ PUBLISH_AND_DIE = """
 import os, sys
 from datetime import datetime
 from pathlib import Path
-from orchestration.publishing import new_build_id, publish
+from publication.layout import new_build_id
+from publication.publishing import publish
 
 home, at, countdown = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), int(sys.argv[4])
 CHANGES = {

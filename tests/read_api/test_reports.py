@@ -17,7 +17,9 @@ from example_story import ADA, CONVERSION
 from funnelhouse.settings import Settings
 from read_api.parameters import Days
 from read_api.places import BusyError
-from read_api.publications import Publications, QueryLimitError, Reader
+from read_api.publications import Publications
+from read_api.query_limits import QueryLimitError
+from read_api.reader import Reader
 from read_api.reports import campaigns, conversion, people
 from read_api.reports import goals as goal_report
 
@@ -512,7 +514,7 @@ def test_a_build_without_look_ups_reads_the_same(home: Settings, monkeypatch: py
     assert looked_up[-3:] == [[], [], None]
     # As builds of earlier versions are.
     publications = Publications(home.published_dir)
-    monkeypatch.setattr("read_api.publications._lookups", lambda _connection: frozenset())
+    monkeypatch.setattr("read_api.opened_build._lookups", lambda _connection: frozenset())
     assert read() == looked_up
     # Keys that everybody shares pick too many rows, never wrong ones.
     publications = Publications(home.published_dir)

@@ -23,7 +23,9 @@ from funnelhouse.settings import Settings
 from read_api import exports
 from read_api.parameters import Days, Page
 from read_api.places import BusyError, Places
-from read_api.publications import PAGE_BYTES, Publications, QueryLimitError
+from read_api.publications import Publications
+from read_api.query_limits import QueryLimitError
+from read_api.reader import PAGE_BYTES
 from read_api.reports import goals
 
 # DuckDB tries all ways to place the stars, for longer than anybody waits, and heeds no interrupt.

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
-from orchestration.publishing import BUILD_FILE
+from publication.layout import BUILD_FILE
 from read_api.dashboard.access import AnyHere, Here
 from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import Ingest, UnreachableError

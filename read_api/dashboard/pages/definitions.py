@@ -19,7 +19,7 @@ from read_api.dashboard.ingest import Ingest, NotTaken, UnreachableError
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.view import View, frame, viewing
 from read_api.parameters import Days, Page
-from read_api.publications import Reader
+from read_api.reader import Reader
 from read_api.reports import funnels, goals
 from read_api.slices import Figure, Slice
 

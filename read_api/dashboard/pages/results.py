@@ -14,8 +14,8 @@ from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.over_time import charts
 from read_api.dashboard.view import View, viewing
 from read_api.parameters import Page
-from read_api.publications import Reader
 from read_api.ranking import LANDED, TRAFFIC, ranked
+from read_api.reader import Reader
 from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
 from read_api.reports.projects import project

@@ -15,8 +15,8 @@ from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
 from read_api.parameters import MAX_LIMIT, Page
-from read_api.publications import Reader
 from read_api.ranking import LANDED, TRAFFIC, Line, Ranked, Ranking, ranked, ranked_by_model
+from read_api.reader import Reader
 from read_api.reports import attribution, campaigns, channel_importance, goals, sources, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice

@@ -1,0 +1,205 @@
+"""`funnelhouse demo`: servers up, journeys in over HTTP, a build, and the credit that comes out, checked."""
+
+import asyncio
+import shutil
+import socket
+from collections import Counter
+from contextlib import closing, suppress
+from typing import Any
+
+import httpx
+from rich.table import Table
+
+from command_line.console import console, plain_table, print_build, progress_bar
+from command_line.demo.journeys import Journey, data_file, events_of, read_journeys
+from command_line.demo.replay import replay
+from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt
+from funnelhouse.keys import create_key
+from funnelhouse.settings import Settings
+from orchestration.build import run_build
+from orchestration.outcome import INTERRUPTED as BUILD_INTERRUPTED
+from record.landing import open_store
+
+PROJECT = "shop"
+INTERRUPTED = 130
+"""Exit code of a program that Ctrl-C ended before it was done."""
+
+SHOWN = ("last_touch", "first_touch", "linear")
+"""Models that the table has room for; all of them are compared with the data."""
+
+PURCHASE_GOAL = {
+    "name": "Purchase",
+    "match": {"type": "event_name", "value": "purchase"},
+    "stage": "purchase",
+}
+
+
+class DemoError(Exception):
+    """The demo came to something else than its data says."""
+
+
+def run_demo(settings: Settings, once: bool) -> int:
+    """Run the demo in `<home>/demo`, made anew; returns the exit code, 0 when every total is the data's own.
+
+    Leaves the servers running until Ctrl-C, unless `once`.
+    """
+    try:
+        journeys = list(read_journeys(data_file()))
+    except FileNotFoundError as missing:
+        console.print(f"[red]{missing}[/]")
+        return 1
+    settings = settings.apart(settings.home_dir / "demo")
+    with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
+        try:
+            key = _empty_home(settings)
+            servers.serve(log=settings.home_dir / "servers.log")
+            _fill(settings, key, journeys)
+            _show(settings, key, journeys)
+            _print_addresses(settings, key)
+            if not once:
+                console.print("Running until Ctrl-C.")
+                with suppress(KeyboardInterrupt):
+                    servers.watch()
+        except (DemoError, ProcessesError) as wrong:
+            console.print(f"[red]{wrong}[/]")
+            return 1
+        return 0
+    return INTERRUPTED
+
+
+def _empty_home(settings: Settings) -> str:
+    """Make the demo's home anew and return a key for it. Raises DemoError while a port is taken."""
+    for port in (settings.ingest_port, settings.read_port):
+        with socket.socket() as probe:
+            if probe.connect_ex((settings.host, port)) == 0:
+                raise DemoError(f"Port {port} is in use, perhaps by another demo: end that one first.")
+    shutil.rmtree(settings.home_dir, ignore_errors=True)
+    with closing(open_store(settings.landing_store)) as store:
+        return create_key(store, PROJECT, ["ingest", "read", "admin"])
+
+
+def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
+    events = sorted((e for journey in journeys for e in events_of(journey)), key=lambda e: e["timestamp"])
+    project_url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}"
+    httpx.put(
+        f"{project_url}/goals/purchase", json=PURCHASE_GOAL, headers=_bearer(key), timeout=30
+    ).raise_for_status()
+    with progress_bar(f"Sending {len(journeys):,} journeys") as on_progress:
+        sent = asyncio.run(replay(f"{project_url}/events", key, events, on_progress))
+    console.print(
+        f"Sent {sent.events:,} events in {sent.seconds:.1f} s, {sent.acknowledged:,} acknowledged (on disk): "
+        f"[bold]{sent.acknowledged / sent.seconds:,.0f} events/s[/]",
+        soft_wrap=True,
+    )
+    if sent.acknowledged != sent.events:
+        raise DemoError("Not every event was acknowledged.")
+    with progress_bar("Building") as on_progress:
+        report = run_build(settings, on_progress=on_progress)
+    print_build(report)
+    if BUILD_INTERRUPTED in report.failures:
+        raise KeyboardInterrupt
+    if not report.published:
+        raise DemoError("The build was not published.")
+
+
+def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
+    """Print what the read API answers, and compare its totals with the data file's."""
+    conversions = sum(journey.value_cents is not None for journey in journeys)
+    value_cents = sum(journey.value_cents or 0 for journey in journeys)
+    visits = Counter(channel for journey in journeys for channel in journey.channels)
+    with httpx.Client(
+        base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60
+    ) as client:
+        newest = _get(client, f"/v1/projects/{PROJECT}/reports/builds")["builds"][0]
+        reports = {
+            model: _get(client, f"/v1/projects/{PROJECT}/reports/attribution", model=model)
+            for model in newest["facts"]["attribution_models"]
+        }
+        funnel = _get(
+            client, "/v1/funnel", account_id=PROJECT, report_type="Source", date_range="20260501,20260630"
+        )
+    shown = {model: reports[model] for model in SHOWN}
+    console.print(_credit_table(shown, visits, conversions, value_cents))
+    console.print(_funnel_table(funnel["data"]))
+    for model, report in reports.items():
+        total = _totals(report)
+        if total != (conversions, value_cents):
+            raise DemoError(
+                f"{model} credits {total[0]} conversions and {total[1]} cents; "
+                f"the data has {conversions} and {value_cents}."
+            )
+    clicks = {row["Source"]: row["clicks"] for row in funnel["data"]}
+    if clicks != visits:
+        raise DemoError("The funnel report's clicks are not the visits of the data.")
+    console.print(
+        f"Every model adds up to the data's own totals: {len(journeys):,} journeys, {sum(visits.values()):,} "
+        f"touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD.",
+        soft_wrap=True,
+    )
+
+
+def _totals(report: dict[str, Any]) -> tuple[float, int]:
+    totals = report["totals"]
+    return sum(t["conversions"] for t in totals), sum(t["net_amount_minor"] for t in totals)
+
+
+def _credit_table(
+    reports: dict[str, dict[str, Any]], visits: Counter[str], conversions: int, value_cents: int
+) -> Table:
+    table = plain_table("Credited conversions and value by channel and model")
+    table.add_column("\nchannel")
+    table.add_column("\ntouches", justify="right")
+    for model in reports:
+        table.add_column(model.replace("_", "\n") if "_" in model else f"\n{model}", justify="right")
+        table.add_column("\n     USD", justify="right")
+    cells = {model: {row["value"]: row for row in report["rows"]} for model, report in reports.items()}
+    for channel, touches in visits.most_common():
+        row = [channel, f"{touches:,}"]
+        for by_source in cells.values():
+            credit = by_source.get(channel, {"conversions": 0, "net_amount_minor": 0})
+            row += [f"{credit['conversions']:,.1f}", f"{credit['net_amount_minor'] / 100:,.2f}"]
+        table.add_row(*row)
+    table.add_section()
+    totals = ["together", f"{sum(visits.values()):,}"]
+    for report in reports.values():
+        credited, cents = _totals(report)
+        totals += [f"{credited:,.1f}", f"{cents / 100:,.2f}"]
+    table.add_row(*totals, style="bold")
+    table.add_row(
+        "the data",
+        f"{sum(visits.values()):,}",
+        *[f"{conversions:,.1f}", f"{value_cents / 100:,.2f}"] * len(reports),
+        style="dim",
+    )
+    return table
+
+
+def _funnel_table(rows: list[dict[str, Any]]) -> Table:
+    table = plain_table("GET /v1/funnel: the same by last touch, in the vendor's shape")
+    for name in rows[0] if rows else ():
+        table.add_column(name.replace("-", "-\n"), justify="left" if name == "Source" else "right")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in row.values()))
+    return table
+
+
+def _print_addresses(settings: Settings, key: str) -> None:
+    read = settings.address(settings.read_port)
+    console.print(f"\nPages   [bold]{read}/app[/]  (sign in with the key)")
+    console.print(f"Ingest  {settings.ingest_base_url}/v1/projects/{PROJECT}/events")
+    console.print(f"Read    {read}/v1/projects/{PROJECT}/reports/attribution?model=linear")
+    console.print(f"Key     [bold]{key}[/]")
+    console.print(
+        f"Try     curl -H 'x-api-key: {key}' '{read}/v1/projects/{PROJECT}/marts/rpt_sources?limit=2'",
+        soft_wrap=True,
+    )
+
+
+def _get(client: httpx.Client, path: str, **query: str) -> Any:
+    answer = client.get(path, params=query)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

@@ -1,5 +1,0 @@
-"""`python -m funnelhouse`: the command line."""
-
-from funnelhouse.cli import main
-
-main()

@@ -1,0 +1,1 @@
+"""What is published: its layout for readers, its writing, its copy in PostgreSQL."""

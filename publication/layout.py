@@ -1,0 +1,74 @@
+"""What a publication looks like to its readers.
+
+published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`
+published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
+published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}
+published/current                   relative symlink to the build that readers see
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+CURRENT = "current"
+MARTS_FILE = "marts.duckdb"
+BUILD_FILE = "build.json"
+
+LOOKUPS = "lookup"
+"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
+
+BUILD_ID = r"[0-9]{8}T[0-9]{12}Z"
+"""Pattern of a build's id."""
+
+_BUILD_ID = re.compile(BUILD_ID)
+_BUILD_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
+
+
+def new_build_id(now: datetime) -> str:
+    """Id of a build that starts at `now` (an aware time): UTC to the microsecond, sorts by time."""
+    return now.astimezone(UTC).strftime(_BUILD_ID_FORMAT)
+
+
+def is_build_id(name: str) -> bool:
+    """Whether a name has the form of a build's id."""
+    return _BUILD_ID.fullmatch(name) is not None
+
+
+def published_builds(published_dir: Path) -> list[str]:
+    """Ids of the complete builds, oldest first."""
+    return sorted(path.name for path in published_dir.iterdir() if is_build_id(path.name))
+
+
+def lookup_key(value: str) -> str:
+    """The key of a text, as SQL: 32 bits that are the same in every version. Two texts may share it."""
+    return f"(md5_number_lower({value}) >> 32)::uinteger"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The publication that readers see.
+
+    `published_at`: an aware time. `to_seq`: the last event in it, None where it does not say.
+    `newest_received_us`: when its newest event arrived, Unix microseconds, None without events.
+    """
+
+    build_id: str
+    published_at: datetime
+    to_seq: int | None
+    newest_received_us: int | None
+
+
+def read_published(published_dir: Path) -> Published | None:
+    """What is published; None when nothing is, or what it says of itself cannot be read."""
+    try:
+        said = json.loads((published_dir / CURRENT / BUILD_FILE).read_bytes())
+        return Published(
+            str(said["build_id"]),
+            datetime.fromisoformat(said["published_at"]),
+            (said.get("landed") or {}).get("to_seq"),
+            said.get("newest_received_us"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,278 @@
+"""The marts of a finished build, copied to where readers find them; `publication.layout` says where that is.
+
+Names that begin with a dot and end in `.tmp` are unfinished or being deleted: the next publication removes
+them. A crash at any step leaves `current` on the last complete build. Only the holder of the build lock
+publishes, so there is one writer.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from publication.layout import (
+    BUILD_FILE,
+    CURRENT,
+    LOOKUPS,
+    MARTS_FILE,
+    is_build_id,
+    lookup_key,
+    new_build_id,
+    published_builds,
+)
+
+# Clients as old as DuckDB 1.2 open the file.
+STORAGE_VERSION = "v1.2.0"
+
+# What one person or one conversion is asked for by. The marts are sorted by day, and of the texts in a block
+# DuckDB keeps the least and the greatest by eight characters, the project's: it would read whole columns.
+LOOKED_UP = (
+    ("dim_people", "person_id"),
+    ("dim_identifiers", "person_id"),
+    ("dim_identifiers", "id_value"),
+    ("fct_sessions", "person_id"),
+    ("fct_sessions", "session_id"),
+    ("fct_touches", "person_id"),
+    ("fct_conversions", "person_id"),
+    ("fct_conversions", "conversion_id"),
+    ("fct_conversion_reports", "conversion_id"),
+    ("fct_goal_completions", "person_id"),
+)
+
+KEPT_BUILDS = 3
+KEPT_DAYS = 14
+
+_MART_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+Guard = Callable[[Callable[[], None]], AbstractContextManager[Any]]
+"""Makes a context from what stops the work inside it."""
+
+
+class PublishError(Exception):
+    """The build cannot be published; readers keep seeing the last one."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One published build: its folder, when it was published (UTC), and the rows of each mart."""
+
+    build_id: str
+    folder: Path
+    published_at: datetime
+    marts: dict[str, int]
+
+
+def publish(
+    warehouse_path: Path,
+    published_dir: Path,
+    marts: Sequence[str],
+    build_id: str,
+    now: datetime,
+    facts: Mapping[str, object] | None = None,
+    engine: Mapping[str, str] | None = None,
+    with_parquet: bool = False,
+    guard: Guard = nullcontext,
+) -> Publication:
+    """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
+
+    `facts` are further JSON values for build.json, `engine` is DuckDB's configuration, `with_parquet` writes
+    each mart as a Parquet file too. `guard` is open while the marts are copied, and is given what stops that.
+    Raises PublishError for a build id of another form or already published, for a mart that the warehouse
+    lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
+    it had written is gone then.
+    """
+    if not is_build_id(build_id):
+        raise PublishError(f"{build_id!r} is not a build id like {new_build_id(now)}")
+    folder = published_dir / build_id
+    if folder.exists():
+        raise PublishError(f"build {build_id} is already published")
+    published_dir.mkdir(parents=True, exist_ok=True)
+    check_current(published_dir)
+    remove_leftovers(published_dir)
+
+    unfinished = published_dir / f".{build_id}.tmp"
+    unfinished.mkdir()
+    try:
+        rows = _copy_marts(warehouse_path, unfinished, marts, engine or {}, with_parquet, guard)
+        published_at = now.astimezone(UTC)
+        _write_build_file(
+            unfinished / BUILD_FILE,
+            {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
+        )
+        for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
+            # A tool that opens the database for writing would lock every reader out.
+            (unfinished / file).chmod(0o444)
+            _fsync(unfinished / file)
+        _fsync(unfinished)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    unfinished.rename(folder)
+    _fsync(published_dir)
+
+    point_current_at(published_dir, build_id)
+    _prune(published_dir, now)
+    return Publication(build_id=build_id, folder=folder, published_at=published_at, marts=rows)
+
+
+def point_current_at(published_dir: Path, build_id: str) -> None:
+    """Let readers see this published build, in one step: they see the one before or this one.
+
+    Raises PublishError for a build that is not there, or not any more.
+    """
+    if build_id not in published_builds(published_dir):
+        raise PublishError(f"build {build_id} is not published")
+    link = published_dir / f".{CURRENT}.tmp"
+    link.unlink(missing_ok=True)
+    link.symlink_to(build_id, target_is_directory=True)
+    link.replace(published_dir / CURRENT)
+    _fsync(published_dir)
+
+
+def check_current(published_dir: Path) -> None:
+    """Raises PublishError when `current` is there and no link: then no build could take its place."""
+    current = published_dir / CURRENT
+    if current.exists() and not current.is_symlink():
+        raise PublishError(
+            f"{current} is not a link to a build; a copy that follows links makes it a folder. Move it away: "
+            "the next build makes the link anew."
+        )
+
+
+def _copy_marts(
+    warehouse_path: Path,
+    folder: Path,
+    marts: Sequence[str],
+    engine: Mapping[str, str],
+    with_parquet: bool,
+    guard: Guard,
+) -> dict[str, int]:
+    """Write the marts file, and Parquet files if asked; returns the rows of each mart."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": "4GB",
+        "temp_directory": str(folder / "spill"),
+    }
+    with duckdb.connect(config=config) as connection, guard(connection.interrupt):
+        # Not when connecting: a bound on what is spilled is then shown, and not kept.
+        for name, value in engine.items():
+            connection.execute(f"set global {name} = {_text(value)}")
+        connection.execute(f"attach {_text(warehouse_path)} as warehouse (read_only)")
+        connection.execute(
+            f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
+        )
+        rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        connection.execute(f"create schema published.{LOOKUPS}")
+        for mart, column in LOOKED_UP:
+            if mart in rows:
+                connection.execute(
+                    f"create table published.{LOOKUPS}.{mart}_by_{column} as "  # noqa: S608
+                    f"select {lookup_key(column)} as key, rowid as row_number "
+                    f"from published.main.{mart} order by key, row_number"
+                )
+        if with_parquet:
+            for mart in marts:
+                file = _text(folder / f"{mart}.parquet")
+                connection.execute(f"copy published.main.{mart} to {file} (format parquet, compression zstd)")
+        # Leaves no write-ahead log beside the file.
+        connection.execute("checkpoint published")
+        connection.execute("detach published")
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    return rows
+
+
+def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+    """Copy one table with its comments; returns its rows.
+
+    Rows are sorted by project and day, which lets reads skip what they don't need, then by every other
+    column: the order is that of the data alone, so that the same build from nothing has the same file.
+    """
+    columns = connection.execute(
+        "select column_name, data_type, comment from duckdb_columns() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ? order by column_index",
+        [mart],
+    ).fetchall()
+    if not _MART_NAME.fullmatch(mart) or not columns:
+        raise PublishError(f"the warehouse has no mart {mart!r}")
+    names = [name for name, _, _ in columns]
+    first = [name for name in names if name == "project_id"]
+    first += [name for name, data_type, _ in columns if data_type == "DATE"]
+    order = [*first, *(name for name in names if name not in first)]
+    connection.execute(
+        f"create table published.main.{mart} as select * from warehouse.main.{mart} "  # noqa: S608
+        f"order by {', '.join(_identifier(name) for name in order)}"
+    )
+    table_comment = connection.execute(
+        "select comment from duckdb_tables() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
+        [mart],
+    ).fetchone()
+    if table_comment and table_comment[0]:
+        connection.execute(f"comment on table published.main.{mart} is {_text(table_comment[0])}")
+    for name, _, comment in columns:
+        if comment:
+            connection.execute(
+                f"comment on column published.main.{mart}.{_identifier(name)} is {_text(comment)}"
+            )
+    counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
+    return int(counted[0]) if counted else 0
+
+
+def _prune(published_dir: Path, now: datetime) -> None:
+    """Delete old builds; the newest, the last of each recent day and the one that readers see stay."""
+    builds = published_builds(published_dir)
+    first_day = (now.astimezone(UTC) - timedelta(days=KEPT_DAYS - 1)).strftime("%Y%m%d")
+    last_of_day = {build_id[:8]: build_id for build_id in builds}
+    kept = {build_id for day, build_id in last_of_day.items() if day >= first_day}
+    kept.update(builds[-KEPT_BUILDS:])
+    kept.add(str((published_dir / CURRENT).readlink()))
+    for build_id in builds:
+        if build_id not in kept:
+            # Renamed first: a half deleted folder must not look like a build.
+            leftover = published_dir / f".{build_id}.tmp"
+            (published_dir / build_id).rename(leftover)
+            shutil.rmtree(leftover)
+
+
+def remove_leftovers(published_dir: Path) -> None:
+    """Delete what a killed publication left. The caller holds the build lock."""
+    for path in published_dir.glob(".*.tmp"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def _write_build_file(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    """Put a file, or a folder's list of names, on stable storage."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _text(value: object) -> str:
+    """An SQL text literal: ATTACH and COMMENT take no bound parameters."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,187 @@
+"""One published build, opened: its marts, what it says of itself, and what keeps it from being read.
+
+Inside one process DuckDB keeps showing the old file when a path is replaced, so a build is opened by its own
+real path.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from funnelhouse.problems import Refusal
+from publication.layout import BUILD_FILE, LOOKUPS, MARTS_FILE
+
+# What one open build may use, whatever is asked of it.
+MEMORY = "1GB"
+THREADS = 2
+
+# So many rows of a person or conversion are read alone; of more, all between the first and the last.
+LOOKED_UP_ROWS = 1_000
+
+# What DuckDB raises for a file that is none of its own, not whole, or damaged.
+DAMAGED = (
+    duckdb.IOException,
+    duckdb.SerializationException,
+    duckdb.InternalException,
+    duckdb.FatalException,
+)
+
+
+class BuildGoneError(Refusal):
+    """The build that was asked for is not kept any more: 410."""
+
+    def __init__(self) -> None:
+        super().__init__(410, "This build is not kept any more; leave build and cursor out.", title="Gone")
+
+
+class UnusableError(Refusal):
+    """Something is published, and cannot be read: 503. `file` is named from the home, `reason` says why."""
+
+    def __init__(self, file: str, reason: str, remedy: str = "run `funnelhouse build`") -> None:
+        super().__init__(503, f"{file} cannot be used: {reason}; {remedy}.")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A mart's column; `data_type` is DuckDB's name of the type."""
+
+    name: str
+    data_type: str
+    description: str | None
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A published table that has rows of projects."""
+
+    name: str
+    description: str | None
+    columns: tuple[Column, ...]
+
+
+@dataclass
+class OpenedBuild:
+    """One open build and who uses it."""
+
+    folder: Path
+    connection: duckdb.DuckDBPyConnection
+    marts: dict[str, Mart]
+    facts: dict[str, Any]
+    """What build.json says of it."""
+    lookups: frozenset[str]
+    """Tables of the schema `lookup`; builds of older versions have none."""
+    users: Counter[str] = field(default_factory=Counter)
+    """Requests that use it, by project."""
+    proven_until: float = 0.0
+    """By the monotonic clock: until then it counts as readable."""
+    is_damaged: bool = False
+    """It showed itself unreadable: the next request opens the file anew."""
+
+    @property
+    def build_id(self) -> str:
+        """Id of the build."""
+        return self.folder.name
+
+    def read_a_row_of_each(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Raises what DAMAGED names where the file cannot be read."""
+        _refuse_cut_file(cursor, self.folder / MARTS_FILE)
+        for mart in self.marts:
+            cursor.execute(f"select * from {mart} limit 1").fetchall()  # noqa: S608
+
+    def close(self) -> None:
+        """Close the file; cursors of it cannot read any more."""
+        self.connection.close()
+
+
+def open_build(folder: Path, memory: str, threads: int) -> OpenedBuild:
+    """Open the build of a folder. Raises BuildGoneError, or UnusableError for a build that is there."""
+    # First, so that no connection is left open when the build is pruned just then.
+    facts = facts_of(folder)
+    path = folder / MARTS_FILE
+    try:
+        connection = duckdb.connect(
+            str(path),
+            read_only=True,
+            config={
+                "enable_external_access": False,
+                "lock_configuration": True,
+                "memory_limit": memory,
+                "threads": threads,
+                "dynamic_or_filter_threshold": LOOKED_UP_ROWS,
+            },
+        )
+        try:
+            _refuse_cut_file(connection, path)
+            return OpenedBuild(folder, connection, _marts(connection), facts, _lookups(connection))
+        except BaseException:
+            connection.close()
+            raise
+    except (*DAMAGED, OSError) as error:
+        if not folder.exists():
+            raise BuildGoneError from error
+        raise unusable_marts(folder) from error
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What build.json says. Raises BuildGoneError, or UnusableError for a build that is there."""
+    file = f"{folder.parent.name}/{folder.name}/{BUILD_FILE}"
+    try:
+        said = orjson.loads((folder / BUILD_FILE).read_bytes())
+        datetime.fromisoformat(said["published_at"])
+        return {"attribution_models": [], **said}
+    except OSError as error:
+        if not folder.exists():
+            raise BuildGoneError from error
+        raise UnusableError(file, cause(error)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnusableError(file, "it is damaged") from error
+
+
+def unusable_marts(folder: Path) -> UnusableError:
+    """What is said of a build whose marts cannot be read."""
+    file = f"{folder.parent.name}/{folder.name}/{MARTS_FILE}"
+    return UnusableError(file, "it is not there, not readable or damaged")
+
+
+def cause(error: OSError) -> str:
+    """The system's reason, as it stands within a sentence."""
+    return (error.strerror or "it cannot be read").lower()
+
+
+def _refuse_cut_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raises duckdb.IOException for a file that lacks its end: DuckDB itself looks only when it reads."""
+    rows = connection.execute("select sum(block_size * total_blocks) from pragma_database_size()").fetchall()
+    if path.stat().st_size < int(rows[0][0]):
+        raise duckdb.IOException("the file is cut")
+
+
+def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
+    """The tables with a project column, by name: what cannot be told apart by project is not shown."""
+    descriptions = dict(
+        connection.execute(
+            "select table_name, comment from duckdb_tables() where schema_name = 'main'"
+        ).fetchall()
+    )
+    columns: dict[str, list[Column]] = {}
+    for table, name, data_type, comment in connection.execute(
+        "select table_name, column_name, data_type, comment from duckdb_columns() "
+        "where schema_name = 'main' and not internal order by table_name, column_index"
+    ).fetchall():
+        columns.setdefault(table, []).append(Column(name, data_type, comment))
+    return {
+        name: Mart(name, descriptions.get(name), tuple(found))
+        for name, found in sorted(columns.items())
+        if any(column.name == "project_id" for column in found)
+    }
+
+
+def _lookups(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    tables = connection.execute(
+        "select table_name from duckdb_tables() where schema_name = ?", [LOOKUPS]
+    ).fetchall()
+    return frozenset(name for (name,) in tables)

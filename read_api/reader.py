@@ -1,0 +1,189 @@
+"""One request's view of one published build: its rows, in pages or in batches, within bounds."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from read_api.opened_build import DAMAGED, OpenedBuild, facts_of, unusable_marts
+from read_api.parameters import Page
+from read_api.query_limits import Queries, QueryLimitError
+
+_T = TypeVar("_T")
+
+# DuckDB reads so many rows at a time: an export holds few of them, however long their texts are.
+BATCH_ROWS = 2048
+
+# Whoever asks whether a build can be read is told what was found so long ago.
+PROVEN_SECONDS = 1.0
+
+PAGE_BYTES = 4_000_000
+"""A page ends with the row that reaches it, whatever its limit."""
+
+MOST_BYTES = 4 * PAGE_BYTES
+"""Of the rows of any other query; beyond it the query is refused."""
+
+# So many rows are fetched at first, and never more at once than the second: they are counted in between.
+_FETCHED_FIRST = 16
+_FETCHED = 1_024
+
+# What a value takes besides its text.
+_VALUE_BYTES = 16
+
+# A sum of money or credit, as a column of DuckDB.
+_WHOLE = re.compile(r"DECIMAL\([0-9]+,0\)")
+
+
+class Reader:
+    """One request's view of one build; a context manager, or closed by hand when an answer is streamed."""
+
+    def __init__(
+        self,
+        build: OpenedBuild,
+        cursor: duckdb.DuckDBPyConnection,
+        queries: Queries,
+        give_back: Callable[[], None],
+    ) -> None:
+        """`cursor` is of the build, `queries` interrupt it; `give_back` is called once, at the end."""
+        self.build_id = build.build_id
+        self.marts = build.marts
+        self.facts = build.facts
+        self.lookups = build.lookups
+        self.following: int | None = None
+        """Offset of the row behind the last page that was read, None where that was the end."""
+        self._build = build
+        self._cursor = cursor
+        self._queries = queries
+        self._give_back = give_back
+        self._stream: pa.RecordBatchReader | None = None
+        self._closed = False
+
+    def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """All rows of a query, whole numbers as integers.
+
+        Raises QueryLimitError, also for more than MOST_BYTES, or BusyError.
+        """
+        found, is_whole = self.first_rows(sql, parameters, MOST_BYTES)
+        if not is_whole:
+            raise QueryLimitError
+        return found
+
+    def page(
+        self, sql: str, parameters: Sequence[object], page: Page, most_bytes: int = PAGE_BYTES
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a query that ends in `limit ? offset ?`, which are bound here; `following` is set.
+
+        They end with the limit, or with the row that reaches `most_bytes`. Raises as `rows`.
+        """
+        found, is_whole = self.first_rows(sql, [*parameters, page.limit + 1, page.offset], most_bytes)
+        if is_whole and len(found) <= page.limit:
+            self.following = None
+            return found
+        found = found[: page.limit]
+        self.following = page.offset + len(found)
+        return found
+
+    def first_rows(
+        self, sql: str, parameters: Sequence[object], most_bytes: int = PAGE_BYTES
+    ) -> tuple[list[tuple[Any, ...]], bool]:
+        """Rows of a query up to the one that reaches `most_bytes`, and whether they are all.
+
+        Bytes are those of texts in UTF-8, or somewhat more, and a few for each value. Raises as `rows`.
+        """
+
+        def fetch() -> tuple[list[tuple[Any, ...]], bool]:
+            result = self._cursor.execute(sql, parameters)
+            described = result.description or []
+            texts = [number for number, each in enumerate(described) if each[1] == "VARCHAR"]
+            whole = [number for number, each in enumerate(described) if _WHOLE.fullmatch(str(each[1]))]
+            rows: list[tuple[Any, ...]] = []
+            size, count = 0, _FETCHED_FIRST
+            while fetched := result.fetchmany(count):
+                for row in fetched:
+                    rows.append(_with_integers(row, whole))
+                    size += _VALUE_BYTES * len(row) + sum(_bytes(row[number]) for number in texts)
+                    if size >= most_bytes:
+                        return rows, row is fetched[-1] and not result.fetchmany(1)
+                # No more at once than will fit, by what rows took so far.
+                count = max(1, min(_FETCHED, (most_bytes - size) * len(rows) // size + 1))
+            return rows, True
+
+        return self._limited(fetch)
+
+    def batches(self, sql: str, parameters: Sequence[object]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """Schema and batches of a query whose rows need not fit into memory; raises QueryLimitError."""
+        stream = self._limited(lambda: self._cursor.execute(sql, parameters).to_arrow_reader(BATCH_ROWS))
+        self._stream = stream
+        return stream.schema, self._each_batch(stream)
+
+    def _each_batch(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        def next_batch() -> pa.RecordBatch | None:
+            try:
+                return stream.read_next_batch()
+            except StopIteration:
+                return None
+
+        while (batch := self._limited(next_batch)) is not None:
+            yield batch
+
+    def prove_readable(self) -> None:
+        """Read a row of each table, unless that was done just now.
+
+        Raises UnusableError, or BuildGoneError when the build was taken away.
+        """
+        build = self._build
+        if time.monotonic() < build.proven_until:
+            return
+        facts_of(build.folder)
+        self._limited(lambda: build.read_a_row_of_each(self._cursor), is_probe=True)
+        build.proven_until = time.monotonic() + PROVEN_SECONDS
+
+    def close(self) -> None:
+        """Give the build back, at once or when a query that was written off ends; twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            self._queries.when_ended(self._end)
+
+    def _end(self) -> None:
+        if self._stream is not None:
+            # A stream that was not read to its end keeps the file open, whoever still refers to it.
+            self._stream.close()
+        self._cursor.close()
+        self._give_back()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _limited(self, work: Callable[[], _T], is_probe: bool = False) -> _T:
+        """What `work` returns, within the limits of queries. Raises UnusableError for a damaged file."""
+        try:
+            return self._queries.run(work, is_probe)
+        except DAMAGED as error:
+            self._build.is_damaged = True
+            raise unusable_marts(self._build.folder) from error
+
+
+def _with_integers(row: tuple[Any, ...], whole: Sequence[int]) -> tuple[Any, ...]:
+    """The row with integers for its decimals without digits behind the point, which stand at `whole`."""
+    if not whole:
+        return row
+    values = list(row)
+    for number in whole:
+        values[number] = None if row[number] is None else int(row[number])
+    return tuple(values)
+
+
+def _bytes(text: str | None) -> int:
+    """Of a text in UTF-8, or somewhat more."""
+    if text is None:
+        return 0
+    return len(text) if text.isascii() else 3 * len(text)

@@ -1,0 +1,1 @@
+"""What is kept: the event contract, the landing stores, the permanent record. Imports nothing of ours."""
