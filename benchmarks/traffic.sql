@@ -395,6 +395,7 @@ select
     reports.received_us + coalesce(repeated.after_us, 0) as received_us,
     if(amount_text is null, null, 'major') as amount_unit,
     repeated.payload_number,
+    cast(null as bigint) as sent_us,
     '1' as dialect_version,
     case
         when dialect = 'funnelflux' then concat_ws('&', 'hit=' || hit_id, 'vid=' || visitor_id, 'p=' || page_id,
@@ -425,8 +426,8 @@ create temp table waiting as from reports_of_slice limit 0;
 
 -- As the contract orders columns; what no report fills is null.
 create temp table contract_columns (
-    sent_us bigint, goal_id varchar, previous_id varchar, alias_type varchar, alias_value varchar,
-    utm_term varchar, utm_content varchar, forwardable boolean
+    goal_id varchar, previous_id varchar, alias_type varchar, alias_value varchar, utm_term varchar,
+    utm_content varchar, forwardable boolean
 );
 
 create temp table arrived as select *, cast(0 as bigint) as seq from waiting limit 0;

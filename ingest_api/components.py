@@ -5,11 +5,12 @@ from typing import Any
 from funnelhouse.components import PROBLEM, of_members, reference
 from ingest_api.definitions.kind import Kind
 from ingest_api.hints import MOST_WARNINGS, status_words
-from record.contract import Column, Event, columns
+from record.contract import Column, Event, Rejected, columns
 
 _TYPES = {"VARCHAR": "string", "BIGINT": "integer", "BOOLEAN": "boolean"}
 _EVENT = columns(Event)
 COLUMN_DOCS = {column.name: column.doc for column in _EVENT}
+_REJECTED = {column.name: column.doc for column in columns(Rejected)}
 
 _NEXT = {"type": ["string", "null"], "description": "`after` of the next page; null on the last one."}
 
@@ -135,6 +136,34 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "type": ["string", "null"],
                 "description": "`before` of the next page, or null.",
             },
+        },
+    ),
+    "RejectedReport": of_members(
+        "What was sent and not accepted.",
+        {
+            "received_at": _SHOWN["received_at"],
+            "path": {"type": "string", "description": _REJECTED["path"]},
+            "sender": {
+                "type": ["string", "null"],
+                "enum": ["browser", "server", None],
+                "description": _REJECTED["sender"],
+            },
+            "reason": {"type": "string", "description": _REJECTED["reason"]},
+            "body": {
+                "type": "string",
+                "description": "The beginning of what was sent; API keys are blanked.",
+            },
+            "is_cut": {"type": "boolean", "description": "Whether more was sent than is shown."},
+        },
+    ),
+    "RecentRejected": of_members(
+        "What was not accepted, newest first.",
+        {
+            "rejected": {
+                "type": "array",
+                "items": reference("RejectedReport"),
+                "description": "The reports.",
+            }
         },
     ),
     "EventReport": of_members(

@@ -75,7 +75,7 @@ EXAMPLE = [
     openapi_extra={**described_body(_SCHEMA, EXAMPLE), "parameters": [PARAMETER]},
 )
 async def post_costs(request: Request, caller: AdminCaller) -> Response:
-    """Report ad spend, all or nothing. The same day, source, medium and campaign replaces what was said."""
+    """Report ad spend, all or nothing. The same day, source, medium and campaign, spelt alike, replaces."""
     is_trial = is_dry_run(request)
     body = await read_known(request, caller.project_id, request.scope["path"])
     repeatable = once(request, caller.project_id, body)

@@ -202,9 +202,10 @@ def _said() -> dict[str, dict[str, Any]]:
     said |= yaml.safe_load((_FOLDER / "native.yaml").read_text())["operations"]
     for kind in KINDS:
         said |= _said_of_kind(kind)
-    window = "GET /v1/projects/{project_id}/events"
-    said[f"{window}/recent"]["details"] = {400: WRONG_LIMIT}
-    said[f"{window}/stream"]["details"] = {400: WRONG_LAST_EVENT_ID}
+    project = "GET /v1/projects/{project_id}"
+    for window in ("events", "rejected"):
+        said[f"{project}/{window}/recent"]["details"] = {400: WRONG_LIMIT}
+    said[f"{project}/events/stream"]["details"] = {400: WRONG_LAST_EVENT_ID}
     said["GET /ingest/ready"]["details"] = {503: NOT_READY}
     settings = {"version": 1, "received_us": 1772366400123456}
     settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()

@@ -221,10 +221,11 @@ def test_a_bad_key_is_not_created(landing: LandingStore, project: str, scopes: l
 def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
     earlier = Answer("shop", "/v1/batch", "order-1", b"hash", 1, 200, {}, b"{}")
     with closing(open_store(location)) as store:
+        store.append([("events", [])], {0: earlier})
         store.execute("DROP TABLE cursor_secret")
+        store.execute("DROP INDEX rejected_by_project")
         store.execute("ALTER TABLE rejected DROP COLUMN has_page_key")
         store.execute("ALTER TABLE rejected DROP COLUMN sent_us")
-        store.append([("events", [])], {0: earlier})
         store.execute("ALTER TABLE events DROP COLUMN sent_us")
     for _ in range(2):
         with closing(open_store(location)) as store:
@@ -232,5 +233,6 @@ def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
             assert store.query("SELECT has_page_key, sent_us FROM rejected") == []
             assert store.query("SELECT sent_us FROM events") == []
             secrets = {cursor_secret(store) for _ in range(2)}
+            store.execute("DROP INDEX rejected_by_project")
     with closing(open_store(location)) as store:
         assert {cursor_secret(store)} == secrets and len(secrets.pop()) == 32

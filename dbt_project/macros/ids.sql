@@ -10,6 +10,11 @@
 {{ project_id }} || '/click:' || {{ id_part(person_id) }} || ':' || {{ click_id_type }} || ':' || {{ click_id }}
 {%- endmacro %}
 
+{# A page by what a sender calls it: an id is as it is, a path in the form in which paths are compared. #}
+{% macro page_key(page_id) -%}
+case when starts_with({{ page_id }}, '/') then {{ normal_path(page_id) }} else {{ page_id }} end
+{%- endmacro %}
+
 {# SHA-256 of a text as 64 hexadecimal digits in lower case. #}
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 

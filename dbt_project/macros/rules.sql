@@ -1,13 +1,15 @@
 {# Whether the rule of a goal or of a funnel's step picks an event (with its `event_type` and `page_path`). The rule has
-   the columns of `wildcard_parts` beside its own. #}
+   the columns of `rule_paths` beside its own. #}
 {% macro event_rule_picks(rule, event) -%}
 case {{ rule }}.match_type
     when 'event_name' then {{ event }}.name = {{ rule }}.match_value
     when 'event_type' then {{ event }}.event_type = {{ rule }}.match_value
     when 'any_conversion' then {{ event }}.kind = 'conversion'
     when 'url_path' then {{ event }}.kind = 'visit' and case coalesce({{ rule }}.match_operator, 'exact')
-        when 'exact' then {{ event }}.page_path = {{ rule }}.match_value
-        when 'prefix' then starts_with({{ event }}.page_path, {{ rule }}.match_value)
+        when 'exact' then {{ event }}.page_path = {{ rule }}.match_path
+        -- `/blog/` is the page of this path too, which has no slash at its end.
+        when 'prefix' then
+            starts_with({{ event }}.page_path, {{ rule }}.match_prefix) or {{ event }}.page_path = {{ rule }}.match_path
         when 'wildcard' then {{ wildcard_picks(rule, event ~ '.page_path') }}
     end
 end
@@ -22,20 +24,39 @@ and (
 {%- endmacro %}
 
 {#
-  Columns of a rule whose value may be a wildcard, a path in which `*` stands for anything: the texts between its stars,
-  the first and the last of them once more by themselves, since most paths are told apart by these. They are made once a
-  rule, not once a rule and event. A wildcard with more stars than are allowed has none, and picks nothing.
+  Columns of a rule whose value may be a path, made normal as the paths of page views are: the path, what paths begin with,
+  and of a wildcard, in which `*` stands for anything, the texts between its stars, the first and the last of them once
+  more by themselves, since most paths are told apart by these. They are made once a rule, not once a rule and event. A
+  wildcard with more stars than are allowed has none, and picks nothing.
 #}
-{% macro wildcard_parts(pattern) %}{{ adapter.dispatch('wildcard_parts')(pattern) }}{% endmacro %}
+{% macro rule_paths(value) %}{{ adapter.dispatch('rule_paths')(value) }}{% endmacro %}
 
-{% macro duckdb__wildcard_parts(pattern) -%}
-split_part({{ pattern }}, '*', 1) as match_start,
-split_part({{ pattern }}, '*', -1) as match_end,
+{% macro duckdb__rule_paths(value) -%}
+{{ normal_path(value) }} as match_path,
+{{ decoded_path(value) }} as match_prefix,
+{{ wildcard_pieces(value) }}[1] as match_start,
+{{ wildcard_pieces(value) }}[-1] as match_end,
 case
-    when length({{ pattern }}) - length(replace({{ pattern }}, '*', '')) <= {{ work_limit('wildcard_stars') }}
-        then string_split({{ pattern }}, '*')
+    when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then {{ wildcard_pieces(value) }}
 end as match_pieces
 {%- endmacro %}
+
+{# Texts between the stars of a wildcard, which is split before it is decoded: an escaped star is none. #}
+{% macro wildcard_pieces(value) %}{{ adapter.dispatch('wildcard_pieces')(value) }}{% endmacro %}
+
+{% macro duckdb__wildcard_pieces(value) -%}
+list_transform(
+    string_split({{ value }}, '*'),
+    lambda piece, number: case
+        when number <= {{ stars(value) }} then {{ decoded_path('piece') }}
+        when number = 1 then {{ normal_path('piece') }}
+        else trim(trailing '/' from {{ decoded_path('piece') }})
+    end
+)
+{%- endmacro %}
+
+{# How many stars a text has. #}
+{% macro stars(text) %}length({{ text }}) - length(replace({{ text }}, '*', '')){% endmacro %}
 
 {#
   Whether a text is what a rule's wildcard describes. It begins with the first piece and ends with the last; between these

@@ -20,6 +20,15 @@ array_to_string(list_sort(list_distinct(array_agg({{ column }}))), {{ separator 
 regexp_replace({{ text }}, '^[\p{Z}\p{Cc}\p{Cf}]+|[\p{Z}\p{Cc}\p{Cf}]+$', '', 'g')
 {%- endmacro %}
 
+{# A part of an origin as it is compared: null where it is empty, or a word that says none. #}
+{% macro origin_text(text, part) -%}
+{% set said = trimmed('lower(' ~ text ~ ')' if part in ('source', 'medium') else text) -%}
+case
+    when lower({{ said }}) not in (select no_source_words.word from {{ ref('no_source_words') }} as no_source_words)
+        then nullif({{ said }}, '')
+end
+{%- endmacro %}
+
 {# How long a text is in UTF-8, in bytes. #}
 {% macro text_bytes(text) %}{{ adapter.dispatch('text_bytes')(text) }}{% endmacro %}
 

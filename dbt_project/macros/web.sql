@@ -1,6 +1,12 @@
-{# Host of an address in lower case, without user, port and a leading `www.`; null for a relative one. #}
+{# Host of an address in lower case, without user, port, a final dot and a leading `www.`; null for a relative one. #}
 {% macro url_host(url) -%}
-nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)', 1)), '^www[.]', ''), '')
+{% set authority = "regexp_extract(" ~ url ~ ", '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)', 1)" -%}
+nullif(regexp_replace(regexp_replace(lower({{ authority }}), '[.]?(:[0-9]*)?$', ''), '^www[.]', ''), '')
+{%- endmacro %}
+
+{# What an address lies on, as hosts are told apart: its host, of an app `android-app://` and the name. #}
+{% macro url_origin(url) -%}
+case when {{ matches_pattern(url, "'^(?i:android-app):'") }} then 'android-app://' else '' end || {{ url_host(url) }}
 {%- endmacro %}
 
 {# Path of an address, without query and fragment; `/` for a bare host. #}
@@ -8,6 +14,45 @@ nullif(regexp_replace(lower(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-
 case
     when {{ url }} is not null
         then coalesce(nullif(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)', 1), ''), '/')
+end
+{%- endmacro %}
+
+{# A path in the one form in which paths are compared: percent-decoded, without a slash at its end but for `/`. #}
+{% macro normal_path(path) -%}
+coalesce(nullif(trim(trailing '/' from {{ decoded_path(path) }}), ''), left({{ path }}, 1))
+{%- endmacro %}
+
+{# A path, percent-decoded as UTF-8. Escapes stay, in upper case, of what would be read otherwise or not be seen:
+   `/ ? # % \` and control characters. So do all of a path that has one which is none, or bytes that are no UTF-8. #}
+{% macro decoded_path(path) %}{{ adapter.dispatch('decoded_path')(path) }}{% endmacro %}
+
+{% macro duckdb__decoded_path(path) -%}
+{% set escaped -%}
+array_to_string(
+    list_transform(
+        string_split({{ path }}, '%'),
+        lambda part, place: case
+            when place > 1 and {{ matches_pattern('part', "'^[0-9a-fA-F]{2}'") }}
+                then upper(left(part, 2)) || substr(part, 3)
+            else part
+        end
+    ),
+    '%'
+)
+{%- endset %}
+{% set staying -%}
+regexp_replace(
+    regexp_replace({{ escaped }}, '%(2[35F]|3F|5C|[01][0-9A-F]|7F)', '%25\1', 'g'),
+    '%C2%([89][0-9A-F])', '%25C2%25\1', 'g'
+)
+{%- endset %}
+case
+    -- Most have no escape.
+    when not contains({{ path }}, '%') then {{ path }}
+    else coalesce(
+        case when not {{ matches_pattern(escaped, "'%[0-9A-F]?([^0-9A-F]|$)'") }} then try(url_decode({{ staying }})) end,
+        {{ escaped }}
+    )
 end
 {%- endmacro %}
 

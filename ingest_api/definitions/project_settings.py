@@ -1,9 +1,10 @@
 """Settings of a project: numbers and choices that its models compute with. What is left out is the default.
 
 Stored as shown: `time_zone`, `reporting_currency`, `lookback_days`, `half_life_days`, `session_gap_minutes`,
-`counts_direct`, `postbacks_take_extended_status`.
+`counts_direct`, `postbacks_take_extended_status`, `own_hosts`, `ignored_referrers`.
 """
 
+import re
 import zoneinfo
 from functools import cache
 from typing import Annotated, Any
@@ -26,8 +27,34 @@ def _known_time_zone(name: str) -> str:
     return name
 
 
+MAX_HOSTS = 100
+"""In each list."""
+MAX_LABELS = 8
+"""Of a listed host: models look no further up from the end of one that is seen."""
+
+_HOST = re.compile(
+    rf"(?=.{{1,253}}\Z)(?:android-app://)?[a-z0-9_-]{{1,63}}(?:[.][a-z0-9_-]{{1,63}}){{0,{MAX_LABELS - 1}}}"
+)
+
+
+def _host(value: str) -> str:
+    host = value.lower()
+    if not _HOST.fullmatch(host):
+        raise ValueError(
+            "must be a host alone, e.g. pay.example, or an app, e.g. android-app://example.app;"
+            " as browsers send it: without port and path, xn--… for other letters"
+        )
+    return host
+
+
+Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], Field(max_length=MAX_HOSTS)]
+
+
 class ProjectSettings(OwnShape):
-    """Windows include their end; a session ends after `session_gap_minutes` without a page view."""
+    """Windows include their end; a session ends after `session_gap_minutes` without a page view.
+
+    Links from `own_hosts`, `ignored_referrers` and hosts below them are no source of visits.
+    """
 
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
     reporting_currency: Currency = "USD"
@@ -36,6 +63,8 @@ class ProjectSettings(OwnShape):
     session_gap_minutes: Annotated[int, Field(ge=1, le=1440), Whole] = 30
     counts_direct: bool = False
     postbacks_take_extended_status: bool = False
+    own_hosts: Hosts = Field(default_factory=list)
+    ignored_referrers: Hosts = Field(default_factory=list)
 
 
 EXAMPLE: dict[str, Any] = {
@@ -43,5 +72,7 @@ EXAMPLE: dict[str, Any] = {
     "reporting_currency": "EUR",
     "lookback_days": 60,
     "counts_direct": True,
+    "own_hosts": ["shop.example", "checkout.example"],
+    "ignored_referrers": ["bank.example"],
 }
 """A body of PUT."""

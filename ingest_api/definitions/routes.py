@@ -153,7 +153,8 @@ def _shown_settings(version: Version | None) -> dict[str, Any]:
     return {
         "version": version.number if version else 0,
         "received_us": version.received_us if version else None,
-        **(ProjectSettings().model_dump() if body is None else body),
+        # What was stored before a setting joined has its default.
+        **(ProjectSettings().model_dump() | (body or {})),
     }
 
 

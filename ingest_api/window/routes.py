@@ -13,7 +13,7 @@ from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.native import json_answer
 from ingest_api.requests import stores
 from ingest_api.window.cursors import Cursors
-from ingest_api.window.landed import item
+from ingest_api.window.landed import item, newest_rejected
 from ingest_api.window.stream import Feed, Stream
 from record.landing.store import LandingError, LandingStore, Position
 
@@ -31,7 +31,7 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,3}", re.ASCII)
 EVENT_IDS = re.compile(r"/v1/projects/[^/]+/events/(?!(?:recent|stream)/*$).", re.DOTALL)
 """Paths that end with an event's id."""
 
-router = APIRouter(prefix="/v1/projects/{project_id}/events")
+router = APIRouter(prefix="/v1/projects/{project_id}")
 
 
 def _feed(request: Request) -> Feed:
@@ -39,7 +39,7 @@ def _feed(request: Request) -> Feed:
     return found
 
 
-@router.get("/recent")
+@router.get("/events/recent")
 async def recent_events(
     request: Request,
     caller: ReadOrAdminCaller,
@@ -64,7 +64,7 @@ async def recent_events(
     return await stores(request).reader.ask(caller.project_id, page)
 
 
-@router.get("/stream", response_class=Response)
+@router.get("/events/stream", response_class=Response)
 async def stream_events(
     request: Request,
     caller: ReadOrAdminCaller,
@@ -87,7 +87,7 @@ async def stream_events(
     return Stream(feed, caller.project_id, after, is_allowed)
 
 
-@router.get(f"/{id_at_end('event_id')}")
+@router.get(f"/events/{id_at_end('event_id')}")
 async def one_event(request: Request, caller: ReadOrAdminCaller, event_id: str) -> Response:
     """All reports with an event id, in the order in which they came to stand.
 
@@ -106,6 +106,21 @@ async def one_event(request: Request, caller: ReadOrAdminCaller, event_id: str) 
         by_servers = [report for report in reports if report["understood"]["sender"] == "server"]
         (by_servers or reports)[0]["wins"] = True
         return json_answer({"event_id": event_id, "reports": reports})
+
+    return await stores(request).reader.ask(caller.project_id, page)
+
+
+@router.get("/rejected/recent")
+async def recent_rejected(
+    request: Request,
+    caller: ReadOrAdminCaller,
+    limit: Annotated[str | None, Query(description="1 to 100; default 20.")] = None,
+) -> Response:
+    """What was sent and not accepted, newest first, with the reason and the beginning of the body."""
+    count = _limit(limit)
+
+    def page(store: LandingStore) -> Response:
+        return json_answer({"rejected": newest_rejected(store, caller.project_id, count)})
 
     return await stores(request).reader.ask(caller.project_id, page)
 

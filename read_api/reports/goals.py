@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
+from read_api import page_paths
 from read_api.answers import AskedTable, Table, json_answer, reading
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
@@ -133,21 +134,27 @@ def _picked(rule: Rule) -> tuple[str, list[object]]:
     if rule.match_type in ("event_name", "event_type"):
         column = "name" if rule.match_type == "event_name" else "event_type"
         return f"{column} = ?", [rule.match_value]
-    paths = {
-        "exact": "page_path = ?",
-        "prefix": "starts_with(page_path, ?)",
+    path = page_paths.normal(rule.match_value)
+    paths: dict[str, tuple[str, list[object]]] = {
+        "exact": ("page_path = ?", [path]),
+        "prefix": (
+            "(starts_with(page_path, ?) or page_path = ?)",
+            [page_paths.decoded(rule.match_value), path],
+        ),
         # LIKE tries every way to place the stars, and DuckDB makes a LIKE of regexp_matches.
-        "wildcard": "regexp_full_match(page_path, ?)",
+        "wildcard": ("regexp_full_match(page_path, ?)", [_regular_expression(rule.match_value)]),
     }
-    is_wildcard = rule.match_operator == "wildcard"
-    value = _regular_expression(rule.match_value) if is_wildcard else rule.match_value
-    return f"event_type = 'pageview' and {paths[rule.match_operator]}", [value]
+    condition, values = paths[rule.match_operator]
+    return f"event_type = 'pageview' and {condition}", values
 
 
 def _regular_expression(wildcard: str) -> str:
     """What a wildcard picks, in RE2's syntax: `*` stands for anything, all else for itself."""
-    parts = (re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", part) for part in re.split(r"\*+", wildcard))
-    return "(?s)" + ".*".join(parts)
+    first, *others = (
+        re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", piece) for piece in page_paths.wildcard_pieces(wildcard)
+    )
+    # Stars beside each other are one.
+    return "(?s)" + ".*".join([first, *filter(None, others[:-1]), *others[-1:]])
 
 
 @router.get(f"{PATH}/goals", response_model=Table[Goal])

@@ -92,7 +92,9 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
     """Whether every table is there with every column. Raises `psycopg.Error`."""
     present = _columns_present(connection)
     indexed = connection.execute(
-        "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'events_by_%%'", (SCHEMA,)
+        "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname IN"
+        " ('events_by_project', 'events_by_event_id', 'rejected_by_project')",
+        (SCHEMA,),
     ).fetchone()
     return (
         {
@@ -100,7 +102,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
             "cursor_secret",
         }
         <= present.keys()
-        and indexed == (2,)
+        and indexed == (3,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )
 
@@ -141,6 +143,7 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
     )
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, xid, id)")
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_event_id ON events (project_id, event_id)")
+    connection.execute("CREATE INDEX IF NOT EXISTS rejected_by_project ON rejected (project_id, xid, id)")
 
 
 def _columns_present(connection: psycopg.Connection[Any]) -> dict[str, set[str]]:

@@ -543,9 +543,9 @@ def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'sealed_files', 'answers',"
-        " 'answers_by_age', 'cursor_secret', 'events_by_project')"
+        " 'answers_by_age', 'cursor_secret', 'events_by_project', 'rejected_by_project')"
     ).get
-    return control == 9 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return control == 10 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
@@ -587,6 +587,7 @@ def _create(connection: apsw.Connection) -> None:
     connection.execute(
         f"CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, {_BLOCK}, event_id)"
     )
+    connection.execute("CREATE INDEX IF NOT EXISTS rejected_by_project ON rejected (project_id, id)")
 
 
 def _declare(column: Column) -> str:

@@ -388,6 +388,22 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     expect(page.locator("dt", has_text="occurred_us").locator("+ dd")).to_have_text(
         re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
     )
+    # What is not accepted stands among the events, with the reason, or alone.
+    httpx.post(
+        f"{published.ingest.url}/v1/projects/{SHOP}/events", json=event | {"revenue": "<b>1"}, headers=headers
+    )
+    page.goto(published.page("live"))
+    first = page.locator("#events tbody tr").first
+    expect(first).to_contain_text("rejected")
+    expect(first).to_contain_text("revenue: must be a JSON number")
+    expect(first).to_contain_text('"revenue":"<b>1"')
+    expect(page.locator("#events p")).to_have_text(
+        re.compile(r"^\d+ accepted, 1 rejected in the last minute$")
+    )
+    page.get_by_label("Kind").select_option("rejected")
+    page.wait_for_url("**kind=rejected**")
+    expect(page.locator("#events p")).to_have_text("1 rejected in the last minute")
+    expect(link).to_have_count(0)
     # Of the kind that is chosen; a refund takes away.
     page.goto(published.page("live"))
     expect(page.locator("#events")).to_contain_text("in the last minute")

@@ -36,6 +36,8 @@ DEFAULTS = {
     "session_gap_minutes": 30,
     "counts_direct": False,
     "postbacks_take_extended_status": False,
+    "own_hosts": [],
+    "ignored_referrers": [],
 }
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -199,6 +201,15 @@ def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) 
         ("settings", {"lookback_days": 91}, "lookback_days"),
         ("settings", {"lookback_days": 0}, "lookback_days"),
         ("settings", {"half_life_days": 0}, "half_life_days"),
+        ("settings", {"own_hosts": ["https://shop.example/"]}, "own_hosts"),
+        ("settings", {"own_hosts": ["shop.example."]}, "own_hosts.0: must be a host alone"),
+        ("settings", {"own_hosts": ["*.shop.example"]}, "own_hosts"),
+        ("settings", {"own_hosts": ["bücher.example"]}, "own_hosts"),
+        ("settings", {"own_hosts": [".".join("abcdefghi")]}, "own_hosts"),
+        ("settings", {"own_hosts": ["a" * 64 + ".example"]}, "own_hosts"),
+        ("settings", {"own_hosts": "shop.example"}, "own_hosts"),
+        ("settings", {"ignored_referrers": ["bank.example:443"]}, "ignored_referrers"),
+        ("settings", {"own_hosts": [f"h{n}.example" for n in range(101)]}, "own_hosts"),
         ("settings", {"session_gap_minutes": 1441}, "session_gap_minutes"),
         ("settings", {"counts_direct": "yes"}, "counts_direct"),
         ("settings", {"timezone": "UTC"}, "timezone: Extra inputs"),
@@ -277,12 +288,14 @@ def test_settings_are_versioned_and_start_from_defaults(ingest_server: Server) -
     with httpx.Client(base_url=ingest_server.url, headers=headers) as client:
         assert client.get(url).json() == {"version": 0, "received_us": None, **DEFAULTS}
         assert client.delete(url).status_code == 404
-        body = {"time_zone": "Europe/Madrid", "reporting_currency": "eur", "lookback_days": 90}
+        hosts = ["Shop.Example", "android-app://Example.App"]
+        body = {"time_zone": "Europe/Madrid", "reporting_currency": "eur", "own_hosts": hosts}
+        read = {"reporting_currency": "EUR", "own_hosts": ["shop.example", "android-app://example.app"]}
         trial = client.put(url, json=body, headers=DRY)
         assert (trial.json()["version"], trial.headers["Funnelhouse-Dry-Run"]) == (1, "1")
         assert client.get(url).json()["version"] == 0
         put = client.put(url, json=body).json()
-        assert put.items() >= {**DEFAULTS, **body, "reporting_currency": "EUR", "version": 1}.items()
+        assert put.items() >= {**DEFAULTS, **body, **read, "version": 1}.items()
         assert client.get(url).json() == put
         # What the second version leaves out is the default again, not the first version's.
         assert client.put(url, json={"counts_direct": True}).json()["time_zone"] == "UTC"
@@ -307,6 +320,8 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
+    assert variables["hosts_at_most"] == project_settings.MAX_HOSTS
+    assert variables["host_labels_at_most"] == project_settings.MAX_LABELS
 
 
 def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:

@@ -17,6 +17,7 @@ from postgres import Cluster
 from servers import SERVE_INGEST, Server, start_ingest
 
 from funnelhouse.keys import revoke_key
+from ingest_api.window.landed import MOST_REJECTED_BYTES
 
 
 @pytest.fixture
@@ -148,6 +149,33 @@ def test_what_is_not_there_names_the_read_api(sender: Sender) -> None:
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert "read API" in answer.json()["detail"]
+
+
+def test_what_was_not_accepted_is_shown_with_its_reason(
+    ingest_server: Server, project: str, sender: Sender
+) -> None:
+    bad = (
+        '{"event_type": "conversion", "event_name": "p", "revenue": "1", "note": "\u00e9' + "x" * 3000 + '"}'
+    )
+    sent = json.dumps([{"event_type": "nonsense"}]), bad
+    for body in sent:
+        assert sender.client.post(f"{sender.url}/events", content=body).status_code == 400
+    address = f"{sender.url}/rejected/recent"
+    newest, before = sender.client.get(address).json()["rejected"]
+    assert newest["reason"].startswith("revenue: ")
+    assert newest["path"] == "/v1/projects/{project_id}/events"
+    assert newest["sender"] == "server"
+    assert newest["is_cut"]
+    assert bad.startswith(newest["body"])
+    assert len(newest["body"].encode()) == MOST_REJECTED_BYTES
+    assert before["body"] == '{"event_type": "nonsense"}'
+    assert not before["is_cut"]
+    assert before["received_at"] < newest["received_at"]
+    assert sender.client.get(f"{address}?limit=1").json()["rejected"] == [newest]
+    assert sender.client.get(f"{address}?limit=0").status_code == 400
+    other = Sender(ingest_server, f"{project}-2", ingest_server.key(f"{project}-2"))
+    assert other.client.get(f"{other.url}/rejected/recent").json() == {"rejected": []}
+    assert sender.client.get(f"{other.url}/rejected/recent").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["recent", "stream", "some-id"])

@@ -34,13 +34,21 @@ _URLS = (
     "https://shop.example/",
     "https://shop.example/offer",
     "https://shop.example/offer?utm_source=news&utm_campaign=spring",
-    "https://shop.example/offer?gclid=c1",
+    "https://shop.example/o%66fer/?gclid=c1",
     "https://shop.example/other?fbclid=c2&utm_source=mail&utm_medium=email",
     "https://shop.example/other?msclkid=c3",
     "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
 )
-_REFERRERS = (None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x")
-_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "spring"), ("google", "cpc", None))
+_REFERRERS = (
+    *(None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x"),
+    *(
+        "https://pay.shop.example/",
+        "https://www.paypal.com/",
+        "https://l.instagram.com/",
+        "android-app://example.app/",
+    ),
+)
+_CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "Spring"), ("google", "cpc", None))
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
@@ -519,11 +527,16 @@ class _World:
             session_gap_minutes=self._of(5, 30, 60),
             counts_direct=self._of(False, True),
             postbacks_take_extended_status=self._of(False, True),
+            own_hosts=self._of([], ["blog.example"]),
+            ignored_referrers=self._of([], ["www.google.com", "android-app://example.app"]),
         ).model_dump()
 
     def _cost(self) -> Cost:
         source, medium, campaign = self._of(
-            ("google", "cpc", None), ("news", "email", "spring"), ("x", None, None)
+            ("google", "cpc", None),
+            ("news", "email", "SPRING"),
+            ("news", "email", "spring"),
+            ("x", None, None),
         )
         return Cost(
             project_id=self._project,

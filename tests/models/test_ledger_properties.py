@@ -129,6 +129,10 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             seq bigint, project_id varchar, event_id varchar, received_us bigint, occurred_us bigint,
             kind varchar, transaction_id varchar, amount_minor bigint, currency varchar
         );
+        create table int_order_events (
+            conversion_id varchar, seq bigint, project_id varchar, event_id varchar, received_us bigint,
+            occurred_us bigint, state varchar, amount_minor bigint, currency varchar
+        );
         create table int_conversion_pages as
         select '{WITH_PAYOUT}' as conversion_id, 'p' as page_id,
             {DEFAULT_PAYOUT[0]}::bigint as payout_minor, '{DEFAULT_PAYOUT[1]}' as payout_currency;

@@ -75,6 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     f"DELETE {PROJECT}/settings": {"admin"},
     f"POST {PROJECT}/costs": {"admin"},
     **{f"GET {PROJECT}/events/{path}": {"read", "admin"} for path in ("recent", "stream", "{event_id}")},
+    f"GET {PROJECT}/rejected/recent": {"read", "admin"},
     "GET /v1/funnel": {"read"},
     "GET /api/report/funnel": {"read"},
     **{f"GET {PROJECT}/reports/{report}": {"read"} for report in REPORTS},

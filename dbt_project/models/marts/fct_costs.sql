@@ -1,8 +1,12 @@
--- One row per project, day, source, medium and campaign: what was spent on ads, as last reported.
+-- One row per project, day, source, medium, campaign and currency: what was spent on ads, as last reported.
 with reports as (
     select
         *,
-        coalesce(medium, '(none)') as cost_medium
+        -- As page views name theirs.
+        coalesce({{ origin_text('source', 'source') }}, '(direct)') as cost_source,
+        coalesce({{ origin_text('medium', 'medium') }}, '(none)') as cost_medium,
+        {{ origin_text('campaign', 'campaign') }} as named_campaign,
+        lower({{ origin_text('campaign', 'campaign') }}) as compared_campaign
     from {{ ref('stg_raw__costs') }}
     where set_aside_reason is null
 ),
@@ -11,24 +15,36 @@ currencies as (
     select * from {{ ref('currencies') }}
 ),
 
+projects as (
+    select * from {{ ref('int_projects') }}
+),
+
+rates as (
+    select * from {{ ref('int_exchange_rates') }}
+),
+
+spellings as (
+    select * from {{ ref('int_origin_spellings') }}
+    where part = 'campaign'
+),
+
 numbered as (
+    -- A report replaces those with the key that it was sent with: one that is spelt otherwise adds to them.
     -- The currency is no part of the key: a report in another one replaces too.
     select
         *,
         row_number() over (
-            partition by project_id, day, source, cost_medium, campaign order by seq desc
-        ) as recency
+            partition by project_id, day, source, coalesce(medium, '(none)'), campaign order by seq desc
+        ) as recency,
+        first_value(named_campaign) over (
+            partition by project_id, compared_campaign order by seq
+        ) as first_spelling
     from reports
 ),
 
 latest as (
     select
-        numbered.project_id,
-        numbered.source,
-        numbered.cost_medium,
-        numbered.campaign,
-        numbered.currency,
-        numbered.received_us,
+        numbered.*,
         cast(numbered.day as date) as cost_date,
         {{ minor_units('numbered.amount_text', 'coalesce(currencies.minor_per_major, 100)') }} as amount_minor
     from numbered
@@ -36,32 +52,36 @@ latest as (
     where numbered.recency = 1
 ),
 
-projects as (
-    select * from {{ ref('int_projects') }}
-),
-
-rates as (
-    select * from {{ ref('int_exchange_rates') }}
+worth as (
+    select
+        latest.*,
+        projects.reporting_currency,
+        coalesce(spellings.spelling, latest.first_spelling) as cost_campaign,
+        {{ reporting_minor(
+            'latest.amount_minor', 'latest.currency', 'projects.reporting_currency', 'rates'
+        ) }} as reporting_amount_minor
+    from latest
+    inner join projects on latest.project_id = projects.project_id
+    left join spellings
+        on latest.project_id = spellings.project_id and latest.compared_campaign = spellings.compared_text
+    left join rates
+        on
+            latest.currency = rates.currency
+            and projects.reporting_currency = rates.reporting_currency
+            and latest.cost_date >= rates.valid_from
+            and (rates.valid_until is null or latest.cost_date < rates.valid_until)
 )
 
 select
-    latest.project_id,
-    latest.cost_date,
-    latest.source,
-    latest.cost_medium as medium,
-    latest.campaign,
-    latest.currency,
-    latest.amount_minor,
-    projects.reporting_currency,
-    cast({{ reporting_minor(
-        'latest.amount_minor', 'latest.currency', 'projects.reporting_currency', 'rates'
-    ) }} as bigint) as reporting_amount_minor,
-    {{ utc_timestamp('latest.received_us') }} as reported_at
-from latest
-inner join projects on latest.project_id = projects.project_id
-left join rates
-    on
-        latest.currency = rates.currency
-        and projects.reporting_currency = rates.reporting_currency
-        and latest.cost_date >= rates.valid_from
-        and (rates.valid_until is null or latest.cost_date < rates.valid_until)
+    project_id,
+    cost_date,
+    cost_source as source,
+    cost_medium as medium,
+    cost_campaign as campaign,
+    currency,
+    cast(sum(amount_minor) as decimal(38, 0)) as amount_minor,
+    reporting_currency,
+    cast(sum(reporting_amount_minor) as decimal(38, 0)) as reporting_amount_minor,
+    {{ utc_timestamp('max(received_us)') }} as reported_at
+from worth
+group by project_id, cost_date, cost_source, cost_medium, cost_campaign, currency, reporting_currency

@@ -1,5 +1,5 @@
 -- One row per accepted report, as it was sealed, with bounded texts: some came before ingest held the bounds.
-{# The order that properties name, where ingest read none: it did not know each name and each form of a number. #}
+{# The order that properties name, where ingest read none: it once knew fewer names and numbers. #}
 {% set named_order -%}
 case
     when
@@ -77,7 +77,8 @@ select
     amount_text,
     amount_unit,
     currency,
-    {{ order_id(within_bytes("coalesce(sealed.transaction_id, " ~ named_order ~ ")", var('id_bytes'))) }} as transaction_id,
+    {{ order_id(within_bytes("coalesce(sealed.transaction_id, " ~ named_order ~ ")", var('id_bytes'))) }}
+        as transaction_id,
     {{ cut_to_bytes('status', var('word_bytes')) }} as status,
     forwardable,
 
@@ -88,13 +89,18 @@ select
 
     -- what became of it here
     -- Where ingest could read no time of a call that has one, it put the time of arrival.
-    sealed.dialect = 'segment'
-    and occurred_us = sealed.received_us
-    and (contains(payload, '"timestamp"') or contains(payload, '"originalTimestamp"'))
-    and coalesce(
-        nullif({{ json_value('payload', "'timestamp'") }}, ''),
-        nullif({{ json_value('payload', "'originalTimestamp'") }}, '')
-    ) is not null as has_unreadable_time,
+    case
+        -- Engines weigh what stands beside `and` in any order, and other dialects' payloads are no JSON.
+        when
+            sealed.dialect = 'segment'
+            and occurred_us = sealed.received_us
+            and (contains(payload, '"timestamp"') or contains(payload, '"originalTimestamp"'))
+            then coalesce(
+                nullif({{ json_value('payload', "'timestamp'") }}, ''),
+                nullif({{ json_value('payload', "'originalTimestamp'") }}, '')
+            ) is not null
+        else false
+    end as has_unreadable_time,
     {{ is_any_beyond({
         'id_bytes': [
             'event_id', 'goal_id', 'hit_id', 'session_id', 'visitor_id', 'user_id', 'previous_id', 'alias_value',

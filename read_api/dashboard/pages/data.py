@@ -1,6 +1,7 @@
 """Data: what arrives right now, and how far the figures can be trusted."""
 
 import hashlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -24,6 +25,7 @@ PATH = "/app/projects/{project_id}"
 
 SHOWN_EVENTS = 50
 KINDS = ("visit", "event", "conversion", "refund", "identify", "alias", "unalias")
+REJECTED = "rejected"
 MOST_PAGES = 5
 """That are looked through for events of one kind."""
 
@@ -121,14 +123,19 @@ def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
 def _events(request: Request, here: Here, view: View) -> dict[str, Any]:
     """The newest events, of one kind where one is chosen, and how many came within a minute."""
     kind = request.query_params.get("kind", "")
-    kind = kind if kind in KINDS else ""
-    known: dict[str, Any] = {"kind": kind, "kinds": [("", "All"), *((each, each) for each in KINDS)]}
+    kind = kind if kind in (*KINDS, REJECTED) else ""
+    kinds = [("", "All"), *((each, each) for each in (*KINDS, REJECTED))]
+    known: dict[str, Any] = {"kind": kind, "kinds": kinds}
     found: list[dict[str, Any]] = []
     before: str | None = ""
+    ingest = _ingest(request)
     try:
-        for _ in range(MOST_PAGES if kind else 1):
+        if kind in ("", REJECTED):
+            answer = ingest.get(here.read, here.project_id, REJECTED, "recent", limit=SHOWN_EVENTS) or {}
+            found += _shown_rejected(answer.get(REJECTED, []))
+        for _ in range(0 if kind == REJECTED else MOST_PAGES if kind else 1):
             asked: dict[str, str | int] = {"limit": SHOWN_EVENTS, "before": before or ""}
-            answer = _ingest(request).get(here.read, here.project_id, "events", "recent", **asked) or {}
+            answer = ingest.get(here.read, here.project_id, "events", "recent", **asked) or {}
             events = [_shown(event) for event in answer.get("events", [])]
             found += [event for event in events if kind in ("", event["kind"])]
             before = answer.get("next")
@@ -136,14 +143,19 @@ def _events(request: Request, here: Here, view: View) -> dict[str, Any]:
                 break
     except UnreachableError as refused:
         return {**known, "events": [], "problem": refused.detail}
+    found.sort(key=lambda event: event["received"], reverse=True)
     since = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=1)
-    latest = sum(event["received"] >= since for event in found[:SHOWN_EVENTS])
-    rows = view.rows("events", None, kind=kind or None).where("received_at.from", since)
+    shown = found[:SHOWN_EVENTS]
+    latest = [event["kind"] == REJECTED for event in shown if event["received"] >= since]
+    of_kind = kind if kind in KINDS else None
+    accepted = view.rows("events", None, kind=of_kind).where("received_at.from", since)
+    rejected = view.rows(REJECTED, None).where("received_at.from", since)
     return {
         **known,
-        "events": found[:SHOWN_EVENTS],
-        "latest": rows.figure("count(*)", latest),
-        "is_latest_cut": latest == SHOWN_EVENTS,
+        "events": shown,
+        "latest": None if kind == REJECTED else accepted.figure("count(*)", latest.count(False)),
+        "latest_rejected": None if of_kind else rejected.figure("count(*)", latest.count(True)),
+        "is_latest_cut": len(latest) == SHOWN_EVENTS,
         "problem": "",
     }
 
@@ -163,6 +175,19 @@ def _shown(event: dict[str, Any]) -> dict[str, Any]:
         "amount": _shown_amount(known),
         "is_minor": known.get("amount_unit") == "minor",
     }
+
+
+def _shown_rejected(reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    shown = []
+    equals: Counter[str] = Counter()
+    for report in reports:
+        # A batch may hold the same bad item twice.
+        said = "\n".join(str(value) for value in report.values())
+        equals[said] += 1
+        row_id = hashlib.sha256(f"{said}\n{equals[said]}".encode()).hexdigest()[:16]
+        received = datetime.fromisoformat(report["received_at"]).astimezone(UTC).replace(tzinfo=None)
+        shown.append({**report, "row_id": f"r{row_id}", "received": received, "kind": REJECTED})
+    return shown
 
 
 def _shown_amount(known: dict[str, Any]) -> str | None:

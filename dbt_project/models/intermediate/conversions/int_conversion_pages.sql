@@ -63,9 +63,13 @@ placed as (
         ranked.conversion_id,
         ranked.project_id,
         occurred.occurred_us,
-        coalesce(ranked.page_id, pages.page_id, ranked.page_path) as page_id
+        coalesce(
+            pages_by_id.page_id, {{ page_key('ranked.page_id') }}, pages.page_id, ranked.page_path
+        ) as page_id
     from ranked
     inner join occurred on ranked.conversion_id = occurred.conversion_id
+    left join pages as pages_by_id
+        on ranked.project_id = pages_by_id.project_id and ranked.page_id = pages_by_id.page_id
     left join pages
         on
             ranked.page_id is null

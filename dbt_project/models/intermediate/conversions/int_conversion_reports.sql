@@ -42,11 +42,11 @@ keyed as (
         *,
         project_id || '/' || dialect || ':' || case
             -- A page view is at most one conversion of its goal in a session, named by the first received:
-            -- a view that comes late renames nothing.
+            -- a view that comes late renames nothing, nor does a server's report of one.
             when kind = 'visit'
                 then
                     'view:' || {{ id_part('counting_goal_id') }} || ':' || first_value(event_id) over (
-                        partition by kind, dialect, counting_goal_id, session_seq order by seq
+                        partition by kind, dialect, counting_goal_id, session_seq order by first_seq, seq
                         rows between unbounded preceding and current row
                     )
             else {{ order_key('counted') }}
@@ -88,7 +88,7 @@ select
     goal_id,
     transaction_id,
     page_id,
-    {{ url_path('url') }} as page_path,
+    {{ normal_path(url_path('url')) }} as page_path,
     country,
     status,
     coalesce(is_status_unknown, false) as is_status_unknown,

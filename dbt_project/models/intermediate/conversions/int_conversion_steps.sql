@@ -127,7 +127,8 @@ latest as (
     select
         *,
         is_deciding and occurred_us >= coalesce(last_occurred_us, occurred_us) as is_latest,
-        is_deciding and state is not null and occurred_us >= coalesce(last_state_us, occurred_us) as is_latest_state,
+        is_deciding and state is not null and occurred_us >= coalesce(last_state_us, occurred_us)
+            as is_latest_state,
         is_deciding and amount_minor is not null and occurred_us >= coalesce(last_amount_us, occurred_us)
             as is_latest_amount
     from compared

@@ -7,7 +7,9 @@ with reports as (
 
 winners as (
     -- Not from `reports`: engines would keep what is read twice, with every column.
-    select coalesce(min(case when sender = 'server' then seq end), min(seq)) as seq
+    select
+        coalesce(min(case when sender = 'server' then seq end), min(seq)) as seq,
+        min(seq) as first_seq
     from {{ ref('stg_raw__events') }}
     -- What is set aside wins nothing.
     where set_aside_reason is null and {{ is_new_report() }}
@@ -27,7 +29,9 @@ projects as (
 ),
 
 deduplicated as (
-    select reports.*
+    select
+        reports.*,
+        winners.first_seq
     from reports
     inner join winners on reports.seq = winners.seq
     {% if is_scoped() %}
@@ -58,7 +62,10 @@ believed as (
         coalesce(timed.has_unreadable_time, false)
         or (
             timed.sent_us is not null
-            and (timed.told_us < {{ var('first_occurred_us') }} or timed.told_us >= {{ var('end_occurred_us') }})
+            and (
+                timed.told_us < {{ var('first_occurred_us') }}
+                or timed.told_us >= {{ var('end_occurred_us') }}
+            )
         ) as is_time_unusable,
         coalesce(timed.currency, projects.reporting_currency) as amount_currency
     from timed
@@ -67,6 +74,7 @@ believed as (
 
 select
     believed.seq,
+    believed.first_seq,
     believed.project_id,
     believed.project_id || '/' || believed.event_id as event_key,
     believed.event_id,

@@ -88,7 +88,16 @@ select
 from in_force
 window same_rule as (
     partition by
-        project_id, funnel_id, match_type, match_operator, match_value,
-        -- 10 and 10.0 are one amount, as they are to what the rule picks.
+        project_id, funnel_id, match_type, match_operator,
+        -- What picks the same is one rule, as 10 and 10.0 are one amount.
+        case
+            when match_type <> 'url_path' then match_value
+            when match_operator = 'exact' then {{ normal_path('match_value') }}
+            when match_operator = 'prefix' then {{ decoded_path('match_value') }}
+        end,
+        case
+            when match_type = 'url_path' and match_operator = 'wildcard'
+                then {{ wildcard_pieces('match_value') }}
+        end,
         property_key, property_value, cast(minimum_amount as decimal(38, 18))
 )

@@ -2,7 +2,7 @@
 with goals as (
     select
         *,
-        {{ wildcard_parts('match_value') }}
+        {{ rule_paths('match_value') }}
     from {{ ref('int_goals') }}
 ),
 

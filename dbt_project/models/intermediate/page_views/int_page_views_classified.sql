@@ -1,13 +1,26 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
 {% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
-{% set sent_parts = 'visits.utm_' ~ parts | join(', visits.utm_') %}
+{% set sent_parts = 'visits.sent_' ~ parts | join(', visits.sent_') %}
 with visits as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select
+        {% for part in parts %}
+        {{ origin_text('utm_' ~ part, part) }} as sent_{{ part }},
+        {% endfor %}
+        *
+    from {{ ref('int_events_deduplicated') }}
     where kind = 'visit' and {{ is_new() }}
 ),
 
-referrer_hosts as (
-    select * from {{ ref('int_referrer_hosts') }}
+hosts as (
+    select * from {{ ref('int_hosts') }}
+),
+
+host_domains as (
+    select * from {{ ref('int_host_domains') }}
+),
+
+own_hosts as (
+    select * from {{ ref('int_own_hosts') }}
 ),
 
 user_agents as (
@@ -41,10 +54,11 @@ taken_apart as (
     select
         address,
         {% for part in parts %}
-        {{ url_parameter('address', "'utm_" ~ part ~ "'") }} as utm_{{ part }},
+        {{ origin_text(url_parameter('address', "'utm_" ~ part ~ "'"), part) }} as utm_{{ part }},
         {% endfor %}
+        {{ url_origin('address') }} as origin_host,
         {{ url_host('address') }} as host,
-        {{ url_path('address') }} as page_path
+        {{ normal_path(url_path('address')) }} as page_path
     from addresses
 ),
 
@@ -66,16 +80,29 @@ first_click_ids as (
     where click_id is not null
 ),
 
+links_within as (
+    -- Only what a project itself was linked from, so that nothing grows with what others list.
+    select distinct
+        visits.project_id,
+        visits.referrer
+    from {{ ref('int_events_deduplicated') }} as visits
+    inner join taken_apart on visits.referrer = taken_apart.address
+    inner join host_domains on taken_apart.origin_host = host_domains.host
+    inner join own_hosts on visits.project_id = own_hosts.project_id and host_domains.domain = own_hosts.host
+    where visits.kind = 'visit' and {{ is_new('visits.seq') }}
+),
+
 named as (
     -- A sender that fills any UTM field speaks for all five; else the address does.
     select
         visits.*,
-        pages_seen.host,
+        pages_seen.origin_host,
         pages_seen.page_path,
+        referring_pages.origin_host as referrer_origin_host,
         referring_pages.host as referrer_host,
         {% for part in parts %}
         case
-            when coalesce({{ sent_parts }}) is not null then visits.utm_{{ part }}
+            when coalesce({{ sent_parts }}) is not null then visits.sent_{{ part }}
             else pages_seen.utm_{{ part }}
         end as named_{{ part }},
         {% endfor %}
@@ -90,35 +117,64 @@ named as (
     left join first_click_ids on visits.url = first_click_ids.address and first_click_ids.click_id_number = 1
 ),
 
+linked as (
+    -- The site itself, and where visitors are sent and come back from, are no source.
+    select
+        {% for column in ['source', 'medium', 'click_id_type'] %}
+        case
+            when
+                coalesce(page_hosts.site, '') <> hosts.site
+                and not hosts.is_passing
+                and links_within.referrer is null
+                then hosts.{{ column }}
+        end as linking_{{ column }},
+        {% endfor %}
+        named.*
+    from named
+    left join hosts on named.referrer_origin_host = hosts.host
+    left join hosts as page_hosts on named.origin_host = page_hosts.host
+    left join links_within
+        on named.project_id = links_within.project_id and named.referrer = links_within.referrer
+),
+
 classified as (
     select
-        named.*,
+        linked.*,
         click_id_types.is_always_paid,
+        {% for column in ['source', 'medium'] %}
+        -- What is on unpaid links too doesn't tell apart a group's networks; the referrer does.
         case
-            when named.named_source is not null then 'utm'
-            when click_id_types.source is not null then 'click_id'
-            -- The site's own host is no source.
-            when named.referrer_host <> coalesce(named.host, '') then 'referrer'
-            else 'none'
-        end as origin,
-        click_id_types.source as click_source,
-        click_id_types.medium as click_medium,
-        referrer_hosts.source as referrer_source,
-        referrer_hosts.medium as referrer_medium,
+            when
+                not click_id_types.is_always_paid
+                and linked.linking_click_id_type = click_id_types.click_id_type
+                then linked.linking_{{ column }}
+            else click_id_types.{{ column }}
+        end as click_{{ column }},
+        {% endfor %}
         coalesce(user_agents.is_bot, false) as is_bot,
-        coalesce(named.page_id, pages_by_path.page_id, named.page_path) as page,
-        coalesce(named.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
-    from named
-    left join click_id_types on named.named_click_id_type = click_id_types.click_id_type
-    left join referrer_hosts on named.referrer_host = referrer_hosts.referrer_host
-    left join user_agents on named.user_agent = user_agents.user_agent
+        coalesce(
+            pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
+        ) as page,
+        coalesce(linked.page_kind, pages_by_id.page_kind, pages_by_path.page_kind) as kind_of_page
+    from linked
+    left join click_id_types on linked.named_click_id_type = click_id_types.click_id_type
+    left join user_agents on linked.user_agent = user_agents.user_agent
     left join pages as pages_by_id
-        on named.project_id = pages_by_id.project_id and named.page_id = pages_by_id.page_id
+        on linked.project_id = pages_by_id.project_id and linked.page_id = pages_by_id.page_id
     left join pages_owning_paths as pages_by_path
         on
-            named.project_id = pages_by_path.project_id
+            linked.project_id = pages_by_path.project_id
             -- A condition on one side alone would keep engines from hashing the join.
-            and case when named.page_id is null then named.page_path end = pages_by_path.page_path
+            and case when linked.page_id is null then linked.page_path end = pages_by_path.page_path
+),
+
+sourced as (
+    -- UTM without a source takes that of the click id, else of the referrer.
+    select
+        *,
+        coalesce(named_source, click_source, linking_source) as source,
+        coalesce({{ 'named_' ~ parts | join(', named_') }}) is not null as has_utm
+    from classified
 )
 
 select
@@ -136,21 +192,23 @@ select
     referrer_host,
     country,
     is_bot,
-    origin,
-    case origin
-        when 'utm' then named_source
-        when 'click_id' then click_source
-        when 'referrer' then referrer_source
-    end as source,
-    case origin
+    case
+        when source is null then 'none'
+        when has_utm then 'utm'
+        when click_source is not null then 'click_id'
+        else 'referrer'
+    end as origin,
+    source,
+    case
         -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
-        when 'utm' then coalesce(named_medium, case when is_always_paid then click_medium end)
-        when 'click_id' then click_medium
-        when 'referrer' then referrer_medium
+        when named_source is not null
+            then coalesce(named_medium, case when is_always_paid then click_medium end)
+        when click_source is not null then coalesce(named_medium, click_medium)
+        when linking_source is not null then coalesce(named_medium, linking_medium)
     end as medium,
-    case when origin = 'utm' then named_campaign end as campaign,
-    case when origin = 'utm' then named_term end as term,
-    case when origin = 'utm' then named_content end as content,
+    named_campaign as campaign,
+    named_term as term,
+    named_content as content,
     named_click_id as click_id,
     named_click_id_type as click_id_type
-from classified
+from sourced

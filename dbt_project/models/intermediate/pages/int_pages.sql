@@ -10,7 +10,7 @@ read as (
         key as page_id,
         {{ json_value('body', "'name'") }} as name,
         {{ json_value('body', "'kind'") }} as page_kind,
-        {{ json_value('body', "'path'") }} as page_path
+        {{ normal_path(json_value('body', "'path'")) }} as page_path
     from defined
 )
 

@@ -4,7 +4,7 @@
 {% set rule = [
     'match_type', 'match_operator', 'match_value', 'property_key', 'property_value', 'minimum_amount'
 ] %}
-{% set parts = wildcard_parts('match_value') %}
+{% set paths = rule_paths('match_value') %}
 {% set goals = ref('int_goals') %}
 {% set goal_columns = ['goal_id', 'counts_as_conversion', 'is_micro', 'stage'] + rule %}
 {% set changed_goals = differing('int_goals', 'project_id, ' ~ goal_columns | join(', ')) %}
@@ -65,10 +65,10 @@ rules as (
     {% endfor %}
 ),
 
-split_rules as (
+rules_with_paths as (
     select
         *,
-        {{ parts }}
+        {{ paths }}
     from rules
 ),
 
@@ -83,8 +83,8 @@ events as (
 
 select events.seq
 from events
-inner join split_rules on events.project_id = split_rules.project_id
-where {{ event_rule_picks('split_rules', 'events') }}
+inner join rules_with_paths on events.project_id = rules_with_paths.project_id
+where {{ event_rule_picks('rules_with_paths', 'events') }}
 union
 select seq from {{ events }}
 where (project_id, goal_id) in (

@@ -1,7 +1,12 @@
 -- One row per session, with the origin of its first page view.
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
 {% set activities, page_views = ref('int_activities_sessionized'), ref('int_page_views') %}
-with spans as (
+{% set parts_in_any_case = ['campaign', 'term', 'content'] %}
+with spellings as (
+    select * from {{ ref('int_origin_spellings') }}
+),
+
+spans as (
     select
         first_page_view_seq,
         max(occurred_us) as ended_us,
@@ -43,9 +48,9 @@ select
     first_view.origin,
     first_view.source,
     first_view.medium,
-    first_view.campaign,
-    first_view.term,
-    first_view.content,
+    {% for part in parts_in_any_case %}
+    {{ part }}_spellings.spelling as {{ part }},
+    {% endfor %}
     first_view.click_id,
     first_view.click_id_type,
     first_view.referrer_host,
@@ -59,3 +64,10 @@ from spans
 inner join {{ page_views }} as first_view on spans.first_page_view_seq = first_view.seq
 inner join {{ activities }} as opening on spans.first_page_view_seq = opening.seq
 left join countries on spans.first_page_view_seq = countries.first_page_view_seq
+{% for part in parts_in_any_case %}
+left join spellings as {{ part }}_spellings
+    on
+        first_view.project_id = {{ part }}_spellings.project_id
+        and {{ part }}_spellings.part = '{{ part }}'
+        and lower(first_view.{{ part }}) = {{ part }}_spellings.compared_text
+{% endfor %}

@@ -1,5 +1,6 @@
 -- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
 {% set page_views = ref('int_page_views') %}
+{% set parts_in_any_case = ['campaign', 'term', 'content'] %}
 with activities as (
     select * from {{ ref('int_activities_sessionized') }}
     where is_page_view
@@ -30,6 +31,10 @@ sessions as (
 
 projects as (
     select * from {{ ref('int_projects') }}
+),
+
+spellings as (
+    select * from {{ ref('int_origin_spellings') }}
 )
 
 select
@@ -43,9 +48,9 @@ select
     page_views.occurred_us as touched_us,
     coalesce(page_views.source, '(direct)') as source,
     page_views.medium,
-    page_views.campaign,
-    page_views.term,
-    page_views.content,
+    {% for part in parts_in_any_case %}
+    {{ part }}_spellings.spelling as {{ part }},
+    {% endfor %}
     page_views.click_id,
     page_views.click_id_type,
     page_views.page_path as landing_page,
@@ -54,6 +59,13 @@ from {{ page_views }} as page_views
 inner join candidates on page_views.seq = candidates.seq
 inner join sessions on candidates.first_page_view_seq = sessions.first_page_view_seq
 inner join projects on page_views.project_id = projects.project_id
+{% for part in parts_in_any_case %}
+left join spellings as {{ part }}_spellings
+    on
+        page_views.project_id = {{ part }}_spellings.project_id
+        and {{ part }}_spellings.part = '{{ part }}'
+        and lower(page_views.{{ part }}) = {{ part }}_spellings.compared_text
+{% endfor %}
 where
     (page_views.origin <> 'none' or projects.counts_direct)
     and (
@@ -61,9 +73,9 @@ where
         -- A later page view counts when its own UTM or click id differs from its session's.
         or page_views.source is distinct from sessions.source
         or page_views.medium is distinct from sessions.medium
-        or page_views.campaign is distinct from sessions.campaign
-        or page_views.term is distinct from sessions.term
-        or page_views.content is distinct from sessions.content
+        {% for part in parts_in_any_case %}
+        or {{ part }}_spellings.spelling is distinct from sessions.{{ part }}
+        {% endfor %}
         or page_views.click_id is distinct from sessions.click_id
     )
 union all

@@ -23,7 +23,7 @@ left_out as (
         kind,
         key
     from rules
-    where length(match_value) - length(replace(match_value, '*', '')) > {{ work_limit('wildcard_stars') }}
+    where {{ stars('match_value') }} > {{ work_limit('wildcard_stars') }}
 )
 
 select

@@ -122,7 +122,7 @@ asked as (
         postbacks.visitor_id,
         current_runs.run_number,
         postbacks.page_id is null as is_any_offer,
-        coalesce(postbacks.page_id, '') as page_key,
+        coalesce({{ page_key('postbacks.page_id') }}, '') as page_key,
         postbacks.as_of_us
     from postbacks
     inner join current_runs on postbacks.seq = current_runs.seq
@@ -148,7 +148,7 @@ candidates as (
         visitor_id,
         run_number,
         false as is_any_offer,
-        page_id as page_key,
+        {{ page_key('page_id') }} as page_key,
         occurred_us,
         false as is_postback,
         seq as page_view_seq
