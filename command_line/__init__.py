@@ -1,1 +1,1 @@
-"""The command `funnelhouse`, the processes that it runs, and the demo: all that knows every other room."""
+"""The command `funnelhouse`, the processes it starts, the demo: the only package that knows all others."""
