@@ -1,1 +1,1 @@
-"""DOUBT: Great Expectations suites over what landed and over what is about to be published."""
+"""CHECK: Great Expectations suites over what landed and over what is about to be published."""
