@@ -397,12 +397,12 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     expect(first).to_contain_text("rejected")
     expect(first).to_contain_text("revenue: must be a JSON number")
     expect(first).to_contain_text('"revenue":"<b>1"')
-    expect(page.locator("#events p")).to_have_text(
-        re.compile(r"^\d+ accepted, 1 rejected in the last minute$")
-    )
+    # Other tests may have sent some within the minute.
+    counted = r"[1-9]\d* rejected in the last minute$"
+    expect(page.locator("#events p")).to_have_text(re.compile(rf"^\d+ accepted, {counted}"))
     page.get_by_label("Kind").select_option("rejected")
     page.wait_for_url("**kind=rejected**")
-    expect(page.locator("#events p")).to_have_text("1 rejected in the last minute")
+    expect(page.locator("#events p")).to_have_text(re.compile(f"^{counted}"))
     expect(link).to_have_count(0)
     # Of the kind that is chosen; a refund takes away.
     page.goto(published.page("live"))
