@@ -85,7 +85,8 @@ def build(checkout: Path, home: Path) -> Path:
     """The marts that a checkout's command publishes in a home. Raises CalledProcessError."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FUNNELHOUSE_")}
     environment["FUNNELHOUSE_HOME"] = str(home)
-    subprocess.run([checkout / ".venv/bin/funnelhouse", "build"], env=environment, cwd=checkout, check=True)
+    command = [checkout / ".venv/bin/funnelhouse", "build"]
+    subprocess.run(command, env=environment, cwd=checkout, check=True, stdout=subprocess.DEVNULL)
     return (home / "published/current").resolve() / "marts.duckdb"
 
 
@@ -96,7 +97,7 @@ def differences(before: Path, now: Path) -> Iterator[str]:
         marts: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         for version, mart, column, kind in connection.execute(
             "select database_name, table_name, column_name, data_type from duckdb_columns()"
-            " where database_name in ('before', 'now') and not internal order by all"
+            " where database_name in ('before', 'now') and schema_name = 'main' and not internal order by all"
         ).fetchall():
             marts.setdefault(mart, ({}, {}))[version == "now"][column] = kind
         for mart, (old, new) in sorted(marts.items()):
