@@ -23,12 +23,10 @@ CHECKOUT = Path(__file__).parent.parent
 sys.path[:0] = [str(CHECKOUT), *(str(CHECKOUT / "tests" / folder) for folder in ("", "journeys", "models"))]
 
 from histories import batches  # noqa: E402
-from journey import journeys, send  # noqa: E402
+from journey import journeys, make_projects, send  # noqa: E402
 from servers import start_ingest  # noqa: E402
 
 from benchmarks.traffic import generate  # noqa: E402
-from funnelhouse.access import set_access  # noqa: E402
-from funnelhouse.keys import create_key  # noqa: E402
 from funnelhouse.settings import Settings  # noqa: E402
 from record.contract import RAW_TABLES, row_values  # noqa: E402
 from record.landing import open_store  # noqa: E402
@@ -46,9 +44,7 @@ def record_journeys(home: Path) -> None:
     server = start_ingest(home)
     try:
         with closing(server.store()) as store:
-            keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in told}
-            for each in told:
-                set_access(store, each.name, postbacks="open")
+            keys = make_projects(told, store)
         with httpx.Client(base_url=server.url, timeout=30) as client:
             for each in told:
                 client.headers["x-api-key"] = keys[each.name]

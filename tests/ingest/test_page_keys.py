@@ -66,6 +66,8 @@ V2 = {"session_data": {"session_id": "s", "user_id": "u", "conversion_id": "g"}}
         ("/v2/conversions/bulk", {"events": [V2]}),
         ("/v1/analytics/report-conversion", {"gclid": "c", "event": "e"}),
         ("/v1/track", {"userId": "u", "event": "Order Completed", "properties": {"order_id": "o"}}),
+        # As a browser's it changes no order: the models take that from servers only.
+        ("/v1/track", {"userId": "u", "event": "Order Cancelled", "properties": {"order_id": "o"}}),
         ("/v1/page", {"anonymousId": "a"}),
         ("/v1/identify", {"userId": "u"}),
     ],

@@ -116,7 +116,7 @@ def test_analytics_python(ingest_server: Server, gzip: bool) -> None:
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the client for Node is installed."""
     if shutil.which("npm") is None:
-        # Nothing else here needs Node, and pip cannot bring it.
+        # Pip cannot bring it; `.ci/run` installs it, and fails when a test is skipped.
         pytest.skip("needs Node 20 or newer with npm: https://nodejs.org, or `apt-get install nodejs npm`")
     folder = tmp_path_factory.mktemp("node")
     options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts"]

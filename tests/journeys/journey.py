@@ -30,6 +30,10 @@ from typing import Any
 import httpx
 import yaml
 
+from funnelhouse.access import set_access
+from funnelhouse.keys import create_key
+from record.landing.store import LandingStore
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 _EVENT_TYPES = {"view": "pageview"} | {
@@ -64,6 +68,14 @@ def journeys() -> list[Journey]:
             later = story.get("later", [])
             found.append(Journey(story["journey"], story["says"], story["sent"], later, story["marts"]))
     return found
+
+
+def make_projects(told: list[Journey], store: LandingStore) -> dict[str, str]:
+    """A project for each journey, which postbacks may report to; returns a key for each, by name."""
+    keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in told}
+    for each in told:
+        set_access(store, each.name, postbacks="open")
+    return keys
 
 
 def send(journey: Journey, steps: list[dict[str, Any]], client: httpx.Client) -> None:

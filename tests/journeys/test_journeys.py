@@ -8,11 +8,9 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
-from journey import Journey, journeys, send
+from journey import Journey, journeys, make_projects, send
 from servers import start_ingest
 
-from funnelhouse.access import set_access
-from funnelhouse.keys import create_key
 from orchestration.build import run_build
 
 JOURNEYS = journeys()
@@ -24,9 +22,7 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     server = start_ingest(tmp_path_factory.mktemp("journeys") / "home")
     try:
         with closing(server.store()) as store:
-            keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in JOURNEYS}
-            for each in JOURNEYS:
-                set_access(store, each.name, postbacks="open")
+            keys = make_projects(JOURNEYS, store)
         with httpx.Client(base_url=server.url, timeout=30) as client:
             for each in JOURNEYS:
                 client.headers["x-api-key"] = keys[each.name]
