@@ -115,12 +115,12 @@ def _published(home: Settings, query: str) -> list[tuple[Any, ...]]:
 
 def _our_seconds(home: Settings) -> dict[str, float]:
     """Seconds of each step, run again on the demo's warehouse: counting as SQL, then the algebra."""
-    models = DBT_PROJECT / "models/intermediate/credit"
+    models = DBT_PROJECT / "models/intermediate/journeys"
     spec = importlib.util.spec_from_file_location("weights", models / "int_source_weights.py")
     assert spec is not None and spec.loader is not None
     weights = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(weights)
-    compiled = build_dir(home) / "compiled/funnelhouse/models/intermediate/credit"
+    compiled = build_dir(home) / "compiled/funnelhouse/models/intermediate/journeys"
     seconds: dict[str, float] = {}
     with duckdb.connect() as database:
         database.execute(f"attach '{home.warehouse_path}' as warehouse (read_only)")

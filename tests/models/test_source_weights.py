@@ -19,7 +19,7 @@ Journey = tuple[tuple[int, ...], bool]
 
 
 def _module() -> ModuleType:
-    path = DBT_PROJECT / "models/intermediate/credit/int_source_weights.py"
+    path = DBT_PROJECT / "models/intermediate/journeys/int_source_weights.py"
     spec = importlib.util.spec_from_file_location("int_source_weights", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

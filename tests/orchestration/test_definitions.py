@@ -55,7 +55,7 @@ def test_raw_assets_are_what_models_wait_for(graph):
 
 
 def test_marts_are_the_models_of_their_folder(home):
-    files = {path.stem for path in (DBT_PROJECT / "models" / "marts").glob("*.sql")}
+    files = {path.stem for path in (DBT_PROJECT / "models" / "marts").glob("*/*.sql")}
     assert set(model_names(load_manifest(home), "marts")) == files
 
 

@@ -52,7 +52,7 @@ def contract() -> dict[str, dict[str, str]]:
     """Columns and types of each mart, as dbt's YAML promises them."""
     return {
         model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
-        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("_*marts.yml"))
+        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("*/_*_marts.yml"))
         for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
     }
 
