@@ -1,6 +1,6 @@
 -- One row per project, experiment, variant and goal: who was exposed, who converted, and how sure that is.
 {% set z = var('interval_z') %}
-with variants as (
+with defined as (
     select * from {{ ref('int_experiment_variants') }}
 ),
 
@@ -12,8 +12,42 @@ outcomes as (
     select * from {{ ref('int_experiment_outcomes') }}
 ),
 
+exposed as (
+    select
+        project_id,
+        experiment_id,
+        variant_id,
+        count(distinct person_id) as people,
+        count(distinct case when has_several_variants then person_id end) as people_of_several
+    from exposures
+    group by project_id, experiment_id, variant_id
+),
+
+variants as (
+    -- Those that are defined, and those that only visits carry.
+    select
+        coalesce(defined.project_id, exposed.project_id) as project_id,
+        coalesce(defined.experiment_id, exposed.experiment_id) as experiment_id,
+        max(defined.experiment_name) over (
+            partition by
+                coalesce(defined.project_id, exposed.project_id),
+                coalesce(defined.experiment_id, exposed.experiment_id)
+        ) as experiment_name,
+        coalesce(defined.variant_id, exposed.variant_id) as variant_id,
+        defined.variant_name,
+        coalesce(defined.is_control, false) as is_control,
+        exposed.people,
+        coalesce(exposed.people_of_several, 0) as people_of_several
+    from defined
+    full join exposed
+        on
+            defined.project_id = exposed.project_id
+            and defined.experiment_id = exposed.experiment_id
+            and defined.variant_id = exposed.variant_id
+),
+
 judged as (
-    -- All conversions, and each goal that was chosen.
+    -- By all conversions, and by each goal that was chosen.
     select
         variants.*,
         cast(null as varchar) as goal_id
@@ -25,17 +59,6 @@ judged as (
     from variants
     inner join {{ ref('int_experiment_goals') }} as goals
         on variants.project_id = goals.project_id and variants.experiment_id = goals.experiment_id
-),
-
-exposed as (
-    select
-        project_id,
-        experiment_id,
-        variant_id,
-        count(distinct person_id) as people,
-        count(distinct case when has_several_variants then person_id end) as people_of_several
-    from exposures
-    group by project_id, experiment_id, variant_id
 ),
 
 converted as (
@@ -53,19 +76,12 @@ converted as (
 counted as (
     select
         judged.*,
-        coalesce(exposed.people, 0) as exposed_people,
-        coalesce(exposed.people_of_several, 0) as people_of_several,
         coalesce(converted.people, 0) as converted_people,
         coalesce(converted.conversions, 0) as conversions,
         -- Floats from here to the final casts: each row is computed from whole numbers, alike every time.
-        cast(exposed.people as double) as n,
+        cast(judged.people as double) as n,
         cast(coalesce(converted.people, 0) as double) as x
     from judged
-    left join exposed
-        on
-            judged.project_id = exposed.project_id
-            and judged.experiment_id = exposed.experiment_id
-            and judged.variant_id = exposed.variant_id
     left join converted
         on
             judged.project_id = converted.project_id
@@ -122,7 +138,7 @@ select
     variant_name,
     is_control,
     goal_id,
-    cast(exposed_people as bigint) as exposed,
+    cast(coalesce(people, 0) as bigint) as exposed,
     cast(people_of_several as bigint) as exposed_to_several,
     cast(converted_people as bigint) as converted,
     cast(conversions as bigint) as conversions,
