@@ -32,14 +32,15 @@ KNOWN = sorted(host for host in (*REFERRERS, *PASSING) if not host.startswith(AP
 @pytest.fixture(scope="module")
 def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
     """A database in which the models are views over the addresses that a test puts there."""
-    types = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text())["seeds"]["funnelhouse"]
+    described = yaml.safe_load((DBT_PROJECT / "seeds/_seeds.yml").read_text())["seeds"]
+    types = {seed["name"]: seed["config"]["column_types"] for seed in described if "config" in seed}
     connection = duckdb.connect()
     connection.execute(
         "attach ':memory:' as warehouse; use warehouse.main;"
         "create table int_events_deduplicated (seq bigint, kind varchar, url varchar, referrer varchar)"
     )
     for name in ("public_suffixes", "referrers", "passing_hosts"):
-        columns = ", ".join(f"'{column}': '{kind}'" for column, kind in types[name]["+column_types"].items())
+        columns = ", ".join(f"'{column}': '{kind}'" for column, kind in types[name].items())
         connection.execute(
             f"create table {name} as from read_csv('{DBT_PROJECT / f'seeds/{name}.csv'}', header = true, "
             f"columns = {{{columns}}})"

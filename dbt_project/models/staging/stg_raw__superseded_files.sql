@@ -1,4 +1,6 @@
 -- One row per sealed file that staging ignores: its range of positions lies inside another file's.
+-- A table, because each view of the record asks it again.
+{{ config(materialized='table') }}
 with files as (
     {% for table in ['events', 'definitions', 'costs', 'rejected', 'unread_fields'] %}
     select distinct

@@ -1,4 +1,5 @@
 -- One row per view of a page outside bots' sessions: whose it is.
+{{ config(materialized='view') }}
 with activities as (
     select * from {{ ref('int_activities_sessionized') }}
     where is_page_view
