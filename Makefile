@@ -10,7 +10,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo test test-slow lint build serve bench clean --once
+.PHONY: help demo test test-slow lint contract build serve bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --nocolor dbt_project/models dbt_project/tests
+
+contract: .venv/installed ## write dbt's files that say what record/contract.py says
+	$(BIN)/python -m record.contract_for_dbt
 
 build: .venv/installed ## seal, build, check and publish once
 	$(BIN)/funnelhouse build

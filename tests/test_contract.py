@@ -11,6 +11,7 @@ import yaml
 from ingest_api import lengths
 from orchestration.manifest import DBT_PROJECT
 from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
+from record.contract_for_dbt import files
 from record.landing import open_store
 from record.sealing import parquet_schema
 
@@ -34,6 +35,11 @@ def test_the_parquet_schema_is_seq_and_the_contract(table: str) -> None:
         ("seq", pa.int64(), False),
         *((c.name, ARROW[c.sql_type], not c.is_required) for c in columns(RAW_TABLES[table])),
     ]
+
+
+def test_dbt_s_files_say_what_the_contract_says() -> None:
+    differing = [path.name for path, text in files().items() if path.read_text(encoding="utf-8") != text]
+    assert not differing, "run `make contract`"
 
 
 def test_models_hold_the_bounds_that_ingest_holds() -> None:
