@@ -130,8 +130,11 @@ def _describe_properties(schemas: dict[str, Any]) -> None:
             if "description" in described:
                 continue
             of_marts = docs.get(field, {})
-            first = of_marts.get(said["marts"].get(name)) or next(iter(of_marts.values()), None)
-            if about := said["fields"].get(field) or first:
+            shown = [of_marts[mart] for mart in said["marts"].get(name, ()) if mart in of_marts]
+            # Where marts differ, the YAML must choose: no mart is the first one.
+            agreed = set(of_marts.values()) if len(set(of_marts.values())) == 1 else set()
+            about = said["fields"].get(f"{name}.{field}") or said["fields"].get(field)
+            if about := about or next(iter((*shown, *agreed)), None):
                 described["description"] = about
 
 
