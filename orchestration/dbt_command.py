@@ -2,37 +2,99 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from funnelhouse.settings import Settings
+from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.disk_space import check_space, reserve_kept, spill_limit
 from orchestration.manifest import (
-    DBT_EXECUTABLE,
     DBT_PROJECT,
+    MANIFEST,
     PARTIAL_PARSE,
     Manifest,
     build_dir,
+    copy_parsed,
     dbt_environment,
-    parse_dir,
 )
 from orchestration.warehouse import heal, show_damage
 
 BUILT_TYPES = frozenset({"model", "seed", "test"})
 """What a build makes or tries. Unit tests check the rules, not the data: they run with the tests."""
 
+RESULTS = "run_results.json"
+
 ENDS_WITHIN_S = 8.0
 """An interrupted dbt may take this long over the query that it is in; then it is killed."""
 
 
+class DbtProcess:
+    """dbt as a child of this process: it imports itself, reads the parsed project, and waits to be told.
+
+    The manifest has been loaded. What it was loaded from is kept beside: others may parse anew meanwhile.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = build_dir(settings)
+        copy_parsed(settings, self._folder)
+        read, self._tell = os.pipe()
+        command = [sys.executable, "-m", "orchestration.dbt_process", str(self._folder / PARTIAL_PARSE), str(read)]
+        # Standard input is the build lock, which an orphan so goes on holding.
+        self.process = subprocess.Popen(  # noqa: S603 (our own command)
+            command,
+            cwd=CHECKOUT,
+            env={**os.environ, **_environment(settings)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=[read],
+        )
+        os.close(read)
+
+    def tell(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+        """Let it begin, once."""
+        command = {"arguments": arguments, "environment": environment, "results": str(self._folder / RESULTS)}
+        with os.fdopen(self._tell, "w") as pipe, suppress(BrokenPipeError):
+            # One that died before it was told says why, and with which exit code.
+            pipe.write(json.dumps(command) + "\n")
+        self._tell = -1
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has not been told to begin."""
+        return self._tell >= 0
+
+    def end(self) -> None:
+        """Wait until it has ended; one that waits, and so has touched nothing, is ended at once."""
+        if self.is_waiting:
+            self.process.kill()
+            os.close(self._tell)
+            self._tell = -1
+        self.process.__exit__(None, None, None)
+
+
+@contextmanager
+def warm_dbt(settings: Settings) -> Iterator[DbtProcess]:
+    """A child that gets ready while this process does other things; it has ended at the end of the block."""
+    child = DbtProcess(settings)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
 def build_models(
-    settings: Settings, full_refresh: bool, on_node: Callable[[str], None], warn: Callable[[str], None]
+    settings: Settings,
+    full_refresh: bool,
+    on_node: Callable[[str], None],
+    warn: Callable[[str], None],
+    warm: DbtProcess | None = None,
 ) -> list[str]:
     """As `run_dbt`; a warehouse that is damaged, or turns out to be, is set aside and all is built anew.
 
@@ -42,7 +104,7 @@ def build_models(
     if healed := heal(settings.warehouse_path):
         warn(healed)
         check_space(settings, is_whole=True)
-    failures = run_dbt(settings, full_refresh, on_node)
+    failures = run_dbt(settings, full_refresh, on_node, warm)
     if show_damage(failures) and (healed := heal(settings.warehouse_path, is_suspect=True)):
         warn(healed)
         check_space(settings, is_whole=True)
@@ -50,29 +112,33 @@ def build_models(
     return failures
 
 
-def run_dbt(settings: Settings, full_refresh: bool, on_node: Callable[[str], None]) -> list[str]:
+def run_dbt(
+    settings: Settings, full_refresh: bool, on_node: Callable[[str], None], warm: DbtProcess | None = None
+) -> list[str]:
     """Build seeds, models and tests in the warehouse; returns a sentence for each that failed.
 
     `on_node` is called with the name of each when dbt is done with it. The manifest has been loaded: dbt
-    begins with what was parsed for it. When this process is interrupted, dbt is ended before the exception
-    goes on. Raises DiskFullError when landing's share of the disk is about to be used.
+    builds what was parsed for it, in `warm` where that still waits. When this process is interrupted, dbt is
+    ended before the exception goes on. Raises DiskFullError when landing's share of the disk is about to be
+    used.
     """
     folder = build_dir(settings)
-    folder.mkdir(parents=True, exist_ok=True)
     # What the last build left says nothing of this one, and its log would grow for ever.
-    for name in ("run_results.json", "dbt.log"):
+    for name in (RESULTS, "dbt.log"):
         (folder / name).unlink(missing_ok=True)
-    shutil.copyfile(parse_dir(settings) / PARTIAL_PARSE, folder / PARTIAL_PARSE)
-    command = [str(DBT_EXECUTABLE), "--log-format", "json", "build", "--exclude", "test_type:unit"]
-    command += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
+    arguments = ["build", "--exclude", "test_type:unit", *(["--full-refresh"] * full_refresh)]
+    arguments += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     said: deque[str] = deque(maxlen=3)
     with (
-        _child([*command, *(["--full-refresh"] * full_refresh)], _environment(settings)) as process,
-        reserve_kept(settings, process.kill),
+        nullcontext(warm) if warm is not None and warm.is_waiting else warm_dbt(settings) as child,
+        _interruptible(child.process),
+        reserve_kept(settings, child.process.kill),
     ):
-        for name in _nodes_done(process, said):
+        child.tell(arguments, {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)})
+        for name in _nodes_done(child.process, said):
             on_node(name)
-    return _failures(results_path(settings), process.returncode, said)
+        exit_code = child.process.wait()
+    return _failures(results_path(settings), exit_code, said)
 
 
 def node_names(manifest: Manifest) -> list[str]:
@@ -82,13 +148,13 @@ def node_names(manifest: Manifest) -> list[str]:
 
 def built_manifest(settings: Settings) -> Manifest:
     """The project as the last build's dbt found it. Raises FileNotFoundError when none was begun."""
-    manifest: Manifest = json.loads((build_dir(settings) / "manifest.json").read_bytes())
+    manifest: Manifest = json.loads((build_dir(settings) / MANIFEST).read_bytes())
     return manifest
 
 
 def results_path(settings: Settings) -> Path:
     """File where the last build's dbt says how long each node took and what became of it."""
-    return build_dir(settings) / "run_results.json"
+    return build_dir(settings) / RESULTS
 
 
 def model_seconds(settings: Settings) -> dict[str, float]:
@@ -129,57 +195,36 @@ def test_outcomes(results: Path) -> list[dict[str, Any]]:
 
 def _environment(settings: Settings) -> dict[str, str]:
     folder = str(build_dir(settings))
-    return {
-        **os.environ,
-        **dbt_environment(settings),
-        # The parsed manifest lies in a folder of its own: others read it meanwhile.
-        "DBT_TARGET_PATH": folder,
-        "DBT_LOG_PATH": folder,
-        "FUNNELHOUSE_BUILD_SPILL": spill_limit(settings),
-    }
+    # The parsed manifest lies in a folder of its own: others read it meanwhile.
+    return {**dbt_environment(settings), "DBT_TARGET_PATH": folder, "DBT_LOG_PATH": folder}
 
 
 @contextmanager
-def _child(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A child that has ended at the end of the block, however that is left."""
-    # Standard input is the build lock, which an orphan so goes on holding.
-    with subprocess.Popen(  # noqa: S603 (our own command)
-        command,
-        cwd=DBT_PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
+def _interruptible(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A child is told to end when the block raises, and made to when it doesn't soon."""
+    try:
+        yield
+    except BaseException:
+        process.send_signal(signal.SIGINT)
         try:
-            yield process
-        except BaseException:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(ENDS_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            raise
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        raise
 
 
 def _nodes_done(process: subprocess.Popen[str], said: deque[str]) -> Iterator[str]:
-    """Names of nodes as dbt reports them done; errors, and lines that are no event, are added to `said`."""
-    done: set[str] = set()
+    """Names of nodes as dbt reports them done; errors, and lines of anybody else, are added to `said`."""
     for line in process.stdout or ():
         try:
-            event = json.loads(line)
-            message, level = event["info"]["msg"], event["info"]["level"]
-        except (ValueError, KeyError, TypeError):
+            [(what, text)] = json.loads(line).items()
+        except (ValueError, AttributeError):
             said.append(line)
             continue
-        if level == "error" and message.strip():
-            said.append(message)
-        node = event["data"].get("node_info") or {}
-        node_id = node.get("unique_id", "")
-        if node.get("node_finished_at") and node.get("resource_type") in BUILT_TYPES and node_id not in done:
-            done.add(node_id)
-            yield node["node_name"]
+        if what == "done":
+            yield text
+        else:
+            said.append(text)
 
 
 def _failures(results: Path, exit_code: int, said: Iterable[str]) -> list[str]:

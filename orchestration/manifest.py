@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,8 +28,13 @@ _MADE_FROM = ("dbt_project.yml", "models", "macros", "seeds", "dbt_packages")
 _PARSERS = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "duckdb")
 
 
+MANIFEST = "manifest.json"
+
 PARTIAL_PARSE = "partial_parse.msgpack"
-"""What dbt keeps of a parse, to read only changed files the next time."""
+"""The same as dbt keeps it for itself."""
+
+
+_PARSE_LOCK = "parse.lock"
 
 
 class DbtProjectError(Exception):
@@ -96,19 +102,27 @@ def load_manifest(settings: Settings) -> Manifest:
     folder = parse_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = folder / "made_from"
-    with _one_at_a_time(folder / "parse.lock"):
+    with _one_at_a_time(folder / _PARSE_LOCK):
         wanted = _made_from(settings)
-        manifest = _read(folder / "manifest.json") if _said(made_from) == wanted else None
+        manifest = _read(folder / MANIFEST) if _said(made_from) == wanted else None
         if manifest is None or not (folder / PARTIAL_PARSE).exists():
             # dbt's own memory compares times too.
             for stale in (made_from, folder / PARTIAL_PARSE):
                 stale.unlink(missing_ok=True)
             _parse(settings)
-            manifest = json.loads((folder / "manifest.json").read_bytes())
+            manifest = json.loads((folder / MANIFEST).read_bytes())
             # Of files that were edited meanwhile nobody knows which content was parsed.
             if _made_from(settings) == wanted:
                 made_from.write_text(wanted)
     return manifest
+
+
+def copy_parsed(settings: Settings, folder: Path) -> None:
+    """Copy what `load_manifest` has loaded to where nobody parses anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(parse_dir(settings) / _PARSE_LOCK):
+        for name in (MANIFEST, PARTIAL_PARSE):
+            shutil.copyfile(parse_dir(settings) / name, folder / name)
 
 
 def model_names(manifest: Manifest, folder: str) -> list[str]:
