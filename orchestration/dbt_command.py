@@ -22,10 +22,15 @@ from orchestration.manifest import (
     copy_parsed,
     dbt_environment,
 )
+from orchestration.rebuilding import seeds_are_loaded
 from orchestration.warehouse import heal, show_damage
 
-BUILT_TYPES = frozenset({"model", "seed", "test"})
-"""What a build makes or tries. Unit tests check the rules, not the data: they run with the tests."""
+TESTED_FOLDERS = ("models/marts/", "tests/")
+"""Whose tests every build runs: what is published, and the promises about it. Keys of what lies before can't
+fail for the data's sake once the code is tested; all tests run with the project's own.
+"""
+
+SEEDS = "seeds/"
 
 RESULTS = "run_results.json"
 
@@ -126,7 +131,11 @@ def run_dbt(
     # What the last build left says nothing of this one, and its log would grow for ever.
     for name in (RESULTS, "dbt.log"):
         (folder / name).unlink(missing_ok=True)
-    arguments = ["build", "--exclude", "test_type:unit", *(["--full-refresh"] * full_refresh)]
+    are_loaded = not full_refresh and seeds_are_loaded(settings.warehouse_path)
+    selected = ["resource_type:model", *([] if are_loaded else ["resource_type:seed", _tests_in(SEEDS)])]
+    arguments = ["build", "--select", *selected, *(_tests_in(folder) for folder in TESTED_FOLDERS)]
+    # Only the tests that are named, none because its model is.
+    arguments += ["--indirect-selection", "empty", *(["--full-refresh"] * full_refresh)]
     arguments += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     said: deque[str] = deque(maxlen=3)
     with (
@@ -135,15 +144,29 @@ def run_dbt(
         reserve_kept(settings, child.process.kill),
     ):
         child.tell(arguments, {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)})
-        for name in _nodes_done(child.process, said):
-            on_node(name)
+        for node in node_names(built_manifest(settings), of_seeds=True) if are_loaded else ():
+            on_node(node)
+        for node in _nodes_done(child.process, said):
+            on_node(node)
         exit_code = child.process.wait()
     return _failures(results_path(settings), exit_code, said)
 
 
-def node_names(manifest: Manifest) -> list[str]:
-    """Names of all that a build makes or tries."""
-    return [node["name"] for node in manifest["nodes"].values() if node["resource_type"] in BUILT_TYPES]
+def node_names(manifest: Manifest, of_seeds: bool = False) -> list[str]:
+    """Names of all that a build makes or tries; or of its seeds and their tests only."""
+    return [
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["original_file_path"].startswith(SEEDS)
+        or (
+            not of_seeds
+            and (node["resource_type"] == "model" or node["original_file_path"].startswith(TESTED_FOLDERS))
+        )
+    ]
+
+
+def _tests_in(folder: str) -> str:
+    return f"path:{folder.rstrip('/')},resource_type:test"
 
 
 def built_manifest(settings: Settings) -> Manifest:

@@ -95,8 +95,9 @@
     left join publication on true
     {% endset %}
     {% do run_query(scoping) %}
+    {% do forget_answers() %}
     {% if is_scoped() %}
-        {% if run_query('select follows_publication from build_scope').rows[0][0] %}
+        {% if asked_once('select follows_publication from build_scope')[0][0] %}
             {# From here on the tables are not those of the publication any more. #}
             {% for model in var('compared_with_published') %}
                 {% do run_query('create or replace table ' ~ model ~ '__published as from ' ~ model) %}
@@ -119,15 +120,13 @@
 {% macro default__is_scoped() %}{{ return(false) }}{% endmacro %}
 
 {% macro duckdb__is_scoped() %}
-    {% if not load_relation(api.Relation.create(target.database, target.schema, 'build_scope')) %}
-        {{ return(false) }}
-    {% endif %}
-    {{ return(run_query('select is_scoped from build_scope').rows[0][0]) }}
+    {% set tables = asked_once("select count(*) from duckdb_tables() where table_name = 'build_scope'") %}
+    {{ return(tables[0][0] > 0 and asked_once('select is_scoped from build_scope')[0][0]) }}
 {% endmacro %}
 
 {# Rows that came after the last publication; in a whole build all. #}
 {% macro is_new(seq='seq') -%}
-{% if is_scoped() %}{{ seq }} > {{ run_query('select published_position from build_scope').rows[0][0] }}
+{% if is_scoped() %}{{ seq }} > {{ asked_once('select published_position from build_scope')[0][0] }}
 {%- else %}true{% endif %}
 {%- endmacro %}
 

@@ -17,7 +17,7 @@
   broken off had begun to change is rebuilt by the next one.
 #}
 {% macro get_incremental_gathered_sql(arguments) %}
-    {% if run_query('select follows_publication from build_scope').rows[0][0] %}
+    {% if asked_once('select follows_publication from build_scope')[0][0] %}
     delete from {{ arguments['target_relation'] }};
     {% endif %}
     insert into {{ arguments['target_relation'] }}
@@ -28,5 +28,5 @@
 
 {# The part of a kept table that this build works on: all of it, and no copy, in a whole build. #}
 {% materialization slice, adapter='duckdb' %}
-    {{ return(materialization_table_duckdb() if is_scoped() else materialization_view_default()) }}
+    {{ return(materialization_table_duckdb() if is_scoped() else materialization_view_duckdb()) }}
 {% endmaterialization %}
