@@ -67,7 +67,12 @@ def print_build(report: BuildReport) -> None:
         console.print(f"[yellow]Warning:[/] {warning}", soft_wrap=True)
     for failure in report.failures:
         console.print(f"[red]Failed:[/] {failure}", soft_wrap=True)
-    if report.published:
+    if report.is_unchanged:
+        console.print(
+            f"Nothing is new since [bold]{report.build_id}[/], which stays published. "
+            "`--full-refresh` builds all the same."
+        )
+    elif report.published:
         console.print(f"Published as [bold]{report.build_id}[/].")
     else:
         console.print("[red]Not published;[/] readers still see the last publication.")

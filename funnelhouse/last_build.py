@@ -2,6 +2,9 @@
 
 import json
 import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -38,6 +41,24 @@ def write_last_build(path: Path, build: LastBuild) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def note_build(path: Path, started_us: int, failed: Sequence[str], build_id: str | None = None) -> None:
+    """Write down that a build came to its end, for whoever watches builds.
+
+    A file that cannot be written keeps what it said: the build's own end is not to fail for it.
+    """
+    with suppress(OSError):
+        write_last_build(
+            path,
+            LastBuild(
+                outcome="failed" if build_id is None else "published",
+                build_id=build_id,
+                started_us=started_us,
+                ended_us=time.time_ns() // 1000,
+                failures=() if build_id is not None else tuple(failed),
+            ),
+        )
 
 
 def read_last_build(path: Path) -> LastBuild | None:

@@ -21,7 +21,6 @@ from orchestration.build_record import DBT_STEP, build_record, checked_before, m
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import (
-    build_models,
     built_manifest,
     model_seconds,
     results_path,
@@ -29,7 +28,7 @@ from orchestration.dbt_command import (
 )
 from orchestration.disk_space import DiskFullError, check_space, engine_options, remove_spill, reserve_kept
 from orchestration.instance import JOB
-from orchestration.manifest import DbtProjectError, load_manifest, model_names
+from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
 from orchestration.quarantine import QUARANTINE
 from orchestration.rebuilding import mark_published
@@ -61,10 +60,10 @@ COPIED_TO_POSTGRES = dg.AssetCheckSpec(
 )
 
 
-class BuildOptions(dg.Config):
-    """What a run of the job may be told."""
-
-    full_refresh: bool = False
+BUILD_OPTIONS = {
+    "full_refresh": dg.Field(bool, default_value=False, description="Build every model from nothing."),
+}
+"""What a run of the job may be told. The resource `build` reads it, for the run begins with it."""
 
 
 def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
@@ -92,7 +91,11 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
             rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
             yield dg.MaterializeResult(asset_key=RAW[table], metadata={"rows_sealed": rows[table]})
-        yield warning_if_raising(OLD_ROWS_LEAVE, partial(old_rows_leave, settings))
+        left = warning_if_raising(OLD_ROWS_LEAVE, partial(old_rows_leave, settings))
+        if is_whole(context.run):
+            # While Great Expectations is imported, and checks what was sealed.
+            build.modelling.begin()
+        yield left
 
     return sealed
 
@@ -143,16 +146,20 @@ def modelled_asset(settings: Settings) -> dg.AssetsDefinition:
             )
         ],
         check_specs=[DBT_TESTS],
+        config_schema=BUILD_OPTIONS,
         required_resource_keys={"build"},
     )
-    def modelled(context: dg.AssetExecutionContext, config: BuildOptions) -> Iterator[Any]:
+    def modelled(context: dg.AssetExecutionContext) -> Iterator[Any]:
         if not is_whole(context.run):
             # The next build starts from what this one says it has built: everything that landed.
             raise _refused("Models are built together with what they are made from and for")
         build: Build = context.resources.build
-        with _in_words():
-            load_manifest(settings)
-            failures = build_models(settings, config.full_refresh, build.on_node, context.log.warning)
+        try:
+            with _in_words():
+                failures = build.modelling.failures()
+        finally:
+            for warning in build.modelling.warnings:
+                context.log.warning(warning)
         if failures:
             # A failing test fails again: trying once more would only cost minutes.
             raise dg.Failure(description="\n".join(failures), allow_retries=False)

@@ -1,29 +1,25 @@
 """One build in this process: the very job that Dagster schedules, without its servers."""
 
-import contextlib
-import io
-import logging
 import time
-import uuid
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-import dagster as dg
-from dagster._core.events import DagsterEventType
-
+from funnelhouse.last_build import note_build, read_last_build
 from funnelhouse.settings import Settings
-from orchestration.build_job import build_definitions
+from orchestration.build_inputs import inputs_now, inputs_published
 from orchestration.build_lock import BuildRunningError, build_lock
-from orchestration.build_record import seconds_by_step
-from orchestration.dbt_command import model_seconds, node_names
-from orchestration.instance import JOB, open_instance
+from orchestration.dbt_command import warm_dbt
 from orchestration.manifest import DbtProjectError, load_manifest
-from orchestration.outcome import check_outcomes, failures, note_build, published_id
-from orchestration.warehouse import WarehouseError, heal, show_damage
+from orchestration.rebuilding import holds_publication
+from orchestration.warehouse import WarehouseError
+from publication.layout import read_published
+from publication.publishing import PublishError, check_whole, remove_leftovers
+from record.landing.store import LandingError
+from record.retention import forget
+from record.verifying import IncompleteRecordError, check_record
 
 STEPS = ("seal", "landed_events", "dbt", "attribution", "publication")
-"""In the order in which they run."""
+"""What a build consists of."""
 
 OnProgress = Callable[[str, int, int], None]
 """Called with what was just done, how many things are done, and how many there are."""
@@ -35,10 +31,12 @@ class BuildReport:
 
     `seconds`: wall time by step, in the order they ran (`prepare`, `seal`, `landed_events`, `dbt`,
     `attribution`, `publication`), failed steps included. `model_seconds`: dbt's own time by model and seed.
-    `failures` and `warnings` are sentences. `build_id` is None unless it was published.
+    `failures` and `warnings` are sentences. `build_id` is None unless it was published; where nothing was new
+    (`is_unchanged`), it is that of the publication, which already is what would be built.
     """
 
     build_id: str | None = None
+    is_unchanged: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     model_seconds: dict[str, float] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
@@ -53,100 +51,66 @@ class BuildReport:
 def run_build(
     settings: Settings, full_refresh: bool = False, on_progress: OnProgress | None = None
 ) -> BuildReport:
-    """Seal, build, check and publish in this process.
+    """Seal, build, check and publish in this process; where nothing is new, only old rows leave.
 
     Nothing is raised for what can go wrong with data, SQL, or another build that is running: the report says
-    it, and the last publication stays. `full_refresh` builds every model from nothing.
+    it, and the last publication stays. `full_refresh` builds every model from nothing, whatever is new.
     """
     started, started_us = time.monotonic(), time.time_ns() // 1000
     try:
         # Taken before the run begins, so that a build that may not run leaves no failed run behind.
-        with build_lock(settings.build_lock_path), open_instance(settings) as instance, _quiet():
-            total = len(STEPS) + len(node_names(load_manifest(settings)))
-            progress = _Progress(on_progress or (lambda *_: None), total)
-            definitions = build_definitions(settings, is_locked=True, on_node=progress.move)
-            report = _run(settings, definitions, instance, full_refresh, progress, started)
-            # What dbt did not read, the attribution suite and the publication did.
-            healed = heal(settings.warehouse_path, is_suspect=True) if show_damage(report.failures) else None
-            if healed is None:
-                return report
-            again = _run(settings, definitions, instance, full_refresh, progress, started)
-            return replace(again, warnings=(healed, *again.warnings))
+        with build_lock(settings.build_lock_path):
+            if not full_refresh and (published := unchanged_publication(settings)):
+                return _unchanged(settings, published, started_us)
+            manifest = load_manifest(settings)
+            with warm_dbt(settings) as dbt:
+                from orchestration.build_run import run_job
+
+                return run_job(settings, full_refresh, manifest, dbt, on_progress, started)
     except BuildRunningError as refused:
         return BuildReport(failures=(str(refused),))
-    except (DbtProjectError, WarehouseError) as broken:
-        failed = str(broken)
+    except (DbtProjectError, IncompleteRecordError, LandingError, PublishError, WarehouseError) as broken:
+        failed = tuple(str(broken).splitlines())
     except OSError as refused:
-        failed = f"{settings.home_dir} cannot be used: {refused}"
-    note_build(settings, started_us, [failed])
-    return BuildReport(failures=(failed,))
+        failed = (f"{settings.home_dir} cannot be used: {refused}",)
+    note_build(settings.last_build_path, started_us, failed)
+    return BuildReport(failures=failed)
 
 
-def _run(
-    settings: Settings,
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    full_refresh: bool,
-    progress: "_Progress",
-    started: float,
-) -> BuildReport:
-    job = definitions.resolve_job_def(JOB)
-    run_id = str(uuid.uuid4())
-    instance.add_event_listener(run_id, progress.listen)
-    prepare_s = time.monotonic() - started
-    result = job.execute_in_process(
-        run_config={
-            "ops": {"dbt": {"config": {"full_refresh": full_refresh}}},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
-        instance=instance,
-        run_id=run_id,
-        raise_on_error=False,
-    )
-    events = result.all_events
-    return BuildReport(
-        build_id=published_id(events),
-        seconds={"prepare": prepare_s, **seconds_by_step(instance.all_logs(run_id))},
-        model_seconds=model_seconds(settings),
-        failures=failures(events),
-        warnings=(*_logged_warnings(instance.all_logs(run_id)), *check_outcomes(events, "warning")),
-    )
+def unchanged_publication(settings: Settings) -> str | None:
+    """Id of the publication that readers see, when it is what a build would make now; else None.
+
+    Nothing landed since, code and settings are the same, its file and the warehouse are whole, and it is
+    wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
+    """
+    published = read_published(settings.published_dir)
+    if published is None or inputs_published(settings) != inputs_now(settings):
+        return None
+    if not check_whole(settings.published_dir) or not holds_publication(settings.warehouse_path):
+        return None
+    if settings.publish_postgres:
+        from orchestration.instance import open_instance
+        from orchestration.triggers import is_copied
+
+        with open_instance(settings) as instance:
+            if not is_copied(settings, instance):
+                return None
+    return published.build_id
 
 
-def _logged_warnings(entries: Iterable[dg.EventLogEntry]) -> list[str]:
-    """What steps said beside their events, such as that a damaged warehouse was set aside."""
-    return [e.user_message for e in entries if e.dagster_event is None and e.level == logging.WARNING]
-
-
-class _Progress:
-    """Counts the steps of a build, and the nodes of dbt, as they are done."""
-
-    def __init__(self, on_progress: OnProgress, total: int) -> None:
-        self._on_progress = on_progress
-        self._total = total
-        self._done = 0
-
-    def move(self, name: str) -> None:
-        """One more is done."""
-        self._done += 1
-        self._on_progress(name, self._done, self._total)
-
-    def listen(self, entry: dg.EventLogEntry, _cursor: str | None = None) -> None:
-        """A run calls it with each of its events."""
-        event = entry.dagster_event
-        if event is not None and event.event_type is DagsterEventType.STEP_SUCCESS and event.step_key:
-            self.move(event.step_key)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dagster's lines off the terminal: the report says what matters, in words."""
-    logger = logging.getLogger("dagster")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _unchanged(settings: Settings, build_id: str, started_us: int) -> BuildReport:
+    """Let old rows leave. Raises IncompleteRecordError when the record has a hole."""
+    remove_leftovers(settings.published_dir)
+    check_record(settings.landing_store, settings.raw_dir, started_us)
+    warnings = []
     try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        forget(settings.landing_store, settings.raw_dir, settings.landing_days, started_us)
+    except IncompleteRecordError:
+        raise
+    except Exception as error:
+        warnings.append(f"warning old_rows_leave: {error}")
+    last = read_last_build(settings.last_build_path)
+    # A build that failed is made good: what it was of is gone, and what is published holds.
+    if last is None or last.build_id != build_id:
+        note_build(settings.last_build_path, started_us, (), build_id)
+    return BuildReport(build_id=build_id, is_unchanged=True, warnings=tuple(warnings))

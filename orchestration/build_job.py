@@ -7,17 +7,21 @@ import dagster as dg
 from funnelhouse.settings import Settings
 from orchestration.assets import modelled_asset, publication_asset, sealed_assets, suite_checks
 from orchestration.build_resource import build_resource
+from orchestration.dbt_command import DbtProcess
 from orchestration.instance import JOB
 from orchestration.triggers import arrivals_sensor, hourly_schedule
 
 
 def build_definitions(
-    settings: Settings, is_locked: bool = False, on_node: Callable[[str], None] | None = None
+    settings: Settings,
+    is_locked: bool = False,
+    on_node: Callable[[str], None] | None = None,
+    dbt: DbtProcess | None = None,
 ) -> dg.Definitions:
     """Definitions of the build of one home.
 
     `is_locked`: this process holds the build lock already. `on_node` is told each of dbt's nodes when it is
-    done.
+    done. `dbt` is one that waits to be used.
     """
     # In one process: the lock is held by whoever runs the steps, and there is one warehouse to write.
     job = dg.define_asset_job(
@@ -40,5 +44,5 @@ def build_definitions(
         schedules=[hourly_schedule(settings)],
         # Whatever is run beside the job: the lock is held for a whole run only where that is one process.
         executor=dg.in_process_executor,
-        resources={"build": build_resource(settings, is_locked, on_node)},
+        resources={"build": build_resource(settings, is_locked, on_node, dbt)},
     )

@@ -9,12 +9,14 @@ from typing import Any
 
 import dagster as dg
 
+from funnelhouse.last_build import note_build
 from funnelhouse.settings import Settings
 from orchestration.build_inputs import BuildInputs, inputs_now
 from orchestration.build_lock import build_lock
+from orchestration.dbt_command import DbtProcess, Modelling
 from orchestration.history import prune_history
 from orchestration.instance import JOB, end_lost_runs
-from orchestration.outcome import failures, note_build, published_id
+from orchestration.outcome import failures, published_id
 from publication.layout import new_build_id
 from record.contract import RAW_TABLES
 
@@ -32,14 +34,14 @@ SUITES = {
 @dataclass(frozen=True, slots=True)
 class Build:
     """The build that a run is: its id, when it started (UTC), whether it builds everything from nothing, what
-    it is made from. `on_node` is told the name of each model, seed and test that is done.
+    it is made from. `modelling` makes its models.
     """
 
     build_id: str
     started_at: datetime
     is_full_refresh: bool
     made_from: BuildInputs
-    on_node: Callable[[str], None]
+    modelling: Modelling
 
 
 def is_whole(run: dg.DagsterRun) -> bool:
@@ -53,12 +55,16 @@ def is_whole(run: dg.DagsterRun) -> bool:
 
 
 def build_resource(
-    settings: Settings, is_locked: bool, on_node: Callable[[str], None] | None = None
+    settings: Settings,
+    is_locked: bool,
+    on_node: Callable[[str], None] | None = None,
+    dbt: DbtProcess | None = None,
 ) -> dg.ResourceDefinition:
     """Resource `build`, needed by every step. The in-process executor enters it once, before any of them, and
     leaves it after the last: then what became of the build is written down.
 
-    `is_locked`: this process took the lock already, before it started the run.
+    `is_locked`: this process took the lock already, before it started the run. `on_node` is told the name of
+    each model, seed and test that is done. `dbt` was started before it is needed.
     """
 
     @dg.resource
@@ -74,21 +80,24 @@ def build_resource(
             started_at = datetime.now(UTC)
             # The one place in which a run is told, by whoever starts it.
             told: Any = run.run_config
+            is_full_refresh = bool(
+                told.get("ops", {}).get("dbt", {}).get("config", {}).get("full_refresh", False)
+            )
+            modelling = Modelling(settings, is_full_refresh, on_node or (lambda _: None), dbt)
             try:
                 yield Build(
                     build_id=new_build_id(started_at),
                     started_at=started_at,
-                    is_full_refresh=bool(
-                        told.get("ops", {}).get("dbt", {}).get("config", {}).get("full_refresh", False)
-                    ),
+                    is_full_refresh=is_full_refresh,
                     # Before anything is sealed: what lands from here on is the next build's.
                     made_from=inputs_now(settings),
-                    on_node=on_node or (lambda _: None),
+                    modelling=modelling,
                 )
             finally:
+                modelling.stop()
                 if is_whole(run):
                     log = instance.all_logs(run.run_id)
                     events = [entry.dagster_event for entry in log if entry.dagster_event is not None]
-                    note_build(settings, started_us, failures(events), published_id(events))
+                    note_build(settings.last_build_path, started_us, failures(events), published_id(events))
 
     return build

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from orchestration.manifest import (
     build_dir,
     copy_parsed,
     dbt_environment,
+    load_manifest,
 )
 from orchestration.rebuilding import seeds_are_loaded
 from orchestration.warehouse import heal, show_damage
@@ -48,7 +51,13 @@ class DbtProcess:
         self._folder = build_dir(settings)
         copy_parsed(settings, self._folder)
         read, self._tell = os.pipe()
-        command = [sys.executable, "-m", "orchestration.dbt_process", str(self._folder / PARTIAL_PARSE), str(read)]
+        command = [
+            sys.executable,
+            "-m",
+            "orchestration.dbt_process",
+            str(self._folder / PARTIAL_PARSE),
+            str(read),
+        ]
         # Standard input is the build lock, which an orphan so goes on holding.
         self.process = subprocess.Popen(  # noqa: S603 (our own command)
             command,
@@ -75,6 +84,14 @@ class DbtProcess:
         """Whether it has not been told to begin."""
         return self._tell >= 0
 
+    def interrupt(self) -> None:
+        """Tell it to end, and make it when it doesn't soon."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
     def end(self) -> None:
         """Wait until it has ended; one that waits, and so has touched nothing, is ended at once."""
         if self.is_waiting:
@@ -94,38 +111,88 @@ def warm_dbt(settings: Settings) -> Iterator[DbtProcess]:
         child.end()
 
 
-def build_models(
-    settings: Settings,
-    full_refresh: bool,
-    on_node: Callable[[str], None],
-    warn: Callable[[str], None],
-    warm: DbtProcess | None = None,
-) -> list[str]:
-    """As `run_dbt`; a warehouse that is damaged, or turns out to be, is set aside and all is built anew.
+class Modelling:
+    """The models of one build, made by dbt in a thread from `begin` on. `warnings` are sentences.
 
-    `warn` is told so, in a sentence. Raises WarehouseError; DiskFullError when there is not enough space, or
-    not any more.
+    What the build is otherwise busy with meanwhile, such as checking what landed, may stop it.
     """
-    if healed := heal(settings.warehouse_path):
-        warn(healed)
-        check_space(settings, is_whole=True)
-    failures = run_dbt(settings, full_refresh, on_node, warm)
-    if show_damage(failures) and (healed := heal(settings.warehouse_path, is_suspect=True)):
-        warn(healed)
-        check_space(settings, is_whole=True)
-        failures = run_dbt(settings, full_refresh, on_node)
-    return failures
+
+    def __init__(
+        self,
+        settings: Settings,
+        full_refresh: bool,
+        on_node: Callable[[str], None],
+        warm: DbtProcess | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._settings = settings
+        self._full_refresh = full_refresh
+        self._on_node = on_node
+        self._warm = warm
+        self._child: DbtProcess | None = None
+        self._is_stopped = False
+        self._changing = threading.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dbt")
+        self._failures: Future[list[str]] | None = None
+
+    def begin(self) -> None:
+        """Start; once more does nothing."""
+        if self._failures is None:
+            self._failures = self._thread.submit(self._build)
+
+    def failures(self) -> list[str]:
+        """Wait until it has ended; a sentence for each model, seed and test that failed.
+
+        Raises DbtProjectError, WarehouseError, and DiskFullError when space is short or becomes so.
+        """
+        self.begin()
+        return self._failures.result() if self._failures else []
+
+    def stop(self) -> None:
+        """End what still runs: dbt is told to, and made to when it doesn't soon."""
+        with self._changing:
+            self._is_stopped = True
+            running = self._child if self._failures and not self._failures.done() else None
+        if running is not None:
+            running.interrupt()
+        self._thread.shutdown()
+
+    def _build(self) -> list[str]:
+        """A warehouse that is damaged, or turns out to be, is set aside and all is built anew."""
+        load_manifest(self._settings)
+        self._heal(is_suspect=False)
+        failures = run_dbt(self._settings, self._full_refresh, self._on_node, self._warm, self._watch)
+        if not self._is_stopped and show_damage(failures) and self._heal(is_suspect=True):
+            failures = run_dbt(self._settings, self._full_refresh, self._on_node, on_child=self._watch)
+        return failures
+
+    def _heal(self, is_suspect: bool) -> bool:
+        healed = heal(self._settings.warehouse_path, is_suspect)
+        if healed is not None:
+            self.warnings.append(healed)
+            check_space(self._settings, is_whole=True)
+        return healed is not None
+
+    def _watch(self, child: DbtProcess) -> None:
+        with self._changing:
+            self._child = child
+            if self._is_stopped:
+                child.process.kill()
 
 
 def run_dbt(
-    settings: Settings, full_refresh: bool, on_node: Callable[[str], None], warm: DbtProcess | None = None
+    settings: Settings,
+    full_refresh: bool,
+    on_node: Callable[[str], None],
+    warm: DbtProcess | None = None,
+    on_child: Callable[[DbtProcess], None] = lambda _: None,
 ) -> list[str]:
     """Build seeds, models and tests in the warehouse; returns a sentence for each that failed.
 
     `on_node` is called with the name of each when dbt is done with it. The manifest has been loaded: dbt
-    builds what was parsed for it, in `warm` where that still waits. When this process is interrupted, dbt is
-    ended before the exception goes on. Raises DiskFullError when landing's share of the disk is about to be
-    used.
+    builds what was parsed for it, in `warm` where that still waits; `on_child` is given the one that does.
+    When this is interrupted, dbt is ended before the exception goes on. Raises DiskFullError when landing's
+    share of the disk is about to be used.
     """
     folder = build_dir(settings)
     # What the last build left says nothing of this one, and its log would grow for ever.
@@ -140,9 +207,10 @@ def run_dbt(
     said: deque[str] = deque(maxlen=3)
     with (
         nullcontext(warm) if warm is not None and warm.is_waiting else warm_dbt(settings) as child,
-        _interruptible(child.process),
+        _interruptible(child),
         reserve_kept(settings, child.process.kill),
     ):
+        on_child(child)
         child.tell(arguments, {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)})
         for node in node_names(built_manifest(settings), of_seeds=True) if are_loaded else ():
             on_node(node)
@@ -223,16 +291,12 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def _interruptible(process: subprocess.Popen[str]) -> Iterator[None]:
+def _interruptible(child: DbtProcess) -> Iterator[None]:
     """A child is told to end when the block raises, and made to when it doesn't soon."""
     try:
         yield
     except BaseException:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        child.interrupt()
         raise
 
 

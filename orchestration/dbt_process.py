@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dbt.adapters.duckdb import Plugin as _adapter  # noqa: F401 (imported now, not when it is needed)
+import dbt.adapters.duckdb  # noqa: F401 (now, not when it is needed)
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import BaseEvent, EventLevel
@@ -79,11 +79,11 @@ def main(partial_parse: Path, descriptor: int) -> int:
 def _read(partial_parse: Path) -> Manifest | None:
     """What was parsed; None where it can't be read: dbt then parses by itself."""
     try:
-        manifest = Manifest.from_msgpack(partial_parse.read_bytes())  # type: ignore[attr-defined]
-        manifest.build_flat_graph()
+        manifest = Manifest.from_msgpack(partial_parse.read_bytes())
+        manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     except Exception:
         return None
-    return manifest  # type: ignore[no-any-return]
+    return manifest
 
 
 if __name__ == "__main__":

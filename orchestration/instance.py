@@ -13,8 +13,8 @@ from dagster._core.instance.ref import InstanceRef
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from funnelhouse.last_build import note_build
 from funnelhouse.settings import Settings
-from orchestration.outcome import note_build
 
 JOB = "build"
 
@@ -155,4 +155,4 @@ def end_lost_runs(
             continue
         instance.add_run_tags(run.run_id, {LOST: "true"})
         instance.report_run_failed(run, KILLED)
-        note_build(settings, int(started * 1_000_000), [KILLED])
+        note_build(settings.last_build_path, int(started * 1_000_000), [KILLED])

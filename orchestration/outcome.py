@@ -1,15 +1,10 @@
 """What became of a build, read from the events of its run: the same words for every way to start one."""
 
-import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster_shared.error import SerializableErrorInfo
-
-from funnelhouse.last_build import LastBuild, write_last_build
-from funnelhouse.settings import Settings
 
 PUBLISH_STEP = "publication"
 
@@ -38,26 +33,6 @@ def check_outcomes(events: Iterable[dg.DagsterEvent], severity: str) -> list[str
         for line in (event.asset_check_evaluation_data.description or "").splitlines()
         if line.startswith(severity)
     ]
-
-
-def note_build(
-    settings: Settings, started_us: int, failed: Sequence[str], build_id: str | None = None
-) -> None:
-    """Write down that a build came to its end, for whoever watches builds.
-
-    A file that cannot be written keeps what it said: the build's own end is not to fail for it.
-    """
-    with suppress(OSError):
-        write_last_build(
-            settings.last_build_path,
-            LastBuild(
-                outcome="failed" if build_id is None else "published",
-                build_id=build_id,
-                started_us=started_us,
-                ended_us=time.time_ns() // 1000,
-                failures=() if build_id is not None else tuple(failed),
-            ),
-        )
 
 
 def _step_failures(events: Sequence[dg.DagsterEvent]) -> list[str]:

@@ -33,10 +33,21 @@ def seeds_are_loaded(warehouse_path: Path) -> bool:
     They were tested then. A build of other files, or one that is to build everything anew, forgets the
     publication before it changes any table.
     """
+    return _published(warehouse_path, "fingerprint") == fingerprint()
+
+
+def holds_publication(warehouse_path: Path) -> bool:
+    """Whether the warehouse can be opened, and its tables are those of the last publication."""
+    return _published(warehouse_path, "is_latest_build") is True
+
+
+def _published(warehouse_path: Path, column: str) -> object:
+    """What the warehouse remembers of its publication; None where there is none, or no warehouse."""
     if not warehouse_path.exists():
-        return False
-    with duckdb.connect(str(warehouse_path)) as warehouse:
-        if not warehouse.execute("from duckdb_tables() where table_name = 'publication'").fetchall():
-            return False
-        found = warehouse.execute("select fingerprint from publication").fetchall()
-    return found == [(fingerprint(),)]
+        return None
+    try:
+        with duckdb.connect(str(warehouse_path)) as warehouse:
+            found = warehouse.execute(f"select {column} from publication").fetchone()  # noqa: S608 (ours)
+    except duckdb.Error:
+        return None
+    return found and found[0]

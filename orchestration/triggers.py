@@ -69,7 +69,7 @@ def hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
     def hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if is_build_running(settings.build_lock_path):
             return dg.SkipReason("A build is running.")
-        if inputs_published(settings) != inputs_now(settings) or not _is_copied(settings, context.instance):
+        if inputs_published(settings) != inputs_now(settings) or not is_copied(settings, context.instance):
             return dg.RunRequest()
         try:
             with build_lock(settings.build_lock_path, is_inherited=False):
@@ -81,7 +81,7 @@ def hourly_schedule(settings: Settings) -> dg.ScheduleDefinition:
     return hourly
 
 
-def _is_copied(settings: Settings, instance: dg.DagsterInstance) -> bool:
+def is_copied(settings: Settings, instance: dg.DagsterInstance) -> bool:
     """Whether the last publication is wherever it is to be copied to."""
     if not settings.publish_postgres:
         return True

@@ -148,6 +148,22 @@ def check_current(published_dir: Path) -> None:
         )
 
 
+def check_whole(published_dir: Path) -> bool:
+    """Whether what readers see can be opened and has every mart that it says.
+
+    Raises PublishError when `current` is there and no link.
+    """
+    check_current(published_dir)
+    folder = (published_dir / CURRENT).resolve()
+    try:
+        said = json.loads((folder / BUILD_FILE).read_bytes())["marts"]
+        with duckdb.connect(str(folder / MARTS_FILE), read_only=True) as marts:
+            tables = marts.execute("select table_name from duckdb_tables() where schema_name = 'main'")
+            return {name for (name,) in tables.fetchall()} == set(said)
+    except (OSError, ValueError, KeyError, duckdb.Error):
+        return False
+
+
 def _copy_marts(
     warehouse_path: Path,
     folder: Path,
