@@ -16,7 +16,7 @@ import dagster as dg
 from expectations.attribution import attribution
 from expectations.landed_events import landed_events
 from funnelhouse.settings import Settings
-from orchestration.build_inputs import MADE_FROM
+from orchestration.build_inputs import MADE_FROM, SEALED, sealed_now
 from orchestration.build_record import DBT_STEP, build_record, checked_before, made_models
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
@@ -223,6 +223,7 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                     "run_id": context.run.run_id,
                     "attribution_models": model_names(manifest, "attribution"),
                     MADE_FROM: build.made_from.as_json(),
+                    SEALED: sealed_now(settings),
                     **build_record(settings, build, log),
                 },
                 engine_options(settings),

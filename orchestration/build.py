@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from funnelhouse.last_build import note_build, read_last_build
 from funnelhouse.settings import Settings
-from orchestration.build_inputs import inputs_now, inputs_published
+from orchestration.build_inputs import is_unchanged
 from orchestration.build_lock import BuildRunningError, build_lock
 from orchestration.dbt_command import warm_dbt
 from orchestration.manifest import DbtProjectError, load_manifest
@@ -84,7 +84,7 @@ def unchanged_publication(settings: Settings) -> str | None:
     wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
     """
     published = read_published(settings.published_dir)
-    if published is None or inputs_published(settings) != inputs_now(settings):
+    if published is None or not is_unchanged(settings):
         return None
     if not check_whole(settings.published_dir) or not holds_publication(settings.warehouse_path):
         return None

@@ -10,9 +10,14 @@ from urllib.parse import urlsplit
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.manifest import add_files, fingerprint
 from publication.layout import BUILD_FILE, CURRENT
+from record.contract import RAW_TABLES
 from record.landing import open_existing
+from record.sealed_files import highest_seq
 
 MADE_FROM = "made_from"
+"""Key in build.json."""
+
+SEALED = "sealed"
 """Key in build.json."""
 
 CODE_OF_A_BUILD = ("expectations", "funnelhouse", "orchestration", "publication", "record")
@@ -59,11 +64,29 @@ def inputs_published(settings: Settings) -> BuildInputs | None:
         return None
 
 
+def sealed_now(settings: Settings) -> dict[str, int]:
+    """Per raw table its last position: the record may have been put back, or come from elsewhere."""
+    return {table: highest_seq(settings.raw_dir / table) for table in RAW_TABLES}
+
+
+def is_unchanged(settings: Settings) -> bool:
+    """Whether the publication that readers see is made from what a build would be made from that began now.
+
+    Raises LandingError.
+    """
+    published = inputs_published(settings)
+    if published is None or published != inputs_now(settings):
+        return False
+    said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+    return bool(said.get(SEALED) == sealed_now(settings))
+
+
 def _made_with(settings: Settings) -> str:
     url = urlsplit(settings.publish_postgres)
     # Its password changes nothing, and a hash of it would be a hint.
     copied_to = [url.hostname, url.port, url.path, settings.publish_postgres_schema] if url.netloc else []
-    digest = hashlib.sha256(json.dumps([fingerprint(), settings.publish_parquet, copied_to]).encode())
+    made_from = [fingerprint(with_tests=True), settings.publish_parquet, copied_to]
+    digest = hashlib.sha256(json.dumps(made_from).encode())
     for package in CODE_OF_A_BUILD:
         add_files(digest, CHECKOUT, CHECKOUT / package, suffix=".py")
     return digest.hexdigest()

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class _Reporter(EventManager):
         super().fire_event(e, level, node, force_warn_or_error_handling)
 
     def _say(self, what: str, text: str) -> None:
-        with self._printing:
+        # Whoever listened may have been killed: then this goes on alone.
+        with self._printing, suppress(BrokenPipeError):
             print(json.dumps({what: text}), flush=True)
 
 

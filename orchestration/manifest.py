@@ -67,10 +67,13 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def fingerprint() -> str:
-    """SHA-256 of what the tables are made from: SQL, seeds, variables, and the version of the engine."""
+def fingerprint(with_tests: bool = False) -> str:
+    """SHA-256 of what the tables are made from: SQL, seeds, variables, and the version of the engine.
+
+    `with_tests`: of what they are tested by, too.
+    """
     digest = hashlib.sha256(version("duckdb").encode())
-    for name in _MADE_FROM:
+    for name in (*_MADE_FROM, *(["tests"] * with_tests)):
         add_files(digest, DBT_PROJECT, DBT_PROJECT / name)
     return digest.hexdigest()
 
