@@ -124,7 +124,7 @@ def test_new_code_and_settings_are_something_new(look, publish, empty_home, land
     other = {"publish_postgres": "postgresql://bi:two@127.0.0.1/bi"}
     assert inputs_now(empty_home.model_copy(update=other)) == inputs_now(copied)
     publish()
-    monkeypatch.setattr("orchestration.build_inputs.fingerprint", lambda: "of other SQL")
+    monkeypatch.setattr("orchestration.build_inputs.fingerprint", lambda **_: "of other SQL")
     assert look()[0]
 
 
