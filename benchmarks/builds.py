@@ -6,10 +6,14 @@ again after `--extra` more events have arrived. A build is a process of its own,
 `funnelhouse build` is. What seconds are worth on this machine at this hour is said by a plain scan and sort
 of the same files, in the same run and with a build's memory. Memory is the sum over the build's processes,
 sampled.
+
+With `--tiny` it measures what a build costs however little there is: of 1,000 events, from the command line,
+beside what importing Dagster, dbt and Great Expectations takes. Processor seconds are those of all processes.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,6 +33,9 @@ from orchestration.build import run_build
 from orchestration.outcome import PUBLISH_STEP
 
 SAMPLE_S = 0.2
+TINY_EVENTS = 1000
+FEW_EVENTS = 100
+IMPORTS = "import dagster, dbt.cli.main, great_expectations"
 SLOWEST = 10
 SEED = 1
 
@@ -138,6 +145,37 @@ def _measure(events: int, extra: int, home: Path) -> None:
     _print_builds(events, scan_s, builds)
 
 
+def _measure_tiny(home: Path) -> None:
+    generate(home, TINY_EVENTS, SEED)
+    environment = {**os.environ, "FUNNELHOUSE_HOME": str(home)}
+    command = [sys.executable, "-m", "command_line", "build"]
+    _seconds(
+        [sys.executable, "-c", IMPORTS], environment
+    )  # what was never read from disk before is no measure
+    taken = {
+        "the three imports": _seconds([sys.executable, "-c", IMPORTS], environment),
+        "from nothing": _seconds(command, environment),
+        "nothing new, all the same": _seconds([*command, "--full-refresh"], environment),
+        "nothing new": _seconds(command, environment),
+    }
+    generate_more(home, FEW_EVENTS)
+    taken[f"{FEW_EVENTS} more"] = _seconds(command, environment)
+    imports_s, _ = taken["the three imports"]
+    print(f"\n{TINY_EVENTS:,} events, from the command line\n")
+    print("| | wall s | ÷ imports | processor s |\n|---|---:|---:|---:|")
+    for name, (wall, processor) in taken.items():
+        print(f"| {name} | {wall:.1f} | {wall / imports_s:.1f} | {processor:.1f} |")
+
+
+def _seconds(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Wall seconds of a command, and the processor seconds of it and its children. Raises when it fails."""
+    before, started = os.times(), time.monotonic()
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    wall, after = time.monotonic() - started, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return wall, used
+
+
 def _build_here(home: Path) -> None:
     report = run_build(Settings().apart(home))
     failures = report.failures or (() if report.published else ("not published",))
@@ -151,10 +189,14 @@ def main() -> None:
     parser.add_argument("--extra", type=int, default=10_000, help="events that arrive after the first build")
     parser.add_argument("--folder", type=Path, help="where homes are kept; else they are deleted")
     parser.add_argument("--build", type=Path, metavar="HOME", help="only build, and print the report as JSON")
+    parser.add_argument("--tiny", action="store_true", help="measure a home of 1,000 events, too")
     arguments = parser.parse_args()
     if arguments.build:
         _build_here(arguments.build)
         return
+    if arguments.tiny:
+        with tempfile.TemporaryDirectory() as folder:
+            _measure_tiny(Path(folder) / "tiny")
     for events in arguments.events:
         with tempfile.TemporaryDirectory() as folder:
             _measure(events, arguments.extra, (arguments.folder or Path(folder)) / f"events-{events}")

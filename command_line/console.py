@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from orchestration.build import BuildReport
+from orchestration.build_report import BuildReport
 
 console = Console(highlight=False)
 

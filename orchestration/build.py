@@ -1,13 +1,12 @@
 """One build in this process: the very job that Dagster schedules, without its servers."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from funnelhouse.last_build import note_build, read_last_build
 from funnelhouse.settings import Settings
 from orchestration.build_inputs import is_unchanged
 from orchestration.build_lock import BuildRunningError, build_lock
+from orchestration.build_report import BuildReport, OnProgress
 from orchestration.dbt_command import warm_dbt
 from orchestration.manifest import DbtProjectError, load_manifest
 from orchestration.rebuilding import holds_publication
@@ -17,35 +16,6 @@ from publication.publishing import PublishError, check_whole, remove_leftovers
 from record.landing.store import LandingError
 from record.retention import forget
 from record.verifying import IncompleteRecordError, check_record
-
-STEPS = ("seal", "landed_events", "dbt", "attribution", "publication")
-"""What a build consists of."""
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with what was just done, how many things are done, and how many there are."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildReport:
-    """What became of a build.
-
-    `seconds`: wall time by step, in the order they ran (`prepare`, `seal`, `landed_events`, `dbt`,
-    `attribution`, `publication`), failed steps included. `model_seconds`: dbt's own time by model and seed.
-    `failures` and `warnings` are sentences. `build_id` is None unless it was published; where nothing was new
-    (`is_unchanged`), it is that of the publication, which already is what would be built.
-    """
-
-    build_id: str | None = None
-    is_unchanged: bool = False
-    seconds: dict[str, float] = field(default_factory=dict)
-    model_seconds: dict[str, float] = field(default_factory=dict)
-    failures: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def published(self) -> bool:
-        """Whether readers see this build."""
-        return self.build_id is not None
 
 
 def run_build(
@@ -69,8 +39,10 @@ def run_build(
                 return run_job(settings, full_refresh, manifest, dbt, on_progress, started)
     except BuildRunningError as refused:
         return BuildReport(failures=(str(refused),))
-    except (DbtProjectError, IncompleteRecordError, LandingError, PublishError, WarehouseError) as broken:
+    except IncompleteRecordError as broken:
         failed = tuple(str(broken).splitlines())
+    except (DbtProjectError, LandingError, PublishError, WarehouseError) as broken:
+        failed = (str(broken),)
     except OSError as refused:
         failed = (f"{settings.home_dir} cannot be used: {refused}",)
     note_build(settings.last_build_path, started_us, failed)

@@ -17,9 +17,9 @@ import dagster as dg
 from dagster._core.events import DagsterEventType
 
 from funnelhouse.settings import Settings
-from orchestration.build import STEPS, BuildReport, OnProgress
 from orchestration.build_job import build_definitions
 from orchestration.build_record import seconds_by_step
+from orchestration.build_report import STEPS, BuildReport, OnProgress
 from orchestration.dbt_command import DbtProcess, model_seconds, node_names
 from orchestration.instance import JOB, open_instance
 from orchestration.manifest import Manifest

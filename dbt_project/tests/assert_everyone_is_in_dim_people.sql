@@ -1,7 +1,16 @@
 -- Every person that a fact names has a row in dim_people.
 {{ config(meta={'dagster': {'ref': {'name': 'dim_people'}}}) }}
 with named as (
-    {% for fact in ['sessions', 'touches', 'conversions', 'goal_completions', 'attribution'] %}
+    {% for fact in [
+        'sessions',
+        'touches',
+        'conversions',
+        'conversion_reports',
+        'conversion_ledger',
+        'goal_completions',
+        'experiment_exposures',
+        'attribution',
+    ] %}
     select person_id from {{ ref('fct_' ~ fact) }}
     {% if not loop.last %}union{% endif %}
     {% endfor %}

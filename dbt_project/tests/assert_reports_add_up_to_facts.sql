@@ -17,6 +17,7 @@
     ('sessions', 'sum(sessions)', 'rpt_traffic', 'true'),
     ('conversions', 'sum(credit_nano) / 1000000000', 'rpt_traffic', 'true'),
     ('money', 'sum(net_amount_minor)', 'rpt_traffic', 'true'),
+    ('money', 'sum(net_amount_minor)', 'rpt_campaigns', 'true'),
     ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
     ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
     ('conversions', 'sum(occurrences)', 'rpt_data_trust', "measure = 'conversions' and detail <> 'rejected'"),

@@ -12,7 +12,8 @@ import pytest
 from made_once import made_once
 
 from funnelhouse.settings import Settings
-from orchestration.build import BuildReport, run_build
+from orchestration.build import run_build
+from orchestration.build_report import BuildReport
 from record.contract import DAY_US, Event, row_values
 from record.landing import open_store
 from record.landing.store import Answer
