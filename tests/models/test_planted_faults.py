@@ -69,7 +69,7 @@ class Planted:
             if (node.get("attached_node") or "").endswith(f".{mart}"):
                 arguments = node["test_metadata"]["kwargs"]
                 if node["test_metadata"]["name"] == "keyed_by":
-                    return list(arguments.get("never_null") or arguments["columns"])
+                    return list(arguments.get("never_null", arguments["columns"]))
         raise AssertionError(f"{mart} has no test of its key")
 
 
