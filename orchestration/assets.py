@@ -26,7 +26,14 @@ from orchestration.dbt_command import (
     results_path,
     test_outcomes,
 )
-from orchestration.disk_space import DiskFullError, check_space, engine_options, remove_spill, reserve_kept
+from orchestration.disk_space import (
+    DiskFullError,
+    check_space,
+    engine_options,
+    engine_options_beside_dbt,
+    remove_spill,
+    reserve_kept,
+)
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
@@ -253,14 +260,18 @@ def postgres_check(folder: Path, url: str, schema: str) -> dg.AssetCheckResult:
 
 
 def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
-    """Great Expectations' two suites: before dbt reads what landed, and before credit is published."""
-    engine = partial(engine_options, settings)
+    """Great Expectations' two suites: of what landed, while dbt reads it, and before credit is published."""
     return [
         suite_check(
             "landed_events",
             RAW["events"],
             lambda build: landed_events(settings.raw_dir, QUARANTINE, checked_before(settings, build)),
-            engine,
+            partial(engine_options_beside_dbt, settings),
         ),
-        suite_check("attribution", MODELS, lambda _: attribution(settings.warehouse_path), engine),
+        suite_check(
+            "attribution",
+            MODELS,
+            lambda _: attribution(settings.warehouse_path),
+            partial(engine_options, settings),
+        ),
     ]

@@ -29,6 +29,9 @@ GROWTH = 4
 """A build of what is new is taken to write a part of the warehouse as large as one in this many."""
 
 
+MEMORY_BESIDE_DBT = "1GB"
+
+
 class DiskFullError(Exception):
     """There is too little free space; the message says how much is needed and what is free."""
 
@@ -60,12 +63,12 @@ def check_space(settings: Settings, is_whole: bool) -> None:
         )
 
 
-def spill_limit(settings: Settings) -> str:
-    """What DuckDB may spill, as its setting `max_temp_directory_size` takes it: half of what is not reserved.
+def spill_limit(settings: Settings, share: int = 2) -> str:
+    """What DuckDB may spill, as its setting `max_temp_directory_size` takes it: a part of what is free to use.
 
-    The other half is for the tables that are written meanwhile.
+    What is left is for the tables that are written meanwhile.
     """
-    return f"{max(0, _free(settings.home_dir) - settings.keep_free) // 2} bytes"
+    return f"{max(0, _free(settings.home_dir) - settings.keep_free) // share} bytes"
 
 
 def engine_options(settings: Settings) -> dict[str, str]:
@@ -77,14 +80,29 @@ def engine_options(settings: Settings) -> dict[str, str]:
     }
 
 
+def engine_options_beside_dbt(settings: Settings) -> dict[str, str]:
+    """The same for what runs while dbt does, and only scans: little memory, and a folder of its own."""
+    return {
+        "memory_limit": MEMORY_BESIDE_DBT,
+        "temp_directory": str(_spill_dir_beside_dbt(settings)),
+        "max_temp_directory_size": spill_limit(settings, share=4),
+    }
+
+
 def spill_dir(settings: Settings) -> Path:
     """Where a build's DuckDB spills: the folder that dbt's, which works on the warehouse, takes by itself."""
     return settings.warehouse_path.with_name(settings.warehouse_path.name + ".tmp")
 
 
+def _spill_dir_beside_dbt(settings: Settings) -> Path:
+    # Two processes would give their files there the same names.
+    return settings.warehouse_path.with_name("landed_events.tmp")
+
+
 def remove_spill(settings: Settings) -> None:
     """Delete what a killed build has spilled. The caller holds the build lock."""
-    shutil.rmtree(spill_dir(settings), ignore_errors=True)
+    for folder in (spill_dir(settings), _spill_dir_beside_dbt(settings)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -110,7 +128,7 @@ def reserve_kept(settings: Settings, stop: Callable[[], None]) -> Iterator[None]
         left.set()
         thread.join()
         if has_stopped.is_set():
-            remove_spill(settings)
+            shutil.rmtree(spill_dir(settings), ignore_errors=True)
             raise DiskFullError(
                 f"The build was ended: less than {_said(settings.keep_free)} were free on the disk of "
                 f"{settings.home_dir}, which stay free for landing (FUNNELHOUSE_KEEP_FREE). Make space."

@@ -15,6 +15,7 @@ import pytest
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
+from expectations.landed_events import landed_events
 from funnelhouse.last_build import note_build, read_last_build
 from funnelhouse.settings import Settings
 from orchestration.build import run_build, unchanged_publication
@@ -217,6 +218,27 @@ def test_an_expectation_that_raises_stops_it(home_copy, monkeypatch):
     assert "attribution" in report.seconds
     assert "publication" not in report.seconds
     assert current(home_copy) == before
+
+
+def test_an_expectation_of_what_landed_that_fails_stops_it_and_dbt(
+    home_copy, land_events, visit, monkeypatch
+):
+    def refusing(*arguments):
+        suite = landed_events(*arguments)
+        batch = suite.expectations[-1].of
+        everything = no_rows("nothing_ever_lands", "critical", batch, "select 1 as row_found from {batch}")
+        return replace(suite, expectations=[*suite.expectations, everything])
+
+    before = current(home_copy)
+    land_events(home_copy, replace(visit, event_id="visit-2"))
+    monkeypatch.setattr("orchestration.assets.landed_events", refusing)
+    report = run_build(home_copy)
+    [failure] = report.failures
+    assert failure.startswith("critical nothing_ever_lands: ")
+    assert list(report.seconds) == ["prepare", "seal", "landed_events"]
+    assert current(home_copy) == before
+    # Its dbt, which had begun, has ended.
+    assert not is_build_running(home_copy.build_lock_path)
 
 
 def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypatch):
