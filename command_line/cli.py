@@ -339,9 +339,9 @@ def serve_read(port: int | None) -> None:
 
 
 @main.command()
-@click.option("--full-refresh", is_flag=True, help="Build every model from nothing.")
+@click.option("--full-refresh", is_flag=True, help="Build every model from nothing, whatever is new.")
 def build(full_refresh: bool) -> None:
-    """Seal, build, check and publish. Exits 0 only when published."""
+    """Seal, build, check and publish; where nothing is new, say so. Exits 0 only when published."""
     from command_line.console import print_build, progress_bar
     from orchestration.build import run_build
 

@@ -64,7 +64,7 @@ def check_space(settings: Settings, is_whole: bool) -> None:
 
 
 def spill_limit(settings: Settings, share: int = 2) -> str:
-    """What DuckDB may spill, as its setting `max_temp_directory_size` takes it: a part of what is free to use.
+    """What DuckDB may spill, as its setting `max_temp_directory_size` takes it: a part of what may be used.
 
     What is left is for the tables that are written meanwhile.
     """
