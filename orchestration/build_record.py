@@ -13,6 +13,7 @@ from funnelhouse.settings import Settings
 from orchestration.build_resource import Build
 from orchestration.dbt_command import results_path, test_outcomes
 from orchestration.quarantine import QUARANTINE
+from orchestration.warehouse import currency_decimals
 from publication.layout import BUILD_FILE, CURRENT
 
 DBT_STEP = "dbt"
@@ -24,7 +25,8 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
     `seconds`: wall time by step so far. `checks_passed`: how many of the expectations and dbt's tests held;
     `checks`: those that did not, each with `of` (its suite, or `dbt`), `name`, `severity`, `passed` and
     `description`. `newest_received_us`: when the newest event arrived, Unix microseconds, or null.
-    `landed`: what the next build need not check again.
+    `landed`: what the next build need not check again. `currency_decimals`: digits after the point that
+    amounts have, of the currencies that have not two.
     """
     entries = list(entries)
     checks = [*_expectations(entries), *test_outcomes(results_path(settings))]
@@ -35,6 +37,7 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
         "checks": [check for check in checks if not check["passed"]],
         "newest_received_us": landed.newest_received_us,
         "landed": asdict(landed),
+        "currency_decimals": currency_decimals(settings.warehouse_path),
     }
 
 

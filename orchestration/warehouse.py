@@ -63,6 +63,13 @@ def show_damage(failures: Iterable[str]) -> bool:
     return any(sign in failure for failure in failures for sign in _SIGNS)
 
 
+def currency_decimals(path: Path) -> dict[str, int]:
+    """Digits after the point of the currencies that are not divided by a hundred, as the models know them."""
+    with duckdb.connect(str(path), read_only=True) as warehouse:
+        found = warehouse.execute("select currency, minor_per_major from currencies order by currency")
+        return {currency: len(str(minor_per_major)) - 1 for currency, minor_per_major in found.fetchall()}
+
+
 def _damage(path: Path, is_suspect: bool) -> str | None:
     """What is wrong with the file; None when nothing was found. Raises WarehouseError."""
     deadline = time.monotonic() + LOCK_PATIENCE_S

@@ -6,15 +6,14 @@ follows as `data-more-…` and `data-over-…`; `data-but` names the column whos
 left out.
 """
 
-import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import cache
 from typing import Any
 
 from markupsafe import Markup
 
-from funnelhouse.settings import CHECKOUT
 from read_api.slices import Figure
 
 NONE = "\N{EN DASH}"
@@ -23,34 +22,37 @@ NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
 
-@cache
-def _minor_per_major() -> dict[str, int]:
-    """Of the currencies that are not divided by a hundred."""
-    seed = CHECKOUT / "dbt_project" / "seeds" / "currencies.csv"
-    with seed.open(encoding="utf-8", newline="") as lines:
-        return {row["currency"]: int(row["minor_per_major"]) for row in csv.DictReader(lines)}
+@dataclass(frozen=True)
+class Units:
+    """How the amounts of a build are written: its currencies and the digits behind the point of each.
 
+    `decimals` are of those that have not two. None is said by builds of older versions: their amounts are
+    shown as they are stored, in minor units, and say so.
+    """
 
-def decimals(currency: str) -> int:
-    """Digits after the point that amounts of a currency have."""
-    return len(str(_minor_per_major().get(currency, 100))) - 1
+    decimals: Mapping[str, int] | None
 
+    def digits(self, currency: str) -> int:
+        """Digits after the point that amounts of a currency have."""
+        return 0 if self.decimals is None else self.decimals.get(currency, 2)
 
-def major(minor: int | Decimal, currency: str) -> Decimal:
-    """Minor units as an amount."""
-    return Decimal(minor).scaleb(-decimals(currency))
+    def name(self, currency: str) -> str:
+        """What stands beside an amount."""
+        return currency if self.decimals is not None else f"{currency} in minor units"
 
+    def major(self, minor: int | Decimal, currency: str) -> Decimal:
+        """Minor units as an amount."""
+        return Decimal(minor).scaleb(-self.digits(currency))
 
-def amount(minor: int | Decimal, currency: str) -> str:
-    """`1,234.50`, where the currency stands elsewhere."""
-    return f"{major(minor, currency):,.{decimals(currency)}f}".replace("-", _MINUS)
+    def amount(self, minor: int | Decimal, currency: str) -> str:
+        """`1,234.50`, where the currency stands elsewhere."""
+        return f"{self.major(minor, currency):,.{self.digits(currency)}f}".replace("-", _MINUS)
 
-
-def money(minor: int | Decimal, currency: str) -> Markup:
-    """`1,234.50 USD`."""
-    return Markup('<span class="money">{}&nbsp;<span class="unit">{}</span></span>').format(
-        amount(minor, currency), currency
-    )
+    def money(self, minor: int | Decimal, currency: str) -> Markup:
+        """`1,234.50 USD`."""
+        return Markup('<span class="money">{}&nbsp;<span class="unit">{}</span></span>').format(
+            self.amount(minor, currency), self.name(currency)
+        )
 
 
 def count(value: int | Decimal, digits: int | None = None) -> str:
@@ -91,16 +93,16 @@ def origin(figure: Figure, prefix: str = "") -> list[tuple[str, str]]:
     return found + (origin(figure.more, f"{prefix}more-") if figure.more else [])
 
 
-def traced_money(figure: Figure) -> str | Markup:
+def traced_money(units: Units, figure: Figure) -> str | Markup:
     """An amount of minor units in the currency of its rows."""
     if figure.number is None:
         return NONE
-    return traced(figure, money(figure.total, figure.currency))
+    return traced(figure, units.money(figure.total, figure.currency))
 
 
-def traced_amount(figure: Figure) -> Markup:
+def traced_amount(units: Units, figure: Figure) -> Markup:
     """An amount without its currency, which stands elsewhere."""
-    return traced(figure, amount(figure.total, figure.currency))
+    return traced(figure, units.amount(figure.total, figure.currency))
 
 
 def traced_ratio(part: Figure, whole: Figure) -> str | Markup:
@@ -108,11 +110,12 @@ def traced_ratio(part: Figure, whole: Figure) -> str | Markup:
     return traced(part, f"{Decimal(part.total) / Decimal(whole.total):.2f}", whole) if whole else NONE
 
 
-def traced_each(amounts: Figure, things: Figure) -> str | Markup:
+def traced_each(units: Units, amounts: Figure, things: Figure) -> str | Markup:
     """An amount for each of some things."""
     if not things:
         return NONE
-    return traced(amounts, money(Decimal(amounts.total) / Decimal(things.total), amounts.currency), things)
+    each = Decimal(amounts.total) / Decimal(things.total)
+    return traced(amounts, units.money(each, amounts.currency), things)
 
 
 def traced_count(figure: Figure, digits: int | None = None) -> str | Markup:

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from read_api.dashboard.figures import decimals, major, origin
+from read_api.dashboard.figures import Units, origin
 from read_api.parameters import Days
 from read_api.slices import Figure, Number, Slice
 
@@ -142,19 +142,22 @@ def line_chart(name: str, over: Bins, figures: Sequence[Figure], **more: Any) ->
     }
 
 
-def money_chart(name: str, over: Bins, figures: Sequence[Figure], currency: str) -> dict[str, Any]:
+def money_chart(
+    name: str, over: Bins, figures: Sequence[Figure], currency: str, units: Units
+) -> dict[str, Any]:
     """As `line_chart`, of amounts in one currency."""
-    return {**line_chart(name, over, []), **money_series({name: figures}, currency)}
+    return {**line_chart(name, over, []), **money_series({name: figures}, currency, units)}
 
 
-def money_series(several: Mapping[str, Sequence[Figure]], currency: str) -> dict[str, Any]:
+def money_series(several: Mapping[str, Sequence[Figure]], currency: str, units: Units) -> dict[str, Any]:
     """The series of a chart of amounts."""
     return {
         "series": [
-            series(name, figures, lambda number: major(number, currency)) for name, figures in several.items()
+            series(name, figures, lambda number: units.major(number, currency))
+            for name, figures in several.items()
         ],
-        "unit": currency,
-        "digits": decimals(currency),
+        "unit": units.name(currency),
+        "digits": units.digits(currency),
     }
 
 

@@ -22,7 +22,7 @@ def charts(view: View, zone: str, currency: str) -> dict[str, Any]:
         "rows": list(zip(over.bins, sessions, conversions, revenue, strict=True)),
         "sessions": line_chart("Sessions", over, sessions, whole=True),
         "conversions": line_chart("Conversions", over, conversions, whole=True),
-        "revenue": money_chart("Net revenue", over, revenue, currency),
+        "revenue": money_chart("Net revenue", over, revenue, currency, view.units),
     }
 
 

@@ -4,17 +4,19 @@ import gzip
 import hashlib
 import mimetypes
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard import figures
+from read_api.slices import Figure
 
 _FOLDER = Path(__file__).parent
 _STATIC = _FOLDER / "static"
@@ -49,19 +51,29 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters |= {
-        "money": figures.traced_money,
-        "amount": figures.traced_amount,
+        "money": _in_units(figures.traced_money),
+        "amount": _in_units(figures.traced_amount),
         "count": figures.traced_count,
         "percent": figures.traced_percent,
         "points": figures.traced_points,
         "duration": figures.traced_duration,
         "ratio": figures.traced_ratio,
-        "each": figures.traced_each,
+        "each": _in_units(figures.traced_each),
         "day": figures.day,
         "moment": figures.moment,
     }
     environment.globals |= {"asset": _address, "NONE": figures.NONE, "unique_id": _unique_id}
     return environment
+
+
+def _in_units(write: Callable[..., str]) -> Callable[..., str]:
+    """A filter of what takes the units of the page's build first."""
+
+    @pass_context
+    def written(context: Context, *values: Figure) -> str:
+        return write(context["view"].units, *values)
+
+    return written
 
 
 def _unique_id() -> str:

@@ -20,7 +20,7 @@ from fastapi import Request, Response
 
 from publication.layout import read_published
 from read_api.dashboard.access import Here
-from read_api.dashboard.figures import ago
+from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
@@ -106,6 +106,7 @@ class View:
     country: str | None = None
     countries: list[str] = field(default_factory=list)
     currencies: Currencies = field(default_factory=lambda: Currencies("USD", {}))
+    units: Units = field(default_factory=lambda: Units({}))
 
     menu = MENU
     date_options = DATE_OPTIONS
@@ -301,6 +302,7 @@ def viewing(
         asked = request.query_params
         view.known, conversions = _known(reader, here.project_id)
         view.currencies = Currencies(project(reader, here.project_id).reporting_currency, conversions)
+        view.units = Units(reader.facts.get("currency_decimals"))
         view.dates, view.days = _days(reader, here.project_id, asked, default, view.known)
         if country:
             view.countries = _countries(reader, here.project_id)

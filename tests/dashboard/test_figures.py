@@ -17,6 +17,8 @@ from read_api.ranking import Line
 from read_api.slices import Figure, Slice
 from record.contract import MatchOperator, MatchType
 
+UNITS = figures.Units({"JPY": 0, "KWD": 3})
+
 
 @pytest.mark.parametrize(
     ("minor", "currency", "written"),
@@ -29,12 +31,18 @@ from record.contract import MatchOperator, MatchType
     ],
 )
 def test_amounts_have_their_currencys_digits(minor: int, currency: str, written: str) -> None:
-    assert figures.amount(minor, currency) == written
-    assert f">{currency}<" in figures.money(minor, currency)
+    assert UNITS.amount(minor, currency) == written
+    assert f">{currency}<" in UNITS.money(minor, currency)
+
+
+def test_a_build_that_says_no_digits_shows_minor_units_as_such() -> None:
+    of_an_older_version = figures.Units(None)
+    assert of_an_older_version.amount(123_456, "EUR") == "123,456"
+    assert ">EUR in minor units<" in of_an_older_version.money(123_456, "EUR")
 
 
 def test_what_a_currency_is_called_is_escaped() -> None:
-    assert "<b>" not in figures.money(1, "<b>")
+    assert "<b>" not in UNITS.money(1, "<b>")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +92,8 @@ def test_a_figure_says_where_it_is_from() -> None:
     assert 'data-over-column="sum(sessions)"' in written
     assert figures.traced_percent(part, conversions.figure("sum(sessions)", 0)) == figures.NONE
     total = amount(500, "EUR").plus(amount(-35, "EUR"))
-    assert "4.65" in figures.traced_money(total)
-    assert 'data-more-filter="currency=EUR"' in figures.traced_money(total)
+    assert "4.65" in figures.traced_money(UNITS, total)
+    assert 'data-more-filter="currency=EUR"' in figures.traced_money(UNITS, total)
 
 
 KNOWN = Days(date(2025, 1, 15), date(2026, 12, 20))

@@ -98,6 +98,8 @@ def test_its_file_says_what_was_checked_and_how_long_it_took(built_home):
     # Every expectation of both suites, the leaving of old rows, and dbt's tests of marts and seeds.
     assert said["checks_passed"] > 100
     assert said["newest_received_us"] == 1_750_003_600_000_000
+    decimals = said["currency_decimals"]
+    assert (decimals["JPY"], decimals["KWD"], decimals.get("USD", 2)) == (0, 3, 2)
     assert said["landed"]["to_seq"] == 2
 
 

@@ -44,6 +44,7 @@ FACTS: dict[str, Any] = {
         "newest_received_us": 1_793_491_200_000_000,
         "days": [[20757, 31337, 0]],
     },
+    "currency_decimals": {"JPY": 0, "KWD": 3},
 }
 """What a build says of itself, of all projects together too; see orchestration.build_record."""
 

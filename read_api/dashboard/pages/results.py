@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import major
+from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.over_time import charts
@@ -88,7 +88,7 @@ def revenue(request: Request, here: AnyHere) -> Response:
             found = [entry for entry in entries if entry.currency == currency]
             steps = _steps(found, of_currency)
             total = of_currency.figure(_AMOUNT, sum(entry.amount_minor for entry in found))
-            chart = _waterfall(steps, total)
+            chart = _waterfall(steps, total, view.units)
             tables.append({"currency": currency, "steps": steps, "total": total, "chart": chart})
         context = {
             "tables": tables,
@@ -186,7 +186,7 @@ def _steps(entries: list[summary.LedgerFigures], rows: Slice) -> list[dict[str, 
     return steps
 
 
-def _waterfall(steps: list[dict[str, Any]], total: Figure) -> dict[str, Any]:
+def _waterfall(steps: list[dict[str, Any]], total: Figure, units: Units) -> dict[str, Any]:
     """Bars that begin where the one before ended, and the sum at last."""
     bars: list[tuple[Number, Number]] = []
     level: Number = 0
@@ -197,9 +197,9 @@ def _waterfall(steps: list[dict[str, Any]], total: Figure) -> dict[str, Any]:
     return {
         "kind": "waterfall",
         "categories": [*(step["name"] for step in steps), "Net revenue"],
-        "bars": [[float(major(minor, total.currency)) for minor in bar] for bar in bars],
+        "bars": [[float(units.major(minor, total.currency)) for minor in bar] for bar in bars],
         "legend": False,
-        **money_series({"Amount": [*(step["amount"] for step in steps), total]}, total.currency),
+        **money_series({"Amount": [*(step["amount"] for step in steps), total]}, total.currency, units),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import origin
+from read_api.dashboard.figures import Units, origin
 from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
@@ -132,7 +132,7 @@ def attribution_models(request: Request, here: AnyHere) -> Response:
             "net": net,
             "currency": currency,
             "table": _side_by_side(by_model, measure, currency),
-            "chart": _model_chart(by_model, model, default, measure, currency),
+            "chart": _model_chart(by_model, model, default, measure, currency, view.units),
         }
         return view.render("attribution.html", context)
 
@@ -302,7 +302,7 @@ def heat(part: Decimal, most: Decimal) -> int:
 
 
 def _model_chart(
-    by_model: dict[str, Ranking], model: str, default: str, measure: str, currency: str
+    by_model: dict[str, Ranking], model: str, default: str, measure: str, currency: str, units: Units
 ) -> dict[str, Any]:
     """The model that was chosen, beside the project's own."""
     drawn = by_model[model].lines[:DRAWN_BARS]
@@ -313,7 +313,7 @@ def _model_chart(
         for each in dict.fromkeys((model, default))
     }
     chart = bar_chart([_named(line) for line in drawn], several, lying=True, unit="conversions", digits=1)
-    return chart if measure == "conversions" else chart | money_series(several, currency)
+    return chart if measure == "conversions" else chart | money_series(several, currency, units)
 
 
 def _measured(line: Line, measure: str, currency: str) -> Figure:
