@@ -5,6 +5,7 @@ rules is here.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from fastapi import FastAPI
 from funnelhouse.auth import NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.components import PROBLEM, Components, of_members, reference
 from funnelhouse.problems import Refusal, Renderer, problem
-from funnelhouse.settings import CHECKOUT
 from read_api import report_dialect
 from read_api.answers import BUILD_HEADER, CSV_MEDIA_TYPE, NEXT_HEADER
 from read_api.marts import EXPORTS
+from read_api.opened_build import Mart
+from read_api.publications import Publications
 
 DESCRIPTION = """\
 Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads
@@ -87,20 +89,39 @@ _REPORT_ERROR = of_members(
 
 
 def describe(app: FastAPI) -> None:
-    """Complete the app's OpenAPI description when it is first asked for."""
+    """Complete the app's OpenAPI description when it is asked for: what columns mean, the build says.
+
+    It is made anew when another build was published. Until there is one, properties that are columns are
+    described by their names only.
+    """
     generate = app.openapi
+    publications: Publications = app.state.publications
+    described: str | None = None
+    """The build whose descriptions it has."""
 
     def complete() -> dict[str, Any]:
-        if app.openapi_schema is None:
+        nonlocal described
+        build_id, marts = _published(publications)
+        if app.openapi_schema is None or build_id not in (None, described):
+            app.openapi_schema = None
             schema = generate()
-            _complete(schema)
-            app.openapi_schema = schema
+            _complete(schema, marts)
+            app.openapi_schema, described = schema, build_id
         return app.openapi_schema
 
     app.openapi = complete  # type: ignore[method-assign]
 
 
-def _complete(schema: dict[str, Any]) -> None:
+def _published(publications: Publications) -> tuple[str | None, Mapping[str, Mart]]:
+    """The build that readers see and its marts; none where it cannot be read."""
+    try:
+        with publications.current() as reader:
+            return reader.build_id, reader.marts
+    except Refusal:
+        return None, {}
+
+
+def _complete(schema: dict[str, Any], marts: Mapping[str, Mart]) -> None:
     schema["info"]["description"] = DESCRIPTION
     schema["components"]["securitySchemes"] = SECURITY_SCHEMES
     components = Components(schema["components"]["schemas"])
@@ -109,7 +130,7 @@ def _complete(schema: dict[str, Any]) -> None:
         components.schemas.pop(name, None)
     components.add("Problem", PROBLEM)
     components.add("ReportError", _REPORT_ERROR)
-    _describe_properties(components.schemas)
+    _describe_properties(components.schemas, marts)
     schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items()]
     said = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     for path, methods in schema["paths"].items():
@@ -119,10 +140,14 @@ def _complete(schema: dict[str, Any]) -> None:
                 _complete_operation(path, operation, about)
 
 
-def _describe_properties(schemas: dict[str, Any]) -> None:
-    """Say what each property is, where its class does not: by the marts' contracts, else by the YAML."""
+def _describe_properties(schemas: dict[str, Any], marts: Mapping[str, Mart]) -> None:
+    """Say what each property is, where its class does not: as the YAML does, else as the marts do."""
     said = yaml.safe_load((Path(__file__).parent / "openapi_fields.yaml").read_text(encoding="utf-8"))
-    docs = _column_docs()
+    docs: dict[str, dict[str, str]] = {}
+    for mart in marts.values():
+        for column in mart.columns:
+            if column.description:
+                docs.setdefault(column.name, {})[mart.name] = column.description
     for name, schema in schemas.items():
         for field, described in schema.get("properties", {}).items():
             if words := said["enums"].get(f"{name}.{field}"):
@@ -136,17 +161,6 @@ def _describe_properties(schemas: dict[str, Any]) -> None:
             about = said["fields"].get(f"{name}.{field}") or said["fields"].get(field)
             if about := about or next(iter((*shown, *agreed)), None):
                 described["description"] = about
-
-
-def _column_docs() -> dict[str, dict[str, str]]:
-    """Descriptions of the marts' columns, by column and mart."""
-    docs: dict[str, dict[str, str]] = {}
-    for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("*/_*_marts.yml")):
-        # The parser in C: the other one takes seconds.
-        for model in yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["models"]:
-            for column in model["columns"]:
-                docs.setdefault(column["name"], {})[model["name"]] = column["description"]
-    return docs
 
 
 def _complete_operation(path: str, operation: dict[str, Any], said: dict[str, Any]) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from example_marts import described as marts
+from example_marts import publish_rows
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from servers import Server, start_ingest, start_read
 
 from funnelhouse.components import COMPONENTS
 
 APIS = ("ingest", "read")
+UNPUBLISHED = "read before anything is published"
 
 # The generator and all that it needs, each in the version that was tried.
 NODE_PACKAGES = ["openapi-typescript@7.13.0", "typescript@5.9.3"]
@@ -30,14 +33,20 @@ def ingest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def documents(ingest: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Each API's description, from a server to a file."""
+    """Each API's description, from a server to a file; the read API's before a publication, too."""
     folder = tmp_path_factory.mktemp("descriptions")
     read = start_read(ingest.settings.home)
     try:
         files = {}
-        for name, server in (("ingest", ingest), ("read", read)):
+        for name, server, api in (
+            ("ingest", ingest, "ingest"),
+            (UNPUBLISHED, read, "read"),
+            ("read", read, "read"),
+        ):
+            if name == "read":
+                publish_rows(read.settings, {})
             files[name] = folder / f"{name}.json"
-            files[name].write_bytes(httpx.get(f"{server.url}/{name}/openapi.json").content)
+            files[name].write_bytes(httpx.get(f"{server.url}/{api}/openapi.json").content)
         return files
     finally:
         read.stop()
@@ -48,7 +57,7 @@ def described(documents: dict[str, Path], api: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", [*APIS, UNPUBLISHED])
 def test_the_description_is_valid(documents: dict[str, Path], api: str) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(described(documents, api)).iter_errors()] == []
 
@@ -77,6 +86,19 @@ def test_every_schema_is_named_and_every_property_described(documents: dict[str,
         name for name in schemas if {"type", "title", "detail"} <= schemas[name].get("properties", {}).keys()
     }
     assert problems == {"Problem"}
+
+
+def test_columns_are_described_by_what_is_published(documents: dict[str, Path]) -> None:
+    before, after = (described(documents, api)["components"]["schemas"] for api in (UNPUBLISHED, "read"))
+    assert before.keys() == after.keys()
+    # What is no column has words of its own.
+    assert before["Summary"]["properties"]["build"] == after["Summary"]["properties"]["build"]
+    assert "description" not in before["Traffic"]["properties"]["pending_conversions"]
+    published = {column["name"]: column["description"] for column in marts()["rpt_traffic"]}
+    assert (
+        after["Traffic"]["properties"]["pending_conversions"]["description"]
+        == published["pending_conversions"]
+    )
 
 
 def test_kinds_states_and_statuses_are_enumerations(documents: dict[str, Path]) -> None:

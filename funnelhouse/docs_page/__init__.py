@@ -4,8 +4,9 @@
 5.35.0, with its licence (Apache-2.0) and notices. `start.js` is ours.
 """
 
-from functools import cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -43,13 +44,17 @@ def add_docs_page(app: FastAPI, path: str) -> None:
     """Serve the page of the app's OpenAPI description at `path`, its files below it."""
     page = _PAGE.format(title=app.title, path=path, openapi=app.openapi_url)
 
-    @cache
-    def written() -> bytes:
-        return orjson.dumps(app.openapi())
+    lock = Lock()
+    document: dict[str, Any] = {}
+    written = b""
 
-    async def description(_: Request) -> Response:
-        # FastAPI's own route writes a quarter of a megabyte for whoever asks.
-        return Response(written(), media_type="application/json")
+    # In a thread, unlike FastAPI's own route, which writes a quarter of a megabyte for whoever asks.
+    def description(_: Request) -> Response:
+        nonlocal document, written
+        with lock:
+            if (found := app.openapi()) is not document:
+                document, written = found, orjson.dumps(found)
+        return Response(written, media_type="application/json")
 
     app.router.routes.insert(0, Route(str(app.openapi_url), description, include_in_schema=False))
 

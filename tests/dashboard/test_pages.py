@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import SHOP, House, Watched, keep_picture, sign_in, watched
 from playwright.sync_api import BrowserContext, Page, expect
+from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
 
 NewContext = Callable[..., BrowserContext]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,29 +50,43 @@ FACTS: dict[str, Any] = {
 """What a build says of itself, of all projects together too; see orchestration.build_record."""
 
 
+@cache
+def described() -> dict[str, list[dict[str, str]]]:
+    """Columns of each mart as dbt's YAML has them: `name`, `data_type` and `description`."""
+    return {
+        model["name"]: model["columns"]
+        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("*/_*_marts.yml"))
+        for model in yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["models"]
+    }
+
+
 def contract() -> dict[str, dict[str, str]]:
     """Columns and types of each mart, as dbt's YAML promises them."""
     return {
-        model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
-        for path in sorted((CHECKOUT / "dbt_project/models/marts").glob("*/_*_marts.yml"))
-        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
+        mart: {column["name"]: column["data_type"] for column in columns}
+        for mart, columns in described().items()
     }
 
 
 def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
     """A new warehouse with every mart of the contract; columns that a row leaves out are null.
 
-    `sql` runs at the end, for more rows than one wants to write down.
+    Columns have their descriptions as comments, as dbt writes them. `sql` runs at the end, for more rows than
+    one wants to write down.
     """
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
-        for mart, columns in contract().items():
-            declared = ", ".join(f"{name} {data_type}" for name, data_type in columns.items())
+        for mart, columns in described().items():
+            declared = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
             connection.execute(f"create table {mart} ({declared})")
             connection.execute(f"comment on table {mart} is 'Mart''s rows.'")
-            connection.execute(f"comment on column {mart}.project_id is 'Tenant.'")
+            for column in columns:
+                about = "Tenant." if column["name"] == "project_id" else column["description"]
+                text = about.replace("'", "''")
+                connection.execute(f"comment on column {mart}.{column['name']} is '{text}'")
+            names = {column["name"] for column in columns}
             for row in rows.get(mart, []):
-                assert row.keys() <= columns.keys()
+                assert row.keys() <= names
                 marks = ", ".join("?" for _ in row)
                 connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
         connection.execute(sql or "select 1")
