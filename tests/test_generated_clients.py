@@ -93,12 +93,10 @@ def test_columns_are_described_by_what_is_published(documents: dict[str, Path]) 
     assert before.keys() == after.keys()
     # What is no column has words of its own.
     assert before["Summary"]["properties"]["build"] == after["Summary"]["properties"]["build"]
-    assert "description" not in before["Traffic"]["properties"]["pending_conversions"]
-    published = {column["name"]: column["description"] for column in marts()["rpt_traffic"]}
-    assert (
-        after["Traffic"]["properties"]["pending_conversions"]["description"]
-        == published["pending_conversions"]
-    )
+    was, now = (schemas["LandingPage"]["properties"]["converting_sessions"] for schemas in (before, after))
+    assert "description" not in was
+    (column,) = (each for each in marts()["rpt_landing_pages"] if each["name"] == "converting_sessions")
+    assert now["description"] == column["description"]
 
 
 def test_kinds_states_and_statuses_are_enumerations(documents: dict[str, Path]) -> None:
