@@ -4,8 +4,9 @@ from typing import Any
 
 from funnelhouse.components import PROBLEM, of_members, reference
 from ingest_api.definitions.kind import Kind
-from ingest_api.hints import MOST_WARNINGS, status_words
+from ingest_api.hints import MOST_WARNINGS
 from record.contract import Column, Event, Rejected, columns
+from record.status_words import status_words
 
 _TYPES = {"VARCHAR": "string", "BIGINT": "integer", "BOOLEAN": "boolean"}
 _EVENT = columns(Event)

@@ -5,21 +5,20 @@ with `understood`: per accepted event its index and the columns that it fills, a
 keys get the number of warnings in a header. A hint names the field and the fix, and never repeats a value.
 """
 
-import csv
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
 from fastapi import Response
 
-from funnelhouse.settings import CHECKOUT
 from ingest_api.fields import usable_time_to_us
 from ingest_api.window.landed import understood
 from record.contract import DAY_US, Event, columns
+from record.status_words import meaning, status_words
 
 WARNINGS = "Funnelhouse-Warnings"
 """Header of an answer: how many warnings there are, where there are any."""
@@ -168,9 +167,10 @@ class Notices:
         self._warn(index, None, lambda: f"not accepted: {reason}")
 
     def _look_at_status(self, index: int, status: str, name: str, takes_extended: bool) -> None:
-        if _word(status) not in status_words():
+        known = meaning(status)
+        if known is None:
             self._warn(index, name, _hint_at_status)
-        elif not takes_extended and _is_extension(status):
+        elif known.is_extension and not takes_extended:
             self._warn(index, name, lambda: _EXTENDED_STATUS)
 
     def _look_at_time(self, index: int, sent: Any, event: Event, name: str) -> None:
@@ -290,24 +290,6 @@ def _hint_at_status() -> str:
     return f"unknown word: it counts as approved; known are {', '.join(sorted(status_words()))}"
 
 
-@cache
-def status_words() -> dict[str, tuple[str, bool]]:
-    """The known status words: what each means, and whether only some take it."""
-    with (CHECKOUT / "dbt_project/seeds/status_words.csv").open(encoding="utf-8", newline="") as lines:
-        return {row["word"]: (row["state"], row["is_extension"] == "true") for row in csv.DictReader(lines)}
-
-
-def _word(status: str) -> str:
-    """A status as the models compare it."""
-    return status.replace(" ", "").lower()
-
-
 def _is_rejection(status: str | None) -> bool:
-    return status is not None and status_words().get(_word(status), ("", False))[0] in (
-        "rejected",
-        "refunded",
-    )
-
-
-def _is_extension(status: str) -> bool:
-    return status_words().get(_word(status), ("", False))[1]
+    known = None if status is None else meaning(status)
+    return known is not None and known.state in ("rejected", "refunded")

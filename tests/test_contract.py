@@ -1,5 +1,6 @@
 """The landing table, the Parquet schema and the models' bounds are what the contract says."""
 
+import csv
 from contextlib import closing
 from pathlib import Path
 from typing import get_args
@@ -10,6 +11,7 @@ import yaml
 
 from ingest_api import lengths
 from orchestration.manifest import DBT_PROJECT
+from record import status_words
 from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
 from record.contract_for_dbt import files
 from record.landing import open_store
@@ -58,3 +60,13 @@ def test_models_hold_the_bounds_that_ingest_holds() -> None:
         "experiments_at_most": lengths.EXPERIMENTS,
     }
     assert {name: bounds[name] for name in held} == held
+
+
+def test_ingest_and_the_models_know_the_same_status_words() -> None:
+    seed = DBT_PROJECT / "seeds" / "status_words.csv"
+    ours = Path(status_words.__file__).with_suffix(".csv")
+    assert seed.samefile(ours), f"{seed} has to be a link to {ours}"
+    with seed.open(encoding="utf-8", newline="") as lines:
+        assert {row["word"] for row in csv.DictReader(lines)} == status_words.status_words().keys()
+    assert status_words.meaning(" Charge Back ") == status_words.Meaning("refunded", is_extension=True)
+    assert status_words.meaning("paid?") is None

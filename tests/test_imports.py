@@ -51,6 +51,14 @@ def package(file: Path) -> str:
     return file.relative_to(CHECKOUT).parts[0]
 
 
+def docstring(node: ast.AST) -> ast.expr | None:
+    """The text that says what a file, class or function is."""
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+        first = node.body[0]
+        return first.value if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) else None
+    return None
+
+
 def test_packages_import_downwards_only() -> None:
     floor = {name: number for number, names in enumerate(FLOORS) for name in names}
     upwards = {
@@ -69,6 +77,20 @@ def test_files_form_no_circle() -> None:
 def test_a_build_is_told_from_the_next_by_all_code_that_it_runs() -> None:
     between = nx.DiGraph((package(file), package(imported)) for file, imported in imports())
     assert set(CODE_OF_A_BUILD) == {"orchestration"} | nx.descendants(between, "orchestration")
+
+
+def test_only_orchestration_knows_the_dbt_project() -> None:
+    """What others need of it is published, or stands below both. Help for people may name it."""
+    naming = []
+    for name in sorted(PACKAGES - {"orchestration"}):
+        for file in sorted((CHECKOUT / name).rglob("*.py")):
+            nodes = list(ast.walk(ast.parse(file.read_text())))
+            docs = {id(text) for node in nodes if (text := docstring(node))}
+            texts = [node for node in nodes if isinstance(node, ast.Constant) and id(node) not in docs]
+            said: list[ast.Constant | ast.alias] = [n for n in texts if "dbt_project" in str(n.value)]
+            said += [node for node in nodes if isinstance(node, ast.alias) and node.name == "DBT_PROJECT"]
+            naming += [f"{file.relative_to(CHECKOUT)}:{node.lineno}" for node in said]
+    assert not naming
 
 
 def test_every_package_is_installed_and_type_checked() -> None:
