@@ -23,7 +23,8 @@ from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
 from ingest_api.definitions import project_settings
 from ingest_api.definitions.kind import Kind
 from ingest_api.definitions.routes import KINDS
-from ingest_api.dialects import funnelflux
+from ingest_api.dialect import Route
+from ingest_api.dialect_table import BY_PATH
 from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
 from ingest_api.hints import WARNINGS
 from ingest_api.idempotency import OTHER_BODY
@@ -257,10 +258,11 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
     for name in ("summary", "description"):
         if name in said:
             operation[name] = said[name]
-    is_postback, is_open = path.startswith("/pb"), path.startswith("/ingest/")
+    route = BY_PATH.get(path)
+    is_postback, is_open = _is_postback(path), path.startswith("/ingest/")
     if not is_open and not is_postback:
-        # Segment's key may be in the body instead.
-        operation["security"] = [*_BY_KEY, {}] if said["tag"] == "segment" else _BY_KEY
+        # The key may be in the body instead.
+        operation["security"] = [*_BY_KEY, {}] if route and route.key_in_body else _BY_KEY
     parameters = operation.setdefault("parameters", [])
     declared = {parameter["name"] for parameter in parameters}
     parameters += [
@@ -284,7 +286,11 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
     for status in _errors(method, path, "requestBody" in operation or method == "post"):
         responses[str(status)] = _error(status, path, said, method)
     operation["responses"] = dict(sorted(responses.items()))
-    _add_examples(operation, said)
+    _add_examples(operation, said, route)
+
+
+def _is_postback(path: str) -> bool:
+    return path in BY_PATH and BY_PATH[path].is_postback
 
 
 def _errors(method: str, path: str, has_body: bool) -> list[int]:
@@ -292,7 +298,7 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
     errors = [429, 503]
-    is_postback = path.startswith("/pb")
+    is_postback = _is_postback(path)
     if not is_postback:
         errors += [401, 403]
     if "{project_id}" in path or is_postback:
@@ -327,7 +333,7 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
 
 def _detail(status: int, method: str, path: str, said: dict[str, Any]) -> str:
     """The words of an error; where a route has several for a status, the likeliest."""
-    is_postback = path.startswith("/pb")
+    is_postback = _is_postback(path)
     scopes = LANDING if said.get("is_dialect") else ("read", "admin") if method == "get" else ("admin",)
     details = {
         **_DETAILS,
@@ -358,7 +364,7 @@ def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
             answer["content"]["application/json"]["examples"]["example"] = {"value": said["answer"]}
 
 
-def _add_examples(operation: dict[str, Any], said: dict[str, Any]) -> None:
+def _add_examples(operation: dict[str, Any], said: dict[str, Any], route: Route | None) -> None:
     """Requests, and under the same name the answer that each gets."""
     requests: dict[str, Any] = {}
     if "example" in said:
@@ -375,7 +381,10 @@ def _add_examples(operation: dict[str, Any], said: dict[str, Any]) -> None:
                 value = example["query"][parameter["name"]]
                 parameter.setdefault("examples", {})[name] = {"value": value}
     if requests:
-        schema = funnelflux.BODY_SCHEMA
-        body = operation.setdefault("requestBody", {"content": {"application/json": {"schema": schema}}})
+        if route is not None:
+            # A postback's may have a body.
+            described = {"content": {"application/json": {"schema": route.schema}}}
+            operation.setdefault("requestBody", described)
+        body = operation["requestBody"]
         body["content"]["application/json"].pop("example", None)
         body["content"]["application/json"]["examples"] = requests

@@ -8,13 +8,12 @@ models count an event once however often it is replayed. What is refused again l
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
-from ingest_api.arrival import Arrival, Reading
-from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
-from ingest_api.strict_json import BadInput, parse_envelope
+from ingest_api.arrival import Arrival
+from ingest_api.dialect import Read
+from ingest_api.dialect_table import BY_PATH
+from ingest_api.strict_json import BadInput
 from record.contract import Event, row_values
 from record.landing.store import LandingStore
 from record.rejected import Kept
@@ -22,38 +21,7 @@ from record.rejected import Kept
 _NAMESPACE = uuid.UUID("c85cbf66-8357-47b8-b18c-0b12aaf8b56a")
 _event_row = row_values(Event)
 
-Read = Callable[[bytes, Arrival], Reading]
-
-
-def _read_segment(body: bytes, arrival: Arrival) -> Reading:
-    """A whole batch, or one item of a batch: those are kept alone, without the batch's shared context."""
-    is_whole = "batch" in parse_envelope(body, "batch")
-    return segment.read_batch(body if is_whole else b'{"batch":[' + body + b"]}", arrival)
-
-
-def _read_postback(sent: bytes, arrival: Arrival) -> Reading:
-    """A query string; of a POST followed by a line break and the body."""
-    query, _, body = sent.partition(b"\n")
-    return funnelflux.read(query, body, arrival)
-
-
-READERS: dict[str, Read] = {
-    "/v1/projects/{project_id}/events": openanalytics.read,
-    "/v1/projects/{project_id}/conversions": openanalytics.read_conversions,
-    "/v1/conversions": pagent.read_v1,
-    "/v2/conversions": pagent.read_v2,
-    "/v2/conversions/bulk": pagent.read_v2_bulk,
-    "/v1/analytics/report-conversion": superfunnel.read,
-    **dict.fromkeys(("/v1/batch", "/v1/b"), _read_segment),
-    **{
-        f"/v1/{path}": partial(segment.read_call, call)
-        for short, call in segment.SHORT_PATHS.items()
-        for path in (short, call)
-    },
-    "/pb": _read_postback,
-    "/pb/{project_id}": _read_postback,
-    "/pb/{project_id}/{secret}": _read_postback,
-}
+READERS: dict[str, Read] = {path: route.read_kept or route.read for path, route in BY_PATH.items()}
 """What reads a kept body, by the route that it was sent to: every route that takes events."""
 
 

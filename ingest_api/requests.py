@@ -15,6 +15,7 @@ from ingest_api import metrics
 from ingest_api.access import has_page_key
 from ingest_api.arrival import Arrival, NotForPages, Reading, Rejection
 from ingest_api.body import UndecodableBody, read_body
+from ingest_api.dialect import Read
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.hints import told
 from ingest_api.holding import Parsers, hold
@@ -78,7 +79,7 @@ def is_dry_run(request: Request) -> bool:
 async def receive_events(
     request: Request,
     caller: Key,
-    read: Callable[[bytes, Arrival], Reading],
+    read: Read,
     answer: Callable[[Reading], Response],
 ) -> Response:
     """Read a body in a dialect, land its events in one transaction, and answer when they are durable."""
@@ -104,14 +105,15 @@ async def land_events(
     request: Request,
     project_id: str,
     body: bytes,
-    read: Callable[[bytes, Arrival], Reading],
+    read: Read,
     answer: Callable[[Reading], Response],
     sent: bytes | None = None,
 ) -> Response:
     """As `receive_events`, for a body that was read already and a project that its sender may write to.
 
-    `sent` is what is kept when nothing of it can be accepted, where that is more than the body.
+    `sent` is what is read, and kept when nothing of it can be accepted, where that is more than the body.
     """
+    sent = body if sent is None else sent
     is_trial = is_dry_run(request)
     repeatable = once(request, project_id, body)
     arrival = arrival_of(request, project_id, repeatable)
@@ -119,8 +121,8 @@ async def land_events(
     proxies: TrustedProxies = request.app.state.proxies
     country = proxies.country(request) if arrival.sender == "browser" else None
 
-    def prepare(body: bytes) -> tuple[Reading, list[Row]]:
-        reading = read(body, arrival)
+    def prepare(sent: bytes) -> tuple[Reading, list[Row]]:
+        reading = read(sent, arrival)
         if country is not None:
             for event in reading.events:
                 # A server's own country says nothing about the visitor.
@@ -129,11 +131,10 @@ async def land_events(
         return reading, [_event_row(event) for event in reading.events]
 
     try:
-        reading, rows = await parsed(request, body, prepare)
+        reading, rows = await parsed(request, sent, prepare)
     except Refusal as refusal:
         if not is_trial and refusal.status != NotForPages.status:
-            kept = body if sent is None else sent
-            await keep_rejected(request, arrival, [Rejection(refusal.detail, kept)])
+            await keep_rejected(request, arrival, [Rejection(refusal.detail, sent)])
         raise
     # Rows of small events take more room than their body.
     hold(request, max(0, ROW_BYTES * len(rows) - len(body)))

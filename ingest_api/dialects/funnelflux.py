@@ -32,6 +32,7 @@ from typing_extensions import TypedDict
 from funnelhouse.problems import Refusal
 from ingest_api import answers
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.dialect import Route
 from ingest_api.fields import (
     MAX_DECIMALS,
     MAX_INTEGER_DIGITS,
@@ -102,8 +103,12 @@ _PARAMETERS = frozenset(BODY_SCHEMA["properties"])
 _FIELDS = Fields(BODY_SCHEMA, amount="rev", an_amount="an amount in major units, e.g. 49.99", status="status")
 
 
-def read(query: bytes, body: bytes, arrival: Arrival) -> Reading:
-    """The one event of a request. Raises BadInput, also when neither a hit nor a visitor is left."""
+def read(sent: bytes, arrival: Arrival) -> Reading:
+    """The one event of a query string, after which a line break and a body may follow.
+
+    Raises BadInput, also when neither a hit nor a visitor is left.
+    """
+    query, _, body = sent.partition(b"\n")
     query_text, body_text = _text("query string", query), _text("body", body)
     given: dict[str, Any] = {}
     others: dict[str, Any] = {}
@@ -204,3 +209,9 @@ def _without_keys(text: str) -> str:
 
 def _without_json_keys(text: str, value: dict[str, Any]) -> str:
     return text if SENT_KEYS.isdisjoint(value) else without_members(text.strip(), SENT_KEYS)
+
+
+ROUTES = tuple(
+    Route(path=path, read=read, schema=BODY_SCHEMA, answer=answer, refuse=refuse, is_postback=True)
+    for path in ("/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}")
+)

@@ -33,6 +33,7 @@ from typing_extensions import TypedDict
 
 from funnelhouse.problems import Refusal, problem
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
+from ingest_api.dialect import Read, Route
 from ingest_api.fields import (
     SHAPE,
     Address,
@@ -277,3 +278,13 @@ def _name(kind: Kind, name: str) -> str:
         return within(name, NAME_BYTES)
     except ValueError as error:
         raise BadInput(f"event_name: {error}") from None
+
+
+def _route(path: str, read: Read, schema: dict[str, Any]) -> Route:
+    return Route(path=path, read=read, schema=schema, answer=answer, status=202)
+
+
+ROUTES = (
+    _route("/v1/projects/{project_id}/events", read, EVENTS_SCHEMA),
+    _route("/v1/projects/{project_id}/conversions", read_conversions, CONVERSIONS_SCHEMA),
+)

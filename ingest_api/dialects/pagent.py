@@ -22,7 +22,9 @@ from typing import Annotated, Any, Required
 from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from ingest_api import answers
 from ingest_api.arrival import SENT_KEYS, Arrival, NotForPages, Reading
+from ingest_api.dialect import Read, Route
 from ingest_api.fields import (
     SHAPE,
     Id,
@@ -166,3 +168,14 @@ def _event(shape: Shape, version: str, index: int, item: Slice, arrival: Arrival
         **conversion,
     )
     return arrival.admitted(event, index, value, _FIELDS[version])
+
+
+def _route(path: str, read: Read, schema: dict[str, Any]) -> Route:
+    return Route(path=path, read=read, schema=schema, answer=answers.accepted, refuse=answers.error)
+
+
+ROUTES = (
+    _route("/v1/conversions", read_v1, V1_SCHEMA),
+    _route("/v2/conversions", read_v2, V2_SCHEMA),
+    _route("/v2/conversions/bulk", read_v2_bulk, V2_BULK_SCHEMA),
+)

@@ -30,6 +30,7 @@ is replaced, the rest is cut. `writeKey` is a key, and is never kept.
 """
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 import orjson
@@ -39,6 +40,7 @@ from typing_extensions import TypedDict
 
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
+from ingest_api.dialect import KeyInBody, Read, Route
 from ingest_api.fields import (
     SHAPE,
     Currency,
@@ -63,9 +65,6 @@ from record.contract import Event, Kind
 
 Call = Literal["track", "page", "screen", "identify", "group", "alias"]
 CALLS: tuple[Call, ...] = get_args(Call)
-SHORT_PATHS: dict[str, Call] = {call[0]: call for call in CALLS}
-"""Last parts of the paths that the vendor's library for browsers posts its calls to; a batch goes to `b`."""
-
 MAX_ITEMS = 5000
 """More than a body of real calls can hold; the vendor limits the bytes only."""
 
@@ -213,6 +212,12 @@ def read_batch(body: bytes, arrival: Arrival) -> Reading:
     return _read(calls, context, arrival.sent_us if sent_us is None else sent_us, arrival)
 
 
+def read_kept(kept: bytes, arrival: Arrival) -> Reading:
+    """A whole batch, or an item of one: that was kept alone, without the batch's shared context."""
+    is_whole = "batch" in parse_envelope(kept, "batch", _ITEMS)
+    return read_batch(kept if is_whole else b'{"batch":[' + kept + b"]}", arrival)
+
+
 def answer(_reading: Reading) -> Response:
     """200, whatever was skipped: the vendor's libraries would send a refused batch again and again."""
     return Response(orjson.dumps({"success": True}), media_type="application/json")
@@ -358,3 +363,23 @@ def _text(objects: list[dict[str, Any]], *path: str) -> str | None:
         if text := text_of(value):
             return text
     return None
+
+
+def _route(call: str, read: Read, schema: dict[str, Any], read_kept: Read | None = None) -> Route:
+    # The short path is what the vendor's library for browsers posts to.
+    return Route(
+        path=f"/v1/{call}",
+        aliases=(f"/v1/{call[0]}",),
+        read=read,
+        schema=schema,
+        answer=answer,
+        refuse=refuse,
+        key_in_body=KeyInBody(likely_keys, sent_key),
+        read_kept=read_kept,
+    )
+
+
+ROUTES = (
+    _route("batch", read_batch, BATCH_SCHEMA, read_kept),
+    *(_route(call, partial(read_call, call), CALL_SCHEMA) for call in CALLS),
+)

@@ -21,7 +21,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from ingest_api import answers
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading
+from ingest_api.dialect import Route
 from ingest_api.fields import (
     SHAPE,
     ClickId,
@@ -135,3 +137,14 @@ def read(body: bytes, arrival: Arrival) -> Reading:
 
 def _first(sent: dict[str, str], names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in sent), None)
+
+
+ROUTES = (
+    Route(
+        path="/v1/analytics/report-conversion",
+        read=read,
+        schema=BODY_SCHEMA,
+        answer=answers.accepted,
+        refuse=answers.error,
+    ),
+)

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 from click.testing import CliRunner
+from dialects import SENT
 from servers import Server
 
 from command_line.cli import main
 from funnelhouse.settings import Settings
 from ingest_api import dialect_routes
 from ingest_api.arrival import Arrival, Rejection
-from ingest_api.dialects import segment
 from ingest_api.rejected import rejected_rows
 from ingest_api.replay import READERS
 from record.contract import Event, Rejected, columns, row_values
@@ -134,7 +134,8 @@ REPORT = b'{"event_type":"conversion","event_name":"buy","visit_id":"h","revenue
 TRACK = b'{"type":"track","userId":"u","event":"Order Completed","properties":{"revenue":1}}'
 V1 = b'{"session_id":"s","user_id":"u","conversion_id":"g","revenue":150}'
 V2 = b'{"session_data":{"session_id":"s","user_id":"u","conversion_id":"g"},"revenue":150}'
-BODIES = {
+BODIES = {path: sent.body for sent in SENT for path in (sent.template, *sent.route.aliases)}
+BODIES |= {
     "/v1/projects/{project_id}/events": REPORT,
     "/v1/projects/{project_id}/conversions": b"[" + REPORT + b', {"event_name": "buy"}]',
     "/v1/conversions": b'{"events":[' + V1 + b"," + V1 + b"]}",
@@ -152,9 +153,7 @@ BODIES = {
     "/pb/{project_id}": b"hit=h&tx=o&rev=1.5",
     "/pb/{project_id}/{secret}": b'\n{"hit": "h"}',
 }
-BODIES |= {"/v1/b": BODIES["/v1/batch"]} | {
-    f"/v1/{short}": BODIES[f"/v1/{call}"] for short, call in segment.SHORT_PATHS.items()
-}
+"""Good bodies, some of them with money and orders; of a postback its query, a line break and its body."""
 
 
 def test_every_route_that_takes_events_can_be_replayed() -> None:

@@ -34,6 +34,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dialects import BY_KEY, OF_A_PROJECT, Sent
 from servers import Server
 
 from funnelhouse.access import CACHE_SECONDS, set_access
@@ -43,13 +44,6 @@ from record.landing.store import LandingStore
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 FILES = {path: yaml.safe_load(path.read_text()) for path in sorted(CORPUS.glob("*/*.yaml"))}
-
-_ROUTES = yaml.safe_load((CORPUS / "routes.yaml").read_text())
-ROUTES = {
-    "all": _ROUTES,
-    "keyed": [route for route in _ROUTES if not route["path"].startswith("/pb")],
-    "posting": [route for route in _ROUTES if not route["path"].startswith("/pb") and "method" not in route],
-}
 
 SHAPES: dict[str, tuple[str, set[str]]] = {
     "problem": ("application/problem+json", {"type", "title", "status", "detail"}),
@@ -64,6 +58,27 @@ SHAPES: dict[str, tuple[str, set[str]]] = {
     "told results": ("application/json", {"queued", "accepted", "results", "warnings", "understood"}),
 }
 """Media type and members of the answers; besides them there are `json` (any object) and `empty`."""
+
+
+def routes_of(sent: list[Sent]) -> list[dict[str, Any]]:
+    """Routes of dialects as the files here have them."""
+    refusing = {frozenset(SHAPES[name][1]): name for name in ("problem", "error", "failure")}
+    return [
+        {
+            "path": each.path("<project>"),
+            "within": each.within,
+            "verdict": {"shape": refusing[frozenset(each.members)]},
+        }
+        for each in sent
+    ]
+
+
+_NATIVE = yaml.safe_load((CORPUS / "routes.yaml").read_text())
+ROUTES = {
+    "all": routes_of(OF_A_PROJECT) + _NATIVE,
+    "keyed": routes_of(BY_KEY) + _NATIVE,
+    "posting": routes_of(BY_KEY) + [route for route in _NATIVE if "method" not in route],
+}
 
 
 def inputs() -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from servers import Server
 
+from ingest_api import dialects
 from record.contract import Event, columns
 from record.landing.store import LandingStore
 
@@ -25,6 +26,13 @@ CASES = [
     for path in sorted(GOLDEN.glob("*/*.yaml"))
     for case in yaml.safe_load(path.read_text())
 ]
+
+
+def test_each_dialect_is_a_file_its_description_and_its_golden_cases() -> None:
+    folder = Path(dialects.__file__).parent
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert files == {path.stem for path in folder.glob("*.yaml")}
+    assert files == {path.name for path in GOLDEN.iterdir()}
 
 
 @pytest.fixture(scope="module")

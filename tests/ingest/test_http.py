@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from dialects import BY_KEY, OF_A_PROJECT, SENT, Sent, names
 from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,22 +27,11 @@ from ingest_api import body
 EVENTS = "/v1/projects/http/events"
 PAGE_VIEW = b'{"event_type":"pageview"}'
 
-BY_KEY = [
-    EVENTS,
-    "/v1/projects/http/conversions",
-    "/v1/conversions",
-    "/v2/conversions",
-    "/v2/conversions/bulk",
-    "/v1/analytics/report-conversion",
-    "/v1/batch",
-    "/v1/track",
-    "/v1/page",
-    "/v1/screen",
-    "/v1/identify",
-    "/v1/group",
-    "/v1/alias",
-]
+PATHS = [sent.path("http") for sent in BY_KEY]
 POSTBACK = "/pb/http"
+FIELDS = sorted(
+    {name for sent in SENT for name in names(sent.route.schema)} | {"context", "integrations", "writeKey"}
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +119,7 @@ def test_a_large_body_is_one_transaction(client: httpx.Client) -> None:
 
 
 def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) -> None:
-    for path in BY_KEY:
+    for path in PATHS:
         for written in (path, path + "/"):
             assert client.head(written).status_code == 405
             assert client.get(written).status_code == 405
@@ -139,29 +129,19 @@ def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) ->
 
 def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) -> None:
     described = client.get("/ingest/openapi.json").json()["paths"]
-    postbacks = {"/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}"}
     defining = re.compile(r"/(goals|funnels|pages|traffic-sources|experiments|settings|costs)(/|$)")
     receiving = {p for p, methods in described.items() if "post" in methods}
     taking = {p for p in receiving if not p.startswith("/ingest/") and not defining.search(p)}
-    assert taking == {path.replace("/http/", "/{project_id}/") for path in BY_KEY} | postbacks
+    assert taking == {sent.template for sent in SENT}
     for path in taking:
         named = {p["name"] for p in described[path]["post"].get("parameters", ()) if p["in"] == "path"}
         assert named == set(re.findall(r"{(\w+)}", path))
         assert set(described[path]["post"]["responses"]) >= {"400", "413", "415", "503"}
 
 
-@pytest.mark.parametrize(
-    ("path", "shape"),
-    [
-        *((path, {"type", "title", "status", "detail"}) for path in BY_KEY if "/projects/" in path),
-        *((path, {"error"}) for path in BY_KEY[2:6]),
-        *((path, {"success", "message"}) for path in BY_KEY[6:]),
-        (POSTBACK, {"error"}),
-    ],
-)
-def test_every_error_of_a_route_has_its_dialects_shape(
-    client: httpx.Client, path: str, shape: set[str]
-) -> None:
+@pytest.mark.parametrize("sent", OF_A_PROJECT, ids=lambda sent: sent.template)
+def test_every_error_of_a_route_has_its_dialects_shape(client: httpx.Client, sent: Sent) -> None:
+    path = sent.path("http")
     answers = [
         client.post(path, content=b"{"),
         client.post(path, content=b"x", headers={"Content-Encoding": "br"}),
@@ -169,11 +149,11 @@ def test_every_error_of_a_route_has_its_dialects_shape(
         client.post(path, content=b"{}", headers={"Funnelhouse-Dry-Run": "2"}),
         client.put(path),
     ]
-    if path != POSTBACK:
+    if not sent.route.is_postback:
         answers.append(client.post(path, headers={"Authorization": "Bearer wrong"}, content=b"{}"))
     assert [answer.status_code for answer in answers] == [400, 415, 413, 400, 405, 401][: len(answers)]
     for answer in answers:
-        assert set(answer.json()) == shape
+        assert set(answer.json()) == sent.members
 
 
 def test_unknown_paths_are_problems(client: httpx.Client) -> None:
@@ -199,7 +179,7 @@ def test_health_and_description(client: httpx.Client) -> None:
     assert "422" not in goal["responses"]
 
 
-@pytest.mark.parametrize("path", [*BY_KEY, POSTBACK, f"{POSTBACK}?hit=h"])
+@pytest.mark.parametrize("path", [*PATHS, POSTBACK, f"{POSTBACK}?hit=h"])
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:
@@ -208,41 +188,7 @@ def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, dat
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
         max_leaves=5,
     )
-    fields = st.sampled_from(
-        [
-            "event_type",
-            "event_name",
-            "event_id",
-            "revenue",
-            "timestamp",
-            "properties",
-            "experiments",
-            "user_id",
-            "session_id",
-            "conversion_id",
-            "time",
-            "country",
-            "currency",
-            "transaction_id",
-            "previous_id",
-            "session_data",
-            "sessionId",
-            "visitHash",
-            "gclid",
-            "event",
-            "conversion",
-            "type",
-            "userId",
-            "anonymousId",
-            "messageId",
-            "context",
-            "traits",
-            "writeKey",
-            "hit",
-            "rev",
-            "disable_postbacks",
-        ]
-    )
+    fields = st.sampled_from(FIELDS)
     events = st.fixed_dictionaries(
         {}, optional={"event_type": st.sampled_from(["pageview", "event", "alias", "refund"])}
     ) | st.dictionaries(fields, values)

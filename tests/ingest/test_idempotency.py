@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from dialects import OF_A_PROJECT
 from postgres import Cluster
 from servers import SERVE_INGEST, Server, start_ingest
 
@@ -31,20 +32,8 @@ _V2 = {"session_data": {"session_id": "s", "user_id": "u", "conversion_id": "g"}
 _CALL = {"userId": "u", "event": "e", "groupId": "g", "previousId": "p"}
 
 # A good body of each route that takes POST, and the member of its errors that says what is wrong.
-ROUTES = {
-    EVENTS: ({"event_type": "pageview"}, "detail"),
-    CONVERSIONS: ({"event_name": "purchase"}, "detail"),
-    "/v1/conversions": ({"events": [_V2["session_data"]]}, "error"),
-    "/v2/conversions": (_V2, "error"),
-    "/v2/conversions/bulk": ({"events": [_V2, _V2]}, "error"),
-    "/v1/analytics/report-conversion": ({"gclid": "c", "event": "e"}, "error"),
-    "/v1/batch": ({"batch": [{"type": "track", **_CALL}]}, "message"),
-    **{
-        f"/v1/{call}": (_CALL, "message")
-        for call in ("track", "page", "screen", "identify", "group", "alias")
-    },
-    POSTBACK: ({"hit": "h"}, "error"),
-    f"{POSTBACK}/secret": ({"hit": "h"}, "error"),
+ROUTES: dict[str, tuple[Any, str]] = {
+    **{sent.path("idem"): (json.loads(sent.body), sent.reason) for sent in OF_A_PROJECT},
     COSTS: ([{"day": "2026-01-31", "source": "google", "amount": 1, "currency": "USD"}], "detail"),
 }
 

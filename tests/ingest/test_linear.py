@@ -12,7 +12,8 @@ import pytest
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Arrival, Rejection
 from ingest_api.body import gunzip
-from ingest_api.dialects import funnelflux, openanalytics, pagent, segment, superfunnel
+from ingest_api.dialect_table import ROUTES
+from ingest_api.dialects import funnelflux, segment
 from ingest_api.rejected import rejected_rows
 from ingest_api.strict_json import BadInput, parse
 
@@ -77,17 +78,10 @@ BODIES: dict[str, Callable[[int], bytes]] = {
 }
 
 READERS: dict[str, Callable[[bytes], object]] = {
-    "openanalytics": partial(openanalytics.read, arrival=ARRIVAL),
-    "openanalytics conversions": partial(openanalytics.read_conversions, arrival=ARRIVAL),
-    "pagent v1": partial(pagent.read_v1, arrival=ARRIVAL),
-    "pagent v2": partial(pagent.read_v2, arrival=ARRIVAL),
-    "pagent v2 bulk": partial(pagent.read_v2_bulk, arrival=ARRIVAL),
-    "superfunnel": partial(superfunnel.read, arrival=ARRIVAL),
-    "segment batch": partial(segment.read_batch, arrival=ARRIVAL),
-    "segment call": partial(segment.read_call, "track", arrival=ARRIVAL),
+    **{route.path: partial(route.read, arrival=ARRIVAL) for route in ROUTES},
+    "a body after an empty query": lambda body: funnelflux.read(b"\n" + body, ARRIVAL),
     "segment key": segment.sent_key,
     "segment likely keys": segment.likely_keys,
-    "funnelflux body": partial(funnelflux.read, b"", arrival=ARRIVAL),
     "definitions": parse,
     "rejected": lambda body: rejected_rows(ARRIVAL, "/", [Rejection("", body)]),
 }
