@@ -19,7 +19,7 @@ from record.contract import (
     Event,
     columns,
 )
-from record.sealed_files import named_span, nested
+from record.sealed_files import files_of, named_range_sql, named_span, nested
 
 HOUR_US = DAY_US // 24
 
@@ -113,7 +113,7 @@ class _Landed:
         self._fingerprint = _fingerprint(self._expectations(0), quarantine)
         self._before = before if before is not None and before.suite == self._fingerprint else None
         self._from_seq = self._before.to_seq if self._before else 0
-        files = sorted((raw_dir / "events").glob("*/seq-*-*.parquet"))
+        files = files_of(raw_dir / "events")
         self._to_seq = max((_range(file)[1] for file in files), default=0)
         inside = set(nested(files))
         # The file without rows has every column, also where no new file has an optional one.
@@ -254,21 +254,20 @@ def _shape(contract: list[Column], from_seq: int) -> list[Expectation]:
             "every_file_holds_the_range_that_it_is_named_for",
             "critical",
             "sealed",
-            """
+            f"""
             with files as (
                 select
                     filename,
-                    regexp_extract(filename, 'seq-([0-9]+)-[0-9]+[.]parquet', 1)::bigint as named_from,
-                    regexp_extract(filename, 'seq-[0-9]+-([0-9]+)[.]parquet', 1)::bigint as named_to,
+                    {named_range_sql("filename")},
                     min(seq) as first,
                     max(seq) as last,
                     count(*) as events
-                from {batch}
+                from {{batch}}
                 group by filename
             )
             select filename, first, last, events from files
             where first <> named_from or last <> named_to or events <> named_to - named_from + 1
-            """,
+            """,  # noqa: S608
         ),
     ]
 

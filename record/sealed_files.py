@@ -1,7 +1,7 @@
 """Files of the raw zone by their names: `<table>/received_date=YYYY-MM-DD/seq-<first>-<last>.parquet`.
 
 A name says the day (UTC) on which the rows arrived and the range of `seq` that they have. Python makes and
-reads such names here only; staging and the suite `landed_events` take them apart in SQL.
+reads such names here only. The models' macro `file_position` has the same pattern; a test compares them.
 """
 
 import re
@@ -13,7 +13,11 @@ Span = tuple[int, int]
 """First and last `seq`, both included."""
 
 _DAY = "received_date="
-_FILE_NAME = re.compile(r"seq-(\d+)-(\d+)\.parquet")
+
+RANGE = "seq-([0-9]+)-([0-9]+)[.]parquet"
+"""Pattern of a file's name, in Python and in SQL: the first `seq` and the last."""
+
+_FILE_NAME = re.compile(RANGE)
 
 
 def file_name(received: date, span: Span) -> str:
@@ -54,6 +58,12 @@ def named_span(file: Path) -> Span | None:
 def span_of(file: Path) -> Span:
     """First and last `seq` that the file's name says; (0, 0) for any other name."""
     return named_span(file) or (0, 0)
+
+
+def named_range_sql(path: str) -> str:
+    """Columns `named_from` and `named_to` as SQL: the range that the name at the end of a path says."""
+    first, last = (f"regexp_extract({path}, '{RANGE}$', {group})::bigint" for group in (1, 2))
+    return f"{first} as named_from, {last} as named_to"
 
 
 def highest_seq(table_dir: Path) -> int:

@@ -11,7 +11,7 @@ import yaml
 
 from ingest_api import lengths
 from orchestration.manifest import DBT_PROJECT
-from record import status_words
+from record import sealed_files, status_words
 from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
 from record.contract_for_dbt import files
 from record.landing import open_store
@@ -70,3 +70,7 @@ def test_ingest_and_the_models_know_the_same_status_words() -> None:
         assert {row["word"] for row in csv.DictReader(lines)} == status_words.status_words().keys()
     assert status_words.meaning(" Charge Back ") == status_words.Meaning("refunded", is_extension=True)
     assert status_words.meaning("paid?") is None
+
+
+def test_models_read_the_range_in_a_files_name_as_python_does() -> None:
+    assert f"'{sealed_files.RANGE}$'" in (DBT_PROJECT / "macros" / "record.sql").read_text()
