@@ -112,21 +112,35 @@ def _cut(
     sums = [*asked.counts, asked.amount]
     order = asked.order or asked.counts
     chosen = "" if first_model is None else "filter (where model = ?) "
-    ranks = ", ".join(f"coalesce(sum({name}) {chosen}over of_value, 0) as rank_{name}" for name in order)
+    summed = [f"sum({name}) as {name}" for name in sums] + [f"max({name}) as {name}" for name in asked.labels]
+    ranks = [f"coalesce(sum({name}) {chosen}over of_value, 0) as rank_{name}" for name in order]
+    first = [f"rank_{name} desc" for name in order]
     found = reader.rows(
-        f"with found as (select {asked.by} as value, currency, {model} as model, "  # noqa: S608
-        + ", ".join(f"sum({name}) as {name}" for name in sums)
-        + "".join(f", max({name}) as {name}" for name in asked.labels)
-        + f" from {rows.mart} where {condition} group by {asked.by}, currency, {model}), "  # noqa: S608
-        f"weighed as (select *, {ranks} from found window of_value as (partition by value)), "
-        "placed as (select *, dense_rank() over (order by "
-        f"{', '.join(f'rank_{name} desc' for name in order)}, value nulls last) as place from weighed), "
-        "cut as (select *, least(place, ?) as line, case when place < ? then value end as shown from placed) "
-        "select line, shown, model, currency, max(place), "
-        + ", ".join(f"sum({name})" for name in sums)
-        + "".join(f", max({name})" for name in asked.labels)
-        + " from cut group by grouping sets ((line, shown, model, currency), (model, currency)) "
-        "order by line nulls last, model, currency",
+        f"""
+        with found as (
+            select {asked.by} as value, currency, {model} as model, {", ".join(summed)}
+            from {rows.mart}
+            where {condition}
+            group by {asked.by}, currency, {model}
+        ),
+        weighed as (
+            select *, {", ".join(ranks)}
+            from found
+            window of_value as (partition by value)
+        ),
+        placed as (
+            select *, dense_rank() over (order by {", ".join(first)}, value nulls last) as place
+            from weighed
+        ),
+        cut as (
+            select *, least(place, ?) as line, case when place < ? then value end as shown
+            from placed
+        )
+        select line, shown, model, currency, max(place), {", ".join(summed)}
+        from cut
+        group by grouping sets ((line, shown, model, currency), (model, currency))
+        order by line nulls last, model, currency
+        """,  # noqa: S608
         [*values, *([first_model] * len(order) if first_model else []), most + 1, most + 1],
     )
     return [

@@ -161,8 +161,13 @@ def _report(
     # One bound parameter for each stage's column, in the order of the columns.
     sums = ", ".join("coalesce(sum(completions) filter (where stage = ?), 0)::bigint" for _ in stages)
     rows = reader.rows(
-        f"select key, {sums} from ({REPORT_TYPES[report_type].format(condition=condition)}) "  # noqa: S608
-        "group by key order by 2 desc, key limit ? offset ?",
+        f"""
+        select key, {sums}
+        from ({REPORT_TYPES[report_type].format(condition=condition)})
+        group by key
+        order by 2 desc, key
+        limit ? offset ?
+        """,  # noqa: S608
         [*stages, *values, limit, skip],
     )
     data = [dict(zip((report_type, *stages), row, strict=True)) for row in rows]

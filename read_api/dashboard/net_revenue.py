@@ -33,7 +33,12 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
     rows = unmatched_refunds(view)
     condition, values = rows.condition
     found = view.reading.rows(
-        f"select currency, {AMOUNT} from fct_conversion_ledger where {condition} group by currency",  # noqa: S608
+        f"""
+        select currency, {AMOUNT}
+        from fct_conversion_ledger
+        where {condition}
+        group by currency
+        """,  # noqa: S608
         values,
     )
     refunds = {
@@ -58,8 +63,12 @@ def unmatched_refunds_by_day(view: View) -> dict[str, dict[date, int]]:
     """Amounts by currency and day."""
     condition, values = unmatched_refunds(view).condition
     found = view.reading.rows(
-        f"select currency, conversion_date, {AMOUNT} from fct_conversion_ledger "  # noqa: S608
-        f"where {condition} group by currency, conversion_date",
+        f"""
+        select currency, conversion_date, {AMOUNT}
+        from fct_conversion_ledger
+        where {condition}
+        group by currency, conversion_date
+        """,  # noqa: S608
         values,
     )
     days: dict[str, dict[date, int]] = {}

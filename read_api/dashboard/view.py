@@ -341,10 +341,16 @@ def _day(text: str) -> date | None:
 def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
     """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
     rows = reader.rows(
-        "select currency, min(report_date), max(report_date), sum(credit_nano) from rpt_traffic "
-        "where project_id = ? group by currency "
-        "union all select null, min(conversion_date), max(conversion_date), 0 from fct_conversion_ledger "
-        "where project_id = ? and conversion_id is null",
+        """
+        select currency, min(report_date), max(report_date), sum(credit_nano)
+        from rpt_traffic
+        where project_id = ?
+        group by currency
+        union all
+        select null, min(conversion_date), max(conversion_date), 0
+        from fct_conversion_ledger
+        where project_id = ? and conversion_id is null
+        """,
         [project_id, project_id],
     )
     firsts = [first for _, first, _, _ in rows if first is not None]

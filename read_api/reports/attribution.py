@@ -1,6 +1,6 @@
 """Credited conversions and money by source, medium or campaign: several attribution models side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -23,6 +23,7 @@ from read_api.parameters import (
 )
 from read_api.reader import PAGE_BYTES, Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition, matching
 from read_api.reports.projects import project
 
@@ -85,13 +86,20 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     """
     by = filters.dimension
     condition, parameters = _condition(project_id, filters)
-    marks = ", ".join(
+    # One pair of bound parameters for each model.
+    by_model = ", ".join(
         "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
         for _ in filters.models
     )
     found = reader.page(
-        f"select {by}, currency, {marks} from {_mart(filters)} where {condition} "  # noqa: S608
-        f"group by {by}, currency order by 3 desc nulls last, {by} nulls last, currency limit ? offset ?",
+        f"""
+        select {by}, currency, {by_model}
+        from {_mart(filters)}
+        where {condition}
+        group by {by}, currency
+        order by 3 desc nulls last, {by} nulls last, currency
+        limit ? offset ?
+        """,  # noqa: S608
         [*(name for model in filters.models for name in (model, model)), *parameters],
         filters.page,
         # Each value is written once per model.
@@ -108,11 +116,16 @@ def totals(reader: Reader, project_id: str, filters: Filters) -> list[ModelTotal
     """All credit by currency and model, in the order of `models`."""
     condition, parameters = _condition(project_id, filters)
     found = reader.rows(
-        f"select currency, model, sum(credit_nano), sum(net_amount_minor) from {_mart(filters)} "  # noqa: S608
-        f"where {condition} group by currency, model order by currency",
+        f"""
+        select {columns(ModelTotal, "net_amount_minor", conversions="sum(credit_nano)")}
+        from {_mart(filters)}
+        where {condition}
+        group by currency, model
+        order by currency
+        """,  # noqa: S608
         parameters,
     )
-    rows = [ModelTotal(currency, model, of_nano(nano), minor) for currency, model, nano, minor in found]
+    rows = [replace(row, conversions=of_nano(int(row.conversions))) for row in made(ModelTotal, found)]
     return sorted(rows, key=lambda row: (row.currency, filters.models.index(row.model)))
 
 

@@ -14,6 +14,7 @@ from read_api.answers import NANO, AskedTable, Exact, Table, of_nano
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 from read_api.slices import Figure, Slice
 
@@ -66,23 +67,59 @@ class Campaign:
     roi: Annotated[Exact | None, Field(description="`roas` less 1, null where that is.")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What is known of a campaign in one currency, and in how many it has credit or cost."""
+
+    source: str
+    medium: str
+    campaign: str | None
+    currency: str
+    sessions: int
+    nano: int
+    minor: int
+    cost: int | None
+    currencies: int
+
+
 def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaign]:
     """Dearest first, then most money, then by name."""
     condition, values = matching(project_id, "report_date", filters.days, {"source": filters.source})
     # The other currencies are asked for first: they say whether this one's ratios mean anything.
     found = reader.page(
-        "with summed as (select source, medium, campaign, currency, sum(sessions) as sessions, "  # noqa: S608
-        "sum(credit_nano) as nano, sum(net_amount_minor) as minor, sum(cost_minor) as cost "
-        f"from rpt_campaigns where {condition} group by source, medium, campaign, currency), "
-        "counted as (select *, count(*) filter (where nano > 0 or cost is not null) "
-        "over (partition by source, medium, campaign) as currencies from summed) "
-        "select source, medium, campaign, currency, sessions, nano, minor, cost, currencies from counted "
-        "where ? is null or currency = ? order by cost desc nulls last, minor desc, sessions desc, source, "
-        "medium, campaign nulls last, currency limit ? offset ?",
+        f"""
+        with summed as (
+            select
+                source,
+                medium,
+                campaign,
+                currency,
+                sum(sessions) as sessions,
+                sum(credit_nano) as nano,
+                sum(net_amount_minor) as minor,
+                sum(cost_minor) as cost
+            from rpt_campaigns
+            where {condition}
+            group by source, medium, campaign, currency
+        ),
+        counted as (
+            select
+                *,
+                count(*) filter (where nano > 0 or cost is not null)
+                    over (partition by source, medium, campaign) as currencies
+            from summed
+        )
+        select {columns(_Sums)}
+        from counted
+        where ? is null or currency = ?
+        order by
+            cost desc nulls last, minor desc, sessions desc, source, medium, campaign nulls last, currency
+        limit ? offset ?
+        """,  # noqa: S608
         [*values, filters.currency, filters.currency],
         filters.page,
     )
-    return [_campaign(*row) for row in found]
+    return [_campaign(each) for each in made(_Sums, found)]
 
 
 @dataclass(frozen=True)
@@ -136,23 +173,60 @@ def spend(reader: Reader, rows: Slice, most: int, in_order: Callable[[Iterable[s
     known = reader.rows(f"select distinct currency from rpt_campaigns where {condition}", values)  # noqa: S608
     order = in_order(currency for (currency,) in known)
     found = reader.rows(
-        "with summed as (select source, medium, campaign, currency, sum(credit_nano) as nano, "  # noqa: S608
-        f"sum(net_amount_minor) as minor, sum(cost_minor) as cost from rpt_campaigns where {condition} "
-        "group by source, medium, campaign, currency), "
-        "weighed as (select *, list_position(?, currency) as place, "
-        "min(case when cost <> 0 then list_position(?, currency) end) over of_campaign as first_place "
-        "from summed window of_campaign as (partition by source, medium, campaign)), "
-        "costed as (select *, max(case when place = first_place then cost end) over of_campaign "
-        "as first_cost from weighed where first_place is not null "
-        "window of_campaign as (partition by source, medium, campaign)), "
-        "placed as (select *, dense_rank() over "
-        "(order by first_place, first_cost desc, source, medium, campaign nulls last) as rank from costed), "
-        "cut as (select *, least(rank, ?) as line from placed) "
-        "select line, case when line < ? then source end as first, "
-        "case when line < ? then medium end as second, case when line < ? then campaign end as third, "
-        "currency, max(rank), sum(nano), sum(minor), sum(cost) "
-        "from cut group by grouping sets ((line, first, second, third, currency), (currency)) "
-        "order by line nulls last, list_position(?, currency)",
+        f"""
+        with summed as (
+            select
+                source,
+                medium,
+                campaign,
+                currency,
+                sum(credit_nano) as nano,
+                sum(net_amount_minor) as minor,
+                sum(cost_minor) as cost
+            from rpt_campaigns
+            where {condition}
+            group by source, medium, campaign, currency
+        ),
+        weighed as (
+            select
+                *,
+                list_position(?, currency) as place,
+                min(case when cost <> 0 then list_position(?, currency) end) over of_campaign as first_place
+            from summed
+            window of_campaign as (partition by source, medium, campaign)
+        ),
+        costed as (
+            select *, max(case when place = first_place then cost end) over of_campaign as first_cost
+            from weighed
+            where first_place is not null
+            window of_campaign as (partition by source, medium, campaign)
+        ),
+        placed as (
+            select
+                *,
+                dense_rank() over (
+                    order by first_place, first_cost desc, source, medium, campaign nulls last
+                ) as rank
+            from costed
+        ),
+        cut as (
+            select *, least(rank, ?) as line
+            from placed
+        )
+        select
+            line,
+            case when line < ? then source end as first,
+            case when line < ? then medium end as second,
+            case when line < ? then campaign end as third,
+            currency,
+            max(rank),
+            sum(nano),
+            sum(minor),
+            sum(cost)
+        from cut
+        group by grouping sets ((line, first, second, third, currency), (currency))
+        order by line nulls last, list_position(?, currency)
+        """,  # noqa: S608
         [*values, order, order, *[most + 1] * 4, order],
     )
     by_line = {line: list(each) for line, each in groupby(found, lambda row: row[0])}
@@ -188,31 +262,21 @@ def _costs(rows: Slice, found: list[tuple[Any, ...]], but: str = "") -> list[Fig
     return [Figure(row[8], "sum(cost_minor)", rows.where("currency", row[4]), but) for row in found if row[8]]
 
 
-def _campaign(
-    source: str,
-    medium: str,
-    campaign: str | None,
-    currency: str,
-    sessions: int,
-    nano: int,
-    minor: int,
-    cost: int | None,
-    currencies: int,
-) -> Campaign:
+def _campaign(of: _Sums) -> Campaign:
     """As rpt_campaigns has it of one day."""
     per_conversion = roas = None
-    if cost is not None and currencies == 1:
-        per_conversion = _quotient(cost * 10**NANO, nano) if nano > 0 else None
-        roas = Decimal(_quotient(minor * 10_000, cost)).scaleb(-4) if cost else None
+    if of.cost is not None and of.currencies == 1:
+        per_conversion = _quotient(of.cost * 10**NANO, of.nano) if of.nano > 0 else None
+        roas = Decimal(_quotient(of.minor * 10_000, of.cost)).scaleb(-4) if of.cost else None
     return Campaign(
-        source,
-        medium,
-        campaign,
-        currency,
-        sessions,
-        of_nano(nano),
-        minor,
-        cost,
+        of.source,
+        of.medium,
+        of.campaign,
+        of.currency,
+        of.sessions,
+        of_nano(of.nano),
+        of.minor,
+        of.cost,
         per_conversion,
         roas,
         None if roas is None else roas - 1,

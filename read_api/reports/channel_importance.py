@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Exact, Table
 from read_api.parameters import FIRST_PAGE, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 
 router = APIRouter(tags=["reports"])
 
@@ -40,14 +41,18 @@ class Channel:
 
 def channel_importance(reader: Reader, project_id: str, page: Page = FIRST_PAGE) -> list[Channel]:
     """Most removal effect first, then most Shapley value, ties by source."""
-    columns = ", ".join(Channel.__dataclass_fields__)
     found = reader.page(
-        f"select {columns} from rpt_channel_importance where project_id = ? "  # noqa: S608
-        "order by removal_effect desc, shapley_value desc, source limit ? offset ?",
+        f"""
+        select {columns(Channel)}
+        from rpt_channel_importance
+        where project_id = ?
+        order by removal_effect desc, shapley_value desc, source
+        limit ? offset ?
+        """,  # noqa: S608
         [project_id],
         page,
     )
-    return [Channel(*row) for row in found]
+    return made(Channel, found)
 
 
 @router.get(f"{PATH}/channel-importance", response_model=Table[Channel])

@@ -12,6 +12,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 from read_api.slices import Slice
 
@@ -45,20 +46,30 @@ def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWee
     """By cohort, then week, then currency."""
     condition, values = matching(project_id, "cohort_week", filters.days, {"currency": filters.currency})
     found = reader.page(
-        "select cohort_week, week_number, currency, people, returned, converted, conversions, "  # noqa: S608
-        f"net_amount_minor from rpt_cohorts where {condition} order by 1, 2, 3 limit ? offset ?",
+        f"""
+        select {columns(CohortWeek)}
+        from rpt_cohorts
+        where {condition}
+        order by cohort_week, week_number, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [CohortWeek(*row) for row in found]
+    return made(CohortWeek, found)
 
 
 def by_week(reader: Reader, rows: Slice, measure: str, last_number: int) -> list[tuple[date, int, int, int]]:
     """Cohort, week, people, and those of whom `measure` (returned or converted) is true; in that order."""
     condition, values = rows.where("week_number.to", last_number).condition
     return reader.rows(
-        f"select cohort_week, week_number, sum(people), sum({measure}) from rpt_cohorts where {condition} "  # noqa: S608
-        "group by cohort_week, week_number order by cohort_week, week_number",
+        f"""
+        select cohort_week, week_number, sum(people), sum({measure})
+        from rpt_cohorts
+        where {condition}
+        group by cohort_week, week_number
+        order by cohort_week, week_number
+        """,  # noqa: S608
         values,
     )
 

@@ -1,7 +1,7 @@
 """One conversion explained: reports, visit, person, ledger, touches considered, credit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -15,8 +15,9 @@ from read_api.answers import Exact, json_answer, of_nano, reading
 from read_api.parameters import AskedAsOf, AskedBuild, AsOf
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import having, known_by
-from read_api.reports.conversions import COLUMNS, Conversion
+from read_api.reports.conversions import Conversion
 from read_api.reports.people import Identifier, identifiers
 from read_api.reports.projects import project
 
@@ -169,10 +170,10 @@ def explain(
 ) -> Explanation | None:
     """The whole explanation; None when the project has no such conversion. `as_of` is for the ledger."""
     condition, values = having(reader, "fct_conversions", project_id, "conversion_id", conversion_id)
-    found = reader.rows(f"select {', '.join(COLUMNS)} from fct_conversions where {condition}", values)  # noqa: S608
+    found = reader.rows(f"select {columns(Conversion)} from fct_conversions where {condition}", values)  # noqa: S608
     if not found:
         return None
-    conversion = Conversion(*found[0])
+    (conversion,) = made(Conversion, found)
     # The day lets the file skip what it is sorted by.
     key: list[object] = [project_id, conversion.conversion_date, conversion_id]
     look_back_days = project(reader, project_id).lookback_days
@@ -212,64 +213,104 @@ def _first(
 
 
 def _reports(reader: Reader, project_id: str, conversion_id: str) -> tuple[list[Report], bool]:
-    columns = ", ".join(Report.__dataclass_fields__)
     condition, values = having(reader, "fct_conversion_reports", project_id, "conversion_id", conversion_id)
     found, is_whole = _first(
         reader,
-        f"select {columns} from fct_conversion_reports where {condition} order by seq limit ?",  # noqa: S608
+        f"""
+        select {columns(Report)}
+        from fct_conversion_reports
+        where {condition}
+        order by seq
+        limit ?
+        """,  # noqa: S608
         values,
         _REPORTS,
     )
-    return [Report(*row) for row in found], is_whole
+    return made(Report, found), is_whole
 
 
 def _ledger(reader: Reader, key: list[object], as_of: AsOf | None) -> tuple[list[Entry], bool]:
     until, learnt = known_by(as_of)
     found, is_whole = _first(
         reader,
-        "select entry_id, reason, event_id, learnt_at, learnt_date, happened_at, currency, amount_minor "  # noqa: S608
-        f"from fct_conversion_ledger where {_OF_CONVERSION} and {until} order by learnt_at, entry_id limit ?",
+        f"""
+        select {columns(Entry)}
+        from fct_conversion_ledger
+        where {_OF_CONVERSION} and {until}
+        order by learnt_at, entry_id
+        limit ?
+        """,  # noqa: S608
         [*key, *learnt],
         _ENTRIES,
     )
-    return [Entry(*row) for row in found], is_whole
+    return made(Entry, found), is_whole
 
 
 def _recognised(reader: Reader, key: list[object], as_of: AsOf | None) -> dict[str, int]:
     until, learnt = known_by(as_of)
     return dict(
         reader.rows(
-            "select currency, sum(amount_minor) from fct_conversion_ledger "  # noqa: S608
-            f"where {_OF_CONVERSION} and {until} group by currency order by min((learnt_at, entry_id))",
+            f"""
+            select currency, sum(amount_minor)
+            from fct_conversion_ledger
+            where {_OF_CONVERSION} and {until}
+            group by currency
+            order by min((learnt_at, entry_id))
+            """,  # noqa: S608
             [*key, *learnt],
         )
     )
 
 
 def _credit(reader: Reader, key: list[object]) -> tuple[list[ModelCredit], bool]:
+    # One more of each model tells whether there are more.
     found, is_whole = reader.first_rows(
-        "with ranked as (select model, touch_id, source, medium, campaign, touched_at, credit_nano, "  # noqa: S608
-        "currency, credited_amount_minor, row_number() over (partition by model "
-        "order by touched_at desc nulls last, touch_id) as latest "
-        f"from fct_attribution where {_OF_CONVERSION}) "
-        "select * from ranked where latest <= ? order by model, touched_at, touch_id",
+        f"""
+        with ranked as (
+            select
+                *,
+                row_number() over (
+                    partition by model
+                    order by touched_at desc nulls last, touch_id
+                ) as latest
+            from fct_attribution
+            where {_OF_CONVERSION}
+        )
+        select {columns(ModelCredit, conversions="credit_nano")}, latest
+        from ranked
+        where latest <= ?
+        order by model, touched_at, touch_id
+        """,  # noqa: S608
         [*key, _CREDITED + 1],
     )
-    rows = [
-        ModelCredit(model, touch, source, medium, campaign, at, of_nano(nano), currency, minor)
-        for model, touch, source, medium, campaign, at, nano, currency, minor, latest in found
-        if latest <= _CREDITED
-    ]
-    return rows, is_whole and len(rows) == len(found)
+    rows = made(ModelCredit, [row for row in found if row[-1] <= _CREDITED])
+    return [replace(row, conversions=of_nano(int(row.conversions))) for row in rows], is_whole and len(
+        rows
+    ) == len(found)
 
 
 def _visit(reader: Reader, project_id: str, session_id: str | None) -> Visit | None:
     if session_id is None:
         return None
-    columns = ", ".join(Visit.__dataclass_fields__)
     condition, values = having(reader, "fct_sessions", project_id, "session_id", session_id)
-    found = reader.rows(f"select {columns} from fct_sessions where {condition}", values)  # noqa: S608
-    return Visit(*found[0]) if found else None
+    found = reader.rows(f"select {columns(Visit)} from fct_sessions where {condition}", values)  # noqa: S608
+    return made(Visit, found)[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A touch, or a session that made none, and what models did with it."""
+
+    touch_id: str | None
+    session_id: str | None
+    moment: datetime
+    source: str
+    medium: str
+    campaign: str | None
+    landing_page: str | None
+    is_bot: bool
+    is_credited: bool
+    is_first_ever: bool
 
 
 def _considered(
@@ -280,70 +321,87 @@ def _considered(
     sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", conversion.person_id)
     found, is_whole = _first(
         reader,
-        "with touches as (select touch_id, session_id, touched_at, source, medium, campaign, landing_page "  # noqa: S608
-        f"from fct_touches where {touches}), "
-        "silent as (select session_id, started_at, source, medium, campaign, landing_page, is_bot "
-        f"from fct_sessions where {sessions} "
-        "and session_id not in (select session_id from touches where session_id is not null)), "
-        "credited as (select touch_id, bool_or(model <> ?) as is_credited, "
-        "bool_or(model = ?) as is_first_ever "
-        f"from fct_attribution where {_OF_CONVERSION} and touch_id is not null group by touch_id), "
-        "considered as (select touch_id, session_id, touched_at as moment, source, medium, campaign, "
-        "landing_page, false as is_bot from touches "
-        "union all select null, session_id, started_at, source, medium, campaign, landing_page, is_bot "
-        "from silent) "
-        "select considered.*, coalesce(is_credited, false), coalesce(is_first_ever, false) "
-        "from considered left join credited on considered.touch_id = credited.touch_id "
-        "order by moment > ?, moment desc, considered.touch_id, session_id limit ?",
+        f"""
+        with touches as (
+            select touch_id, session_id, touched_at, source, medium, campaign, landing_page
+            from fct_touches
+            where {touches}
+        ),
+        silent as (
+            select session_id, started_at, source, medium, campaign, landing_page, is_bot
+            from fct_sessions
+            where {sessions} and session_id not in (
+                select session_id from touches
+                where session_id is not null
+            )
+        ),
+        credited as (
+            select
+                touch_id,
+                bool_or(model <> ?) as is_credited,
+                bool_or(model = ?) as is_first_ever
+            from fct_attribution
+            where {_OF_CONVERSION} and touch_id is not null
+            group by touch_id
+        ),
+        considered as (
+            select
+                touch_id,
+                session_id,
+                touched_at as moment,
+                source,
+                medium,
+                campaign,
+                landing_page,
+                false as is_bot
+            from touches
+            union all
+            select null, session_id, started_at, source, medium, campaign, landing_page, is_bot
+            from silent
+        ),
+        known as (
+            select
+                considered.*,
+                coalesce(is_credited, false) as is_credited,
+                coalesce(is_first_ever, false) as is_first_ever
+            from considered
+            left join credited on considered.touch_id = credited.touch_id
+        )
+        select {columns(_Seen)}
+        from known
+        order by moment > ?, moment desc, touch_id, session_id
+        limit ?
+        """,  # noqa: S608
         [*of_touches, *of_sessions, _LIFETIME, _LIFETIME, *key, conversion.occurred_at],
         _CONSIDERED,
     )
     rows = [
         Considered(
-            touch,
-            session,
-            at,
-            source,
-            medium,
-            campaign,
-            landing_page,
-            *_why(conversion, touch, at, is_bot, look_back, is_credited, is_first_ever),
+            seen.touch_id,
+            seen.session_id,
+            seen.moment,
+            seen.source,
+            seen.medium,
+            seen.campaign,
+            seen.landing_page,
+            *_why(conversion, seen, look_back),
         )
-        for (
-            touch,
-            session,
-            at,
-            source,
-            medium,
-            campaign,
-            landing_page,
-            is_bot,
-            is_credited,
-            is_first_ever,
-        ) in found
+        for seen in made(_Seen, found)
     ]
     return rows, is_whole
 
 
-def _why(
-    conversion: Conversion,
-    touch_id: str | None,
-    at: datetime,
-    is_bot: bool,
-    look_back: timedelta,
-    is_credited: bool,
-    is_first_ever: bool,
-) -> tuple[bool, str]:
+def _why(conversion: Conversion, seen: _Seen, look_back: timedelta) -> tuple[bool, str]:
     """Whether a touch shares the credit, and why: what models did counts, dates only say the reason."""
-    if touch_id is None:
-        return False, "bot" if is_bot else "direct"
+    if seen.touch_id is None:
+        return False, "bot" if seen.is_bot else "direct"
     if conversion.state == "rejected":
         return False, "conversion_rejected"
-    is_before = at <= conversion.occurred_at
-    is_within = is_before and at >= conversion.occurred_at - look_back
-    if is_credited:
+    is_before = seen.moment <= conversion.occurred_at
+    is_within = is_before and seen.moment >= conversion.occurred_at - look_back
+    if seen.is_credited:
         return True, "within_look_back" if is_within else "named_visit"
-    if is_first_ever:
+    if seen.is_first_ever:
         return True, "first_ever"
     return False, "before_look_back" if is_before else "after_conversion"
 

@@ -23,6 +23,7 @@ from read_api.parameters import (
 )
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import known_by, matching
 
 STATES = ("approved", "pending", "rejected")
@@ -82,9 +83,6 @@ class Conversion:
     event_id: Annotated[str, Field(description="Its first report.")]
 
 
-COLUMNS = tuple(Conversion.__dataclass_fields__)
-
-
 def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conversion]:
     """Latest first, ties by id."""
     asked = ("state", "name", "goal_id", "transaction_id", "person_id", "matched_by", "country", "currency")
@@ -93,27 +91,43 @@ def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conve
     )
     if filters.is_status_unknown:
         condition += " and is_status_unknown"
-    order = "order by occurred_at desc, conversion_id limit ? offset ?"
     if filters.as_of is None:
         found = reader.page(
-            f"select {', '.join(COLUMNS)} from fct_conversions where {condition} {order}",  # noqa: S608
+            f"""
+            select {columns(Conversion)}
+            from fct_conversions
+            where {condition}
+            order by occurred_at desc, conversion_id
+            limit ? offset ?
+            """,  # noqa: S608
             values,
             filters.page,
         )
-        return [Conversion(*row) for row in found]
+        return made(Conversion, found)
     until, learnt = known_by(filters.as_of)
     # In the currency that the conversion has today: an amount in an older one is not its amount any more.
-    columns = ", ".join("known_minor" if name == "net_amount_minor" else name for name in COLUMNS)
     found = reader.page(
-        "with known as (select conversion_id as known_id, "  # noqa: S608
-        "sum(amount_minor) as known_minor, currency as known_currency "
-        f"from fct_conversion_ledger where project_id = ? and {until} group by conversion_id, currency) "
-        f"select {columns} from fct_conversions inner join known "
-        f"on conversion_id = known_id and currency = known_currency where {condition} {order}",
+        f"""
+        with known as (
+            select
+                conversion_id as known_id,
+                currency as known_currency,
+                sum(amount_minor) as known_minor
+            from fct_conversion_ledger
+            where project_id = ? and {until}
+            group by conversion_id, currency
+        )
+        select {columns(Conversion, net_amount_minor="known_minor")}
+        from fct_conversions
+        inner join known on conversion_id = known_id and currency = known_currency
+        where {condition}
+        order by occurred_at desc, conversion_id
+        limit ? offset ?
+        """,  # noqa: S608
         [project_id, *learnt, *values],
         filters.page,
     )
-    return [Conversion(*row) for row in found]
+    return made(Conversion, found)
 
 
 @router.get(f"{PATH}/conversions", response_model=Table[Conversion])

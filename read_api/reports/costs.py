@@ -12,6 +12,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 router = APIRouter(tags=["reports"])
@@ -44,16 +45,20 @@ class Cost:
 
 def costs(reader: Reader, project_id: str, filters: Filters) -> list[Cost]:
     """Latest day first, then by source, medium, campaign and currency."""
-    columns = {"source": filters.source, "currency": filters.currency}
-    condition, values = matching(project_id, "cost_date", filters.days, columns)
+    asked = {"source": filters.source, "currency": filters.currency}
+    condition, values = matching(project_id, "cost_date", filters.days, asked)
     found = reader.page(
-        "select cost_date, source, medium, campaign, currency, amount_minor, reporting_currency, "  # noqa: S608
-        f"reporting_amount_minor, reported_at from fct_costs where {condition} "
-        "order by cost_date desc, source, medium nulls last, campaign nulls last, currency limit ? offset ?",
+        f"""
+        select {columns(Cost)}
+        from fct_costs
+        where {condition}
+        order by cost_date desc, source, medium nulls last, campaign nulls last, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [Cost(*row) for row in found]
+    return made(Cost, found)
 
 
 @router.get(f"{PATH}/costs", response_model=Table[Cost])

@@ -12,6 +12,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 SEVERITIES = ("warning", "info")
@@ -44,17 +45,22 @@ class Measure:
 
 def data_trust(reader: Reader, project_id: str, filters: Filters) -> list[Measure]:
     """Warnings first, then by measure, most occurrences first."""
-    columns = {"measure": filters.measure, "severity": filters.severity}
-    condition, values = matching(project_id, "report_date", filters.days, columns)
+    asked = {"measure": filters.measure, "severity": filters.severity}
+    condition, values = matching(project_id, "report_date", filters.days, asked)
     found = reader.page(
-        "select measure, detail, severity, meaning, sum(occurrences), min(report_date), "  # noqa: S608
-        f"max(report_date) from rpt_data_trust where {condition} "
-        "group by measure, detail, severity, meaning "
-        "order by severity desc, measure, 5 desc, detail nulls last limit ? offset ?",
+        f"""
+        select
+            {columns(Measure, "occurrences", first_date="min(report_date)", last_date="max(report_date)")}
+        from rpt_data_trust
+        where {condition}
+        group by measure, detail, severity, meaning
+        order by severity desc, measure, occurrences desc, detail nulls last
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [Measure(*row) for row in found]
+    return made(Measure, found)
 
 
 @router.get(f"{PATH}/data-trust", response_model=Table[Measure])

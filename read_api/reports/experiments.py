@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Exact, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 router = APIRouter(tags=["reports"])
@@ -45,14 +46,17 @@ def experiments(
     """By experiment and goal; the control first, then the other variants by id."""
     condition, values = matching(project_id, "", ALL_DAYS, {"experiment_id": experiment_id})
     found = reader.page(
-        "select experiment_id, experiment_name, variant_id, variant_name, is_control, goal_id, exposed, "  # noqa: S608
-        "exposed_to_several, converted, conversions, rate, rate_low, rate_high, difference, difference_low, "
-        f"difference_high, uplift from rpt_experiments where {condition} "
-        "order by experiment_id, goal_id nulls first, is_control desc, variant_id limit ? offset ?",
+        f"""
+        select {columns(Variant)}
+        from rpt_experiments
+        where {condition}
+        order by experiment_id, goal_id nulls first, is_control desc, variant_id
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         page,
     )
-    return [Variant(*row) for row in found]
+    return made(Variant, found)
 
 
 @router.get(f"{PATH}/experiments", response_model=Table[Variant])

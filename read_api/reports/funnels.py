@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 router = APIRouter(tags=["reports"])
@@ -52,21 +53,31 @@ class Step:
 
 def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
     """Steps by funnel, then source (most entries first), then number. A funnel nobody entered has no rows."""
-    columns = {"funnel_id": filters.funnel_id, "source": filters.source}
-    condition, values = matching(project_id, "entry_date", filters.days, columns)
-    source = "source" if filters.by_source else "cast(null as varchar)"
+    asked = {"funnel_id": filters.funnel_id, "source": filters.source}
+    condition, values = matching(project_id, "entry_date", filters.days, asked)
+    origin = "source" if filters.by_source else "cast(null as varchar)"
+    listed = columns(
+        Step,
+        "entered",
+        "completed",
+        "dropped_off",
+        source="origin",
+        step_name="max(step_name)",
+        median_seconds="case when count(*) = 1 then max(median_seconds) end",
+    )
     found = reader.page(
-        f"select funnel_id, funnel_name, mode, unit, {source} as origin, step_number, max(step_name), "  # noqa: S608
-        "sum(entered), sum(completed), sum(dropped_off), "
-        "case when count(*) = 1 then max(median_seconds) end, "
-        f"max(sum(completed)) over (partition by funnel_id, {source}) "
-        f"from rpt_funnels where {condition} "
-        "group by funnel_id, funnel_name, mode, unit, origin, step_number "
-        "order by funnel_id, 12 desc, origin, step_number limit ? offset ?",
+        f"""
+        with entries as (select *, {origin} as origin from rpt_funnels where {condition})
+        select {listed}, max(sum(completed)) over (partition by funnel_id, origin) as entries_of_origin
+        from entries
+        group by funnel_id, funnel_name, mode, unit, origin, step_number
+        order by funnel_id, entries_of_origin desc, origin, step_number
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [Step(*row[:-1]) for row in found]
+    return made(Step, found)
 
 
 @router.get(f"{PATH}/funnels", response_model=Table[Step])

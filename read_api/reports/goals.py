@@ -15,6 +15,7 @@ from read_api.answers import AskedTable, Table, json_answer, reading
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 from record.contract import MatchOperator, MatchType
 
@@ -96,19 +97,30 @@ class Preview(BaseModel):
 def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
     """All goals of the project, those without completions too: most completions first, then by id."""
     condition, values = matching(project_id, "report_date", filters.days, {"country": filters.country})
+    counted = {name: f"coalesce({name}, 0)" for name in ("completions", "sessions", "conversions")}
     found = reader.page(
-        "with figures as (select goal_id, sum(completions) as completions, "  # noqa: S608
-        "sum(sessions) as sessions, sum(conversions) as conversions "
-        f"from rpt_goals where {condition} group by goal_id) "
-        "select goals.goal_id, name, defined_by, version, defined_at, match_type, match_operator, "
-        "match_value, property_key, property_value, minimum_amount, counts_as_conversion, is_micro, stage, "
-        "coalesce(completions, 0), coalesce(sessions, 0), coalesce(conversions, 0) "
-        "from dim_goals as goals left join figures on goals.goal_id = figures.goal_id "
-        "where goals.project_id = ? order by 15 desc, goals.goal_id limit ? offset ?",
+        f"""
+        with figures as (
+            select
+                goal_id as completed_id,
+                sum(completions) as completions,
+                sum(sessions) as sessions,
+                sum(conversions) as conversions
+            from rpt_goals
+            where {condition}
+            group by goal_id
+        )
+        select {columns(Goal, **counted)}
+        from dim_goals
+        left join figures on goal_id = completed_id
+        where project_id = ?
+        order by coalesce(figures.completions, 0) desc, goal_id
+        limit ? offset ?
+        """,  # noqa: S608
         [*values, project_id],
         filters.page,
     )
-    return [Goal(*row) for row in found]
+    return made(Goal, found)
 
 
 def preview(reader: Reader, project_id: str, rule: Rule, days: Days = ALL_DAYS) -> list[DayCount]:
@@ -121,11 +133,16 @@ def preview(reader: Reader, project_id: str, rule: Rule, days: Days = ALL_DAYS) 
     condition, values = matching(project_id, "event_date", days, {})
     picked, bound = _picked(rule)
     found = reader.rows(
-        "select event_date, sum(events), sum(completions) from rpt_event_counts "  # noqa: S608
-        f"where {condition} and {picked} group by event_date order by event_date",
+        f"""
+        select {columns(DayCount, "events", "completions", day="event_date")}
+        from rpt_event_counts
+        where {condition} and {picked}
+        group by event_date
+        order by event_date
+        """,  # noqa: S608
         [*values, *bound],
     )
-    return [DayCount(*row) for row in found]
+    return made(DayCount, found)
 
 
 def _picked(rule: Rule) -> tuple[str, list[object]]:

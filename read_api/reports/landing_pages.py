@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 router = APIRouter(tags=["reports"])
@@ -38,19 +39,29 @@ class LandingPage:
     net_amount_minor: int
 
 
+_SUMMED = ("sessions", "converting_sessions", "conversions", "pending_conversions", "net_amount_minor")
+
+
 def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[LandingPage]:
     """Most sessions first, then most conversions, then by path; rows of a path stand together."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
     found = reader.page(
-        "select landing_page, currency, sum(sessions), sum(converting_sessions), sum(conversions), "  # noqa: S608
-        "sum(pending_conversions), sum(net_amount_minor), sum(sum(sessions)) over of_page, "
-        f"sum(sum(conversions)) over of_page from rpt_landing_pages where {condition} "
-        "group by landing_page, currency window of_page as (partition by landing_page) "
-        "order by 8 desc, 9 desc, landing_page, 3 desc, currency limit ? offset ?",
+        f"""
+        select
+            {columns(LandingPage, *_SUMMED)},
+            sum(sum(sessions)) over of_page as page_sessions,
+            sum(sum(conversions)) over of_page as page_conversions
+        from rpt_landing_pages
+        where {condition}
+        group by landing_page, currency
+        window of_page as (partition by landing_page)
+        order by page_sessions desc, page_conversions desc, landing_page, sessions desc, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [LandingPage(*row[:-2]) for row in found]
+    return made(LandingPage, found)
 
 
 @router.get(f"{PATH}/landing-pages", response_model=Table[LandingPage])

@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 
 router = APIRouter(tags=["reports"])
@@ -43,20 +44,27 @@ class PageFigures:
 
 def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures]:
     """Most views first, then most conversions, then by id; rows of a page stand together."""
-    columns = {"currency": filters.currency, "page_kind": filters.kind}
-    condition, values = matching(project_id, "report_date", filters.days, columns)
+    asked = {"currency": filters.currency, "page_kind": filters.kind}
+    condition, values = matching(project_id, "report_date", filters.days, asked)
+    summed = ("views", "conversions", "net_amount_minor", "assisted_conversions", "assisted_amount_minor")
     found = reader.page(
-        "select page_id, max(page_name), max(page_kind), currency, sum(views), sum(conversions), "  # noqa: S608
-        "sum(net_amount_minor), sum(assisted_conversions), sum(assisted_amount_minor), "
-        "sum(sum(views)) over of_page, sum(sum(conversions)) over of_page, "
-        "sum(sum(assisted_conversions)) over of_page "
-        f"from rpt_pages where {condition} group by page_id, currency "
-        "window of_page as (partition by page_id) "
-        "order by 10 desc, 11 desc, 12 desc, page_id, 5 desc, currency limit ? offset ?",
+        f"""
+        select
+            {columns(PageFigures, *summed, page_name="max(page_name)", page_kind="max(page_kind)")},
+            sum(sum(views)) over of_page as page_views,
+            sum(sum(conversions)) over of_page as page_conversions,
+            sum(sum(assisted_conversions)) over of_page as page_assisted
+        from rpt_pages
+        where {condition}
+        group by page_id, currency
+        window of_page as (partition by page_id)
+        order by page_views desc, page_conversions desc, page_assisted desc, page_id, views desc, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [PageFigures(*row[:-3]) for row in found]
+    return made(PageFigures, found)
 
 
 @router.get(f"{PATH}/pages", response_model=Table[PageFigures])

@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import FIRST_PAGE, AskedCurrency, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 
 router = APIRouter(tags=["reports"])
 
@@ -35,13 +36,17 @@ def paths(
 ) -> list[Path]:
     """Most frequent first; a median cannot be added up, so there are no days."""
     found = reader.page(
-        "select path_rank, path, touches, currency, conversions, net_amount_minor, median_seconds "
-        "from rpt_paths where project_id = ? and (? is null or currency = ?) "
-        "order by path_rank, path, currency limit ? offset ?",
+        f"""
+        select {columns(Path)}
+        from rpt_paths
+        where project_id = ? and (? is null or currency = ?)
+        order by path_rank, path, currency
+        limit ? offset ?
+        """,  # noqa: S608
         [project_id, currency, currency],
         page,
     )
-    return [Path(*row) for row in found]
+    return made(Path, found)
 
 
 @router.get(f"{PATH}/paths", response_model=Table[Path])

@@ -14,6 +14,7 @@ from read_api.answers import json_answer, reading
 from read_api.parameters import FIRST_PAGE, AskedBuild, AskedPage, Page, cursor
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import having
 
 # Of a person with very many ids the first are shown.
@@ -91,12 +92,22 @@ def find_people(reader: Reader, project_id: str, identifier: str, id_type: str |
     itself, named = having(reader, "dim_people", project_id, "person_id", identifier)
     linked, values = having(reader, "dim_identifiers", project_id, "id_value", identifier)
     found = reader.rows(
-        "with named as (select person_id, null::timestamp as valid_until, 0 as rank from dim_people "  # noqa: S608
-        f"where {itself} and ? is null "
-        "union all select person_id, valid_until, 1 as rank from dim_identifiers "
-        f"where {linked} and (? is null or id_type = ?)) "
-        "select person_id from named group by person_id "
-        "order by min(rank), max(coalesce(valid_until, timestamp '9999-12-31')) desc, person_id limit ?",
+        f"""
+        with named as (
+            select person_id, null::timestamp as valid_until, 0 as rank
+            from dim_people
+            where {itself} and ? is null
+            union all
+            select person_id, valid_until, 1 as rank
+            from dim_identifiers
+            where {linked} and (? is null or id_type = ?)
+        )
+        select person_id
+        from named
+        group by person_id
+        order by min(rank), max(coalesce(valid_until, timestamp '9999-12-31')) desc, person_id
+        limit ?
+        """,  # noqa: S608
         [*named, id_type, *values, id_type, id_type, _IDENTIFIERS],
     )
     return [person_id for (person_id,) in found]
@@ -104,56 +115,94 @@ def find_people(reader: Reader, project_id: str, identifier: str, id_type: str |
 
 def person(reader: Reader, project_id: str, person_id: str) -> Person | None:
     """The person; None when there is none."""
-    columns = ", ".join(Person.__dataclass_fields__)
     condition, values = having(reader, "dim_people", project_id, "person_id", person_id)
-    found = reader.rows(f"select {columns} from dim_people where {condition}", values)  # noqa: S608
-    return Person(*found[0]) if found else None
+    found = reader.rows(f"select {columns(Person)} from dim_people where {condition}", values)  # noqa: S608
+    return made(Person, found)[0] if found else None
 
 
 def identifiers(reader: Reader, project_id: str, person_id: str) -> list[Identifier]:
     """A person's ids by type, value and time; the first, of very many."""
-    columns = ", ".join(Identifier.__dataclass_fields__)
     condition, values = having(reader, "dim_identifiers", project_id, "person_id", person_id)
     found, _ = reader.first_rows(
-        f"select {columns} from dim_identifiers where {condition} "  # noqa: S608
-        "order by id_type, id_value, valid_from nulls first limit ?",
+        f"""
+        select {columns(Identifier)}
+        from dim_identifiers
+        where {condition}
+        order by id_type, id_value, valid_from nulls first
+        limit ?
+        """,  # noqa: S608
         [*values, _IDENTIFIERS],
     )
-    return [Identifier(*row) for row in found]
-
-
-_FACTS = ("fct_sessions", "fct_touches", "fct_conversions", "fct_goal_completions")
-
-_MOMENTS = """
-select started_at as moment, 'session' as kind, session_id as id, null::varchar as name, session_id,
-    null::varchar as conversion_id, source, medium, campaign, landing_page, null::varchar as state,
-    null::varchar as currency, null::bigint as amount_minor, null::bigint as net_amount_minor, page_views
-from fct_sessions where {fct_sessions}
-union all
-select touched_at, 'touch', touch_id, null, session_id, null, source, medium, campaign, landing_page,
-    null, null, null, null, null
-from fct_touches where {fct_touches}
-union all
-select occurred_at, 'conversion', conversion_id, name, session_id, conversion_id, null, null, null, null,
-    state, currency, amount_minor, net_amount_minor, null
-from fct_conversions where {fct_conversions}
-union all
-select completed_at, 'goal_completion', completion_id, goal_id, session_id, conversion_id, null, null, null,
-    null, null, null, null, null, null
-from fct_goal_completions where {fct_goal_completions}
-order by moment desc, kind, id limit ? offset ?
-"""
+    return made(Identifier, found)
 
 
 def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST_PAGE) -> list[Moment]:
     """Sessions, touches, conversions and goal completions of a person, latest first."""
-    of_person = {fact: having(reader, fact, project_id, "person_id", person_id) for fact in _FACTS}
+    sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", person_id)
+    touches, of_touches = having(reader, "fct_touches", project_id, "person_id", person_id)
+    conversions, of_conversions = having(reader, "fct_conversions", project_id, "person_id", person_id)
+    completions, of_completions = having(reader, "fct_goal_completions", project_id, "person_id", person_id)
     found = reader.page(
-        _MOMENTS.format(**{fact: condition for fact, (condition, _) in of_person.items()}),
-        [*(value for _, values in of_person.values() for value in values)],
+        f"""
+        with moments as (
+            select
+                started_at as moment,
+                'session' as kind,
+                session_id as id,
+                session_id,
+                source,
+                medium,
+                campaign,
+                landing_page,
+                page_views
+            from fct_sessions
+            where {sessions}
+            union all by name
+            select
+                touched_at as moment,
+                'touch' as kind,
+                touch_id as id,
+                session_id,
+                source,
+                medium,
+                campaign,
+                landing_page
+            from fct_touches
+            where {touches}
+            union all by name
+            select
+                occurred_at as moment,
+                'conversion' as kind,
+                conversion_id as id,
+                name,
+                session_id,
+                conversion_id,
+                state,
+                currency,
+                amount_minor,
+                net_amount_minor
+            from fct_conversions
+            where {conversions}
+            union all by name
+            select
+                completed_at as moment,
+                'goal_completion' as kind,
+                completion_id as id,
+                goal_id as name,
+                session_id,
+                conversion_id
+            from fct_goal_completions
+            where {completions}
+        )
+        select {columns(Moment, at="moment")}
+        from moments
+        order by moment desc, kind, id
+        limit ? offset ?
+        """,  # noqa: S608
+        [*of_sessions, *of_touches, *of_conversions, *of_completions],
         page,
     )
-    return [Moment(*row) for row in found]
+    return made(Moment, found)
 
 
 @router.get(f"{PATH}/people/{id_at_end('identifier')}", response_model=Timeline)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from read_api.reader import Reader
+from read_api.reports.columns import columns, made
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,11 @@ def today(reader: Reader, project_id: str, now: datetime) -> date:
 
 def project(reader: Reader, project_id: str) -> Project:
     """The project's settings; the defaults for one that nothing is known of yet."""
-    rows = reader.rows(
-        "select default_model, time_zone, reporting_currency, lookback_days, events, last_received_at "
-        "from dim_projects where project_id = ?",
+    found = reader.rows(
+        f"select {columns(Project)} from dim_projects where project_id = ?",  # noqa: S608
         [project_id],
     )
-    return Project(*rows[0]) if rows else Project(_default_model(reader))
+    return made(Project, found)[0] if found else Project(_default_model(reader))
 
 
 def _default_model(reader: Reader) -> str:

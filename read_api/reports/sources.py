@@ -23,6 +23,7 @@ from read_api.parameters import (
 )
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import known_by, matching
 from read_api.reports.projects import project
 
@@ -65,20 +66,40 @@ def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
     Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS.
     """
     by = filters.dimension
-    columns = {"country": filters.country, "currency": filters.currency, "source": filters.source}
-    condition, values = matching(project_id, "report_date", filters.days, columns)
+    asked = {"country": filters.country, "currency": filters.currency, "source": filters.source}
+    condition, values = matching(project_id, "report_date", filters.days, asked)
+    listed = columns(
+        Traffic,
+        "sessions",
+        "net_amount_minor",
+        value=by,
+        conversions="sum(credit_nano)",
+        pending_conversions="sum(pending_credit_nano)",
+    )
     # One order over the values, whatever their currency, keeps rows of a value together.
     found = reader.page(
-        f"select {by}, currency, sum(sessions), sum(credit_nano), sum(pending_credit_nano), "  # noqa: S608
-        f"sum(net_amount_minor), sum(sum(sessions)) over of_value, sum(sum(credit_nano)) over of_value "
-        f"from rpt_traffic where {condition} group by {by}, currency window of_value as (partition by {by}) "
-        f"order by 7 desc, 8 desc, {by} nulls last, 3 desc, currency limit ? offset ?",
+        f"""
+        select
+            {listed},
+            sum(sum(sessions)) over of_value as value_sessions,
+            sum(sum(credit_nano)) over of_value as value_nano
+        from rpt_traffic
+        where {condition}
+        group by {by}, currency
+        window of_value as (partition by {by})
+        order by value_sessions desc, value_nano desc, value nulls last, sessions desc, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
     rows = [
-        Traffic(value, currency, sessions, of_nano(nano), of_nano(pending), minor)
-        for value, currency, sessions, nano, pending, minor, *_ in found
+        replace(
+            row,
+            conversions=of_nano(int(row.conversions)),
+            pending_conversions=of_nano(int(row.pending_conversions)),
+        )
+        for row in made(Traffic, found)
     ]
     if filters.as_of is None:
         return rows
@@ -92,19 +113,24 @@ def _known_money(reader: Reader, project_id: str, filters: Filters) -> dict[tupl
         raise Refusal(400, "as_of takes a dimension of " + ", ".join(AS_OF_DIMENSIONS))
     by = "conversions.country" if filters.dimension == "country" else f"credits.{filters.dimension}"
     until, learnt = known_by(filters.as_of)
-    columns = {
+    asked = {
         "conversions.country": filters.country,
         "ledger.currency": filters.currency,
         "credits.source": filters.source,
     }
-    condition, values = matching(project_id, "ledger.conversion_date", filters.days, columns)
+    condition, values = matching(project_id, "ledger.conversion_date", filters.days, asked)
     found = reader.rows(
-        f"select {by}, ledger.currency, sum(ledger.amount_minor::hugeint * credits.credit_nano) "  # noqa: S608
-        "from fct_conversion_ledger as ledger "
-        "inner join fct_attribution as credits on ledger.conversion_id = credits.conversion_id "
-        "and credits.project_id = ? and credits.model = ? "
-        "inner join fct_conversions as conversions on ledger.conversion_id = conversions.conversion_id "
-        f"where {condition} and {until} group by all",
+        f"""
+        select {by}, ledger.currency, sum(ledger.amount_minor::hugeint * credits.credit_nano)
+        from fct_conversion_ledger as ledger
+        inner join fct_attribution as credits
+            on ledger.conversion_id = credits.conversion_id
+            and credits.project_id = ?
+            and credits.model = ?
+        inner join fct_conversions as conversions on ledger.conversion_id = conversions.conversion_id
+        where {condition} and {until}
+        group by all
+        """,  # noqa: S608
         [project_id, project(reader, project_id).default_model, *values, *learnt],
     )
     return {(value, currency): round(of_nano(total)) for value, currency, total in found}

@@ -22,6 +22,7 @@ from read_api.parameters import (
 )
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition, known_by, matching
 from read_api.reports.projects import project
 from read_api.slices import Slice
@@ -111,20 +112,34 @@ class Summary(BaseModel):
     ledger: list[LedgerFigures]
 
 
-_SUMS = "sum(sessions), sum(credit_nano), sum(pending_credit_nano), sum(net_amount_minor)"
-
-
 def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures]:
     """By day, then currency; days without anything have no row."""
     condition, parameters = _condition(project_id, filters, "report_date")
+    listed = columns(
+        DayFigures,
+        "sessions",
+        "net_amount_minor",
+        day="report_date",
+        conversions="sum(credit_nano)",
+        pending_conversions="sum(pending_credit_nano)",
+    )
     found = reader.rows(
-        f"select report_date, currency, {_SUMS} from rpt_traffic where {condition} "  # noqa: S608
-        "group by report_date, currency order by report_date, currency",
+        f"""
+        select {listed}
+        from rpt_traffic
+        where {condition}
+        group by report_date, currency
+        order by report_date, currency
+        """,  # noqa: S608
         parameters,
     )
     return [
-        DayFigures(each, currency, sessions, of_nano(nano), of_nano(pending), minor)
-        for each, currency, sessions, nano, pending, minor in found
+        replace(
+            row,
+            conversions=of_nano(int(row.conversions)),
+            pending_conversions=of_nano(int(row.pending_conversions)),
+        )
+        for row in made(DayFigures, found)
     ]
 
 
@@ -132,8 +147,12 @@ def by_quarter_hour(reader: Reader, rows: Slice, moment: str, column: str) -> di
     """A column by quarters of an hour, of which hours of every time zone are made."""
     condition, values = rows.condition
     found = reader.rows(
-        f"select time_bucket(interval '15 minutes', {moment}) as quarter, {column} from {rows.mart} "  # noqa: S608
-        f"where {condition} group by quarter",
+        f"""
+        select time_bucket(interval '15 minutes', {moment}) as quarter, {column}
+        from {rows.mart}
+        where {condition}
+        group by quarter
+        """,  # noqa: S608
         values,
     )
     return {quarter: number or 0 for quarter, number in found}
@@ -165,13 +184,24 @@ def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[Cu
 def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFigures]:
     """All conversions of the days, rejected ones too, by state and currency."""
     condition, parameters = _condition(project_id, filters, "conversion_date")
+    listed = columns(
+        StateFigures,
+        "net_amount_minor",
+        conversions="count(*)",
+        amount_minor="coalesce(sum(amount_minor), 0)",
+        refunded_minor="coalesce(sum(refunded_minor), 0)",
+    )
     found = reader.rows(
-        "select state, currency, count(*), coalesce(sum(amount_minor), 0), coalesce(sum(refunded_minor), 0), "  # noqa: S608
-        f"sum(net_amount_minor) from fct_conversions where {condition} "
-        "group by state, currency order by state, currency",
+        f"""
+        select {listed}
+        from fct_conversions
+        where {condition}
+        group by state, currency
+        order by state, currency
+        """,  # noqa: S608
         parameters,
     )
-    return [StateFigures(*row) for row in found]
+    return made(StateFigures, found)
 
 
 def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
@@ -189,14 +219,25 @@ def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigu
             "(select conversion_id from fct_conversions where project_id = ? and country = ?)"
         )
         parameters += [project_id, filters.country]
+    listed = columns(
+        LedgerFigures,
+        "amount_minor",
+        is_unmatched="conversion_id is null",
+        entries="count(*)",
+        reporting_amount_minor="case when count(*) = count(reporting_amount_minor) "
+        "then sum(reporting_amount_minor) end",
+    )
     found = reader.rows(
-        "select reason, conversion_id is null, currency, count(*), sum(amount_minor), reporting_currency, "  # noqa: S608
-        "case when count(*) = count(reporting_amount_minor) then sum(reporting_amount_minor) end "
-        f"from fct_conversion_ledger where {condition} and {until} "
-        "group by reason, conversion_id is null, currency, reporting_currency order by 3, 2, 1, 6",
+        f"""
+        select {listed}
+        from fct_conversion_ledger
+        where {condition} and {until}
+        group by reason, conversion_id is null, currency, reporting_currency
+        order by currency, is_unmatched, reason, reporting_currency
+        """,  # noqa: S608
         [*parameters, *learnt],
     )
-    return [LedgerFigures(*row) for row in found]
+    return made(LedgerFigures, found)
 
 
 @router.get(f"{PATH}/summary", response_model=Summary)

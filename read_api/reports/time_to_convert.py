@@ -11,6 +11,7 @@ from read_api.answers import AskedTable, Table
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
+from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
 from read_api.slices import Slice
 
@@ -41,12 +42,18 @@ def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[W
     """By days, then touches, then currency."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
     found = reader.page(
-        "select days_to_convert, touches, currency, sum(conversions), sum(net_amount_minor) "  # noqa: S608
-        f"from rpt_time_to_convert where {condition} group by 1, 2, 3 order by 1, 2, 3 limit ? offset ?",
+        f"""
+        select {columns(Way, "conversions", "net_amount_minor")}
+        from rpt_time_to_convert
+        where {condition}
+        group by days_to_convert, touches, currency
+        order by days_to_convert, touches, currency
+        limit ? offset ?
+        """,  # noqa: S608
         values,
         filters.page,
     )
-    return [Way(*row) for row in found]
+    return made(Way, found)
 
 
 def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
