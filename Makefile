@@ -43,7 +43,7 @@ lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/sqlfluff lint --nocolor dbt_project/models dbt_project/tests
 
 contract: .venv/installed ## write dbt's files that say what record/contract.py says
-	$(BIN)/python -m record.contract_for_dbt
+	$(BIN)/python -m orchestration.contract_for_dbt
 
 build: .venv/installed ## seal, build, check and publish once
 	$(BIN)/funnelhouse build

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from ingest_api import lengths
+from orchestration.contract_for_dbt import files
 from orchestration.manifest import DBT_PROJECT
 from record import sealed_files, status_words
 from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
-from record.contract_for_dbt import files
 from record.landing import open_store
 from record.sealing import parquet_schema
 
