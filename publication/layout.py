@@ -2,8 +2,8 @@
 
 published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`
 published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
-published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, …facts of the caller}, see
-                                    orchestration.build_record
+published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
+                                    of the caller, see orchestration.build_record
 published/current                   relative symlink to the build that readers see
 """
 

@@ -27,6 +27,7 @@ from publication.layout import (
     lookup_key,
     new_build_id,
     published_builds,
+    read_published,
 )
 
 # Clients as old as DuckDB 1.2 open the file.
@@ -47,6 +48,12 @@ LOOKED_UP = (
     ("fct_goal_completions", "person_id"),
 )
 
+COPIES = "copies"
+"""Key in build.json: how many times in a row the marts file is a copy of the last one, changed."""
+
+MOST_COPIES = 100
+"""Then it is made anew: rows that came in copies are not sorted, and what was deleted leaves gaps."""
+
 KEPT_BUILDS = 3
 KEPT_DAYS = 14
 
@@ -59,6 +66,19 @@ Guard = Callable[[Callable[[], None]], AbstractContextManager[Any]]
 
 class PublishError(Exception):
     """The build cannot be published; readers keep seeing the last one."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a build changed of the publication that it started from.
+
+    `since`: that build's id. `rows`: for each mart of which only some rows may differ, the condition that
+    they fulfil, before and after; it may name the warehouse's tables, as `warehouse.main.…`. Other marts may
+    differ in any row.
+    """
+
+    since: str
+    rows: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,11 +101,13 @@ def publish(
     engine: Mapping[str, str] | None = None,
     with_parquet: bool = False,
     guard: Guard = nullcontext,
+    changes: Changes | None = None,
 ) -> Publication:
     """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
 
     `facts` are further JSON values for build.json, `engine` is DuckDB's configuration, `with_parquet` writes
     each mart as a Parquet file too. `guard` is open while the marts are copied, and is given what stops that.
+    With `changes` of what readers see now, its file is copied and only those rows are replaced.
     Raises PublishError for a build id of another form or already published, for a mart that the warehouse
     lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
     it had written is gone then.
@@ -102,12 +124,22 @@ def publish(
     unfinished = published_dir / f".{build_id}.tmp"
     unfinished.mkdir()
     try:
-        rows = _copy_marts(warehouse_path, unfinished, marts, engine or {}, with_parquet, guard)
-        published_at = now.astimezone(UTC)
-        _write_build_file(
-            unfinished / BUILD_FILE,
-            {**(facts or {}), "build_id": build_id, "published_at": _iso(published_at), "marts": rows},
+        copies = _copies(published_dir, changes)
+        if copies and changes:
+            # Nothing shares the copy: the publication that it is of stays as it is.
+            shutil.copyfile(published_dir / changes.since / MARTS_FILE, unfinished / MARTS_FILE)
+        rows = _copy_marts(
+            warehouse_path,
+            unfinished,
+            marts,
+            engine or {},
+            with_parquet,
+            guard,
+            changes.rows if copies and changes else None,
         )
+        published_at = now.astimezone(UTC)
+        said = {"build_id": build_id, "published_at": _iso(published_at), "marts": rows, COPIES: copies}
+        _write_build_file(unfinished / BUILD_FILE, {**(facts or {}), **said})
         for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
             # A tool that opens the database for writing would lock every reader out.
             (unfinished / file).chmod(0o444)
@@ -164,6 +196,15 @@ def check_whole(published_dir: Path) -> bool:
         return False
 
 
+def _copies(published_dir: Path, changes: Changes | None) -> int:
+    """How many times in a row the marts file would be a copy, changed; 0 where it is to be made anew."""
+    published = read_published(published_dir)
+    if changes is None or published is None or published.build_id != changes.since:
+        return 0
+    copies = json.loads((published_dir / CURRENT / BUILD_FILE).read_bytes()).get(COPIES, MOST_COPIES)
+    return int(copies) + 1 if copies < MOST_COPIES else 0
+
+
 def _copy_marts(
     warehouse_path: Path,
     folder: Path,
@@ -171,8 +212,12 @@ def _copy_marts(
     engine: Mapping[str, str],
     with_parquet: bool,
     guard: Guard,
+    changed_rows: Mapping[str, str] | None,
 ) -> dict[str, int]:
-    """Write the marts file, and Parquet files if asked; returns the rows of each mart."""
+    """Write the marts file, and Parquet files if asked; returns the rows of each mart.
+
+    With `changed_rows`, the file is that of the publication from which the build started.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": "4GB",
         "temp_directory": str(folder / "spill"),
@@ -185,7 +230,13 @@ def _copy_marts(
         connection.execute(
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
         )
-        rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        if changed_rows is None:
+            rows = {mart: _copy_mart(connection, mart) for mart in marts}
+        else:
+            rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
+            connection.execute(f"drop schema published.{LOOKUPS} cascade")
+            # It may move rows, which are looked up by their place.
+            connection.execute("checkpoint published")
         connection.execute(f"create schema published.{LOOKUPS}")
         for mart, column in LOOKED_UP:
             if mart in rows:
@@ -205,11 +256,12 @@ def _copy_marts(
     return rows
 
 
-def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total: bool = True) -> int:
     """Copy one table with its comments; returns its rows.
 
-    Rows are sorted by project and day, which lets reads skip what they don't need, then by every other
-    column: the order is that of the data alone, so that the same build from nothing has the same file.
+    Rows are sorted by project and day, which lets reads skip what they don't need. Where the order is total,
+    it goes on by every other column: it is that of the data alone, so that the same build from nothing has
+    the same file.
     """
     columns = connection.execute(
         "select column_name, data_type, comment from duckdb_columns() "
@@ -221,7 +273,7 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
     names = [name for name, _, _ in columns]
     first = [name for name in names if name == "project_id"]
     first += [name for name, data_type, _ in columns if data_type == "DATE"]
-    order = [*first, *(name for name in names if name not in first)]
+    order = [*first, *(name for name in names if name not in first)] if is_order_total else first or names[:1]
     connection.execute(
         f"create table published.main.{mart} as select * from warehouse.main.{mart} "  # noqa: S608
         f"order by {', '.join(_identifier(name) for name in order)}"
@@ -240,6 +292,23 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
             )
     counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
     return int(counted[0]) if counted else 0
+
+
+def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str | None) -> int:
+    """Replace the rows of one table that may differ; returns its rows."""
+    if changed is not None:
+        connection.execute(f"delete from published.main.{mart} where {changed}")  # noqa: S608
+        connection.execute(
+            f"insert into published.main.{mart} by name from warehouse.main.{mart} where {changed}"
+        )
+        published, built = (
+            connection.execute(f"select count(*) from {side}.main.{mart}").fetchone()  # noqa: S608
+            for side in ("published", "warehouse")
+        )
+        if published and published == built:
+            return int(published[0])
+    connection.execute(f"drop table published.main.{mart}")
+    return _copy_mart(connection, mart, is_order_total=False)
 
 
 def _prune(published_dir: Path, now: datetime) -> None:

@@ -29,7 +29,7 @@ from example_marts import (
 
 from funnelhouse.settings import Settings
 from publication.layout import lookup_key, new_build_id, published_builds
-from publication.publishing import LOOKED_UP, PublishError, point_current_at, publish
+from publication.publishing import LOOKED_UP, Changes, PublishError, point_current_at, publish
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MARTS = sorted(contract())
@@ -96,6 +96,7 @@ def test_what_a_publication_is(home: Settings) -> None:
         "build_id": build_id,
         "published_at": "2026-11-21T12:00:00.000000Z",
         "marts": done.marts,
+        "copies": 0,
         "last_event_seq": 41,
     }
     assert (home.published_dir / "current").readlink() == Path(build_id)
@@ -142,24 +143,95 @@ def test_the_same_rows_give_the_same_order_whatever_order_they_came_in(home: Set
 
 
 def test_every_row_is_looked_up_where_it_is(home: Settings) -> None:
-    many = (
-        "insert into fct_sessions (project_id, session_id, person_id) select 'shop', range, range % 700 "
-        "from range(200_000)"
-    )
     home.home_dir.mkdir()
-    write_warehouse(home.warehouse_path, EXAMPLE_ROWS, many)
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS, MANY_SESSIONS)
     done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(START), START)
     with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+        assert_looked_up(connection)
         for mart, column in LOOKED_UP:
             keys = connection.execute(f"select key from lookup.{mart}_by_{column}").fetchall()
             assert len(keys) == done.marts[mart] > 0
             # A row of these examples may lack the column.
             assert (found := [key for (key,) in keys if key is not None]) == sorted(found)
-            astray = (
-                f"select * from {mart} full join lookup.{mart}_by_{column} on {mart}.rowid = row_number "
-                f"where key is distinct from {lookup_key(column)}"
+
+
+def assert_looked_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Each row is where its look-ups say."""
+    for mart, column in LOOKED_UP:
+        astray = (
+            f"select * from {mart} full join lookup.{mart}_by_{column} on {mart}.rowid = row_number "
+            f"where key is distinct from {lookup_key(column)}"
+        )
+        assert connection.execute(astray).fetchall() == []
+
+
+MANY_SESSIONS = (
+    "insert into fct_sessions (project_id, session_id, person_id, page_views) "
+    "select 'shop', range, 'p' || range % 700, 1 from range(130_000)"
+)
+
+
+def test_a_changed_copy_has_the_rows_of_the_warehouse(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS, MANY_SESSIONS)
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("create table int_people_in_work (person_id varchar)")
+    of_people = "person_id in (select person_id from warehouse.main.int_people_in_work)"
+    since, copies = "", []
+    for number, condition in enumerate([of_people, of_people, of_people, "false", of_people]):
+        at = START + timedelta(minutes=number)
+        with duckdb.connect(str(home.warehouse_path)) as warehouse:
+            warehouse.execute(
+                f"""
+                delete from int_people_in_work;
+                insert into int_people_in_work values ('p{number}'), ('new{number}'), ('p{690 + number}');
+                delete from fct_sessions where person_id in ('p{number}', 'p{690 + number}');
+                insert into fct_sessions (project_id, session_id, person_id, page_views)
+                    select 'shop', 'n{number}-' || range, 'p{number}', 2 from range(1000 + {number})
+                    union all select 'shop', 'm{number}', 'new{number}', 1;
+                insert into rpt_sources (project_id, source, sessions) values ('shop', 's{number}', 1)
+                """
             )
-            assert connection.execute(astray).fetchall() == []
+        # Since the one before, but for the last: it is told a wrong one.
+        changes = Changes(since if number < 4 else new_build_id(START), {"fct_sessions": condition})
+        before = (home.published_dir / since / "marts.duckdb").read_bytes() if since else b""
+        done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(at), at, changes=changes)
+        assert not since or (home.published_dir / since / "marts.duckdb").read_bytes() == before
+        since = done.build_id
+        copies.append(json.loads((done.folder / "build.json").read_text())["copies"])
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{done.folder / 'marts.duckdb'}' as published (read_only)")
+            connection.execute(f"attach '{home.warehouse_path}' as built (read_only)")
+            for mart in MARTS:
+                for one, other in (("published", "built"), ("built", "published")):
+                    only = f"select * from {one}.{mart} except all select * from {other}.{mart}"
+                    assert connection.execute(only).fetchall() == [], (number, mart)
+                counted = connection.execute(f"select count(*) from published.{mart}").fetchone()
+                assert counted == (done.marts[mart],)
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+            assert_looked_up(connection)
+    # In the fourth, rows were changed that nobody told of: the mart was copied whole.
+    assert copies == [0, 1, 2, 3, 0]
+
+
+def test_after_many_copies_the_file_is_made_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publication.publishing.MOST_COPIES", 2)
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS)
+    since, copies = "", []
+    for number in range(5):
+        at = START + timedelta(minutes=number)
+        done = publish(
+            home.warehouse_path,
+            home.published_dir,
+            FEW_MARTS,
+            new_build_id(at),
+            at,
+            changes=Changes(since, {"fct_touches": "false"}),
+        )
+        since = done.build_id
+        copies.append(json.loads((done.folder / "build.json").read_text())["copies"])
+    assert copies == [0, 1, 2, 0, 1]
 
 
 def test_what_cannot_be_published_changes_nothing(home: Settings) -> None:
