@@ -30,7 +30,7 @@ LINKS = {
 # Per user two page views and a login on each of two visitors, half of the users with a hashed e-mail, every
 # eighth with an alias.
 EVENTS = """
-insert into int_events by name
+insert into int_events_in_work by name
 with users as (select i from range({n} * 10 // 36) as ids(i))
 select
     row_number() over (order by i, step) as seq,
@@ -69,7 +69,7 @@ def main() -> None:
             )
             seconds = _dbt(settings, "run", "--select", "int_strong_id_components")
             _print(settings, f"components: {shape}", "int_strong_id_components", "node", "component", seconds)
-        _execute(settings, "truncate int_events")
+        _execute(settings, "truncate int_events_in_work")
         _execute(settings, EVENTS.format(n=arguments.identifiers))
         models = ["path:models/intermediate/people", "dim_identifiers", "dim_people"]
         seconds = _dbt(settings, "run", "--select", *models)

@@ -16,7 +16,7 @@ import dagster as dg
 from expectations.attribution import attribution
 from expectations.landed_events import landed_events
 from funnelhouse.settings import Settings
-from orchestration.build_inputs import MADE_FROM, SEALED, sealed_now
+from orchestration.build_inputs import MADE_FROM, SEALED, inputs_published, sealed_now
 from orchestration.build_record import DBT_STEP, build_record, checked_before, made_models
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
@@ -34,11 +34,11 @@ from orchestration.disk_space import (
     remove_spill,
     reserve_kept,
 )
+from orchestration.incremental import changes_of_build, mark_published
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
 from orchestration.quarantine import QUARANTINE
-from orchestration.rebuilding import mark_published
 from orchestration.warehouse import WarehouseError
 from publication.postgres import publish_to_postgres
 from publication.publishing import PublishError, check_current, publish, remove_leftovers
@@ -236,8 +236,11 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                 engine_options(settings),
                 settings.publish_parquet,
                 partial(reserve_kept, settings),
+                changes_of_build(settings.warehouse_path, manifest)
+                if is_same_code(settings, build)
+                else None,
             )
-        mark_published(settings.warehouse_path)
+        mark_published(settings.warehouse_path, build.build_id)
         yield dg.MaterializeResult(
             asset_key=PUBLICATION,
             metadata={"build_id": publication.build_id, "rows": publication.marts},
@@ -248,6 +251,12 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
             )
 
     return publication
+
+
+def is_same_code(settings: Settings, build: Build) -> bool:
+    """Whether what is published was made by the code and settings of this build, and so has its form."""
+    published = inputs_published(settings)
+    return published is not None and published.made_with == build.made_from.made_with
 
 
 def _refused(why: str) -> dg.Failure:

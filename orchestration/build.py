@@ -8,8 +8,8 @@ from orchestration.build_inputs import is_unchanged
 from orchestration.build_lock import BuildRunningError, build_lock
 from orchestration.build_report import BuildReport, OnProgress
 from orchestration.dbt_command import warm_dbt
+from orchestration.incremental import holds_publication
 from orchestration.manifest import DbtProjectError, load_manifest
-from orchestration.rebuilding import holds_publication
 from orchestration.warehouse import WarehouseError
 from publication.layout import read_published
 from publication.publishing import PublishError, check_whole, remove_leftovers

@@ -15,6 +15,7 @@ from typing import Any
 
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.disk_space import check_space, reserve_kept, spill_limit
+from orchestration.incremental import seeds_are_loaded
 from orchestration.manifest import (
     DBT_PROJECT,
     MANIFEST,
@@ -25,7 +26,6 @@ from orchestration.manifest import (
     dbt_environment,
     load_manifest,
 )
-from orchestration.rebuilding import seeds_are_loaded
 from orchestration.warehouse import heal, show_damage
 
 TESTED_FOLDERS = ("models/marts/", "tests/")

@@ -8,7 +8,7 @@ select
     {{ key }},
     count(*) as row_count
 from {{ model }}
-{% if is_scoped() %}{{ where_rebuilt(model, columns) }}{% endif %}
+{% if is_incremental_build() %}{{ where_rebuilt(model, columns) }}{% endif %}
 group by {{ key }}
 having count(*) > 1{% for column in filled %} or count({{ column }}) < count(*){% endfor %}
 {% endtest %}
@@ -16,8 +16,8 @@ having count(*) > 1{% for column in filled %} or count({{ column }}) < count(*){
 {# Rows of a kept model that are new, and those with the keys of new ones: all others were tested by builds before. #}
 {% macro where_rebuilt(model, columns) %}
 {% set kept = graph.nodes.values() | selectattr('alias', 'equalto', model.identifier) | map(attribute='config') | first %}
-{% if kept.get('rebuilt') %}
-{% set key, condition = columns | join(', '), is_rebuilt(kept) %}
+{% if kept.get('replaces') %}
+{% set key, condition = columns | join(', '), replaced_rows(kept) %}
 where {{ condition }}{% if kept.get('kept_by') not in columns %} or ({{ key }}) in (select {{ key }} from {{ model }} where {{ condition }}){% endif %}
 {% endif %}
 {% endmacro %}

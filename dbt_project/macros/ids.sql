@@ -29,7 +29,7 @@ case when starts_with({{ page_id }}, '/') then {{ normal_path(page_id) }} else {
 {%- endmacro %}
 
 {# An order's id in the one form in which orders are compared: without white space and control characters at its ends, a
-   whole number without the zeros of its fraction. What is left of a junk word is none: `int_events_deduplicated`. #}
+   whole number without the zeros of its fraction. What is left of a junk word is none: `int_events`. #}
 {% macro order_id(text) %}{{ adapter.dispatch('order_id')(text) }}{% endmacro %}
 
 {% macro duckdb__order_id(text) -%}

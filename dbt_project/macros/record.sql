@@ -27,8 +27,8 @@
 cast(regexp_extract({{ filename }}, 'seq-([0-9]+)-([0-9]+)[.]parquet$', {{ {'first': 1, 'last': 2}[which] }}) as bigint)
 {%- endmacro %}
 
-{# Reports that came after the last publication; files that end before are not opened. In a whole build all. #}
+{# Reports that came after the last publication; files that end before are not opened. In a full build all. #}
 {% macro is_new_report(reports=none) -%}
 {% set of = reports ~ '.' if reports else '' %}
-{% if is_scoped() %}{{ is_new(of ~ 'seq') }} and {{ is_new(of ~ 'file_last_seq') }}{% else %}true{% endif %}
+{% if is_incremental_build() %}{{ is_new(of ~ 'seq') }} and {{ is_new(of ~ 'file_last_seq') }}{% else %}true{% endif %}
 {%- endmacro %}

@@ -19,7 +19,7 @@ from {{ ref('int_refunds_matched') }} as refunds
 inner join {{ ref('int_event_people') }} as people on refunds.seq = people.seq
 left join ledger on refunds.project_id = ledger.project_id and refunds.event_id = ledger.refund_event_id
 where
-    {{ is_among('people.person_id', ref('int_people_to_rebuild')) }}
+    {{ is_among('people.person_id', ref('int_people_in_work')) }}
     and (
         (
             refunds.conversion_id is null

@@ -3,7 +3,7 @@
 select
     events.seq,
     count(people.person_id) as people
-from {{ ref('int_events') }} as events
+from {{ ref('int_events_in_work') }} as events
 left join {{ ref('int_event_people') }} as people on events.seq = people.seq
 group by events.seq
 having

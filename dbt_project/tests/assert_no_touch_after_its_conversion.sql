@@ -13,7 +13,7 @@ left join {{ ref('int_conversion_touches') }} as considered
         and attribution.touch_id = considered.touch_id
 where
     attribution.touch_id is not null
-    and {{ is_among('attribution.person_id', ref('int_people_to_rebuild')) }}
+    and {{ is_among('attribution.person_id', ref('int_people_in_work')) }}
     and (
         touches.touch_id is null
         or (considered.touch_id is null and attribution.model <> 'first_touch_lifetime')

@@ -302,11 +302,11 @@ def test_sixty_kills_lose_nothing_and_count_nothing_twice(location: Location, tm
         house.settings,
         "--no-partial-parse",
         *("build", "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"),
-        *("--select", "+int_events"),
+        *("--select", "+int_events_in_work"),
     )
     assert built.returncode == 0, built.stdout[-8000:]
     with duckdb.connect(house.settings.warehouse_path, read_only=True) as warehouse:
-        modelled = warehouse.execute("SELECT event_id FROM int_events").fetchall()
+        modelled = warehouse.execute("SELECT event_id FROM int_events_in_work").fetchall()
     event_ids = {event_id for _, event_id, _ in rows}
     assert sorted(event_id for (event_id,) in modelled) == sorted(event_ids)
     assert len({payload for _, _, payload in rows}) == len(event_ids)

@@ -35,7 +35,7 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
         server.stop()
     assert run_build(server.settings).failures == ()
     with duckdb.connect(str(server.settings.warehouse_path), read_only=True) as warehouse:
-        assert warehouse.sql("select is_scoped from build_scope").fetchall() == [(True,)]
+        assert warehouse.sql("select is_incremental from this_build").fetchall() == [(True,)]
     published = (server.settings.published_dir / "current").resolve() / "marts.duckdb"
     with duckdb.connect(str(published), read_only=True) as connection:
         yield connection

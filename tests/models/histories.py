@@ -64,16 +64,12 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
     """Rows of a house of so many projects in so many batches; the same for the same arguments."""
     house = Random(seed)
     changes = [frozenset(DEFINED) | {"settings"}] + [_changed(house) for _ in range(1, number)]
-    # What makes a build a whole one shows nothing of the others: once per house at most.
-    makes_whole = house.choice(["settings", "server", None, None]) if number > 1 else None
-    if makes_whole == "settings":
+    # What makes a build a full one shows nothing of the others: once per house at most.
+    if number > 1 and house.random() < 0.25:
         changes[house.randrange(1, number)] |= {"settings"}
     arriving: list[list[tuple[str, RawRow]]] = [[] for _ in range(number)]
     for project in range(projects):
         _World(Random(f"{seed}/{project}"), f"p{project}", number).arrive(arriving, changes)
-    _let_no_server_speak_late(arriving)
-    if makes_whole == "server":
-        _let_a_server_speak_late(house, arriving)
     built: list[Batch] = []
     for place, rows in enumerate(arriving):
         house.shuffle(rows)
@@ -85,31 +81,6 @@ def batches(seed: int, projects: int, number: int) -> list[Batch]:
                 row = replace(row, occurred_us=received_us)
             built[-1][table].append(row)
     return built
-
-
-def _let_no_server_speak_late(arriving: list[list[tuple[str, RawRow]]]) -> None:
-    """What a server says under the id of a browser's event of an earlier batch, a browser says instead."""
-    senders: dict[tuple[str, str], str] = {}
-    for rows in arriving:
-        said: dict[tuple[str, str], str] = {}
-        for place, (table, row) in enumerate(rows):
-            if isinstance(row, Event):
-                name = row.project_id, row.event_id
-                if senders.get(name) == "browser":
-                    row = replace(row, sender="browser")
-                    rows[place] = table, row
-                if said.get(name) != "server":
-                    said[name] = row.sender
-        senders = said | senders
-
-
-def _let_a_server_speak_late(house: Random, arriving: list[list[tuple[str, RawRow]]]) -> None:
-    """A server reports under the id of a browser's event that was built before: a whole build, too."""
-    place = house.randrange(1, len(arriving))
-    earlier = [row for rows in arriving[:place] for _, row in rows]
-    by_browsers = [row for row in earlier if isinstance(row, Event) and row.sender == "browser"]
-    if by_browsers:
-        arriving[place].append(("events", replace(house.choice(by_browsers), sender="server", name="late")))
 
 
 def _arrival_us(batch: int) -> int:
@@ -169,7 +140,7 @@ class _World:
             if self._random.random() < 0.08:
                 self._events.append((self._later(batch), self._repeated(event)))
             if self._random.random() < 0.03:
-                self._events.append((batch, self._by_another_sender(event)))
+                self._events.append((self._later(batch), self._by_another_sender(event)))
         for batch, event in self._events:
             arriving[self._spoken(batch)].append(("events", event))
         for place in self._speaks:
@@ -498,7 +469,7 @@ class _World:
                 if self._random.random() > likely:
                     continue
                 if name == "page" and place > 0 and "settings" not in kinds:
-                    # As settings do, a page's kind, path or end makes a whole build: only payouts change.
+                    # As settings do, a page's kind, path or end makes a full build: only payouts change.
                     page = self._pages.get(key)
                     bodies = [b for b in bodies if page and page.items() <= b.items()]
                     if not bodies:

@@ -125,7 +125,7 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             transaction_id varchar, country varchar, status varchar, is_status_unknown boolean,
             state varchar, is_deciding boolean, amount_minor bigint, currency varchar
         );
-        create table int_events (
+        create table int_events_in_work (
             seq bigint, project_id varchar, event_id varchar, received_us bigint, occurred_us bigint,
             kind varchar, transaction_id varchar, amount_minor bigint, currency varchar
         );
@@ -157,13 +157,13 @@ def told_short(warehouse: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _land(warehouse: duckdb.DuckDBPyConnection, history: Sequence[Report]) -> None:
-    warehouse.execute("delete from int_conversion_reports; delete from int_events")
+    warehouse.execute("delete from int_conversion_reports; delete from int_events_in_work")
     has_server = {r.order for r in history if r.is_server and r.state in ("approved", "pending", "rejected")}
     for seq, report in enumerate(history, 1):
         amount = [report.amount, report.currency]
         if report.state == "refund":
             row = [seq, "shop", str(seq), seq * 100, report.occurred, "refund", report.order, *amount]
-            warehouse.execute("insert into int_events values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            warehouse.execute("insert into int_events_in_work values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         else:
             sender = "server" if report.is_server else "browser"
             is_deciding = report.is_server or report.order not in has_server

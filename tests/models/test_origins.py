@@ -37,7 +37,7 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(
         "attach ':memory:' as warehouse; use warehouse.main;"
-        "create table int_events_deduplicated (seq bigint, kind varchar, url varchar, referrer varchar)"
+        "create table int_events (seq bigint, kind varchar, url varchar, referrer varchar)"
     )
     for name in ("public_suffixes", "referrers", "passing_hosts"):
         columns = ", ".join(f"'{column}': '{kind}'" for column, kind in types[name].items())
@@ -53,10 +53,8 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
 
 def told(warehouse: duckdb.DuckDBPyConnection, addresses: list[str]) -> dict[str, tuple[str, ...]]:
     """Site, source, medium and whether it is passing, by host."""
-    warehouse.execute("delete from int_events_deduplicated")
-    warehouse.execute(
-        "insert into int_events_deduplicated select 1, 'visit', null, unnest(?::varchar[])", [addresses]
-    )
+    warehouse.execute("delete from int_events")
+    warehouse.execute("insert into int_events select 1, 'visit', null, unnest(?::varchar[])", [addresses])
     rows = warehouse.execute("select host, site, source, medium, is_passing from int_hosts").fetchall()
     return {host: tuple(rest) for host, *rest in rows}
 

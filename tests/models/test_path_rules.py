@@ -28,11 +28,11 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             project_id varchar, goal_id varchar, match_type varchar, match_operator varchar,
             match_value varchar, property_key varchar, property_value varchar, minimum_amount varchar
         );
-        create table int_events (
+        create table int_events_in_work (
             seq bigint, project_id varchar, kind varchar, name varchar, goal_id varchar, properties varchar,
             amount_minor bigint, minor_per_major bigint
         );
-        create table int_page_views (seq bigint, page_path varchar);
+        create table int_page_views_in_work (seq bigint, page_path varchar);
         create table work_limits as from '{DBT_PROJECT / "seeds/work_limits.csv"}';
         """
     )
@@ -45,21 +45,25 @@ def pairs(
     warehouse: duckdb.DuckDBPyConnection, rules: list[str], paths: list[str], operator: str = "wildcard"
 ) -> set[tuple[str, str]]:
     """The rules and paths of which a goal with the rule picks a view of the path."""
-    warehouse.execute("delete from int_goals; delete from int_events; delete from int_page_views")
+    warehouse.execute(
+        "delete from int_goals; delete from int_events_in_work; delete from int_page_views_in_work"
+    )
     warehouse.execute(
         "insert into int_goals (project_id, goal_id, match_type, match_operator, match_value) "
         "select 'shop', value, 'url_path', ?, value from unnest(?) as rules(value)",
         [operator, sorted(set(rules))],
     )
     warehouse.execute(
-        "insert into int_page_views select row_number() over (), value from unnest(?) as paths(value)",
+        "insert into int_page_views_in_work "
+        "select row_number() over (), value from unnest(?) as paths(value)",
         [sorted(set(paths))],
     )
     warehouse.execute(
-        "insert into int_events (seq, project_id, kind) select seq, 'shop', 'visit' from int_page_views"
+        "insert into int_events_in_work (seq, project_id, kind) "
+        "select seq, 'shop', 'visit' from int_page_views_in_work"
     )
     found = warehouse.execute(
-        "select goal_id, page_path from int_goals_matched inner join int_page_views using (seq)"
+        "select goal_id, page_path from int_goals_matched inner join int_page_views_in_work using (seq)"
     )
     return set(found.fetchall())
 

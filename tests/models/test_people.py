@@ -29,6 +29,9 @@ rarely = partial(
     suppress_health_check=[HealthCheck.too_slow],
 )
 
+PEOPLE = ("int_hashed_ids_carried", "path:models/intermediate/people")
+"""Models of people, and of ids that they are told by, as dbt selects them."""
+
 MAX_USERS = {"email": 2, "phone": 2, "visitor": 2}
 """Lower than the seed's, so that small histories reach them."""
 
@@ -169,7 +172,7 @@ def test_every_event_is_whose_the_rules_say(warehouse: Warehouse, drawn: list[li
     projects = {f"p{number}": _numbered(history, seqs) for number, history in enumerate(drawn)}
     _fill(warehouse, projects)
 
-    warehouse.build("path:models/intermediate/people", "dim_identifiers", "dim_people")
+    warehouse.build(*PEOPLE, "dim_identifiers", "dim_people")
 
     found = warehouse.rows("select seq, person_id from int_event_people where not is_void order by seq")
     expected: dict[int, str] = {}
@@ -199,7 +202,7 @@ def test_after_unalias_everything_is_as_without_the_alias(warehouse: Warehouse) 
     built = []
     for history in (plain, [*plain, *undone]):
         _fill(warehouse, {"shop": _numbered(history, itertools.count(1))})
-        warehouse.build("path:models/intermediate/people", *marts)
+        warehouse.build(*PEOPLE, *marts)
         built.append([warehouse.rows(f"select * from {mart} order by all") for mart in marts])
     assert built[0] == built[1]
     assert all(built[0])
@@ -218,7 +221,7 @@ def _numbered(history: list[Drawn], seqs: Iterator[int]) -> dict[int, Drawn]:
 def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
     rows = [(project, seq, e) for project, events in projects.items() for seq, e in events.items()]
     warehouse.fill(
-        "int_events_deduplicated",
+        "int_events",
         [
             {
                 "seq": seq,
@@ -238,7 +241,7 @@ def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
         ],
     )
     warehouse.fill(
-        "int_page_views_classified",
+        "int_page_views",
         [
             {"seq": seq, "project_id": project, "visitor_id": e.visitor, "occurred_us": e.at}
             for project, seq, e in rows
@@ -246,7 +249,7 @@ def _fill(warehouse: Warehouse, projects: dict[str, dict[int, Drawn]]) -> None:
         ],
     )
     warehouse.fill(
-        "int_visits_looked_up",
+        "int_visits_found",
         [
             {"seq": seq, "page_view_seq": e.names, "matched_by": "hit", "is_named": True}
             for _, seq, e in rows

@@ -12,6 +12,7 @@ from dataclasses import replace
 import dagster as dg
 import duckdb
 import pytest
+from orchestration.rebuilding import seeds_are_loaded
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
@@ -25,7 +26,6 @@ from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
 from orchestration.instance import open_instance
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
-from orchestration.rebuilding import seeds_are_loaded
 from publication.publishing import publish
 from record.contract import DAY_US
 from record.landing import open_store

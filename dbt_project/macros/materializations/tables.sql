@@ -18,39 +18,10 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') %}
-        {% if config.get('contract').enforced and not is_scoped() %}{{ get_assert_columns_equivalent(compiled_code) }}{% endif %}
+        {% if config.get('contract').enforced and not is_incremental_build() %}{{ get_assert_columns_equivalent(compiled_code) }}{% endif %}
         create or replace view {{ target }} as (
         {{ compiled_code }}
         );
-    {% endcall %}
-    {{ return(finished(target)) }}
-{% endmaterialization %}
-
-{# A kept table: made like any other in a full build, else changed by its strategy. #}
-{% materialization incremental, adapter='duckdb' %}
-    {% set existing = load_cached_relation(this) %}
-    {% if existing is none or not existing.is_table or should_full_refresh() %}
-        {{ return(materialization_table_duckdb()) }}
-    {% endif %}
-    {% set target = this.incorporate(type='table') %}
-    {% set changes = api.Relation.create(identifier=this.identifier ~ '__changes', type='table') %}
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% call statement('changes') %}
-        create or replace temporary table {{ changes }} as (
-        {{ compiled_code }}
-        );
-    {% endcall %}
-    {% set change = adapter.get_incremental_strategy_macro(context, config.get('incremental_strategy')) %}
-    {% call statement('main') %}
-        {{ change({
-            'target_relation': target,
-            'temp_relation': changes,
-            'dest_columns': adapter.get_columns_in_relation(target),
-            'unique_key': config.get('unique_key'),
-            'incremental_predicates': config.get('incremental_predicates'),
-        }) }}
-        drop table {{ changes }};
     {% endcall %}
     {{ return(finished(target)) }}
 {% endmaterialization %}
@@ -75,7 +46,7 @@ def materialize(df, con):
     con.execute('create or replace table {{ target }} as from made_by_python')
     con.unregister('made_by_python')
     {% elif config.get('contract').enforced %}
-        {% if not is_scoped() %}{{ get_assert_columns_equivalent(code) }}{% endif %}
+        {% if not is_incremental_build() %}{{ get_assert_columns_equivalent(code) }}{% endif %}
         create or replace table {{ target }} {{ get_table_columns_and_constraints() }};
         insert into {{ target }} {{ get_column_names() }} (
         {{ get_select_subquery(code) }}

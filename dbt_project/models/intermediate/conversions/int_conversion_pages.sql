@@ -44,7 +44,7 @@ named as (
         cast(null as varchar) as page_path,
         2 as preference
     from {{ ref('int_conversions_traced') }} as traced
-    inner join {{ ref('int_page_views') }} as page_views on traced.page_view_seq = page_views.seq
+    inner join {{ ref('int_page_views_in_work') }} as page_views on traced.page_view_seq = page_views.seq
     where page_views.page_id is not null
 ),
 

@@ -1,6 +1,6 @@
 -- One row per report of a conversion: an event sent as one, or one that completes a goal which counts as one.
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
-{% set events = ref('int_events') %}
+{% set events = ref('int_events_in_work') %}
 with counting_goals as (
     -- However many goals an event completes, it is at most one conversion.
     select

@@ -4,7 +4,7 @@ with reports as (
 ),
 
 events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 people as (
@@ -20,7 +20,7 @@ activities as (
 ),
 
 page_views as (
-    select * from {{ ref('int_page_views') }}
+    select * from {{ ref('int_page_views_in_work') }}
 ),
 
 placed as (

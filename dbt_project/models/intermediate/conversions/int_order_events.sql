@@ -34,7 +34,7 @@ told as (
         upper(coalesce(
             nullif({{ trimmed(json_value('events.properties', "'currency'")) }}, ''), events.currency
         )) as currency
-    from {{ ref('int_events') }} as events
+    from {{ ref('int_events_in_work') }} as events
     inner join order_events on events.dialect = order_events.dialect and events.name = order_events.event_name
     where
         events.kind = 'event'

@@ -26,7 +26,7 @@ refunds as (
         false as is_browsers_word,
         amount_minor,
         currency
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_in_work') }}
     where kind = 'refund'
     union all
     select

@@ -1,6 +1,6 @@
 -- One row per project that has sent or defined anything: its settings, and defaults for the rest.
 with projects as (
-    {% if is_scoped() %}
+    {% if is_incremental_build() %}
     -- What was sent stays sent.
     select project_id from {{ as_before('int_projects') }}
     union

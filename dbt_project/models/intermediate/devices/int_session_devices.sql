@@ -1,4 +1,5 @@
 -- One row per session whose first page view names a known kind of device: which one.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with sessions as (
     select * from {{ ref('int_sessions') }}
 ),
@@ -7,7 +8,7 @@ events as (
     select
         seq,
         user_agent
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_in_work') }}
     where kind = 'visit' and user_agent is not null
 ),
 

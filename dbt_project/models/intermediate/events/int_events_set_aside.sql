@@ -1,4 +1,5 @@
 -- One row per report that no rule can use, with the reason: it is left out, and the build goes on.
+{{ config(materialized='incremental', kept_by='seq', replaces='new') }}
 select
     seq,
     project_id,

@@ -1,6 +1,6 @@
 -- One row per session, experiment and variant that a page view of the session carried: the first one.
 with page_views as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
     where kind = 'visit' and experiments is not null
 ),
 

@@ -1,4 +1,5 @@
 -- One row per conversion or goal completion, and variant that it belongs to.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with all_exposures as (
     select * from {{ ref('int_experiment_exposures') }}
 ),
@@ -42,7 +43,7 @@ events_counted as (
 ),
 
 events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 exposures as (

@@ -1,6 +1,6 @@
 -- One row per event that a goal or a funnel counts: whose it is, its session, and its conversion.
 with events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 people as (
@@ -40,7 +40,7 @@ looked_at as (
     -- In a strict funnel every act of a person matters. An identify call is none.
     -- Not from `events`: engines would keep what is read twice, with every column.
     select seq
-    from {{ ref('int_events') }}
+    from {{ ref('int_events_in_work') }}
     where
         kind in ('visit', 'event', 'conversion')
         and project_id in (

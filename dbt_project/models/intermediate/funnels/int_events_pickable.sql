@@ -1,5 +1,6 @@
 -- One row per person, day, type of event, name, page path and session of views: what a rule could pick there.
-{% set events, page_views = ref('int_events'), ref('int_page_views') %}
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
+{% set events, page_views = ref('int_events_in_work'), ref('int_page_views_in_work') %}
 with projects as (
     select * from {{ ref('int_projects') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per funnel, unit and step that the unit took: each unit enters a funnel once.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with events as (
     select * from {{ ref('int_funnel_events') }}
     where mode = 'counts'

@@ -7,7 +7,7 @@ with goals as (
 ),
 
 page_views as (
-    select * from {{ ref('int_page_views') }}
+    select * from {{ ref('int_page_views_in_work') }}
 ),
 
 events as (
@@ -15,7 +15,7 @@ events as (
         events.*,
         {{ event_type('events.kind') }} as event_type,
         page_views.page_path
-    from {{ ref('int_events') }} as events
+    from {{ ref('int_events_in_work') }} as events
     left join page_views on events.seq = page_views.seq
     where events.kind in ('visit', 'event', 'conversion', 'identify')
 ),

@@ -1,4 +1,5 @@
 -- One row per conversion with touches: the sources on its way, in order, and how long the way was.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with conversions as (
     select * from {{ ref('int_conversions') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per journey and touch: a conversion's touches, or those of a person that are in no conversion's.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with conversion_touches as (
     select * from {{ ref('int_conversion_touches') }}
 ),

@@ -2,11 +2,11 @@
 with addresses as materialized (
     -- Each address is taken apart once; without the word, engines do that to every page view's.
     select url as address
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     where kind = 'visit' and url is not null and {{ is_new() }}
     union
     select referrer as address
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     where kind = 'visit' and referrer is not null and {{ is_new() }}
 ),
 

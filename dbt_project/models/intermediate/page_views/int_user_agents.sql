@@ -1,7 +1,7 @@
 -- One row per user agent seen, matched once against the patterns of known bots.
 with user_agents as (
     select distinct user_agent
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     where user_agent is not null and {{ is_new() }}
 ),
 

@@ -16,7 +16,7 @@ select
     page_views.page_id,
     page_views.occurred_us,
     activities.person_id
-from {{ ref('int_page_views') }} as page_views
+from {{ ref('int_page_views_in_work') }} as page_views
 inner join activities on page_views.seq = activities.seq
 inner join sessions on activities.first_page_view_seq = sessions.first_page_view_seq
 where page_views.page_id is not null

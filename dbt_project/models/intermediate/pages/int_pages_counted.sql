@@ -1,4 +1,5 @@
 -- One row per view of a page, conversion on it, and conversion that the page assisted.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with projects as (
     select * from {{ ref('int_projects') }}
 ),

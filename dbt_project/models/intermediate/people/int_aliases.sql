@@ -12,7 +12,7 @@ with reports as (
         max(case when kind = 'unalias' then seq else 0 end) over (
             partition by project_id, least(user_id, previous_id), greatest(user_id, previous_id)
         ) as unaliased_seq
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events_in_work') }}
     where kind in ('alias', 'unalias') and user_id is not null and previous_id is not null
 )
 

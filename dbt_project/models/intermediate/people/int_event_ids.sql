@@ -1,6 +1,7 @@
 -- One row per event: the ids by which it says whose it is, as far as they link anything.
+{{ config(materialized='view') }}
 with events as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 aliases as (

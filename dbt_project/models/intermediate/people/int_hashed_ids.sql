@@ -1,6 +1,7 @@
 -- One row per event and type of hashed id, e-mail or phone, that its properties carry.
 with carried as (
     select * from {{ ref('int_hashed_ids_carried') }}
+    where {{ is_among('seq', ref('int_events_in_work')) }}
 ),
 
 limits as (

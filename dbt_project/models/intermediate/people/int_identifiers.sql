@@ -42,5 +42,4 @@ select
     count(*) as events,
     min(is_previous) = 1 as is_previous_only
 from sightings
-where {{ is_among('identifier_id', ref('int_identifiers_to_count')) }}
 group by identifier_id, project_id, id_type, id_value

@@ -1,7 +1,8 @@
 -- One row per event and type of id that is junk in it: what the sender said, before it was left out.
+{{ config(materialized='incremental', kept_by='seq', replaces='new') }}
 {% set identifiers = var('ids_that_may_be_junk') %}
 with events as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select * from {{ ref('int_events') }}
     where has_junk_id and {{ is_new() }}
 ),
 

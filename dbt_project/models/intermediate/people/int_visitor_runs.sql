@@ -5,18 +5,18 @@ with event_ids as (
 ),
 
 events as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 visits_found as (
     -- A visit that the sender named itself, not one that we looked up by the visitor.
-    select * from {{ ref('int_visits_looked_up') }}
+    select * from {{ ref('int_visits_found') }}
     where is_named
 ),
 
 page_views as (
-    select * from {{ ref('int_page_views_classified') }}
-    where visitor_id is not null and {{ is_among('project_id, visitor_id', ref('int_visitors_to_rebuild')) }}
+    select * from {{ ref('int_page_views_in_work') }}
+    where visitor_id is not null
 ),
 
 aliases as (
@@ -33,7 +33,7 @@ seen_on_visitor as (
         event_id,
         'same_event' as linked_by
     from event_ids
-    where visitor_id is not null and {{ is_among('project_id, visitor_id', ref('int_visitors_to_rebuild')) }}
+    where visitor_id is not null
     union all
     -- Who names a visit owns its visitor.
     select

@@ -1,6 +1,6 @@
 -- One row per page view or browser event that lies in a session; the session is named by its first page view.
 with events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 people as (

@@ -1,6 +1,6 @@
 -- One row per session, with the origin of its first page view.
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
-{% set activities, page_views = ref('int_activities_sessionized'), ref('int_page_views') %}
+{% set activities, page_views = ref('int_activities_sessionized'), ref('int_page_views_in_work') %}
 {% set parts_in_any_case = ['campaign', 'term', 'content'] %}
 with spellings as (
     select * from {{ ref('int_origin_spellings') }}

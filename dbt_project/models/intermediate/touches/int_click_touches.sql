@@ -4,7 +4,7 @@ with reports as (
 ),
 
 events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 traced as (
@@ -17,7 +17,7 @@ clicks_seen as (
         click_id_type,
         click_id,
         min(occurred_us) as first_seen_us
-    from {{ ref('int_page_views') }}
+    from {{ ref('int_page_views_in_work') }}
     where click_id is not null
     group by project_id, click_id_type, click_id
 ),

@@ -1,5 +1,5 @@
 -- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
-{% set page_views = ref('int_page_views') %}
+{% set page_views = ref('int_page_views_in_work') %}
 {% set parts_in_any_case = ['campaign', 'term', 'content'] %}
 with activities as (
     select * from {{ ref('int_activities_sessionized') }}

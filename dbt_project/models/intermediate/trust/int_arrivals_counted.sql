@@ -1,6 +1,6 @@
 -- One row per project, day of arrival, measure and detail: how many came, and how odd.
 with events as (
-    select * from {{ ref('int_events_deduplicated') }}
+    select * from {{ ref('int_events') }}
 ),
 
 repeated as (

@@ -1,4 +1,5 @@
 -- One row per limit and conversion, or person, that went beyond it: how much of it is left out.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with conversions as (
     select * from {{ ref('int_conversions') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per refund that no sale could take, or not all of it, and why.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with refunds as (
     select * from {{ ref('int_refunds_matched') }}
 ),

@@ -1,9 +1,14 @@
 -- One row per report that is no event of its own, because another one with its event id wins.
+{{ config(
+    materialized='incremental', kept_by='seq', replaces='new',
+    and_replaces='seq in (select seq from int_events_displaced)'
+) }}
+{% set displaced = ref('int_events_displaced') %}
 with events as (
     select
         seq,
         event_key
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
 ),
 
 repeated as (
@@ -16,6 +21,18 @@ repeated as (
     from {{ ref('stg_raw__events') }} as reports
     left join events on reports.seq = events.seq
     where events.seq is null and reports.set_aside_reason is null and {{ is_new_report('reports') }}
+    {% if is_incremental_build() %}
+    union all
+    -- What a server reported since was an event until then.
+    select
+        reports.seq,
+        reports.project_id,
+        displaced.event_key,
+        reports.dialect,
+        reports.received_us
+    from {{ ref('stg_raw__events') }} as reports
+    inner join {{ displaced }} as displaced on reports.seq = displaced.seq
+    {% endif %}
 ),
 
 paired as (

@@ -12,12 +12,11 @@ with postbacks as (
                 partition by project_id, visitor_id, coalesce(page_id, ''), transaction_id
             )
         end as as_of_us
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events_in_work') }}
     where
         dialect = 'funnelflux'
         and hit_id is null
         and visitor_id is not null
-        and {{ is_among('seq', ref('int_reports_to_look_up')) }}
 ),
 
 visitors as (
@@ -29,7 +28,7 @@ visitors as (
 
 page_views as (
     select page_views.*
-    from {{ ref('int_page_views_classified') }} as page_views
+    from {{ ref('int_page_views_in_work') }} as page_views
     inner join visitors
         on page_views.project_id = visitors.project_id and page_views.visitor_id = visitors.visitor_id
 ),

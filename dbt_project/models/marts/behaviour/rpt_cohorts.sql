@@ -97,7 +97,7 @@ arrivals as (
     select
         project_id,
         max(received_us) as received_us
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     group by project_id
 ),
 

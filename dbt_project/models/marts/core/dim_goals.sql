@@ -8,7 +8,7 @@ named as (
     select distinct
         project_id,
         goal_id
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     where goal_id is not null
 )
 

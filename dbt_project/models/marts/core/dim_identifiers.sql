@@ -1,7 +1,8 @@
 -- One row per identifier and person, from one moment until another: whose it is, and what linked it to them.
+-- depends_on: {{ ref('int_people_in_work') }}
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with identifiers as (
     select * from {{ ref('int_identifiers') }}
-    where {{ is_among('identifier_id', ref('int_identifiers_to_rebuild')) }}
 ),
 
 strong_id_people as (

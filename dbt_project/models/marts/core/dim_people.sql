@@ -1,6 +1,7 @@
 -- One row per person: everyone to whom an event or an identifier belongs.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 event_people as (
@@ -10,7 +11,7 @@ event_people as (
 
 identifiers as (
     select * from {{ ref('dim_identifiers') }}
-    where {{ is_among('person_id', ref('int_people_to_rebuild')) }}
+    where {{ is_among('person_id', ref('int_people_in_work')) }}
 ),
 
 active as (

@@ -8,7 +8,7 @@ events as (
         project_id,
         count(*) as events,
         max(received_us) as last_received_us
-    from {{ ref('int_events_deduplicated') }}
+    from {{ ref('int_events') }}
     group by project_id
 )
 

@@ -1,4 +1,9 @@
 -- One row per model, conversion and touch with credit; a conversion without touches has one row per model.
+{# Weights of the last two models depend on everybody's journeys. #}
+{{ config(
+    materialized='incremental', kept_by='person_id', replaces='int_people_in_work',
+    and_replaces="model in ('markov', 'shapley') and touch_id is not null"
+) }}
 with conversions as (
     -- All of them, because the weights of some models depend on everything.
     select * from {{ ref('fct_conversions') }}
@@ -15,7 +20,7 @@ touches as (
 
 sessions as (
     select * from {{ ref('fct_sessions') }}
-    where not is_bot and {{ is_among('person_id', ref('int_people_to_rebuild')) }}
+    where not is_bot and {{ is_among('person_id', ref('int_people_in_work')) }}
 ),
 
 floored as (
@@ -84,7 +89,7 @@ without_credit as (
             and conversions.conversion_id = credited_ones.conversion_id
     where
         credited_ones.conversion_id is null
-        and {{ is_among('conversions.person_id', ref('int_people_to_rebuild')) }}
+        and {{ is_among('conversions.person_id', ref('int_people_in_work')) }}
 ),
 
 visited as (

@@ -1,4 +1,5 @@
 -- One row per conversion and report of it or refund that belongs to it, as its sender put it.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with claims as (
     select
         conversion_id,

@@ -1,4 +1,5 @@
 -- One row per session, experiment and variant that the session's page views carried.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with exposures as (
     select * from {{ ref('int_experiment_exposures') }}
 ),

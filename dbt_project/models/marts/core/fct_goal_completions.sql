@@ -1,4 +1,5 @@
 -- One row per goal and conversion, session or event that completed it.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with goals_matched as (
     select * from {{ ref('int_goals_matched') }}
 ),
@@ -16,7 +17,7 @@ events_counted as (
 ),
 
 events as (
-    select * from {{ ref('int_events') }}
+    select * from {{ ref('int_events_in_work') }}
 ),
 
 completed as (

@@ -1,4 +1,5 @@
 -- One row per session: a visitor's run of page views, bots and direct visits included.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with sessions as (
     select * from {{ ref('int_sessions') }}
 ),

@@ -1,4 +1,5 @@
 -- One row per touch: a page view that brought a known source, or an ad click that only a conversion names.
+{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 select
     touch_id,
     project_id,

@@ -206,6 +206,15 @@ counted as (
         name as detail,
         occurrences
     from {{ ref('int_unread_fields_counted') }}
+    union all
+    select
+        largest_clusters.project_id,
+        {{ project_date('largest_clusters.received_us', 'projects.time_zone') }} as report_date,
+        'largest_cluster' as measure,
+        largest_clusters.detail,
+        largest_clusters.events as occurrences
+    from {{ ref('int_largest_clusters') }} as largest_clusters
+    inner join projects on largest_clusters.project_id = projects.project_id
 )
 
 select

@@ -1,7 +1,8 @@
 -- One row per event and type of hashed id, e-mail or phone, that its properties carry: the first that is one.
+{{ config(materialized='incremental', kept_by='seq', replaces='new') }}
 with events as (
     -- What an alias says is the alias.
-    select * from {{ ref('int_events_deduplicated') }}
+    select * from {{ ref('int_events') }}
     where kind not in ('alias', 'unalias') and properties is not null and {{ is_new() }}
 ),
 

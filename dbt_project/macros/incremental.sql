@@ -1,0 +1,142 @@
+{#
+  How builds stay cheap and equal to full ones. The warehouse remembers what was published last: up to which position, and
+  with which fingerprint of the project's files. A build with the same fingerprint and settings of projects is incremental:
+  it works on the clusters of the events that came since (models/intermediate/clusters), and every rule runs on their events
+  as if nothing else existed. In tables that stay from build to build, which say so themselves, the rows of these clusters are
+  replaced. Any other build is a full one, and so is each on an engine without all this.
+#}
+
+{# Before the first model: decides, and puts down in `this_build` what this build is. #}
+{% macro begin_build() %}
+    {% if execute and flags.WHICH in ('build', 'run') %}{% do adapter.dispatch('begin_build')() %}{% endif %}
+{% endmacro %}
+
+{% macro default__begin_build() %}{% endmacro %}
+
+{% macro duckdb__begin_build() %}
+    {# Only now, because a profile that differs from build to build would be parsed anew each time. #}
+    {% set spill = env_var('FUNNELHOUSE_BUILD_SPILL', '') %}
+    {% if spill %}{% do run_query("set global max_temp_directory_size = '" ~ spill ~ "'") %}{% endif %}
+    {% do run_query(
+        'create table if not exists publication ('
+        'fingerprint varchar, position bigint, definitions_position bigint, is_latest_build boolean)'
+    ) %}
+    {# Warehouses of older versions lack it. #}
+    {% do run_query('alter table publication add column if not exists build_id varchar') %}
+    {% set events, definitions = record('events'), record('definitions') %}
+    {% set projects = load_relation(api.Relation.create(target.database, target.schema, 'int_projects')) %}
+    {% set deciding %}
+    create or replace table this_build as
+    with raw as (
+        select
+            '{{ env_var("FUNNELHOUSE_FINGERPRINT", "") }}' as fingerprint,
+            (select coalesce(max(seq), 0) from {{ events }}) as position,
+            (select coalesce(max(seq), 0) from {{ definitions }}) as definitions_position
+    )
+
+    select
+        raw.*,
+        publication.position as published_position,
+        publication.definitions_position as published_definitions_position,
+        publication.is_latest_build as follows_publication,
+        publication.build_id as published_build_id,
+        coalesce(
+            not {{ flags.FULL_REFRESH }}
+            and raw.fingerprint <> ''
+            and publication.fingerprint = raw.fingerprint
+            -- Positions only grow, unless the record was put back from a copy.
+            and raw.position >= publication.position
+            and raw.definitions_position >= publication.definitions_position
+            and not exists (
+                select 1
+                from (
+                    select
+                        *,
+                        lag(body) over (partition by project_id, kind, key order by seq) as body_before
+                    from {{ definitions }}
+                ) as versions
+                where
+                    seq > publication.definitions_position
+                    {% if projects %}
+                    -- Of a project that is new here nothing stands yet.
+                    and project_id in (select project_id from {{ projects }})
+                    {% endif %}
+                    and (
+                        (kind = 'settings' and body is distinct from body_before)
+                        -- What page views were told apart by.
+                        or (kind = 'page' and (
+                            {{ json_value('body', "'kind'") }}
+                            is distinct from {{ json_value('body_before', "'kind'") }}
+                            or {{ json_value('body', "'path'") }}
+                            is distinct from {{ json_value('body_before', "'path'") }}
+                        ))
+                    )
+            ),
+            false
+        ) as is_incremental
+    from raw
+    left join publication on true
+    {% endset %}
+    {% do run_query(deciding) %}
+    {% do forget_answers() %}
+    {% if is_incremental_build() %}
+        {% if follows_publication() %}
+            {# From here on the tables are not those of the publication any more. #}
+            {% do run_query('update publication set is_latest_build = false') %}
+        {% endif %}
+    {% else %}
+        {# A full build that is broken off leaves tables of which nothing is known. #}
+        {% do run_query('delete from publication') %}
+    {% endif %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
+{# Whether this build works only on what something new concerns. #}
+{% macro is_incremental_build() %}
+    {% if not execute %}{{ return(false) }}{% endif %}
+    {{ return(adapter.dispatch('is_incremental_build')()) }}
+{% endmacro %}
+
+{% macro default__is_incremental_build() %}{{ return(false) }}{% endmacro %}
+
+{% macro duckdb__is_incremental_build() %}
+    {% set tables = asked_once("select count(*) from duckdb_tables() where table_name = 'this_build'") %}
+    {{ return(tables[0][0] > 0 and asked_once('select is_incremental from this_build')[0][0]) }}
+{% endmacro %}
+
+{# Whether the last build was published: the tables are those of the publication. #}
+{% macro follows_publication() %}
+    {{ return(asked_once('select follows_publication from this_build')[0][0]) }}
+{% endmacro %}
+
+{# Rows that came after the last publication; in a full build all. #}
+{% macro is_new(seq='seq') -%}
+{% if is_incremental_build() %}{{ seq }} > {{ published_position('events') }}
+{%- else %}true{% endif %}
+{%- endmacro %}
+
+{# Up to which position of a raw table, `events` or `definitions`, the last publication has read. #}
+{% macro published_position(table) -%}
+{% set column = {'events': 'published_position', 'definitions': 'published_definitions_position'}[table] %}
+{{- asked_once('select ' ~ column ~ ' from this_build')[0][0] -}}
+{%- endmacro %}
+
+{# Rows whose column, or columns, a relation lists under the same names; in a full build all. #}
+{% macro is_among(columns, relation) -%}
+{% if is_incremental_build() -%}
+({{ columns }}) in (select {% for column in columns.split(',') %}{{ column.split('.')[-1] }}{{ ', ' if not loop.last }}{% endfor %} from {{ relation }})
+{%- else %}true{% endif %}
+{%- endmacro %}
+
+{#
+  Rows of a kept model that an incremental build makes again, as a condition. `kept` is the model's configuration:
+  `replaces: new` stands for positions after the last publication, any other for the model that lists values of `kept_by`;
+  `and_replaces` is a condition for further rows.
+#}
+{% macro replaced_rows(kept) -%}
+{{ is_new(kept.get('kept_by')) if kept.get('replaces') == 'new' else is_among(kept.get('kept_by'), kept.get('replaces')) }}
+{%- if kept.get('and_replaces') %} or ({{ kept.get('and_replaces') }}){% endif %}
+{%- endmacro %}
+
+{# A model's table as the build before left it: read without waiting for this build's. #}
+{% macro as_before(model) %}{{ model }}{% endmacro %}
