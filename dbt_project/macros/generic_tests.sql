@@ -8,13 +8,13 @@ select
     {{ key }},
     count(*) as row_count
 from {{ model }}
-{% if is_incremental_build() %}{{ where_rebuilt(model, columns) }}{% endif %}
+{% if is_incremental_build() %}{{ where_replaced(model, columns) }}{% endif %}
 group by {{ key }}
 having count(*) > 1{% for column in filled %} or count({{ column }}) < count(*){% endfor %}
 {% endtest %}
 
-{# Rows of a kept model that are new, and those with the keys of new ones: all others were tested by builds before. #}
-{% macro where_rebuilt(model, columns) %}
+{# Of a table that stays, rows that were replaced and those with their keys: builds before have tested all others. #}
+{% macro where_replaced(model, columns) %}
 {% set kept = graph.nodes.values() | selectattr('alias', 'equalto', model.identifier) | map(attribute='config') | first %}
 {% if kept.get('replaces') %}
 {% set key, condition = columns | join(', '), replaced_rows(kept) %}

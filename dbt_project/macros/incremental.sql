@@ -121,15 +121,15 @@
 {{- asked_once('select ' ~ column ~ ' from this_build')[0][0] -}}
 {%- endmacro %}
 
-{# Rows whose column, or columns, a relation lists under the same names; in a full build all. #}
-{% macro is_among(columns, relation) -%}
+{# Rows whose column a relation lists under the same name; in a full build all. #}
+{% macro is_among(column, relation) -%}
 {% if is_incremental_build() -%}
-({{ columns }}) in (select {% for column in columns.split(',') %}{{ column.split('.')[-1] }}{{ ', ' if not loop.last }}{% endfor %} from {{ relation }})
+{{ column }} in (select {{ column.split('.')[-1] }} from {{ relation }})
 {%- else %}true{% endif %}
 {%- endmacro %}
 
 {#
-  Rows of a kept model that an incremental build makes again, as a condition. `kept` is the model's configuration:
+  Rows of a table that stays which an incremental build makes again, as a condition. `kept` is the model's configuration:
   `replaces: new` stands for positions after the last publication, any other for the model that lists values of `kept_by`;
   `and_replaces` is a condition for further rows.
 #}
