@@ -12,7 +12,6 @@ from dataclasses import replace
 import dagster as dg
 import duckdb
 import pytest
-from orchestration.rebuilding import seeds_are_loaded
 
 from expectations.attribution import attribution
 from expectations.checking import no_rows
@@ -24,6 +23,7 @@ from orchestration.build_inputs import inputs_now, inputs_published, is_unchange
 from orchestration.build_job import build_definitions
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
+from orchestration.incremental import seeds_are_loaded
 from orchestration.instance import open_instance
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
 from publication.publishing import publish
@@ -173,7 +173,7 @@ def test_what_is_not_as_it_was_published_is_built(home_copy, land_events, visit,
 
 def test_seeds_are_loaded_only_for_other_files_or_anew(built_home, monkeypatch):
     assert seeds_are_loaded(built_home.settings.warehouse_path)
-    monkeypatch.setattr("orchestration.rebuilding.fingerprint", lambda: "of other files")
+    monkeypatch.setattr("orchestration.incremental.fingerprint", lambda: "of other files")
     assert not seeds_are_loaded(built_home.settings.warehouse_path)
 
 
