@@ -18,6 +18,9 @@ HOW_TO_GET_IT = "needs PostgreSQL 15 or newer: apt-get install --yes postgresql"
 
 USER = "funnelhouse"
 
+PATIENCE_S = 180
+"""How long a command may take, seconds."""
+
 
 def binaries() -> Path | None:
     """The folder of `initdb` and `postgres`, the newest version's; None when they are not installed."""
@@ -48,7 +51,9 @@ class Cluster:
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
-        self._command("pg_ctl", "-D", "data", "-l", "log", "-w", "-o", self._options(), "start")
+        # After a crash it replays its log first, for as long as a busy disk takes.
+        patience = ("-t", str(PATIENCE_S))
+        self._command("pg_ctl", "-D", "data", "-l", "log", "-w", *patience, "-o", self._options(), "start")
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` ends sessions, `immediate` is a crash."""
@@ -79,7 +84,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S + 10,
         )
 
 
