@@ -20,7 +20,8 @@ claimed as (
         conversions.conversion_id,
         numbered.touch_id,
         numbered.touched_us,
-        numbered.seq as touch_seq
+        numbered.seq as touch_seq,
+        0 as is_named
     from conversions
     inner join numbered
         on
@@ -33,7 +34,8 @@ claimed as (
         conversion_id,
         touch_id,
         touched_us,
-        touch_seq
+        touch_seq,
+        1 as is_named
     from {{ ref('int_conversion_touches') }}
     where is_named
 ),
@@ -41,7 +43,7 @@ claimed as (
 ranked as (
     select
         *,
-        row_number() over (partition by conversion_id order by touched_us, touch_seq) as touch_rank
+        row_number() over (partition by conversion_id order by touched_us, is_named, touch_seq) as touch_rank
     from claimed
 )
 

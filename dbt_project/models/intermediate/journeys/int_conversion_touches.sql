@@ -252,11 +252,12 @@ merged as (
 numbered as (
     select
         *,
-        row_number() over (partition by conversion_id order by touched_us, seq) as touch_number,
+        -- A named touch of the conversion's very time may be of a later one: it comes last.
+        row_number() over (partition by conversion_id order by touched_us, is_named, seq) as touch_number,
         count(*) over (partition by conversion_id) as touch_count,
         max(touches_left_out) over (partition by conversion_id) as conversion_touches_left_out,
         max(touched_us) over (partition by conversion_id) as latest_touched_us,
-        row_number() over (partition by conversion_id, source order by touched_us, seq)
+        row_number() over (partition by conversion_id, source order by touched_us, is_named, seq)
             as source_touch_number,
         count(*) over (partition by conversion_id, source) as source_touch_count
     from merged
