@@ -3,8 +3,8 @@
 {% set strong_keys = [
     ('visitor', 'visitor_id', 'true'),
     ('user', 'user_id', 'true'),
-    ('visitor', 'previous_id', 'true'),
-    ('user', 'previous_id', 'true'),
+    ('visitor', 'previous_id', 'previous_id is distinct from visitor_id'),
+    ('user', 'previous_id', 'previous_id is distinct from user_id'),
     ('order', 'transaction_id', 'true'),
     ('lone_session', 'session_id', is_lone('events')),
     ('lone_click', "click_id_type || ':' || click_id", is_lone('events') ~ ' and session_id is null'),
