@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import dbt.adapters.duckdb  # noqa: F401 (now, not when it is needed)
+import dbt.adapters.duckdb  # noqa: F401 (now, not when it is needed; so are those of the model in Python)
+import numpy  # noqa: F401
+import pyarrow  # noqa: F401
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import BaseEvent, EventLevel

@@ -87,8 +87,18 @@
     {% else %}
         {# A full build that is broken off leaves tables of which nothing is known. #}
         {% do run_query('delete from publication') %}
+        {% do drop_what_nothing_makes() %}
     {% endif %}
     {% do adapter.commit() %}
+{% endmacro %}
+
+{# Models that were renamed or deleted leave tables as large as the events. #}
+{% macro drop_what_nothing_makes() %}
+    {% set made = ['this_build', 'publication'] + graph.nodes.values() | map(attribute='alias') | list %}
+    {% set standing = "select table_name, table_type from information_schema.tables where table_schema = '" ~ target.schema ~ "'" %}
+    {% for name, type in run_query(standing).rows if name not in made %}
+        {% do run_query('drop ' ~ ('view' if type == 'VIEW' else 'table') ~ ' ' ~ adapter.quote(name)) %}
+    {% endfor %}
 {% endmacro %}
 
 {# Whether this build works only on what something new concerns. #}

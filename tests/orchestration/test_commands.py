@@ -139,7 +139,10 @@ def test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent(
     home_copy, postgres, land_events, visit
 ):
     """One build with every setting that changes what a build leaves, and a page view that PostgreSQL's texts
-    could not hold."""
+    could not hold. It is a full one: what models made that are gone is dropped."""
+    with duckdb.connect(str(home_copy.warehouse_path)) as warehouse:
+        warehouse.execute("create table int_gone as select 1 as seq")
+        warehouse.execute("create view int_gone_too as from int_gone")
     url = postgres.new_database()
     nul = "https://shop.example/a%00b?utm_source=a%00b&utm_medium=cpc&utm_campaign=c%00"
     undecoded = replace(visit, url=nul, utm_source=None, utm_medium=None)
@@ -157,6 +160,9 @@ def test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent(
     assert "Warning" not in said
     folder = (home_copy.published_dir / "current").resolve()
     assert f"Published as {folder.name}." in said
+    with duckdb.connect(str(home_copy.warehouse_path), read_only=True) as warehouse:
+        gone = "select count(*) from information_schema.tables where table_name like 'int_gone%'"
+        assert warehouse.execute(gone).fetchone() == (0,)
     with duckdb.connect(str(folder / "marts.duckdb"), read_only=True) as marts:
         names = [name for (name,) in marts.execute("show tables").fetchall()]
         counted = {name: marts.execute(f"select count(*) from {name}").fetchone()[0] for name in names}

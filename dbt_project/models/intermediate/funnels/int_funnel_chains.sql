@@ -1,5 +1,5 @@
 -- One row per ordered or strict funnel, unit and step that the unit's best chain of events took.
-{% set last_step = var('funnel_steps_at_most') %}
+{% set last_step = highest_step(ref('int_funnel_links')) %}
 with links as (
     select * from {{ ref('int_funnel_links') }}
 ),
