@@ -139,7 +139,7 @@ def goals() -> Kind:
     return replace(
         ordinary(10_000),
         definitions={
-            f"goals/goal-{n}": {"match": {"type": "url_path", "operator": "contains", "value": f"/{n % 500}"}}
+            f"goals/goal-{n}": {"match": {"type": "url_path", "operator": "prefix", "value": f"/{n % 500}"}}
             for n in range(1_000)
         },
     )
