@@ -5,12 +5,19 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
+# What `make check` compares with, to find the SQL that was changed.
+BASE ?= HEAD
+
+# Tests that need no server and build nothing but an empty warehouse.
+CHECKED := tests/models/test_rules.py::test_every_rule_passes_its_unit_test tests/models/test_structure.py \
+	tests/models/test_folders.py tests/test_imports.py tests/test_contract.py
+
 # Both `make demo ONCE=1` and `make demo -- --once` end after the tables.
 ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo test test-slow lint contract build serve bench clean --once
+.PHONY: help demo check test test-long test-slow lint contract build serve bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +37,22 @@ help: ## list the targets
 demo: .venv/demo-data ## replay real journeys into a running system and show their credit (ONCE=1: then end)
 	$(BIN)/funnelhouse demo $(if $(ONCE),--once)
 
-test: .venv/installed ## run the tests (under 15 minutes on 2 cores)
+check: .venv/installed ## check what was changed since BASE: style, types, the models' unit tests; no server is started
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@changed=$$(git diff --name-only --diff-filter=d $(BASE) -- 'dbt_project/models/*.sql' 'dbt_project/tests/*.sql'); \
+		[ -z "$$changed" ] || $(BIN)/sqlfluff lint --nocolor $$changed
+	$(BIN)/pytest -n 2 --dist loadfile $(CHECKED)
+
+test: .venv/installed ## run the tests (under 8 minutes on 2 cores of today)
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-slow: .venv/demo-data ## run the tests that take minutes
-	$(BIN)/pytest -m slow
+test-long: .venv/installed ## run the tests that take half a minute and more
+	$(BIN)/pytest -n 2 --dist load -m long
+
+test-slow: .venv/demo-data ## run these and the tests that take minutes
+	$(BIN)/pytest -m 'slow or long'
 
 lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/ruff check .

@@ -162,6 +162,7 @@ def run_up(settings):
             up.wait(60)
 
 
+@pytest.mark.long
 def test_up_starts_everything_and_leaves_nothing(settings, run_up):
     up, _ = run_up()
     # What a library starts beside them, such as Python's resource tracker, leads no group.

@@ -219,6 +219,7 @@ def test_a_checkpoint_that_fails_loses_nothing_acknowledged(tmp_path: Path) -> N
         assert acknowledged <= {int(event_id) for event_id, _ in stored(server)}
 
 
+@pytest.mark.long
 def test_a_postgresql_that_crashes_under_load_loses_nothing_acknowledged(
     postgres: Cluster, tmp_path: Path
 ) -> None:

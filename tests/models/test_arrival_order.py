@@ -99,6 +99,7 @@ _histories = st.lists(
 )
 
 
+@pytest.mark.long
 # An example is a build: making a failing one smaller would take longer than reading it. The first is the
 # simplest that there is.
 @settings(

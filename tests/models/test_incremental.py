@@ -53,6 +53,7 @@ fates = st.sampled_from(
 seeds = st.just(a_seed()) | st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.long
 @few(max_examples=1)
 @given(seeds)
 def test_after_builds_that_failed_every_mart_is_that_of_one_build(

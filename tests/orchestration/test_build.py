@@ -471,6 +471,7 @@ def test_while_another_build_runs_it_says_so_and_harms_nothing(home_copy):
     assert current(home_copy) == before
 
 
+@pytest.mark.long
 def test_killed_midway_it_leaves_the_last_publication_and_the_next_one_works(
     home_copy, land_events, visit, monkeypatch
 ):
@@ -506,6 +507,7 @@ def test_killed_midway_it_leaves_the_last_publication_and_the_next_one_works(
     ]
 
 
+@pytest.mark.long
 def test_interrupted_it_ends_its_dbt_and_says_so(home_copy, land_events, visit):
     before = current(home_copy)
     land_events(home_copy, replace(visit, event_id="visit-2"))

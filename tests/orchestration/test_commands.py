@@ -135,6 +135,7 @@ def test_what_is_not_in_the_record_cannot_be_quarantined(home, request):
     assert complaint == f"Error: no report in {settings.raw_dir} has seq 99, 1000\n"
 
 
+@pytest.mark.long
 def test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent(
     home_copy, postgres, land_events, visit
 ):

@@ -309,6 +309,7 @@ publish(home / "warehouse.duckdb", home / "published", sys.argv[3].split(","), n
 """
 
 
+@pytest.mark.long
 def test_a_crash_at_any_step_leaves_a_whole_publication(home: Settings, tmp_path: Path) -> None:
     # Old builds, so that pruning is broken off too, and leftovers of an earlier crash.
     for number in range(1, 4):
@@ -393,6 +394,7 @@ def keep_reading_over_http(url: str, key: str, stop: Path) -> set[str]:
     return set(seen)
 
 
+@pytest.mark.long
 def test_readers_never_fail_nor_see_a_mix_while_builds_are_published(home: Settings, tmp_path: Path) -> None:
     def publish_number(number: int) -> None:
         publish_rows(home, numbered(number), START + timedelta(seconds=number))

@@ -65,6 +65,13 @@ in_force as (
     -- A funnel deleted over the API stays deleted, even where a seed names it.
     left join put on seeded.project_id = put.project_id and seeded.funnel_id = put.key
     where put.key is null
+),
+
+ranked as (
+    select
+        *,
+        dense_rank() over (partition by project_id order by funnel_id) as funnel_rank
+    from in_force
 )
 
 select
@@ -85,7 +92,8 @@ select
     -- Where a step is repeated: which step has its rule first, and the how manieth it is.
     min(step_number) over same_rule as first_step_of_rule,
     row_number() over (same_rule order by step_number) as repeat_number
-from in_force
+from ranked
+where funnel_rank <= {{ work_limit('project_funnels') }}
 window same_rule as (
     partition by
         project_id, funnel_id, match_type, match_operator,

@@ -1,5 +1,14 @@
--- One row per goal or funnel defined over the API that has a wildcard of more stars than are allowed.
-with rules as (
+-- One row per goal or funnel defined over the API that is beyond a limit: of a wildcard's stars, or of funnels.
+with definitions as (
+    select * from {{ ref('int_definitions') }}
+    where kind in ('goal', 'funnel') and not is_deleted
+),
+
+funnel_steps as (
+    select * from {{ ref('int_funnel_steps') }}
+),
+
+rules as (
     select
         project_id,
         'goal' as kind,
@@ -13,17 +22,29 @@ with rules as (
         'funnel' as kind,
         funnel_id as key,
         match_value
-    from {{ ref('int_funnel_steps') }}
+    from funnel_steps
     where match_operator = 'wildcard'
 ),
 
 left_out as (
-    select distinct
+    select
         project_id,
         kind,
         key
     from rules
     where {{ stars('match_value') }} > {{ work_limit('wildcard_stars') }}
+    union
+    select
+        project_id,
+        kind,
+        key
+    from definitions
+    where
+        kind = 'funnel'
+        and not exists (
+            select 1 from funnel_steps
+            where funnel_steps.project_id = definitions.project_id and funnel_steps.funnel_id = definitions.key
+        )
 )
 
 select
@@ -32,7 +53,7 @@ select
     left_out.key,
     definitions.received_us as defined_us
 from left_out
-inner join {{ ref('int_definitions') }} as definitions
+inner join definitions
     on
         left_out.project_id = definitions.project_id
         and left_out.kind = definitions.kind
