@@ -31,6 +31,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="funnelhouse", message="funnelhouse %(version)s")
 def main() -> None:
     """Conversion tracking and attribution in your warehouse."""
 
