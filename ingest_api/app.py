@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -82,6 +83,7 @@ def create_app() -> FastAPI:
 
     app = FastAPI(
         title="Funnelhouse ingest",
+        version=version("funnelhouse"),
         lifespan=lifespan,
         openapi_url="/ingest/openapi.json",
         docs_url=None,

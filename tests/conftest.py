@@ -7,10 +7,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from installed_wheel import Wheel
 from made_once import made_once
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
-from wheel import Wheel
 
 from funnelhouse.settings import Settings
 from record.landing import Location

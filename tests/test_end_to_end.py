@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
+from installed_wheel import Wheel
 from servers import free_port
-from wheel import Wheel
 
 from funnelhouse.settings import Settings
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from installed_wheel import Wheel
 from servers import free_port
-from wheel import Wheel
 
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings

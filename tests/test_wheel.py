@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 
-from wheel import Wheel
+from installed_wheel import Wheel
 
 from funnelhouse.settings import CHECKOUT, Settings
 

@@ -13,17 +13,7 @@ from pathlib import Path
 from funnelhouse.settings import CHECKOUT, Settings
 
 # Hidden folders are git's, the environment's and those of tools; a home may lie in the checkout.
-_NOT_OF_THE_SOURCE = (
-    ".*",
-    "__pycache__",
-    "*.egg-info",
-    "build",
-    "data",
-    "target",
-    "logs",
-    "tests-*",
-    "node_modules",
-)
+_NOT_OF_THE_SOURCE = (".*", "__pycache__", "*.egg-info", "build", "dist", "data", "target", "logs")
 
 
 class Wheel:
@@ -48,10 +38,14 @@ class Wheel:
         (wheel,) = wheels.glob("funnelhouse-*.whl")
         _run([*pip, "--python", str(python), "install", *offline, str(wheel)])
         (self.packages / "tests.pth").write_text(sysconfig.get_path("purelib"))
-        dbt = Path(sys.executable).with_name("dbt").read_text()
-        command = python.with_name("dbt")
-        command.write_text(dbt.replace(str(Path(sys.executable)), str(python)))
-        command.chmod(0o755)
+        # pip makes the command of a package that it installs.
+        dbt = python.with_name("dbt")
+        dbt.write_text(f"#!{python}\nfrom dbt.cli.main import cli\n\ncli()\n")
+        dbt.chmod(0o755)
+        # Where commands are started may be folders that are called like packages.
+        for name in ("command_line", "orchestration", "record"):
+            (self._folder / name).mkdir()
+            (self._folder / name / "__init__.py").write_text("raise ImportError('not of the wheel')\n")
 
     def environment(self, settings: Settings) -> dict[str, str]:
         """Variables for a command: these settings, and no way to the checkout."""
