@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,11 @@ ONE_MORE: Event = {"event_type": "pageview", "anonymous_id": "x", "url": "https:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is sent: by a server, by a browser, and goals by their ids."""
+    """What is sent: by a server, by a browser, and definitions by their addresses within the project."""
 
     by_server: Sequence[Event]
     by_browser: Sequence[Event] = ()
-    goals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    definitions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -69,7 +69,7 @@ def wildcards() -> Kind:
     """A path that each star of a goal's wildcard could end at each letter of."""
     match = {"type": "url_path", "operator": "wildcard", "value": "/" + "*a" * 30 + "*b"}
     views = [_view("x", START_MS + n, url="https://shop.example/" + "a" * 400) for n in range(1_000)]
-    return Kind(views, goals={"stars": {"match": match}})
+    return Kind(views, definitions={"goals/stars": {"match": match}})
 
 
 def largest_amounts() -> Kind:
@@ -120,9 +120,80 @@ def doubles() -> Kind:
     return Kind(by_server, by_browser)
 
 
+def chain() -> Kind:
+    """Aliases, each of the user that the one before it named: one person of 100,001 ids."""
+    return Kind([_alias(f"user-{n}", f"user-{n + 1}") for n in range(100_000)])
+
+
+def visitor() -> Kind:
+    """One browser that views a page each second for days, and comes back from another source each hour."""
+    views = []
+    for n in range(300_000):
+        url = f"https://shop.example/{n % 50}"
+        views.append(_view("x", START_MS + n * 1_000, url=url, utm_source=f"source-{n // 3_600}"))
+    return Kind(views)
+
+
+def goals() -> Kind:
+    """1,000 goals, half of them alike, over ordinary events."""
+    return replace(
+        ordinary(10_000),
+        definitions={
+            f"goals/goal-{n}": {"match": {"type": "url_path", "operator": "contains", "value": f"/{n % 500}"}}
+            for n in range(1_000)
+        },
+    )
+
+
+def funnels() -> Kind:
+    """1,000 funnels over ordinary events, which all of them take."""
+    steps = [
+        {"name": "View", "match": {"type": "event_type", "value": "pageview"}},
+        {"name": "Order", "match": {"type": "any_conversion"}},
+    ]
+    return replace(
+        ordinary(10_000),
+        definitions={f"funnels/funnel-{n}": {"name": str(n), "steps": steps} for n in range(1_000)},
+    )
+
+
+def sources() -> Kind:
+    """5,000 sources, each of which brought a view of the same ten browsers, which order then and again."""
+    views = [_view(f"x-{n % 10}", START_MS + n * 60_000, utm_source=f"source-{n}") for n in range(5_000)]
+    orders = [_order(f"x-{n % 10}", f"order-{n}", START_MS + n * 600_000 + 1) for n in range(500)]
+    return Kind(views + orders)
+
+
+def one_order() -> Kind:
+    """Orders of as many browsers under one transaction id: one cluster."""
+    return Kind([_order(f"visitor-{n}", "order", START_MS + n * 1_000) for n in range(100_000)])
+
+
+def one_session() -> Kind:
+    """Views of as many browsers under one session id, and an order that names it: one cluster."""
+    views = [_view(f"visitor-{n}", START_MS + n * 10, session_id="session") for n in range(300_000)]
+    return Kind([*views, _order("visitor-1", "order", START_MS + DAY_MS, session_id="session")])
+
+
 KINDS = {
     kind.__name__: kind
-    for kind in (wildcards, largest_amounts, refunds, refunds_backwards, touches, pages, exposures, doubles)
+    for kind in (
+        wildcards,
+        largest_amounts,
+        refunds,
+        refunds_backwards,
+        touches,
+        pages,
+        exposures,
+        doubles,
+        chain,
+        visitor,
+        goals,
+        funnels,
+        sources,
+        one_order,
+        one_session,
+    )
 }
 
 
@@ -133,6 +204,10 @@ def _view(visitor: str, at_ms: int, **more: Any) -> Event:
 def _order(visitor: str, order: str | None, at_ms: int, **more: Any) -> Event:
     known = {"event_type": "conversion", "event_name": "order", "anonymous_id": visitor, "revenue": 1}
     return {**known, "transaction_id": order, "timestamp": at_ms, **more}
+
+
+def _alias(before: str, user: str) -> Event:
+    return {"event_type": "alias", "previous_id": before, "user_id": user}
 
 
 def _refunds(seconds: Sequence[int]) -> list[Event]:
@@ -149,8 +224,8 @@ class House:
 
     def send(self, kind: Kind) -> None:
         """Put the definitions and post the events. Raises httpx.HTTPStatusError when one is refused."""
-        for goal, definition in kind.goals.items():
-            self._client.put(f"goals/{goal}", json=definition).raise_for_status()
+        for address, definition in kind.definitions.items():
+            self._client.put(address, json=definition).raise_for_status()
         for events, headers in ((kind.by_server, {}), (kind.by_browser, {"Origin": "https://shop.example"})):
             for batch in _batches(events):
                 self._client.post("events", json=batch, headers=headers).raise_for_status()

@@ -24,7 +24,7 @@ sources:
     config:
       meta:
         external_location: >-
-          read_parquet('{{ env_var("FUNNELHOUSE_HOME", "../data") }}/raw/{name}/*/*.parquet',
+          read_parquet('raw/{name}/*/*.parquet',
           union_by_name = true, hive_partitioning = false, filename = true)
     tables:
 """

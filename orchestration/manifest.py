@@ -1,4 +1,4 @@
-"""dbt's manifest: what the project consists of, parsed anew whenever its content or the home has changed."""
+"""dbt's manifest: what the project consists of, parsed anew whenever its content has changed."""
 
 import fcntl
 import hashlib
@@ -42,8 +42,9 @@ class DbtProjectError(Exception):
 
 
 def parse_dir(settings: Settings) -> Path:
-    """Folder of the parsed manifest. Below the home, so that two homes never share dbt's state."""
-    return settings.home_dir / "dbt" / "target"
+    """Folder of the parsed manifest: the project's own, because a parse is of no home, else the home's."""
+    folder = DBT_PROJECT if os.access(DBT_PROJECT, os.W_OK) else settings.home_dir / "dbt"
+    return folder / "target" / "parsed"
 
 
 def build_dir(settings: Settings) -> Path:
@@ -58,8 +59,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "FUNNELHOUSE_HOME": home,
         "FUNNELHOUSE_BUILD_MEMORY": settings.build_memory,
         "FUNNELHOUSE_FINGERPRINT": fingerprint(),
-        "DBT_TARGET_PATH": str(parse_dir(settings)),
-        "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
+        "DBT_TARGET_PATH": f"{home}/dbt/target",
+        "DBT_LOG_PATH": f"{home}/dbt/logs",
         # Its debug log would be megabytes per build.
         "DBT_LOG_LEVEL_FILE": "info",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -97,7 +98,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def load_manifest(settings: Settings) -> Manifest:
-    """The project's manifest; parses first (about 5 s) when it is of another content, or of another home.
+    """The project's manifest; parses first (about 12 s) when it is of another content.
 
     Contents are compared, never times: a checkout, an archive and a copy come with times of their own. Raises
     DbtProjectError when the project can't be parsed. Processes that ask at once take turns.
@@ -106,7 +107,7 @@ def load_manifest(settings: Settings) -> Manifest:
     folder.mkdir(parents=True, exist_ok=True)
     made_from = folder / "made_from"
     with _one_at_a_time(folder / _PARSE_LOCK):
-        wanted = _made_from(settings)
+        wanted = _made_from()
         manifest = _read(folder / MANIFEST) if _said(made_from) == wanted else None
         if manifest is None or not (folder / PARTIAL_PARSE).exists():
             # dbt's own memory compares times too.
@@ -115,7 +116,7 @@ def load_manifest(settings: Settings) -> Manifest:
             _parse(settings)
             manifest = json.loads((folder / MANIFEST).read_bytes())
             # Of files that were edited meanwhile nobody knows which content was parsed.
-            if _made_from(settings) == wanted:
+            if _made_from() == wanted:
                 made_from.write_text(wanted)
     return manifest
 
@@ -137,10 +138,9 @@ def model_names(manifest: Manifest, folder: str) -> list[str]:
     )
 
 
-def _made_from(settings: Settings) -> str:
+def _made_from() -> str:
     """SHA-256 of all that a parse depends on."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
-    environment |= dbt_environment(settings)
     parsers = [sys.version, *(f"{name} {version(name)}" for name in _PARSERS)]
     digest = hashlib.sha256(json.dumps([str(DBT_PROJECT), parsers, sorted(environment.items())]).encode())
     add_files(digest, DBT_PROJECT, DBT_PROJECT)
@@ -165,7 +165,7 @@ def _parse(settings: Settings) -> None:
     command += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
     finished = subprocess.run(  # noqa: S603 (our own command)
         command,
-        env={**os.environ, **dbt_environment(settings)},
+        env={**os.environ, **dbt_environment(settings), "DBT_TARGET_PATH": str(parse_dir(settings))},
         cwd=DBT_PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

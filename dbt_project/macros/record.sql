@@ -1,6 +1,7 @@
 {#
   Every sealed file of a table of the permanent record. On DuckDB it says the columns itself, as the source lists them:
   one that an older file lacks is null there, and no file is opened to learn which it has: every sealing adds one.
+  Where the home is is said only here: what dbt parsed then fits every home.
 #}
 {% macro record(table) %}{{ return(adapter.dispatch('record')(table)) }}{% endmacro %}
 
@@ -8,18 +9,19 @@
 
 {% macro duckdb__record(table) %}
     {% set files, types, by_name = source('raw', table), [], 'union_by_name = true' %}
-    {% if execute %}
-        {% if by_name not in files | string %}
-            {% do exceptions.raise_compiler_error("the files of '" ~ table ~ "' are not read with " ~ by_name) %}
-        {% endif %}
-        {% set columns = (graph.sources.values() | selectattr('name', 'equalto', table) | first).columns.values() %}
-        {% for column in columns %}
-            {% do types.append(
-                "'" ~ column.name ~ "': {name: '" ~ column.name ~ "', type: '" ~ column.data_type ~ "', default_value: null}"
-            ) %}
-        {% endfor %}
+    {% if not execute %}{{ return(files) }}{% endif %}
+    {% if by_name not in files | string %}
+        {% do exceptions.raise_compiler_error("the files of '" ~ table ~ "' are not read with " ~ by_name) %}
     {% endif %}
-    {{ return((files | string).replace(by_name, 'schema = map {' ~ types | join(', ') ~ '}')) }}
+    {% set columns = (graph.sources.values() | selectattr('name', 'equalto', table) | first).columns.values() %}
+    {% for column in columns %}
+        {% do types.append(
+            "'" ~ column.name ~ "': {name: '" ~ column.name ~ "', type: '" ~ column.data_type ~ "', default_value: null}"
+        ) %}
+    {% endfor %}
+    {% set schema = 'schema = map {' ~ types | join(', ') ~ '}' %}
+    {% set raw = env_var('FUNNELHOUSE_HOME', '../data').replace("'", "''") ~ '/raw/' %}
+    {{ return((files | string).replace("'raw/", "'" ~ raw).replace(by_name, schema)) }}
 {% endmacro %}
 
 {# First or last position in a sealed file, by its name. #}
