@@ -17,7 +17,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo check test test-long test-slow lint contract build serve bench clean --once
+.PHONY: help demo check test test-long test-slow lint contract build serve wheel bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,12 +69,18 @@ build: .venv/installed ## seal, build, check and publish once
 serve: .venv/installed ## run everything: ingest, read, scheduler
 	$(BIN)/funnelhouse up
 
+# setuptools would put files that are gone from the checkout into the wheel, had it left them in build/.
+wheel: .venv/installed ## make the wheel that `pip install` takes, in dist/
+	rm -rf build dist
+	$(BIN)/pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build
+
 bench: .venv/installed ## measure ingest, as ratios within one run, and its memory under overload
 	$(BIN)/python -m benchmarks.ingest --datasette
 	$(BIN)/python -m benchmarks.overload
 
 clean: ## remove the virtual environment and caches; data stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info dbt_project/target dbt_project/logs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist dbt_project/target dbt_project/logs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 --once:

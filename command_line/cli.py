@@ -31,6 +31,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="funnelhouse", message="funnelhouse %(version)s")
 def main() -> None:
     """Conversion tracking and attribution in your warehouse."""
 
@@ -45,7 +46,8 @@ def keys() -> None:
 @click.option("--scopes", required=True, help="Comma-separated: ingest, read, admin; or page, alone.")
 @click.option("--expires-days", default=365, show_default=True, type=click.IntRange(1, 36500))
 @click.option("--test", "is_test", is_flag=True, help="A key whose events go to <project>.test.")
-def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
+@click.option("--name", help="What people call it, such as the system that uses it.")
+def create(project: str, scopes: str, expires_days: int, is_test: bool, name: str | None) -> None:
     """Print a new key, once, alone on stdout; only a hash of it is kept.
 
     page is for web pages, where anybody can read the key: it sends visits, events, identify and conversions.
@@ -55,22 +57,48 @@ def create(project: str, scopes: str, expires_days: int, is_test: bool) -> None:
 
     wanted = [scope.strip() for scope in scopes.split(",")]
     with _landing_store() as store:
-        click.echo(create_key(store, project, wanted, expires_days, is_test))
+        click.echo(create_key(store, project, wanted, expires_days, is_test, name))
 
 
 @keys.command("list")
 @click.option("--project", help="Only this project's keys, its test keys included.")
 def list_(project: str | None) -> None:
-    """Show the ids of keys with project, scopes and end; never a secret."""
-    from funnelhouse.keys import list_keys
+    """Show keys: id, name, project, scopes, created, expires, last used at ingest (UTC); never a secret.
 
-    now = datetime.now(UTC)
+    When a key was last used is known to the hour.
+    """
+    from funnelhouse.keys import in_order, list_keys
+
+    def utc(moment_us: int) -> str:
+        return f"{datetime.fromtimestamp(moment_us / 1_000_000, UTC):%Y-%m-%d %H:%M}"
+
+    now_us = time.time_ns() // 1000
     with _landing_store() as store:
-        for key in list_keys(store, project):
-            ends = datetime.fromtimestamp(key.expires_us / 1_000_000, UTC)
-            state = "works until" if ends > now else "ended"
-            scopes = ",".join(sorted(key.scopes))
-            click.echo(f"{key.key_id}  {key.project_id}  {scopes}  {state} {ends:%Y-%m-%d %H:%M} UTC")
+        rows = [
+            (
+                key.key_id,
+                key.name or "-",
+                key.project_id,
+                ",".join(in_order(key.scopes)),
+                utc(key.created_us),
+                utc(key.expires_us) + (" (ended)" if key.expires_us <= now_us else ""),
+                "never" if key.last_used_us is None else utc(key.last_used_us),
+            )
+            for key in list_keys(store, project)
+        ]
+    if rows:
+        _echo_table(("id", "name", "project", "scopes", "created", "expires", "last used"), *rows)
+
+
+@keys.command("rename")
+@click.argument("key_id")
+@click.argument("name")
+def rename(key_id: str, name: str) -> None:
+    """Give a key another NAME. KEY_ID as `keys list` shows it."""
+    from funnelhouse.keys import rename_key
+
+    with _landing_store() as store:
+        rename_key(store, key_id, name)
 
 
 @keys.command("revoke")
@@ -93,6 +121,13 @@ def rotate(key_id: str, overlap_days: int, expires_days: int) -> None:
 
     with _landing_store() as store:
         click.echo(rotate_key(store, key_id, overlap_days, expires_days))
+
+
+def _echo_table(*rows: tuple[str, ...]) -> None:
+    """Print rows in columns that are as wide as need be, whatever the terminal's width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 @contextmanager

@@ -278,6 +278,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "FUNNELHOUSE_HOME": str(settings.home_dir),
         "DAGSTER_HOME": str(settings.dagster_home),
         "DO_NOT_TRACK": "1",
+        # A folder of the current one that is called like a package of ours is not that package.
+        "PYTHONSAFEPATH": "1",
     }
 
 

@@ -8,6 +8,10 @@ from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder that has the packages and the dbt project: a checkout, or `site-packages` of an installed wheel,
+which is only read."""
+
+IS_CHECKOUT = (CHECKOUT / "pyproject.toml").is_file()
 
 RATE_LIMIT = r"[1-9][0-9]{0,8}/(?:second|minute|hour|day)"
 """Requests per time, e.g. `1000/minute`; a regular expression."""

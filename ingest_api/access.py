@@ -9,6 +9,7 @@ from funnelhouse.access import AccessRules
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
+from ingest_api.key_use import KeyUse
 from ingest_api.rate_limits import RateLimits
 from record.landing.store import LandingError
 
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 
 def admit(request: Request, key: Key) -> None:
     """Count a request of a key's holder. Raises Refusal 429, or 503."""
+    use: KeyUse = request.app.state.key_use
+    use.note(key.key_id)
     if not key.is_page_key:
         _admit_to(request, key.project_id)
         return

@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -20,13 +21,14 @@ from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
-from ingest_api import costs, dialect_routes, metrics
+from ingest_api import costs, dialect_routes, keys, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
-from ingest_api.landing_reader import LandingReader
+from ingest_api.key_use import KeyUse, write_key_use
+from ingest_api.landing_reader import LandingReader, LandingWriter
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, now_us, stores
@@ -52,30 +54,36 @@ def create_app() -> FastAPI:
         app.state.parsers = Parsers()
         commits = GroupCommit(settings.landing_store)
         landing = open_store(settings.landing_store)
-        reader = LandingReader(settings.landing_store)
-        held = app.state.stores = Stores(commits, landing, reader)
+        reader, writer = LandingReader(settings.landing_store), LandingWriter(settings.landing_store)
+        held = app.state.stores = Stores(commits, landing, reader, writer)
         app.state.access = AccessRules(landing)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        counting = asyncio.create_task(land_unread(held.unread, commits, now_us))
+        counting = [
+            asyncio.create_task(land_unread(held.unread, commits, now_us)),
+            asyncio.create_task(write_key_use(app.state.key_use, writer)),
+        ]
         try:
             with on_stop_signal(feed.stop):
                 async with ending_with_parent():
                     yield
         finally:
             await feed.close()
-            counting.cancel()
-            with suppress(asyncio.CancelledError):
-                await counting
+            for task in counting:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             await asyncio.to_thread(reader.close)
+            await asyncio.to_thread(writer.close)
             await asyncio.to_thread(commits.close)
             landing.close()
 
     app = FastAPI(
         title="Funnelhouse ingest",
+        version=version("funnelhouse"),
         lifespan=lifespan,
         openapi_url="/ingest/openapi.json",
         docs_url=None,
@@ -87,6 +95,7 @@ def create_app() -> FastAPI:
     )
     app.state.keys = KeyRing(settings.landing_store)
     app.state.admit = admit
+    app.state.key_use = KeyUse()
     app.state.rate_limits = RateLimits(settings.postback_rate_limit, settings.page_rate_limit)
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
@@ -101,6 +110,7 @@ def create_app() -> FastAPI:
     app.router.routes.extend(dialect_routes.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
+    app.include_router(keys.router)
     app.include_router(window.router)
     describe(app)
     return app

@@ -3,6 +3,7 @@
 from typing import Any
 
 from funnelhouse.components import PROBLEM, of_members, reference
+from funnelhouse.keys import SCOPES
 from ingest_api.definitions.kind import Kind
 from ingest_api.hints import MOST_WARNINGS
 from record.contract import Column, Event, Rejected, columns
@@ -49,6 +50,25 @@ _SHOWN = {
     "dialect": {"type": "string", "description": COLUMN_DOCS["dialect"]},
     "payload": {"type": "string", "description": COLUMN_DOCS["payload"]},
     "understood": reference("UnderstoodEvent"),
+}
+_MOMENT = {"type": "string", "format": "date-time"}
+_KEY = {
+    "key_id": {"type": "string", "description": "Id of the key: its part between the last two `_`."},
+    "name": {"type": ["string", "null"], "description": "What people call it, if anything."},
+    "scopes": {
+        "type": "array",
+        "minItems": 1,
+        "items": {"type": "string", "enum": list(SCOPES)},
+        "description": "What it opens.",
+    },
+    "is_test": {"type": "boolean", "description": "Whether what it sends belongs to `<project>.test`."},
+    "created_at": {**_MOMENT, "description": "When it was made, UTC."},
+    "expires_at": {**_MOMENT, "description": "When it ends or was revoked, UTC."},
+    "last_used_at": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "The hour in which ingest took it last, UTC; null: never.",
+    },
 }
 
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -127,6 +147,25 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "CostsAccepted": of_members(
         "Costs are accepted.",
         {"accepted": {"type": "integer", "minimum": 1, "description": "Costs that are accepted."}},
+    ),
+    "ListedKey": of_members("An API key, without its secret.", _KEY),
+    "KeyPage": of_members(
+        "A page of keys, the oldest first.",
+        {
+            "keys": {"type": "array", "items": reference("ListedKey"), "description": "The keys."},
+            "next": _NEXT,
+        },
+    ),
+    "CreatedKey": of_members(
+        "A new API key.",
+        {
+            **_KEY,
+            "key": {
+                "type": ["string", "null"],
+                "description": "The key, shown this once; null for a dry run and for a repeat under an "
+                "Idempotency-Key.",
+            },
+        },
     ),
     "ShownEvent": of_members("An event as received and as understood.", _SHOWN),
     "RecentEvents": of_members(

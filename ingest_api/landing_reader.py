@@ -1,4 +1,5 @@
-"""What is asked of the landing store for people to look at: beside the writer, off the event loop."""
+"""What people ask of the landing store, and the little that they change: off the event loop, beside the
+writer of reports."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from typing import TypeVar
 
 from funnelhouse.problems import Refusal
 from funnelhouse.shares import Shares
-from record.landing import Location, open_existing
+from ingest_api.group_commit import NOT_COMMITTED
+from record.landing import Location, open_existing, open_store
 from record.landing.store import LandingError, LandingStore
 
 MAX_WAITING = 200
@@ -25,6 +27,8 @@ _T = TypeVar("_T")
 
 class LandingReader:
     """A thread with a connection of its own, opened when something is asked and again after a failure."""
+
+    _failed = "The landing store cannot be read just now; try again."
 
     def __init__(self, location: Location, places: int = MAX_WAITING, alone: float = ALONE) -> None:
         self._location = location
@@ -43,9 +47,7 @@ class LandingReader:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
         except LandingError as error:
-            raise Refusal(
-                503, "The landing store cannot be read just now; try again.", headers={"Retry-After": "1"}
-            ) from error
+            raise Refusal(503, self._failed, headers={"Retry-After": "1"}) from error
         finally:
             self._places.give_back(project_id, 1)
 
@@ -56,7 +58,7 @@ class LandingReader:
 
     def _answer(self, question: Callable[[LandingStore], _T]) -> _T:
         if self._store is None:
-            self._store = open_existing(self._location)
+            self._store = self._open()
         if self._store is None:
             raise LandingError("there is no landing store yet")
         try:
@@ -65,8 +67,20 @@ class LandingReader:
             self._forget()
             raise
 
+    def _open(self) -> LandingStore | None:
+        return open_existing(self._location)
+
     def _forget(self) -> None:
         store, self._store = self._store, None
         if store is not None:
             with suppress(LandingError):
                 store.close()
+
+
+class LandingWriter(LandingReader):
+    """The same for control data that is changed: of reports `GroupCommit` is the one writer."""
+
+    _failed = NOT_COMMITTED
+
+    def _open(self) -> LandingStore:
+        return open_store(self._location)

@@ -7,11 +7,19 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Rejection
-from ingest_api.fields import MajorAmount
+from ingest_api.fields import MajorAmount, faults
 from ingest_api.lengths import DEFINED_NAME_BYTES, within
 from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
 from ingest_api.strict_json import parse
@@ -23,6 +31,9 @@ class OwnShape(BaseModel):
     """A shape of our own API: a misspelt field is an error, not something to be ignored."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+
+_Shape = TypeVar("_Shape", bound=OwnShape)
 
 
 def _not_negative(value: Any) -> Any:
@@ -70,6 +81,16 @@ async def shaped(request: Request, project_id: str, body: bytes, shape: Callable
             # The path itself: it names what was to be defined, and no path of ours holds a secret.
             await keep_rejected(request, arrival_of(request, project_id), [rejection], request.scope["path"])
         raise
+
+
+def read_as(shape: type[_Shape], value: Any) -> _Shape:
+    """A JSON value in a shape. Raises Refusal 400 naming the fields at fault."""
+    if not isinstance(value, dict):
+        raise Refusal(400, "the body must be a JSON object")
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        raise Refusal(400, faults(error)) from None
 
 
 def number(text: str | None) -> orjson.Fragment | None:

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.components import Components, reference
 from funnelhouse.problems import Refusal
-from ingest_api import costs, dialect_routes
+from ingest_api import costs, dialect_routes, keys
 from ingest_api.access import NO_POSTBACKS
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
@@ -39,12 +39,12 @@ Send visits and conversions in the dialect that you already speak. A 2xx means t
 storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id or an
 Idempotency-Key.
 
-Keys are made by `funnelhouse keys create`. A key of scope `page` may stand in a web page, where anybody
-can read it: it sends visits, events, identify and conversions, which count as a browser's; a status, a
-refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of scope `ingest` belongs on a
-server and sends everything. Neither reads: `read` and `admin` show what arrived and what is defined,
-`admin` defines. Test keys (`fh_test_…`) open the same paths and write to `<project>.test`. With
-`Funnelhouse-Dry-Run: 1` all is done but the landing.
+Keys are made by `funnelhouse keys create`, and by admins at `/v1/projects/{id}/keys`. A key of scope `page`
+may stand in a web page, where anybody can read it: it sends visits, events, identify and conversions, which
+count as a browser's; a status, a refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of
+scope `ingest` belongs on a server and sends everything. Neither reads: `read` and `admin` show what arrived
+and what is defined, `admin` defines. Test keys (`fh_test_…`) open the same paths and write to
+`<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
 
 What a report leaves to guess is told while it can still be mended. A dry run and a test key are answered with
 `warnings` (a field that nothing reads, with the nearest known name; a conversion without amount or without
@@ -65,6 +65,7 @@ _TAGS = {
     "pages": "The nodes of a funnel, and what a conversion on them is worth.",
     "traffic-sources": "What reports call a source, and whether it is paid for.",
     "experiments": "Variants, and the goals that judge them.",
+    "keys": "API keys of the project: who may send, read and define.",
     "settings": "Numbers and choices that a project's models compute with.",
     "costs": "Ad spend per day, source, medium and campaign.",
     "health": "Of this process; without a key.",
@@ -207,6 +208,9 @@ def _said() -> dict[str, dict[str, Any]]:
     for window in ("events", "rejected"):
         said[f"{project}/{window}/recent"]["details"] = {400: WRONG_LIMIT}
     said[f"{project}/events/stream"]["details"] = {400: WRONG_LAST_EVENT_ID}
+    said[f"{project}/keys"]["details"] = {400: keys.WRONG_AFTER, 403: WRONG_SCOPE.format(scopes="admin")}
+    said["POST /v1/projects/{project_id}/keys"]["example"] = keys.EXAMPLE
+    said["PUT /v1/projects/{project_id}/keys/{key_id}"]["example"] = keys.NAME_EXAMPLE
     said["GET /ingest/ready"]["details"] = {503: NOT_READY}
     settings = {"version": 1, "received_us": 1772366400123456}
     settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()

@@ -20,7 +20,7 @@ from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.hints import told
 from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
-from ingest_api.landing_reader import LandingReader
+from ingest_api.landing_reader import LandingReader, LandingWriter
 from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, rejected_rows
 from ingest_api.strict_json import BadInput
@@ -50,6 +50,8 @@ class Stores:
     """For what takes a moment, on the event loop: one row by its key."""
     reader: LandingReader
     """For all else that is read."""
+    writer: LandingWriter
+    """For what is changed besides reports: keys."""
     quota: Quota = field(default_factory=Quota)
     page_quota: Quota = field(default_factory=lambda: Quota(PAGE_DAILY_QUOTA))
     """Of what page keys sent: whoever reads a page leaves the servers' alone."""

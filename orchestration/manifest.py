@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from funnelhouse.settings import CHECKOUT, Settings
+from funnelhouse.settings import CHECKOUT, IS_CHECKOUT, Settings
 
 DBT_PROJECT = CHECKOUT / "dbt_project"
 DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
@@ -42,8 +42,8 @@ class DbtProjectError(Exception):
 
 
 def parse_dir(settings: Settings) -> Path:
-    """Folder of the parsed manifest: the project's own, because a parse is of no home, else the home's."""
-    folder = DBT_PROJECT if os.access(DBT_PROJECT, os.W_OK) else settings.home_dir / "dbt"
+    """Folder of the parsed manifest: a checkout's own, because a parse is of no home, else the home's."""
+    folder = DBT_PROJECT if IS_CHECKOUT and os.access(DBT_PROJECT, os.W_OK) else settings.home_dir / "dbt"
     return folder / "target" / "parsed"
 
 

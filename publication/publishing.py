@@ -253,7 +253,20 @@ def _copy_marts(
         connection.execute("checkpoint published")
         connection.execute("detach published")
     shutil.rmtree(folder / "spill", ignore_errors=True)
+    _lengthen(folder / MARTS_FILE)
     return rows
+
+
+def _lengthen(file: Path) -> None:
+    """Give a file the length that it says of itself.
+
+    DuckDB may count a free block at the end that it never wrote; readers take a file that lacks its end for
+    one that was cut.
+    """
+    with duckdb.connect(str(file), read_only=True) as marts:
+        said = marts.execute("select sum(block_size * total_blocks) from pragma_database_size()").fetchone()
+    if said and file.stat().st_size < said[0]:
+        os.truncate(file, int(said[0]))
 
 
 def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total: bool = True) -> int:

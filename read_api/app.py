@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import Annotated
 
 import anyio.to_thread
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Funnelhouse read API",
+        version=version("funnelhouse"),
         summary="Reports over the published marts.",
         # The pages of FastAPI load scripts from other hosts.
         docs_url=None,

@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from installed_wheel import Wheel
+from made_once import made_once
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
 
@@ -22,6 +24,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose home is an empty temporary folder, here and in child processes."""
     monkeypatch.setenv("FUNNELHOUSE_HOME", str(tmp_path / "home"))
     return Settings()
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Wheel:
+    """The wheel, installed apart from the checkout."""
+    return Wheel(made_once(tmp_path_factory, worker_id, "wheel", lambda folder: Wheel(folder).make()))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ PROXY = "ingest/test_access.py::behind_proxy"
 ACCESS = "ingest/test_access.py::test_each_option_changes_what_it_names"
 ROTATED = "command_line/test_keys_cli.py::test_a_rotated_key_overlaps_with_its_successor"
 CREATED = "command_line/test_keys_cli.py::test_keys_end_when_they_were_told_to"
+NAMED = "command_line/test_keys_cli.py::test_a_key_has_a_name_and_says_when_it_was_used"
 LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
 
 SETTINGS = {
@@ -51,8 +52,9 @@ SETTINGS = {
 }
 
 COMMANDS = {
-    "keys create": [ROTATED, CREATED],
+    "keys create": [ROTATED, CREATED, NAMED],
     "keys list": ["command_line/test_keys_cli.py::test_a_key_is_printed_once_alone_on_stdout"],
+    "keys rename": [NAMED],
     "keys revoke": ["command_line/test_keys_cli.py::test_a_revoked_key_stops_within_a_second"],
     "keys rotate": [ROTATED, CREATED],
     "projects set": [ACCESS],

@@ -1,21 +1,18 @@
-"""From an HTTP request to a published figure, through real servers, files and builds."""
+"""From an HTTP request to a published figure, through real servers, files and builds: those of the wheel."""
 
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import httpx
 import pytest
+from installed_wheel import Wheel
 from servers import free_port
 
-from command_line.processes import Processes
-from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
-from orchestration.build import run_build
-from record.landing import open_store
 
 DAY_1 = "2026-03-01T10:00:00Z"
 DAY_2 = "2026-03-02T10:00:00Z"
@@ -66,19 +63,32 @@ SALE = {
 class House:
     """A running house: what its servers answer to one key."""
 
-    def __init__(self, settings: Settings, key: str) -> None:
+    def __init__(self, wheel: Wheel, settings: Settings) -> None:
+        self.wheel = wheel
         self.settings = settings
+        scopes = ["--scopes", "ingest,read,admin", "--name", "shop"]
+        key = wheel.run(settings, "keys", "create", "--project", "shop", *scopes).strip()
         headers = {"Authorization": f"Bearer {key}"}
         host = f"http://{settings.host}"
         self.ingest = httpx.Client(base_url=f"{host}:{settings.ingest_port}", headers=headers, timeout=30)
         self.read = httpx.Client(base_url=f"{host}:{settings.read_port}", headers=headers, timeout=30)
 
+    def wait(self) -> None:
+        """Wait until both servers answer."""
+        deadline = time.monotonic() + 60
+        for client, path in ((self.ingest, "/ingest/ready"), (self.read, "/read/live")):
+            while True:
+                try:
+                    assert client.get(path).status_code == 200
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+
     def build(self) -> str:
         """Build and publish; returns the build id."""
-        report = run_build(self.settings)
-        assert report.failures == ()
-        assert report.build_id is not None
-        return report.build_id
+        assert "Published as" in self.wheel.run(self.settings, "build")
+        return (self.settings.published_dir / "current").resolve().name
 
     def get(self, path: str, **query: str) -> Any:
         """The read API's answer, which must be a good one."""
@@ -98,14 +108,21 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(wheel: Wheel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("house") / "home"
     settings = Settings(home=home, ingest_port=free_port(), read_port=free_port())
-    with closing(open_store(settings.landing_store)) as store:
-        key = create_key(store, "shop", ["ingest", "read", "admin"])
-    with Processes(settings) as servers:
-        servers.serve(log=home / "servers.log")
-        yield House(settings, key)
+    before = wheel.files()
+    house = House(wheel, settings)
+    servers = [wheel.start(settings, "serve", name) for name in ("ingest", "read")]
+    try:
+        house.wait()
+        yield house
+    finally:
+        for server in servers:
+            server.terminate()
+        assert [server.wait(60) for server in servers] == [0, 0]
+    # Where it is installed, it is only read.
+    assert wheel.files() == before
 
 
 def test_a_request_becomes_a_figure_and_a_later_one_changes_it(house: House) -> None:

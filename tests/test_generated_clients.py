@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def described(documents: dict[str, Path], api: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("api", [*APIS, UNPUBLISHED])
 def test_the_description_is_valid(documents: dict[str, Path], api: str) -> None:
-    assert [error.message for error in OpenAPIV31SpecValidator(described(documents, api)).iter_errors()] == []
+    found = described(documents, api)
+    assert [error.message for error in OpenAPIV31SpecValidator(found).iter_errors()] == []
+    assert found["info"]["version"] == version("funnelhouse")
 
 
 @pytest.mark.parametrize("api", APIS)

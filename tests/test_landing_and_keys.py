@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from funnelhouse import keys
-from funnelhouse.keys import KeyRing, create_key
+from funnelhouse.keys import KeyRing, create_key, list_keys, note_use, rename_key
 from record.contract import RAW_TABLES
 from record.landing import Location, open_existing, open_store
 from record.landing.answers import find_answer
@@ -236,3 +236,34 @@ def test_a_store_made_before_pages_had_keys_goes_on(location: Location) -> None:
             store.execute("DROP INDEX rejected_by_project")
     with closing(open_store(location)) as store:
         assert {cursor_secret(store)} == secrets and len(secrets.pop()) == 32
+
+
+def test_a_store_made_before_keys_had_names_goes_on(location: Location, ring: KeyRing) -> None:
+    with closing(open_store(location)) as store:
+        key = create_key(store, "shop", ["read", "ingest"])
+        store.execute("DROP INDEX keys_by_project")
+        store.execute("ALTER TABLE keys DROP COLUMN name")
+        store.execute("ALTER TABLE keys DROP COLUMN last_used_us")
+    # The read API looks keys up, and never changes a store.
+    found = ring.find(key)
+    assert found is not None
+    for _ in range(2):
+        with closing(open_store(location)) as store:
+            (listed,) = list_keys(store)
+            assert (listed.key_id, listed.scopes) == (found.key_id, {"read", "ingest"})
+            assert (listed.name, listed.last_used_us) == (None, None)
+            note_use(store, {})
+    with closing(open_store(location)) as store:
+        rename_key(store, found.key_id, "backend")
+        note_use(store, {found.key_id: 1, "nothing": 1})
+        assert [(key.name, key.last_used_us) for key in list_keys(store, "shop")] == [("backend", 1)]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "a\x1b[2J", "\u202egnp", "x" * 256])
+def test_what_would_do_more_than_show_is_no_name(landing: LandingStore, name: str) -> None:
+    with pytest.raises(ValueError, match="name must be"):
+        create_key(landing, "shop", ["read"], name=name)
+    key = create_key(landing, "shop", ["read"], name=" x ")
+    with pytest.raises(ValueError, match="name must be"):
+        rename_key(landing, key.split("_")[2], name)
+    assert [listed.name for listed in list_keys(landing)] == ["x"]

@@ -1,7 +1,6 @@
-"""The house as a user runs it: `funnelhouse up` builds what arrives by itself, and the demo adds up."""
+"""The house as a user runs it, from the wheel: `funnelhouse up` builds what arrives, and the demo adds up."""
 
 import importlib.util
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from installed_wheel import Wheel
 from servers import free_port
 
 from funnelhouse.keys import create_key
@@ -24,18 +24,8 @@ pytestmark = pytest.mark.slow
 # Data, not code, so no dependency of the tests: `make test-slow` installs it.
 needs_demo_data = pytest.mark.skipif(
     importlib.util.find_spec("mta") is None,
-    reason="the demo's data is missing: pip install --no-deps mta==0.0.9",
+    reason="the demo's data is missing: pip install --no-deps mta==0.0.9, or `make test-slow`",
 )
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        **os.environ,
-        "FUNNELHOUSE_HOME": str(settings.home_dir),
-        "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
-        "FUNNELHOUSE_READ_PORT": str(settings.read_port),
-        "FUNNELHOUSE_DAGSTER_PORT": str(settings.dagster_port),
-    }
 
 
 @pytest.fixture
@@ -49,14 +39,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def up(settings: Settings) -> Iterator[None]:
+def up(wheel: Wheel, settings: Settings) -> Iterator[None]:
     """Everything runs; at the end it is asked to end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "command_line", "up"],
-        env=environment(settings),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = wheel.start(settings, "up", stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -69,17 +54,19 @@ def up(settings: Settings) -> Iterator[None]:
         process.wait(60)
 
 
-def test_what_arrives_is_published_without_anybody_asking(settings: Settings) -> None:
+def test_what_arrives_is_published_without_anybody_asking(wheel: Wheel, settings: Settings) -> None:
+    before = wheel.files()
     store = open_store(settings.landing_store)
     key = create_key(store, "shop", ["ingest", "read"])
     store.close()
     headers = {"Authorization": f"Bearer {key}"}
-    with up(settings):
+    with up(wheel, settings):
         for published in (1, 2):
             event = {"event_type": "conversion", "event_name": "signup", "user_id": f"user-{published}"}
             url = f"http://127.0.0.1:{settings.ingest_port}/v1/projects/shop/events"
             assert httpx.post(url, json=event, headers=headers).status_code == 202
             wait_for_conversions(settings, headers, published)
+    assert wheel.files() == before
 
 
 def wait_for_conversions(settings: Settings, headers: dict[str, str], expected: int) -> None:
@@ -125,11 +112,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
     ],
 )
 def test_a_demo_that_is_killed_ends_its_servers(
-    settings: Settings, number: signal.Signals, during_the_build: bool, code: int
+    wheel: Wheel, settings: Settings, number: signal.Signals, during_the_build: bool, code: int
 ) -> None:
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "command_line", "demo"], env=environment(settings), stdout=subprocess.DEVNULL
-    )
+    demo = wheel.start(settings, "demo", stdout=subprocess.DEVNULL)
     try:
         warehouse = settings.home_dir / "demo" / "warehouse.duckdb"
         wait_for(lambda: warehouse.exists() if during_the_build else is_listening(settings.read_port))
@@ -143,18 +128,11 @@ def test_a_demo_that_is_killed_ends_its_servers(
 
 
 @needs_demo_data
-def test_the_demo_adds_up_to_the_data_and_ends(settings: Settings) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "command_line", "demo", "--once"],
-        env=environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_demo_adds_up_to_the_data_and_ends(wheel: Wheel, settings: Settings) -> None:
+    said = wheel.run(settings, "demo", "--once", within_s=3600)
     assert (
         "Every model adds up to the data's own totals: 88,387 journeys, 378,209 touches, "
-        "19,785 conversions worth 74,802.94 USD." in done.stdout
+        "19,785 conversions worth 74,802.94 USD." in said
     )
     for port in (settings.ingest_port, settings.read_port):
         with pytest.raises(httpx.TransportError):

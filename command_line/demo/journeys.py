@@ -41,7 +41,7 @@ def data_file() -> Path:
     """
     spec = importlib.util.find_spec("mta")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("The demo's data is missing: pip install --no-deps mta==0.0.9")
+        raise FileNotFoundError("The demo's data is missing: pip install 'funnelhouse[demo]'")
     return Path(spec.submodule_search_locations[0]) / "data" / "data.csv.gz"
 
 

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 import httpx
+from rich.markup import escape
 from rich.table import Table
 
 from command_line.console import console, plain_table, print_build, progress_bar
@@ -46,7 +47,7 @@ def run_demo(settings: Settings, once: bool) -> int:
     try:
         journeys = list(read_journeys(data_file()))
     except FileNotFoundError as missing:
-        console.print(f"[red]{missing}[/]")
+        console.print(f"[red]{escape(str(missing))}[/]")
         return 1
     settings = settings.apart(settings.home_dir / "demo")
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import ValidationError
 
 from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
 from funnelhouse.problems import Refusal
@@ -18,10 +17,9 @@ from ingest_api.definitions.page import PAGES
 from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
-from ingest_api.fields import faults
 from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
-from ingest_api.native import OwnShape, described_body, json_answer, read_shape
+from ingest_api.native import OwnShape, described_body, json_answer, read_as, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
@@ -164,12 +162,7 @@ async def _read(
     """What is stored of a body in a shape. Raises Refusal 400 naming the fields at fault."""
 
     def shaped(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise Refusal(400, "the body must be a JSON object")
-        try:
-            definition = stored(shape.model_validate(value))
-        except ValidationError as error:
-            raise Refusal(400, faults(error)) from None
+        definition = stored(read_as(shape, value))
         if len(orjson.dumps(definition)) > DEFINITION_BYTES:
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition

@@ -26,7 +26,7 @@ def item(placed: Placed) -> dict[str, Any]:
     payload = row.pop("payload")
     return {
         "event_id": row["event_id"],
-        "received_at": _utc(row["received_us"]),
+        "received_at": utc(row["received_us"]),
         "dialect": row["dialect"],
         "payload": payload,
         "understood": understood(row),
@@ -52,7 +52,7 @@ def newest_rejected(store: LandingStore, project_id: str, limit: int) -> list[di
     )
     return [
         {
-            "received_at": _utc(received_us),
+            "received_at": utc(received_us),
             "path": path,
             "sender": sender,
             "reason": reason,
@@ -63,6 +63,7 @@ def newest_rejected(store: LandingStore, project_id: str, limit: int) -> list[di
     ]
 
 
-def _utc(moment_us: int) -> str:
+def utc(moment_us: int) -> str:
+    """Unix microseconds as a time in UTC, e.g. `2026-03-01T12:00:00.123456Z`."""
     moment = _EPOCH + timedelta(microseconds=moment_us)
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

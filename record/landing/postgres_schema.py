@@ -27,6 +27,10 @@ CREATE TABLE IF NOT EXISTS keys (
     created_us bigint NOT NULL,
     expires_us bigint NOT NULL
 );
+-- They joined later.
+ALTER TABLE keys ADD COLUMN IF NOT EXISTS name text;
+ALTER TABLE keys ADD COLUMN IF NOT EXISTS last_used_us bigint;
+CREATE INDEX IF NOT EXISTS keys_by_project ON keys (project_id);
 CREATE TABLE IF NOT EXISTS project_access (
     project_id text PRIMARY KEY REFERENCES projects,
     postbacks text NOT NULL,
@@ -93,7 +97,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
     present = _columns_present(connection)
     indexed = connection.execute(
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname IN"
-        " ('events_by_project', 'events_by_event_id', 'rejected_by_project')",
+        " ('events_by_project', 'events_by_event_id', 'rejected_by_project', 'keys_by_project')",
         (SCHEMA,),
     ).fetchone()
     return (
@@ -102,7 +106,8 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
             "cursor_secret",
         }
         <= present.keys()
-        and indexed == (3,)
+        and {"name", "last_used_us"} <= present["keys"]
+        and indexed == (4,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )
 

@@ -84,11 +84,15 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (project_id, route, idempotency_key)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_us);
+CREATE INDEX IF NOT EXISTS keys_by_project ON keys (project_id);
 CREATE TABLE IF NOT EXISTS cursor_secret (
     id INTEGER PRIMARY KEY,
     secret BLOB NOT NULL
 ) STRICT;
 """
+
+_JOINED_KEYS = {"name": "TEXT", "last_used_us": "INTEGER"}
+"""Columns of `keys` that joined later."""
 
 
 # Each step of SQLite gives the interpreter lock away and must win it back: few statements with many rows do
@@ -543,18 +547,28 @@ def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'sealed_files', 'answers',"
-        " 'answers_by_age', 'cursor_secret', 'events_by_project', 'rejected_by_project')"
+        " 'answers_by_age', 'cursor_secret', 'events_by_project', 'rejected_by_project', 'keys_by_project')"
     ).get
-    return control == 10 and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    return (
+        control == 11
+        and _JOINED_KEYS.keys() <= _present_columns(connection, "keys")
+        and not any(_missing_columns(connection, table) for table in RAW_TABLES)
+    )
+
+
+def _present_columns(connection: apsw.Connection, table: str) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
 
 
 def _missing_columns(connection: apsw.Connection, table: str) -> list[Column]:
-    present = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    present = _present_columns(connection, table)
     return [column for column in columns(RAW_TABLES[table]) if column.name not in present]
 
 
 def _create(connection: apsw.Connection) -> None:
     connection.execute(_CONTROL_SCHEMA)
+    for name in _JOINED_KEYS.keys() - _present_columns(connection, "keys"):
+        connection.execute(f"ALTER TABLE keys ADD COLUMN {name} {_JOINED_KEYS[name]}")
     if connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'postbacks'").get:
         # A store made when postbacks were all that was said of a project's access.
         connection.execute(

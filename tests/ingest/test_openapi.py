@@ -30,6 +30,12 @@ def description(client: httpx.Client) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture
+def key_id(ingest_server: Server) -> str:
+    """Id of a key that may be revoked."""
+    return ingest_server.key(PROJECT).split("_")[2]
+
+
 Operation = tuple[str, str, dict[str, Any]]
 
 
@@ -79,23 +85,25 @@ def examples(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def address(path: str, operation: dict[str, Any], project: str = PROJECT) -> str:
-    known = {"project_id": project, "secret": "any", "event_id": "pv-1"}
+def address(path: str, key_id: str, project: str = PROJECT) -> str:
+    known = {"project_id": project, "secret": "any", "event_id": "pv-1", "key_id": key_id}
     return re.sub(r"\{(\w+)\}", lambda name: known.get(name[1], "one"), path)
 
 
 def test_every_example_is_answered_as_described(
-    ingest_server: Server, client: httpx.Client, operations: list[Operation]
+    ingest_server: Server, client: httpx.Client, operations: list[Operation], key_id: str
 ) -> None:
     ingest_server.set_postbacks(PROJECT, "open")
     try:
-        sent = sum(send_examples(client, *operation) for operation in operations)
+        sent = sum(send_examples(client, key_id, *operation) for operation in operations)
     finally:
         ingest_server.set_postbacks(PROJECT, "off")
     assert sent > 60
 
 
-def send_examples(client: httpx.Client, method: str, path: str, operation: dict[str, Any]) -> int:
+def send_examples(
+    client: httpx.Client, key_id: str, method: str, path: str, operation: dict[str, Any]
+) -> int:
     """Send each example of one operation; returns how many."""
     if path.endswith("/stream") or path == "/ingest/metrics":
         return 0  # Tested by themselves.
@@ -107,7 +115,7 @@ def send_examples(client: httpx.Client, method: str, path: str, operation: dict[
     requests = [(name, {"json": example["value"]}) for name, example in bodies.get("examples", {}).items()]
     requests += [(name, {"params": query}) for name, query in queries.items()]
     for name, content in requests or [("example", {})]:
-        answer = client.request(method, address(path, operation), **content)  # type: ignore[arg-type]
+        answer = client.request(method, address(path, key_id), **content)  # type: ignore[arg-type]
         where = f"{method} {path} {name}: {answer.status_code} {answer.text}"
         described = operation["responses"].get(str(answer.status_code))
         assert described is not None, where
@@ -141,13 +149,13 @@ def same_shape(example: Any, found: Any) -> bool:
 
 
 def test_refusals_are_described_as_they_are(
-    ingest_server: Server, client: httpx.Client, operations: list[Operation]
+    ingest_server: Server, client: httpx.Client, operations: list[Operation], key_id: str
 ) -> None:
     read_only = ingest_server.key(PROJECT, "read")
     ingest_only = ingest_server.key(PROJECT, "ingest")
     met = 0
     for method, path, operation in operations:
-        here, elsewhere = address(path, operation), address(path, operation, "somebody-else")
+        here, elsewhere = address(path, key_id), address(path, key_id, "somebody-else")
         scope = examples(operation["responses"].get("403", {})).get("error", {})
         weak = read_only if "ingest" in json.dumps(scope) else ingest_only
         tries: dict[str, tuple[str, dict[str, str], bytes]] = {
@@ -176,7 +184,7 @@ def test_refusals_are_described_as_they_are(
 
 
 def test_another_body_under_one_key_is_refused_as_described(
-    ingest_server: Server, client: httpx.Client, operations: list[Operation]
+    ingest_server: Server, client: httpx.Client, operations: list[Operation], key_id: str
 ) -> None:
     ingest_server.set_postbacks(PROJECT, "open")
     met = 0
@@ -185,12 +193,14 @@ def test_another_body_under_one_key_is_refused_as_described(
             if method != "post":
                 continue
             responses = operation["responses"]
-            accepted = {name for status in ("200", "202") for name in examples(responses.get(status, {}))}
+            accepted = {
+                name for status in ("200", "201", "202") for name in examples(responses.get(status, {}))
+            }
             bodies = operation["requestBody"]["content"]["application/json"]["examples"]
             body = json.dumps(next(body["value"] for name, body in bodies.items() if name in accepted))
             headers = {"Idempotency-Key": str(uuid.uuid4())}
-            first = client.post(address(path, operation), headers=headers, content=body)
-            refused = client.post(address(path, operation), headers=headers, content=f"{body} ")
+            first = client.post(address(path, key_id), headers=headers, content=body)
+            refused = client.post(address(path, key_id), headers=headers, content=f"{body} ")
             where = f"{path}: {first.text} {refused.text}"
             assert (first.status_code < 300, refused.status_code) == (True, 422), where
             (example,) = examples(responses["422"]).values()
