@@ -42,7 +42,7 @@ ALL = "all"
 OWN = "own"
 
 DATE_OPTIONS = (
-    (LATEST, "Latest 30 days with data"),
+    (LATEST, "Last 30 days of data"),
     ("today", "Today"),
     ("yesterday", "Yesterday"),
     ("last_7_days", "Last 7 days"),
@@ -54,8 +54,8 @@ DATE_OPTIONS = (
     ("last_month", "Last month"),
     ("this_year", "This year"),
     ("last_year", "Last year"),
-    (ALL, "All"),
-    (OWN, "Own dates"),
+    (ALL, "All time"),
+    (OWN, "Custom range"),
 )
 
 MENU = (

@@ -1,4 +1,4 @@
-"""Behaviour: who came back, which variant did better, and what one person did."""
+"""Behaviour: who returned, which variant did better, and what one person did."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -33,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(f"{PATH}/cohorts")
 def cohort_table(request: Request, here: AnyHere) -> Response:
-    """People by the week in which they were first seen, and how many came back or converted since."""
+    """People by the week in which they were first seen, and how many returned or converted since."""
     with viewing(request, here, "cohorts", default=ALL) as view:
         measure = request.query_params.get("measure", "returned")
         measure = measure if measure in dict(_COHORT_MEASURES) else "returned"

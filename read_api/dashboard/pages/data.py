@@ -63,7 +63,7 @@ def one_event(request: Request, here: AnyHere) -> Response:
 
 @router.get(f"{PATH}/data-trust")
 def data_trust_page(request: Request, here: AnyHere) -> Response:
-    """How fresh the figures are, what may bend them, and what the last builds checked."""
+    """How fresh the figures are, what could skew them, and what the last builds checked."""
     with viewing(request, here, "data-trust", default=ALL) as view:
         if view.dates == ALL:
             # Reports count on their day of arrival, which may be long after the last day of sessions.

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import Units, origin
+from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
@@ -145,7 +145,7 @@ def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
 
 @router.get(f"{PATH}/channel-importance")
 def importance_of_channels(request: Request, here: AnyHere) -> Response:
-    """What would be lost without each source, and its part of the conversion rate."""
+    """Each source's removal effect, and its contribution to the conversion rate."""
     with viewing(request, here, "channel-importance", dates=False) as view:
         channels = channel_importance.channel_importance(view.reading, view.project_id, Page(MAX_LIMIT))
         by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
@@ -157,8 +157,8 @@ def importance_of_channels(request: Request, here: AnyHere) -> Response:
             "found": rows.figure("count(*)", len(channels)),
             "is_converting": any(row.converting_journeys for row in channels),
             "rate": rows.figure("sum(shapley_value)", sum(row.shapley_value for row in channels)),
-            "lost": _percent_chart("Lost without it", rows, "removal_effect", channels[:DRAWN_BARS]),
-            "part": _percent_chart("Part of the rate", rows, "shapley_value", drawn, digits=2),
+            "lost": _percent_chart("Removal effect", rows, "removal_effect", channels[:DRAWN_BARS]),
+            "part": _percent_chart("Contribution", rows, "shapley_value", drawn, digits=2),
         }
         return view.render("channel_importance.html", context)
 
@@ -180,7 +180,7 @@ def _percent_chart(
 
 @router.get(f"{PATH}/paths")
 def path_list(request: Request, here: AnyHere) -> Response:
-    """The ways to conversions, as a picture and by frequency; and how long they took."""
+    """Conversion paths, as a picture and by frequency; and how long they took."""
     with viewing(request, here, "paths") as view:
         reader = view.reading
         rows = view.rows("rpt_paths", None)
@@ -307,9 +307,7 @@ def _model_chart(
     """The model that was chosen, beside the project's own."""
     drawn = by_model[model].lines[:DRAWN_BARS]
     several = {
-        each.replace("_", " "): [
-            _measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]
-        ]
+        model_name(each): [_measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]]
         for each in dict.fromkeys((model, default))
     }
     chart = bar_chart([_named(line) for line in drawn], several, lying=True, unit="conversions", digits=1)
