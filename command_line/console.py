@@ -60,7 +60,7 @@ def print_build(report: BuildReport) -> None:
         if step == "dbt":
             for model, model_seconds in slowest:
                 table.add_row(f"  of it {model}", f"{model_seconds:.1f}", style="dim")
-    table.add_row("together", f"{sum(report.seconds.values()):.1f}", style="bold")
+    table.add_row("total", f"{sum(report.seconds.values()):.1f}", style="bold")
     if report.seconds:
         console.print(table)
     for warning in report.warnings:
