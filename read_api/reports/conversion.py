@@ -1,4 +1,8 @@
-"""One conversion explained: reports, visit, person, ledger, touches considered, credit."""
+"""One conversion explained: reports, visit, person, ledger, touches considered, credit.
+
+Whether a touch is in is read off the credit, not decided again by the rules: what any model but
+`first_touch_lifetime` credits shared the credit. Only the reason is told from dates.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
