@@ -70,7 +70,7 @@ def print_build(report: BuildReport) -> None:
     if report.is_unchanged:
         console.print(
             f"Nothing is new since [bold]{report.build_id}[/], which stays published. "
-            "`--full-refresh` builds all the same."
+            "`--full-refresh` builds regardless."
         )
     elif report.published:
         console.print(f"Published as [bold]{report.build_id}[/].")

@@ -39,12 +39,14 @@ class LandingReader:
         Raises Refusal 503 when the store cannot be read, or too much of the project waits.
         """
         if not self._places.take(project_id, 1, self._alone):
-            raise Refusal(503, "Too many are looking just now; try again.", headers={"Retry-After": "1"})
+            raise Refusal(503, "Too many queries at the moment; try again.", headers={"Retry-After": "1"})
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
         except LandingError as error:
             raise Refusal(
-                503, "The landing store cannot be read just now; try again.", headers={"Retry-After": "1"}
+                503,
+                "The landing store cannot be read at the moment; try again.",
+                headers={"Retry-After": "1"},
             ) from error
         finally:
             self._places.give_back(project_id, 1)

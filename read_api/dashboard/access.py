@@ -64,7 +64,7 @@ def find_key(request: Request, presented: str) -> Key | None:
         return keys.find(presented)
     except LandingError as error:
         raise Refusal(
-            503, "Keys cannot be read just now; try again.", headers={"Retry-After": "1"}
+            503, "Keys cannot be read at the moment; try again.", headers={"Retry-After": "1"}
         ) from error
 
 

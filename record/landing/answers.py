@@ -45,7 +45,7 @@ def keep_answers(store: LandingStore, answers: Mapping[int, Answer]) -> dict[int
     for identity in firsts.keys() - kept:
         earlier = find_answer(store, *identity)
         if earlier is None:
-            raise LandingError("an answer was forgotten in the moment in which its request was repeated")
+            raise LandingError("the stored answer expired while its request was being repeated")
         firsts[identity] = earlier
     return {
         position: firsts[_identity(answer)]

@@ -49,7 +49,7 @@ def test_a_key_is_printed_once_alone_on_stdout(ingest_server: Server) -> None:
     assert status(ingest_server, key, "printed") == 200
     listed = keys(ingest_server, "list", "--project", "printed")
     key_id, secret = key.split("_")[2:]
-    assert listed.startswith(f"{key_id}  printed  admin,read  works until ")
+    assert listed.startswith(f"{key_id}  printed  admin,read  expires ")
     assert secret not in listed
 
 
@@ -58,7 +58,7 @@ def test_a_revoked_key_stops_within_a_second(ingest_server: Server) -> None:
     assert status(ingest_server, key, "revoked") == 200
     keys(ingest_server, "revoke", key.split("_")[2])
     assert status_within_a_second(ingest_server, key, "revoked", 401)
-    assert "  ended " in keys(ingest_server, "list", "--project", "revoked")
+    assert "  expired " in keys(ingest_server, "list", "--project", "revoked")
     # Revoking again changes nothing, and an ended key can't be rotated back to life.
     keys(ingest_server, "revoke", key.split("_")[2])
     assert "create a new one" in keys(ingest_server, "rotate", key.split("_")[2], expect=1)
@@ -83,7 +83,7 @@ def test_keys_end_when_they_were_told_to(ingest_server: Server) -> None:
     listed = keys(ingest_server, "list", "--project", "ending")
     ends = sorted(
         datetime.strptime(end, "%Y-%m-%d %H:%M").replace(tzinfo=UTC) - datetime.now(UTC)
-        for end in re.findall(r"works until (.{16}) UTC", listed)
+        for end in re.findall(r"expires (.{16}) UTC", listed)
     )
     # The old one for the overlap; a minute is what the list shows.
     assert [round(end / timedelta(days=1), 1) for end in ends] == [1.0, 5.0]

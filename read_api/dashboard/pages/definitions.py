@@ -303,7 +303,7 @@ def _put(request: Request, here: Here, kind: str, key: str, body: dict[str, Any]
         raise NotTaken("Give it a name or an id.")
     ingest, admin = _ingest(request), here.admin or ""
     if is_new and ingest.get(admin, here.project_id, kind, key) is not None:
-        raise NotTaken(f"There is one with the id {key} already; edit that one, or choose another id.")
+        raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
     ingest.put(admin, here.project_id, kind, key, body=body)
 
 
