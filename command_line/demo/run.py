@@ -48,7 +48,7 @@ def run_demo(settings: Settings, once: bool) -> int:
     except FileNotFoundError as missing:
         console.print(f"[red]{missing}[/]")
         return 1
-    settings = settings.apart(settings.home_dir / "demo")
+    settings = settings.isolated(settings.home_dir / "demo")
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             key = _empty_home(settings)

@@ -18,7 +18,7 @@ from ingest_api.definitions.page import PAGES
 from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
-from ingest_api.fields import faults
+from ingest_api.fields import errors
 from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
 from ingest_api.native import OwnShape, described_body, json_answer, read_shape
@@ -169,7 +169,7 @@ async def _read(
         try:
             definition = stored(shape.model_validate(value))
         except ValidationError as error:
-            raise Refusal(400, faults(error)) from None
+            raise Refusal(400, errors(error)) from None
         if len(orjson.dumps(definition)) > DEFINITION_BYTES:
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition

@@ -69,7 +69,7 @@ def find_answer(store: LandingStore, project_id: str, route: str, idempotency_ke
     )
 
 
-def forget_answers(store: LandingStore, before_us: int) -> int:
+def prune_answers(store: LandingStore, before_us: int) -> int:
     """Delete the answers from before a time (Unix microseconds), oldest first; returns how many.
 
     Ends after a minute: what is left then is the next call's. Raises LandingError.
