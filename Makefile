@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-# What `make check` compares with, to find the SQL that was changed.
+# What `make check` and `make fix` compare with, to find the SQL that was changed.
 BASE ?= HEAD
 
 # Tests that need no server and build nothing but an empty warehouse.
@@ -17,7 +17,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo check test test-long test-slow lint contract build serve wheel bench clean --once
+.PHONY: help demo check test test-long test-slow lint fix docs contract build serve wheel bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,18 @@ lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --nocolor dbt_project/models dbt_project/tests
+
+fix: .venv/installed ## repair style: Python everywhere, SQL of changed models (since BASE, HEAD by default)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	@changed=$$(git diff --name-only --diff-filter=d $(BASE) -- 'dbt_project/models/*.sql' 'dbt_project/tests/*.sql'); \
+		[ -z "$$changed" ] || $(BIN)/sqlfluff fix --nocolor $$changed
+
+docs: .venv/installed ## check what the documents say, and take the README's picture again
+	$(BIN)/pytest tests/test_documents.py tests/test_documented_names.py
+	@mkdir -p screenshots
+	FUNNELHOUSE_SCREENSHOTS=screenshots $(BIN)/pytest tests/dashboard/test_pages.py -k 'every_page and light'
+	@mv screenshots/light-attribution.png docs/pictures/attribution.png
 
 contract: .venv/installed ## write dbt's files that say what record/contract.py says
 	$(BIN)/python -m orchestration.contract_for_dbt

@@ -177,7 +177,7 @@ def _seconds(command: list[str], environment: dict[str, str]) -> tuple[float, fl
 
 
 def _build_here(home: Path) -> None:
-    report = run_build(Settings().apart(home))
+    report = run_build(Settings().isolated(home))
     failures = report.failures or (() if report.published else ("not published",))
     print(json.dumps({"failures": failures, "seconds": report.seconds, "models": report.model_seconds}))
 

@@ -87,7 +87,7 @@ def event_of(invoice: dict[str, str]) -> dict[str, Any]:
 def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tuple[Any, ...]], str]:
     """Send the events into a new home and build: totals of the marts, the conversions, a line on times."""
     ingest_port, read_port = two_free_ports()
-    settings = Settings(ingest_port=ingest_port, read_port=read_port).apart(home)
+    settings = Settings(ingest_port=ingest_port, read_port=read_port).isolated(home)
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
     url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}/events"

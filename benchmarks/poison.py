@@ -261,7 +261,7 @@ def house() -> Iterator[House]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         ingest_port, read_port = two_free_ports()
-        settings = Settings(ingest_port=ingest_port, read_port=read_port).apart(home)
+        settings = Settings(ingest_port=ingest_port, read_port=read_port).isolated(home)
         with closing(open_store(settings.landing_store)) as store:
             key = create_key(store, PROJECT, ["ingest", "admin"])
         url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}/"

@@ -19,7 +19,7 @@ _SIGN_UP = {"match": {"type": "event_name", "value": "signup"}}
 _ANY = {"match": {"type": "any_conversion"}}
 
 _GOALS = {
-    "add-to-cart": {"name": "Put into the cart", **_CART, "is_micro": True, "stage": "add-to-cart"},
+    "add-to-cart": {"name": "Added to cart", **_CART, "is_micro": True, "stage": "add-to-cart"},
     "checkout": {"name": "Checkout begun", **_CHECKOUT, "is_micro": True, "stage": "checkout"},
     "signup": {"name": "Sign-up", **_SIGN_UP, "counts_as_conversion": True},
     "large-order": {"name": "Order of 100 or more", **_ANY, "minimum_amount": 100},

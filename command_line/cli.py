@@ -1,4 +1,4 @@
-"""The command line. Each command imports its room when it runs, so that `funnelhouse keys` starts at once."""
+"""The command line. Commands import their packages when they run: `funnelhouse keys` starts at once."""
 
 import sys
 import time
@@ -42,7 +42,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--project", required=True, help="Project of the key; made when it is new.")
+@click.option("--project", required=True, help="Project of the key; created when it is new.")
 @click.option("--scopes", required=True, help="Comma-separated: ingest, read, admin; or page, alone.")
 @click.option("--expires-days", default=365, show_default=True, type=click.IntRange(1, 36500))
 @click.option("--test", "is_test", is_flag=True, help="A key whose events go to <project>.test.")
@@ -81,7 +81,7 @@ def list_(project: str | None) -> None:
                 key.project_id,
                 ",".join(in_order(key.scopes)),
                 utc(key.created_us),
-                utc(key.expires_us) + (" (ended)" if key.expires_us <= now_us else ""),
+                utc(key.expires_us) + (" (expired)" if key.expires_us <= now_us else ""),
                 "never" if key.last_used_us is None else utc(key.last_used_us),
             )
             for key in list_keys(store, project)
@@ -104,7 +104,7 @@ def rename(key_id: str, name: str) -> None:
 @keys.command("revoke")
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
-    """End a key; every process has forgotten it within a second. KEY_ID as `keys list` shows it."""
+    """Revoke a key; every process refuses it within a second. KEY_ID is as `keys list` shows it."""
     from funnelhouse.keys import revoke_key
 
     with _landing_store() as store:
@@ -116,7 +116,7 @@ def revoke(key_id: str) -> None:
 @click.option("--overlap-days", default=7, show_default=True, type=click.IntRange(0, 365))
 @click.option("--expires-days", default=365, show_default=True, type=click.IntRange(1, 36500))
 def rotate(key_id: str, overlap_days: int, expires_days: int) -> None:
-    """Print a new key like KEY_ID, which goes on working for the overlap."""
+    """Print a new key like KEY_ID, which keeps working for the overlap."""
     from funnelhouse.keys import rotate_key
 
     with _landing_store() as store:
@@ -153,7 +153,7 @@ def projects() -> None:
 @click.option(
     "--postbacks",
     type=click.Choice(["open", "secret", "off"]),
-    help="Conversions without a key: from everybody, with a secret in the address, or not at all.",
+    help="Accept conversions without a key: from anybody, with a secret in the address, or not at all.",
 )
 @click.option("--host", help="Host name at which /pb/ means this project, such as pb.shop.example; or off.")
 @click.option("--origins", help="Comma-separated origins of web pages that may read answers (CORS); or off.")
@@ -165,10 +165,9 @@ def set_project(
     origins: str | None,
     rate_limit: str | None,
 ) -> None:
-    """Change what is given; every process knows within a second.
+    """Change the given settings; every process picks them up within a second.
 
-    Prints the address for postbacks when they are switched on; a secret in it is new, and shown only this
-    once.
+    Prints the address for postbacks when they are switched on; a secret in it is new, and shown only once.
     """
     from funnelhouse.access import set_access
 
@@ -191,7 +190,7 @@ def set_project(
 
 @projects.command("list")
 def list_projects() -> None:
-    """Show all projects and what was set for them."""
+    """List all projects with their settings."""
     from funnelhouse.access import read_access
 
     with _landing_store() as store:
@@ -202,7 +201,7 @@ def list_projects() -> None:
 @projects.command("show")
 @click.argument("project")
 def show_project(project: str) -> None:
-    """Show what was set for PROJECT, a line each."""
+    """Show the settings of PROJECT, one per line."""
     from funnelhouse.access import read_access
 
     with _landing_store() as store:
@@ -215,15 +214,15 @@ def show_project(project: str) -> None:
 
 @main.group()
 def rejected() -> None:
-    """What senders with a key sent and could not be accepted; kept for 30 days."""
+    """Reports of senders with a key that could not be accepted; kept for 30 days."""
 
 
 @rejected.command("list")
 @click.option("--project", help="Only this project's. A test key writes to <project>.test.")
-@click.option("--since", type=click.DateTime(), help="Only what was received then (UTC) or later.")
+@click.option("--since", type=click.DateTime(), help="Only what was received at this time (UTC) or later.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1))
 def list_rejected(project: str | None, since: datetime | None, limit: int) -> None:
-    """Show id, time, project, route, size and reason of each; newest first."""
+    """List id, time, project, route, size and reason of each; newest first."""
     from record.rejected import kept
 
     since_us = int(since.replace(tzinfo=UTC).timestamp()) * 1_000_000 if since else 0
@@ -249,22 +248,22 @@ def show_rejected(rejected_id: str) -> None:
                 click.echo(f"{each.row.reason}\n")
                 click.echo(printable(each.body))
                 if each.is_cut:
-                    click.echo("\nOnly this beginning was kept.", err=True)
+                    click.echo("\nOnly the beginning was kept.", err=True)
                 return
     raise click.ClickException(_UNKNOWN)
 
 
 @rejected.command("replay")
 @click.argument("rejected_ids", nargs=-1)
-@click.option("--all", "is_all", is_flag=True, help="All of the project.")
+@click.option("--all", "is_all", is_flag=True, help="All rejected reports of the project.")
 @click.option("--project", help="Project whose rejected reports to replay, with --all.")
 @click.option("--reason-contains", default="", help="With --all: only those whose reason holds this text.")
 def replay_rejected(
     rejected_ids: tuple[str, ...], is_all: bool, project: str | None, reason_contains: str
 ) -> None:
-    """Read reports again after a fix, and land what is accepted now. Exits 1 when any is still refused.
+    """Read reports again after a fix, and store what is accepted now. Exits 1 when any is still refused.
 
-    Repeating it is safe: an event that was replayed before is counted once. So is a running server.
+    Safe to repeat, and next to a running server: an event that was replayed before counts once.
     """
     from ingest_api.replay import replay
     from record.rejected import kept
@@ -290,12 +289,14 @@ def replay_rejected(
     sys.exit(1 if is_refused or missing else 0)
 
 
-_UNKNOWN = "No such rejected report, or not any more; `funnelhouse rejected list` shows those that are kept."
+_UNKNOWN = (
+    "No such rejected report, or it has expired; `funnelhouse rejected list` shows those that are kept."
+)
 
 
 @main.command()
 @click.argument("seqs", nargs=-1, required=True, type=click.IntRange(1))
-@click.option("--reason", required=True, help="Why these reports are to be left out; kept with them.")
+@click.option("--reason", required=True, help="Why these reports are left out; stored with them.")
 def quarantine(seqs: tuple[int, ...], reason: str) -> None:
     """Print the lines of dbt_project/seeds/quarantined_events.csv that leave reports out of every model.
 
@@ -314,13 +315,13 @@ def quarantine(seqs: tuple[int, ...], reason: str) -> None:
     "--repair",
     "is_repair",
     is_flag=True,
-    help="Write missing and damaged files again from the landing store.",
+    help="Rewrite missing and damaged files from the landing store.",
 )
 def verify(is_repair: bool) -> None:
-    """Read the whole permanent record: is every sealed report there, and as it was sealed?
+    """Check that every sealed report is in the permanent record, unchanged.
 
-    Prints a sentence for each fault, and exits 1 when there is any. --repair writes those files again whose
-    rows are all still in the landing store; no build may run meanwhile.
+    Prints a sentence for each fault, and exits 1 if there is any. --repair rewrites the files whose rows are
+    all still in the landing store; no build may run at the same time.
     """
     from orchestration.build_lock import BuildRunningError, build_lock
     from record.landing.store import LandingError
@@ -330,19 +331,19 @@ def verify(is_repair: bool) -> None:
     settings = Settings()
     location, raw_dir = settings.landing_store, settings.raw_dir
     if not settings.home_dir.exists():
-        raise click.ClickException(f"{settings.home_dir} is not there; set FUNNELHOUSE_HOME.")
+        raise click.ClickException(f"{settings.home_dir} does not exist; set FUNNELHOUSE_HOME.")
     try:
         verified = read_record(location, raw_dir, time.time_ns() // 1000)
         if is_repair and verified.faults:
             with build_lock(settings.build_lock_path):
                 for table, (first, last) in repair(location, raw_dir, verified.faults):
-                    click.echo(f"{table}: positions {first} to {last} were written again.")
+                    click.echo(f"{table}: positions {first} to {last} were rewritten.")
             verified = read_record(location, raw_dir, time.time_ns() // 1000)
     except (LandingError, BuildRunningError) as refused:
         raise click.ClickException(str(refused)) from None
     for fault in verified.faults:
         click.echo(fault.sentence)
-    click.echo(f"{verified.files:,} files with {verified.rows:,} rows are as they were sealed.")
+    click.echo(f"{verified.files:,} files with {verified.rows:,} rows are unchanged.")
     if verified.faults:
         click.echo(REMEDY)
     sys.exit(1 if verified.faults else 0)
@@ -356,7 +357,7 @@ def serve() -> None:
 @serve.command("ingest")
 @click.option("--port", type=int, help="Default: FUNNELHOUSE_INGEST_PORT or 8001.")
 def serve_ingest(port: int | None) -> None:
-    """Take in reports over HTTP."""
+    """Accept reports over HTTP."""
     from ingest_api.server import serve as run
 
     settings = Settings()
@@ -366,7 +367,7 @@ def serve_ingest(port: int | None) -> None:
 @serve.command("read")
 @click.option("--port", type=int, help="Default: FUNNELHOUSE_READ_PORT or 8002.")
 def serve_read(port: int | None) -> None:
-    """Answer reports from the published marts."""
+    """Serve reports, exports and the dashboard from the published marts."""
     from read_api.server import serve as run
 
     settings = Settings()
@@ -374,9 +375,11 @@ def serve_read(port: int | None) -> None:
 
 
 @main.command()
-@click.option("--full-refresh", is_flag=True, help="Build every model from nothing, whatever is new.")
+@click.option(
+    "--full-refresh", is_flag=True, help="Rebuild every model from scratch, even if nothing is new."
+)
 def build(full_refresh: bool) -> None:
-    """Seal, build, check and publish; where nothing is new, say so. Exits 0 only when published."""
+    """Seal, build, check and publish, unless nothing is new. Exits 0 only when all is published."""
     from command_line.console import print_build, progress_bar
     from orchestration.build import run_build
 
@@ -388,7 +391,7 @@ def build(full_refresh: bool) -> None:
 
 @main.group()
 def publish() -> None:
-    """Copy what is published to where else it is read."""
+    """Copy the published marts elsewhere."""
 
 
 @publish.command("postgres")
@@ -424,9 +427,9 @@ def up() -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="End after the tables instead of leaving the servers running.")
+@click.option("--once", is_flag=True, help="Exit after the tables instead of leaving the servers running.")
 def demo(once: bool) -> None:
-    """Fill a running system with real customer journeys and show what they earn."""
+    """Fill a running system with real customer journeys and show their attribution."""
     from command_line.demo.run import run_demo
 
     sys.exit(run_demo(Settings(), once=once))

@@ -60,7 +60,7 @@ def print_build(report: BuildReport) -> None:
         if step == "dbt":
             for model, model_seconds in slowest:
                 table.add_row(f"  of it {model}", f"{model_seconds:.1f}", style="dim")
-    table.add_row("together", f"{sum(report.seconds.values()):.1f}", style="bold")
+    table.add_row("total", f"{sum(report.seconds.values()):.1f}", style="bold")
     if report.seconds:
         console.print(table)
     for warning in report.warnings:
@@ -70,7 +70,7 @@ def print_build(report: BuildReport) -> None:
     if report.is_unchanged:
         console.print(
             f"Nothing is new since [bold]{report.build_id}[/], which stays published. "
-            "`--full-refresh` builds all the same."
+            "`--full-refresh` builds regardless."
         )
     elif report.published:
         console.print(f"Published as [bold]{report.build_id}[/].")

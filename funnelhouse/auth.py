@@ -22,7 +22,7 @@ CALLER = "funnelhouse.caller"
 NO_KEY = "Send an API key: Authorization: Bearer <key>."
 WRONG_SCOPE = "The API key needs the scope {scopes}."
 UNKNOWN_PROJECT = "Unknown project; use the project that the API key belongs to."
-KEYS_UNREADABLE = "Keys cannot be read just now; try again."
+KEYS_UNREADABLE = "Keys cannot be read at the moment; try again."
 
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer fh_live_…`"},

@@ -95,7 +95,7 @@ def install_refusals(app: FastAPI, renderer_for: Callable[[Request], Renderer] =
         return renderer_for(request)(Refusal(400, detail))
 
     def on_crash(request: Request, _error: Exception) -> Response:
-        return renderer_for(request)(Refusal(500, "An error of ours; the server's log has it."))
+        return renderer_for(request)(Refusal(500, "Internal error; see the server log."))
 
     app.add_exception_handler(Refusal, on_refusal)
     app.add_exception_handler(HTTPException, on_http)

@@ -49,7 +49,10 @@ class TrustedProxies:
         return None if self._trusts(address) else _counted(address)
 
     def country(self, request: Request) -> str | None:
-        """The visitor's country by a trusted proxy's word, ISO 3166-1 alpha-2; None for what is no code."""
+        """The visitor's country by a trusted proxy's word, ISO 3166-1 alpha-2; None for what is no code.
+
+        `XX`, `T1` and Kosovo's `XK` are none: the codes are those that come with the time zones.
+        """
         if not self._country_header or not self._trusts(_peer(request)):
             return None
         code = request.headers.get(self._country_header, "").strip().upper()

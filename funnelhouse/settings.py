@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 (compared only)
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def apart(self, home: Path) -> "Settings":
+    def isolated(self, home: Path) -> "Settings":
         """The same for another home, for trials: what it lands, reads and publishes stays in its folder."""
         alone = {"landing": "", "ingest_url": "", "publish_postgres": ""}
         return self.model_copy(update={"home": home, **alone})

@@ -78,5 +78,5 @@ def _asked(request: Request, ask: Callable[[AccessRules], _T]) -> _T:
         return ask(rules)
     except LandingError as error:
         raise Refusal(
-            503, "Settings cannot be read just now; try again.", headers={"Retry-After": "1"}
+            503, "Settings cannot be read at the moment; try again.", headers={"Retry-After": "1"}
         ) from error

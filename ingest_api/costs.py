@@ -9,7 +9,7 @@ from pydantic import PlainValidator, ValidationError, WithJsonSchema
 
 from funnelhouse.auth import AdminCaller
 from funnelhouse.problems import Refusal
-from ingest_api.fields import Currency, faults
+from ingest_api.fields import Currency, errors
 from ingest_api.idempotency import PARAMETER, once
 from ingest_api.native import Amount, NonEmpty, OwnShape, described_body, json_answer, shaped
 from ingest_api.requests import is_dry_run, land, now_us, read_known
@@ -112,7 +112,7 @@ def _reports(value: Any) -> list[CostReport]:
         try:
             report = CostReport.model_validate(item)
         except ValidationError as error:
-            raise Refusal(400, f"costs[{index}].{faults(error)}") from None
+            raise Refusal(400, f"costs[{index}].{errors(error)}") from None
         origin = (report.day, report.source, report.medium or _NO_MEDIUM, report.campaign)
         first = indexes.setdefault(origin, index)
         if first != index:

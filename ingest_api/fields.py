@@ -119,7 +119,7 @@ def without_absent(value: Any) -> Any:
     return {name: field for name, field in value.items() if field is not None and field != ""}
 
 
-def faults(error: ValidationError) -> str:
+def errors(error: ValidationError) -> str:
     """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; the first few."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     # A field that our own API does not have is named by its sender.

@@ -27,7 +27,7 @@ REOPEN_SECONDS = 0.5
 NOT_COMMITTED = (
     "The landing store could not commit; try again. The same event_id or Idempotency-Key makes that safe."
 )
-NOT_READY = "The landing store does not take rows just now."
+NOT_READY = "The landing store cannot take rows at the moment."
 
 _log = logging.getLogger(__name__)
 
@@ -90,7 +90,9 @@ class GroupCommit:
     ) -> int | Answer:
         size += ROW_BYTES * len(rows)
         if self._is_closing or self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise Refusal(503, "Too much is waiting to be written; try again.", headers={"Retry-After": "1"})
+            raise Refusal(
+                503, "Too many requests are waiting to be written; try again.", headers={"Retry-After": "1"}
+            )
         waiting = _Waiting(table, rows, size, answer, self._loop.create_future())
         self._waiting_bytes += size
         with self._changed:

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 class LandingReader:
     """A thread with a connection of its own, opened when something is asked and again after a failure."""
 
-    _failed = "The landing store cannot be read just now; try again."
+    _failed = "The landing store cannot be read at the moment; try again."
 
     def __init__(self, location: Location, places: int = MAX_WAITING, alone: float = ALONE) -> None:
         self._location = location
@@ -43,7 +43,7 @@ class LandingReader:
         Raises Refusal 503 when the store cannot be read, or too much of the project waits.
         """
         if not self._places.take(project_id, 1, self._alone):
-            raise Refusal(503, "Too many are looking just now; try again.", headers={"Retry-After": "1"})
+            raise Refusal(503, "Too many queries at the moment; try again.", headers={"Retry-After": "1"})
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
         except LandingError as error:

@@ -39,21 +39,22 @@ Send visits and conversions in the dialect that you already speak. A 2xx means t
 storage. A 503 means *unknown*: it may be there, and repeating it is safe with an event id or an
 Idempotency-Key.
 
-Keys are made by `funnelhouse keys create`, and by admins at `/v1/projects/{id}/keys`. A key of scope `page`
-may stand in a web page, where anybody can read it: it sends visits, events, identify and conversions, which
-count as a browser's; a status, a refund, an alias or an unalias is 403 (Segment's answers stay 200). A key of
-scope `ingest` belongs on a server and sends everything. Neither reads: `read` and `admin` show what arrived
-and what is defined, `admin` defines. Test keys (`fh_test_…`) open the same paths and write to
-`<project>.test`. With `Funnelhouse-Dry-Run: 1` all is done but the landing.
+Keys are created with `funnelhouse keys create`, and by admins at `/v1/projects/{id}/keys`. A key of scope
+`page` may stand in a web page, where anybody can read it: it sends visits, events, identify calls and
+conversions, which count as a browser's; a status, a refund, an alias or an unalias is 403 (Segment's answers
+stay 200). A key of scope `ingest` belongs on a server and sends everything. Neither reads: `read` and `admin`
+show what arrived and what is defined, `admin` defines. Test keys (`fh_test_…`) use the same paths and write
+to `<project>.test`. With `Funnelhouse-Dry-Run: 1` everything is checked and nothing is stored.
 
-What a report leaves to guess is told while it can still be mended. A dry run and a test key are answered with
-`warnings` (a field that nothing reads, with the nearest known name; a conversion without amount or without
-anybody's id; an unknown status; a time without zone or far off) and `understood`, the columns that each event
-fills. Live keys get the number of warnings in the header `Funnelhouse-Warnings`, where there are any.
+Mistakes are pointed out while they can still be fixed. A dry run and a test key are answered with
+`warnings` (a field that nothing reads, with the nearest known name; a conversion without an amount or
+without anybody's id; an unknown status; a time without a zone or far off) and `understood`, the columns
+that each event fills. Live keys get the number of warnings in the header `Funnelhouse-Warnings`, if there
+are any.
 
-Texts have bounds, in bytes of UTF-8: ids 1,024, names 4,096, a status, an experiment and its variant 256.
-A longer one is refused (by Segment's routes left out or cut). Addresses, referrers and user agents are cut to
-8,192 bytes, UTM fields to 1,024; a click id over 4,096 is left out.
+Texts have length limits, in bytes of UTF-8: ids 1,024, names 4,096, a status, an experiment and its variant
+256. A longer one is refused (by Segment's routes left out or cut). Addresses, referrers and user agents are
+cut to 8,192 bytes, UTM fields to 1,024; a click id over 4,096 is left out.
 """
 
 _BY_KEY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
@@ -64,11 +65,11 @@ _TAGS = {
     "funnels": "Steps in an order, within a window.",
     "pages": "The nodes of a funnel, and what a conversion on them is worth.",
     "traffic-sources": "What reports call a source, and whether it is paid for.",
-    "experiments": "Variants, and the goals that judge them.",
+    "experiments": "Variants, and the goals that decide between them.",
     "keys": "API keys of the project: who may send, read and define.",
-    "settings": "Numbers and choices that a project's models compute with.",
+    "settings": "Numbers and choices that a project's models use.",
     "costs": "Ad spend per day, source, medium and campaign.",
-    "health": "Of this process; without a key.",
+    "health": "Health of this process; without a key.",
 }
 
 _DETAILS = {
@@ -86,18 +87,18 @@ _UNCHANGED = (KEYS_UNREADABLE, NOT_READY)
 _MEANINGS = {
     400: "Refused: the answer names the field and the fix.",
     401: "No key, or a wrong, expired or revoked one.",
-    403: "The key has not the scope, or a page's key sent what only servers may say.",
-    404: "Not there, or not the key's.",
+    403: "The key lacks the scope, or a page key sent what only servers may send.",
+    404: "It does not exist, or belongs to another project.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "A Content-Encoding other than gzip.",
     422: "The Idempotency-Key was used for another body.",
-    429: "Beyond the project's rate limit; Retry-After says when.",
-    503: "Not now, and nobody knows whether it was done: repeat it.",
+    429: "Over the project's rate limit; Retry-After says when to try again.",
+    503: "Temporarily unavailable; whether it was done is unknown: repeat it.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 _WARNINGS = {
-    "description": "How many warnings there are, where there are any.",
+    "description": "The number of warnings, if there are any.",
     "schema": {"type": "integer"},
 }
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}

@@ -203,7 +203,7 @@ def _kept(request: Request, repeatable: Once) -> Answer | None:
         return find_answer(landing, repeatable.project_id, repeatable.route, repeatable.key)
     except LandingError as error:
         raise Refusal(
-            503, "Earlier answers cannot be read just now; try again.", headers={"Retry-After": "1"}
+            503, "Earlier answers cannot be read at the moment; try again.", headers={"Retry-After": "1"}
         ) from error
 
 

@@ -44,7 +44,7 @@ from publication.postgres import publish_to_postgres
 from publication.publishing import PublishError, check_current, publish, remove_leftovers
 from record.contract import RAW_TABLES
 from record.landing.store import LandingError
-from record.retention import forget
+from record.retention import prune
 from record.sealing import seal
 from record.verifying import IncompleteRecordError, check_record
 
@@ -113,7 +113,7 @@ def old_rows_leave(settings: Settings) -> dict[str, int]:
     What is made of a damaged record is not published.
     """
     try:
-        return forget(settings.landing_store, settings.raw_dir, settings.landing_days, time.time_ns() // 1000)
+        return prune(settings.landing_store, settings.raw_dir, settings.landing_days, time.time_ns() // 1000)
     except IncompleteRecordError as damaged:
         raise dg.Failure(description=str(damaged), allow_retries=False) from damaged
 

@@ -14,7 +14,7 @@ from orchestration.warehouse import WarehouseError
 from publication.layout import read_published
 from publication.publishing import PublishError, check_whole, remove_leftovers
 from record.landing.store import LandingError
-from record.retention import forget
+from record.retention import prune
 from record.verifying import IncompleteRecordError, check_record
 
 
@@ -76,7 +76,7 @@ def _unchanged(settings: Settings, build_id: str, started_us: int) -> BuildRepor
     check_record(settings.landing_store, settings.raw_dir, started_us)
     warnings = []
     try:
-        forget(settings.landing_store, settings.raw_dir, settings.landing_days, started_us)
+        prune(settings.landing_store, settings.raw_dir, settings.landing_days, started_us)
     except IncompleteRecordError:
         raise
     except Exception as error:

@@ -94,7 +94,7 @@ def _damage(path: Path, is_suspect: bool) -> str | None:
                 ) from error
             time.sleep(0.2)
         except duckdb.Error as error:
-            raise WarehouseError(f"{path} could not be looked through: {_first_line(error)}") from error
+            raise WarehouseError(f"{path} could not be inspected: {_first_line(error)}") from error
 
 
 def _is_published(warehouse: duckdb.DuckDBPyConnection) -> bool:

@@ -180,7 +180,8 @@ def _condition(request: Request, mart: Mart, caller: Key) -> Condition:
                 + ", ".join(columns),
             )
         if len(given) > (1 if end else MAX_VALUES):
-            raise Refusal(400, f"{parameter} is given too often")
+            most = "once" if end else f"{MAX_VALUES} times"
+            raise Refusal(400, f"{parameter} may be given {most} at most")
         values += [_value(parameter, columns[name], text) for text in given]
         marks = ", ".join("?" for _ in given)
         condition += f' and "{name}" ' + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end]

@@ -23,22 +23,22 @@ from read_api.opened_build import Mart
 from read_api.publications import Publications
 
 DESCRIPTION = """\
-Reports and tables of the published build: complete, checked, and the same until the next one. `?build=` reads
-an older one that is kept. Money is whole minor units beside its currency, credited conversions are exact to
-nine decimals, times are UTC, days those of the project's time zone.
+Reports and tables of the published build: complete, checked, and unchanged until the next one. `?build=`
+reads an older build that is kept. Money is in whole minor units beside its currency, credited conversions
+are exact to nine decimals, times are UTC, and days are in the project's time zone.
 
 A page of a table ends with its `limit`, or with the row that reaches 4 MB: `next` says whether more follow.
 
-Keys are made by `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) open the same paths and
-see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and 304 says that nothing
-changed.
+Keys are created with `funnelhouse keys create … --scopes read`. Test keys (`fh_test_…`) use the same paths
+and see `<project>.test`. Every answer has an `ETag`: send it as `If-None-Match`, and a 304 says that
+nothing changed.
 """
 
 _TAGS = {
-    "report": "The funnel report of existing integrations, to the letter.",
-    "reports": "Figures of a project, by day of its time zone.",
+    "report": "The funnel report, exactly as existing clients expect it.",
+    "reports": "Figures of a project, by day in its time zone.",
     "marts": "The published tables themselves.",
-    "health": "Of this process; without a key.",
+    "health": "Health of this process; without a key.",
 }
 
 _DETAILS = {
@@ -53,10 +53,10 @@ _MEANINGS = {
     304: "Nothing changed since the answer with this ETag.",
     400: "Refused: the answer names the parameter and the fix.",
     401: "No key, or a wrong, expired or revoked one.",
-    403: "The key has not the scope.",
-    404: "Not there, or not the key's.",
-    410: "The build that was asked for is not kept any more.",
-    503: "Nothing is published yet or it cannot be read, or too much is asked for at once.",
+    403: "The key lacks the scope.",
+    404: "It does not exist, or belongs to another project.",
+    410: "The build that was asked for is no longer kept.",
+    503: "Nothing is published yet, the publication cannot be read, or too many queries run at once.",
 }
 _TEXT = {"schema": {"type": "string"}}
 _HEADERS = {

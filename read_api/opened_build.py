@@ -145,7 +145,7 @@ def facts_of(folder: Path) -> dict[str, Any]:
 def unusable_marts(folder: Path) -> UnusableError:
     """What is said of a build whose marts cannot be read."""
     file = f"{folder.parent.name}/{folder.name}/{MARTS_FILE}"
-    return UnusableError(file, "it is not there, not readable or damaged")
+    return UnusableError(file, "it is missing, unreadable or damaged")
 
 
 def cause(error: OSError) -> str:

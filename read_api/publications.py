@@ -124,7 +124,9 @@ class Publications:
         except OSError as error:
             # What is there is a folder or a file: a copy of the home that followed links, for instance.
             if error.errno == errno.EINVAL:
-                raise UnusableError(file, "it is no link", "remove it and run `funnelhouse build`") from error
+                raise UnusableError(
+                    file, "it is not a link", "remove it and run `funnelhouse build`"
+                ) from error
             raise UnusableError(file, cause(error)) from error
 
     def _admit(self, build_id: str, project_id: str) -> None:

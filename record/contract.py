@@ -47,7 +47,7 @@ class Event:
     ]
     kind: Annotated[Kind, Doc("What the sender says this is.")]
     received_us: Annotated[int, Doc("When it arrived, Unix microseconds.")]
-    occurred_us: Annotated[int, Doc("When it happened by the sender's clock, else `received_us`.")]
+    occurred_us: Annotated[int, Doc("When it occurred by the sender's clock, else `received_us`.")]
     payload: Annotated[
         str,
         Doc("The exact text of this one event as it stood in the request: JSON, or a query string."),

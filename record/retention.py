@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from record.landing import Location, open_store
-from record.landing.answers import KEPT_US, forget_answers
+from record.landing.answers import KEPT_US, prune_answers
 from record.landing.remembered_files import forget_files, remember_files
 from record.landing.store import LandingStore
 from record.sealed_files import files_of, name_of, received_on, span_of
@@ -29,7 +29,7 @@ MOST_SECONDS = 60.0
 """A build waits no longer than this for pruning; what is left is the next one's."""
 
 
-def forget(location: Location, raw_dir: Path, landing_days: int, now_us: int) -> dict[str, int]:
+def prune(location: Location, raw_dir: Path, landing_days: int, now_us: int) -> dict[str, int]:
     """Take old sealed rows out of the landing store and old `rejected` out of the raw zone.
 
     Answers to repeats go after 30 days. Returns rows deleted from the landing store, per raw table. Raises
@@ -39,11 +39,11 @@ def forget(location: Location, raw_dir: Path, landing_days: int, now_us: int) ->
     deadline = time.monotonic() + MOST_SECONDS
     faults: list[Fault] = []
     with closing(open_store(location)) as store:
-        forget_rejected_files(store, raw_dir, now_us)
-        forget_answers(store, now_us - KEPT_US)
+        prune_rejected_files(store, raw_dir, now_us)
+        prune_answers(store, now_us - KEPT_US)
         with store.sealing():
             deleted = {
-                table: _prune(store, raw_dir, table, landing_days, now_us, deadline, faults)
+                table: _prune_rows(store, raw_dir, table, landing_days, now_us, deadline, faults)
                 for table in PRUNED_TABLES
             }
     if faults:
@@ -51,7 +51,7 @@ def forget(location: Location, raw_dir: Path, landing_days: int, now_us: int) ->
     return deleted
 
 
-def _prune(
+def _prune_rows(
     store: LandingStore,
     raw_dir: Path,
     table: str,
@@ -81,7 +81,7 @@ def _prune(
     return deleted
 
 
-def forget_rejected_files(store: LandingStore, raw_dir: Path, now_us: int) -> None:
+def prune_rejected_files(store: LandingStore, raw_dir: Path, now_us: int) -> None:
     """Delete files of `raw/rejected` whose rows are all older than 30 days.
 
     The file with the highest range loses its rows but keeps its name: a landing store that begins anew

@@ -1,5 +1,8 @@
 """The words in which senders say the state of a conversion: what each means, and whether only some take it.
 
+Any other word means approved too, and is flagged as unknown. Four words that mean approved are in the list so
+that nobody is warned of them. Case and blanks don't matter, also inside a word (`pre approved`).
+
 `status_words.csv` beside this file is the one list. dbt's seed of that name is a link to it: ingest warns of
 words that the models would not know.
 """

@@ -14,7 +14,7 @@ from funnelhouse.problems import Refusal
 from ingest_api.group_commit import GroupCommit
 from record.contract import Definition, row_values
 from record.landing import Location, answers, open_store
-from record.landing.answers import find_answer, forget_answers, keep_answers
+from record.landing.answers import find_answer, keep_answers, prune_answers
 from record.landing.store import Answer, LandingError, LandingStore, Row
 
 
@@ -222,9 +222,9 @@ def test_old_answers_are_forgotten_and_no_others(
     monkeypatch.setattr(answers, "_FORGOTTEN_AT_ONCE", 3)
     sent = {number: answer(f"{number}", answered_us=number) for number in range(10)}
     store.append([("definitions", [row("a")])] * 10, sent)
-    assert forget_answers(store, before_us=7) == 7
+    assert prune_answers(store, before_us=7) == 7
     assert [found(store, f"{number}") is None for number in range(10)] == [True] * 7 + [False] * 3
-    assert forget_answers(store, before_us=7) == 0
+    assert prune_answers(store, before_us=7) == 0
     # The rows stay: only the key may be used again.
     assert len(landed(store)) == 10
     assert isinstance(store.append([("definitions", [row("b")])], {0: replace(sent[0])})[0], int)

@@ -75,7 +75,10 @@ COMMANDS = {
     "demo": ["test_running_house.py::test_the_demo_adds_up_to_the_data_and_ends"],
 }
 
-DOCUMENTS = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *(CHECKOUT / name for name in ("README.md", "CONTRIBUTING.md", "dbt_project/README.md")),
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+]
 
 
 def commands() -> dict[str, list[str]]:
@@ -90,6 +93,15 @@ def commands() -> dict[str, list[str]]:
             yield " ".join(words), options
 
     return dict(below(main, ()))
+
+
+def commands_named(text: str, known: dict[str, list[str]]) -> Iterator[tuple[str, set[str]]]:
+    """Each command as a document writes it, with the options that stand behind it on its line."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    for words in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z][^`#\n]*)", joined, re.MULTILINE):
+        for command in known:
+            if f"{words} ".startswith(f"{command} "):
+                yield command, set(re.findall(r"(?<=\s)--[a-z-]+", words))
 
 
 def source(named: str) -> str:
@@ -139,6 +151,8 @@ def test_documents_name_only_commands_and_settings_that_exist() -> None:
         for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z]+))?", text):
             if word in groups:
                 assert word in known or f"{word} {sub}" in known or not sub, (document.name, word, sub)
+        for command, options in commands_named(text, known):
+            assert options <= {*known[command], "--help"}, (document.name, command, options)
         for name in re.findall(r"FUNNELHOUSE_[A-Z_]*[A-Z]", text):
             if name not in ("FUNNELHOUSE_TEST_SEED", "FUNNELHOUSE_SCREENSHOTS"):
                 assert name in SETTINGS, (document.name, name)
@@ -156,7 +170,7 @@ def test_every_address_in_the_documents_is_answered(tmp_path: Path) -> None:
                 ("8001" if path.startswith("/ingest/") else "8002", path)
                 for path in re.findall(r"`(/(?:ingest|read|app)[a-z/.]*)", text)
             }
-        _, table = (CHECKOUT / "README.md").read_text().split("| report | what it says |\n")
+        _, table = (CHECKOUT / "docs/read-api.md").read_text().split("| report | what it shows |\n")
         reports = re.findall(r"^\| (`[a-z/{}_`, -]+) \|", table.partition("\n\n")[0], re.M)
         found |= {
             ("8002", f"/v1/projects/shop/reports/{name}")

@@ -16,7 +16,7 @@ from installed_wheel import Wheel
 from servers import free_port
 
 from funnelhouse.keys import create_key
-from funnelhouse.settings import Settings
+from funnelhouse.settings import CHECKOUT, Settings
 from record.landing import open_store
 
 pytestmark = pytest.mark.slow
@@ -131,9 +131,13 @@ def test_a_demo_that_is_killed_ends_its_servers(
 def test_the_demo_adds_up_to_the_data_and_ends(wheel: Wheel, settings: Settings) -> None:
     said = wheel.run(settings, "demo", "--once", within_s=3600)
     assert (
-        "Every model adds up to the data's own totals: 88,387 journeys, 378,209 touches, "
+        "Every model adds up to the source file's totals: 88,387 journeys, 378,209 touches, "
         "19,785 conversions worth 74,802.94 USD." in said
     )
+    # The table that docs/demo.md shows is the one that is printed.
+    documented = (CHECKOUT / "docs/demo.md").read_text().split("```")[1].strip("\n")
+    printed = "\n".join(line.rstrip() for line in said.splitlines())
+    assert documented in printed
     for port in (settings.ingest_port, settings.read_port):
         with pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/")

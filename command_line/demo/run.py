@@ -26,7 +26,7 @@ INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended before it was done."""
 
 SHOWN = ("last_touch", "first_touch", "linear")
-"""Models that the table has room for; all of them are compared with the data."""
+"""Models that the table has room for; all of them are compared with the source file."""
 
 PURCHASE_GOAL = {
     "name": "Purchase",
@@ -36,11 +36,11 @@ PURCHASE_GOAL = {
 
 
 class DemoError(Exception):
-    """The demo came to something else than its data says."""
+    """The demo's totals differ from those of the source file."""
 
 
 def run_demo(settings: Settings, once: bool) -> int:
-    """Run the demo in `<home>/demo`, made anew; returns the exit code, 0 when every total is the data's own.
+    """Run the demo in `<home>/demo`, made anew; returns the exit code: 0 when all totals are right.
 
     Leaves the servers running until Ctrl-C, unless `once`.
     """
@@ -49,7 +49,7 @@ def run_demo(settings: Settings, once: bool) -> int:
     except FileNotFoundError as missing:
         console.print(f"[red]{escape(str(missing))}[/]")
         return 1
-    settings = settings.apart(settings.home_dir / "demo")
+    settings = settings.isolated(settings.home_dir / "demo")
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             key = _empty_home(settings)
@@ -104,7 +104,7 @@ def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
 
 
 def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
-    """Print what the read API answers, and compare its totals with the data file's."""
+    """Print what the read API answers, and compare its totals with the source file's."""
     conversions = sum(journey.value_cents is not None for journey in journeys)
     value_cents = sum(journey.value_cents or 0 for journey in journeys)
     visits = Counter(channel for journey in journeys for channel in journey.channels)
@@ -127,14 +127,14 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
         if total != (conversions, value_cents):
             raise DemoError(
                 f"{model} credits {total[0]} conversions and {total[1]} cents; "
-                f"the data has {conversions} and {value_cents}."
+                f"the source file has {conversions} and {value_cents}."
             )
     clicks = {row["Source"]: row["clicks"] for row in funnel["data"]}
     if clicks != visits:
-        raise DemoError("The funnel report's clicks are not the visits of the data.")
+        raise DemoError("The funnel report's clicks differ from the visits in the source file.")
     console.print(
-        f"Every model adds up to the data's own totals: {len(journeys):,} journeys, {sum(visits.values()):,} "
-        f"touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD.",
+        f"Every model adds up to the source file's totals: {len(journeys):,} journeys, "
+        f"{sum(visits.values()):,} touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD.",
         soft_wrap=True,
     )
 
@@ -161,13 +161,13 @@ def _credit_table(
             row += [f"{credit['conversions']:,.1f}", f"{credit['net_amount_minor'] / 100:,.2f}"]
         table.add_row(*row)
     table.add_section()
-    totals = ["together", f"{sum(visits.values()):,}"]
+    totals = ["total", f"{sum(visits.values()):,}"]
     for report in reports.values():
         credited, cents = _totals(report)
         totals += [f"{credited:,.1f}", f"{cents / 100:,.2f}"]
     table.add_row(*totals, style="bold")
     table.add_row(
-        "the data",
+        "source file",
         f"{sum(visits.values()):,}",
         *[f"{conversions:,.1f}", f"{value_cents / 100:,.2f}"] * len(reports),
         style="dim",

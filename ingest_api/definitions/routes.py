@@ -139,7 +139,7 @@ async def delete_settings(request: Request, caller: AdminCaller) -> Response:
     is_trial = is_dry_run(request)
     version = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
     if version is None or version.body is None:
-        raise Refusal(404, "No settings were put; the defaults hold already.")
+        raise Refusal(404, "No settings are stored; the defaults apply.")
     if is_trial:
         return Response(status_code=204, headers={DRY_RUN: "1"})
     await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, None)

@@ -40,7 +40,7 @@ from ingest_api.fields import (
     Currency,
     IdOrInteger,
     StatusOrInteger,
-    faults,
+    errors,
     major_amount,
 )
 from ingest_api.hints import Fields
@@ -128,7 +128,7 @@ def read(sent: bytes, arrival: Arrival) -> Reading:
     try:
         postback: dict[str, Any] = _SHAPE.validator.validate_python(given)
     except ValidationError as error:
-        raise BadInput(faults(error)) from None
+        raise BadInput(errors(error)) from None
     if "hit_id" not in postback and "visitor_id" not in postback:
         raise BadInput("hit or vid: required, with its macro replaced")
     kept_body = _without_json_keys(body_text, sent_in_body) if is_json else _without_keys(body_text)

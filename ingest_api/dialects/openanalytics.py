@@ -50,7 +50,7 @@ from ingest_api.fields import (
     Status,
     Time,
     UtmText,
-    faults,
+    errors,
     order_id,
     present,
 )
@@ -230,7 +230,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     try:
         report = _SHAPE.read(item)
     except ValidationError as error:
-        raise BadInput(faults(error)) from None
+        raise BadInput(errors(error)) from None
     event_type = report.pop("event_type")
     kind, required = _KINDS[event_type]
     for column, field in required:

@@ -33,7 +33,7 @@ from ingest_api.fields import (
     Objects,
     Shape,
     UnixMs,
-    faults,
+    errors,
     order_id,
     without_absent,
 )
@@ -146,7 +146,7 @@ def _event(shape: Shape, version: str, index: int, item: Slice, arrival: Arrival
     try:
         conversion = shape.read(item)
     except ValidationError as error:
-        raise _BadField(faults(error)) from None
+        raise _BadField(errors(error)) from None
     conversion |= conversion.pop("session_data", {})
     if "amount_text" in conversion:
         conversion["amount_unit"] = "minor"

@@ -51,7 +51,7 @@ from ingest_api.fields import (
     UsableObject,
     UsableText,
     UsableTime,
-    faults,
+    errors,
     named_order,
     present,
     text_of,
@@ -253,7 +253,7 @@ def _event(
     try:
         message: dict[str, Any] = _SHAPE.validator.validate_python(sent)
     except ValidationError as error:
-        raise BadInput(faults(error)) from None
+        raise BadInput(errors(error)) from None
     for field in _REQUIRED.get(call, []):
         if field not in message or (field == "event" and message[field] is None):
             raise BadInput(f"{field}: required for {call}")
@@ -317,7 +317,7 @@ def _money(kind: Kind, properties: dict[str, Any]) -> dict[str, Any]:
     try:
         columns: dict[str, Any] = _MONEY[kind].validator.validate_python(given)
     except ValidationError as error:
-        raise BadInput(f"properties.{faults(error)}") from None
+        raise BadInput(f"properties.{errors(error)}") from None
     if "total" in columns:
         columns["amount_text"] = columns.pop("total")
     if "amount_text" in columns:

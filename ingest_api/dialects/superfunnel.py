@@ -35,7 +35,7 @@ from ingest_api.fields import (
     Status,
     Time,
     ValueAmount,
-    faults,
+    errors,
     without_absent,
 )
 from ingest_api.hints import Fields
@@ -98,7 +98,7 @@ def read(body: bytes, arrival: Arrival) -> Reading:
     try:
         report = _SHAPE.read(item)
     except ValidationError as error:
-        raise BadInput(faults(error)) from None
+        raise BadInput(errors(error)) from None
     if report.keys().isdisjoint(_IDENTIFIERS):
         raise BadInput(f"one identifier is required: {', '.join(_IDENTIFIERS)}")
     if "event" not in report and "conversion" not in report:

@@ -1,6 +1,6 @@
 """Who may see a page, as FastAPI types, and what a form must bring.
 
-A page that takes `AnyHere` is closed to everyone who has not signed in with a key of its project; keys are
+A page that takes `AnyViewer` is closed to everyone who has not signed in with a key of its project; keys are
 looked up at every request, so that a revoked one is out within a second. A route that takes `Form` is closed
 to what another site sends: it wants the session's token and, where the browser tells one, our own origin.
 """
@@ -42,7 +42,7 @@ class SignedIn:
 
 
 @dataclass(frozen=True)
-class Here:
+class Viewer:
     """A signed-in browser in one project. `read` and `admin` are keys as presented."""
 
     signed_in: SignedIn
@@ -64,7 +64,7 @@ def find_key(request: Request, presented: str) -> Key | None:
         return keys.find(presented)
     except LandingError as error:
         raise Refusal(
-            503, "Keys cannot be read just now; try again.", headers={"Retry-After": "1"}
+            503, "Keys cannot be read at the moment; try again.", headers={"Retry-After": "1"}
         ) from error
 
 
@@ -101,22 +101,22 @@ def _signed_in(request: Request) -> SignedIn:
     return signed_in
 
 
-def _here(signed_in: "AnySignedIn", project_id: str) -> Here:
+def _viewer(signed_in: "AnySignedIn", project_id: str) -> Viewer:
     access = signed_in.projects.get(project_id)
     if access is None or access.read is None:
         raise Refusal(404, "You are not signed in to this project; add a key of it under Keys.")
-    return Here(signed_in, project_id, access.read, access.admin)
+    return Viewer(signed_in, project_id, access.read, access.admin)
 
 
-def _editor(here: "AnyHere") -> Here:
-    if here.admin is None:
+def _editor(viewer: "AnyViewer") -> Viewer:
+    if viewer.admin is None:
         raise Refusal(403, "Editing needs a key with the scope admin; add one under Keys.")
-    return here
+    return viewer
 
 
 AnySignedIn = Annotated[SignedIn, Depends(_signed_in)]
-AnyHere = Annotated[Here, Depends(_here)]
-Editor = Annotated[Here, Depends(_editor)]
+AnyViewer = Annotated[Viewer, Depends(_viewer)]
+Editor = Annotated[Viewer, Depends(_editor)]
 
 
 class Fields:

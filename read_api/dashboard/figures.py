@@ -183,3 +183,24 @@ def ago(value: datetime, now: datetime) -> str:
             number = seconds // size
             return f"{number:,} {unit}{'' if number == 1 else 's'} ago"
     raise AssertionError("no time is that long ago")
+
+
+_MATCHED_BY = {
+    "hit": "visit ID",
+    "session": "session ID",
+    "hash": "hashed ID",
+    "click": "click ID",
+    "visitor": "visitor ID",
+    "user": "user ID, no visit",
+    "none": "not matched",
+}
+
+
+def matched_by(key: str) -> str:
+    """What a conversion's visit was found by, in words."""
+    return _MATCHED_BY.get(key, key)
+
+
+def model_name(model: str) -> str:
+    """An attribution model as pages call it."""
+    return "first touch (all time)" if model == "first_touch_lifetime" else model.replace("_", " ")

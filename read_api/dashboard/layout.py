@@ -5,7 +5,7 @@ A chart is described in a few plain values, which `static/app.js` draws:
     kind        line, bar, waterfall (`bars`: from, to; the last one is the sum) or sankey (`nodes`, `links`)
     categories  names along the axis; `series` has `values` in the same order, and a `name`
     unit        of all values; `digits` after the point; `whole` where they are counts
-    bins        hour, day, week or month, where the categories are times; `lying` bars go from left to right
+    bins        hour, day, week or month, where the categories are times; `horizontal` for bars from the left
     unfinished  whether the last category is not over, as far as is known: its line is dashed
     sources     of each value of a series: mart, column and filter, as `data` elements have them
 """

@@ -61,6 +61,8 @@ def _environment() -> Environment:
         "each": _in_units(figures.traced_each),
         "day": figures.day,
         "moment": figures.moment,
+        "model_name": figures.model_name,
+        "matched_by": figures.matched_by,
     }
     environment.globals |= {"asset": _address, "NONE": figures.NONE, "unique_id": _unique_id}
     return environment

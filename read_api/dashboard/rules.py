@@ -23,9 +23,9 @@ MATCH_TYPES = (
 OPERATORS = (("exact", "is"), ("prefix", "begins with"), ("wildcard", "matches with *"))
 MODES = (
     ("ordered", "In order"),
-    ("strict", "In order, nothing between"),
+    ("strict", "In order, nothing in between"),
     ("any_order", "In any order"),
-    ("counts", "Each by itself"),
+    ("counts", "Independently"),
 )
 UNITS = (("person", "People"), ("session", "Sessions"))
 

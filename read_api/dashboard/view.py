@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request, Response
 
 from publication.layout import read_published
-from read_api.dashboard.access import Here
+from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.layout import Currencies
@@ -42,7 +42,7 @@ ALL = "all"
 OWN = "own"
 
 DATE_OPTIONS = (
-    (LATEST, "Latest 30 days with data"),
+    (LATEST, "Last 30 days of data"),
     ("today", "Today"),
     ("yesterday", "Yesterday"),
     ("last_7_days", "Last 7 days"),
@@ -54,8 +54,8 @@ DATE_OPTIONS = (
     ("last_month", "Last month"),
     ("this_year", "This year"),
     ("last_year", "Last year"),
-    (ALL, "All"),
-    (OWN, "Own dates"),
+    (ALL, "All time"),
+    (OWN, "Custom range"),
 )
 
 MENU = (
@@ -93,7 +93,7 @@ class View:
     """What a page's template knows besides its figures. `days` are the days shown."""
 
     request: Request
-    here: Here
+    viewer: Viewer
     page: str
     reader: Reader | None = None
     title: str = ""
@@ -114,22 +114,22 @@ class View:
     @property
     def project_id(self) -> str:
         """The project, as it is called everywhere."""
-        return self.here.project_id
+        return self.viewer.project_id
 
     @property
     def projects(self) -> list[str]:
         """The projects that this session sees."""
-        return list(self.here.signed_in.projects)
+        return list(self.viewer.signed_in.projects)
 
     @property
     def may_edit(self) -> bool:
         """Whether a key of the session may define things here."""
-        return self.here.admin is not None
+        return self.viewer.admin is not None
 
     @property
     def csrf_token(self) -> str:
         """For every form."""
-        return self.here.signed_in.session.csrf_token
+        return self.viewer.signed_in.session.csrf_token
 
     def rows(self, mart: str, days_column: str | None = "report_date", **columns: object) -> Slice:
         """The project's rows of a mart on the days shown with these values; None asks nothing."""
@@ -274,15 +274,15 @@ def _address(project_id: str, page: str, query: Mapping[str, str]) -> str:
     return f"{address}?{urlencode(query)}" if query else address
 
 
-def frame(request: Request, here: Here, page: str, title: str = "") -> View:
+def frame(request: Request, viewer: Viewer, page: str, title: str = "") -> View:
     """A page without figures of a build."""
-    return View(request, here, page, title=title or _TITLES[page])
+    return View(request, viewer, page, title=title or _TITLES[page])
 
 
 @contextmanager
 def viewing(
     request: Request,
-    here: Here,
+    viewer: Viewer,
     page: str,
     *,
     title: str = "",
@@ -295,17 +295,17 @@ def viewing(
     `default` are the dates of an address that names none.
     """
     publications: Publications = request.app.state.publications
-    with publications.current(here.project_id) as reader:
-        view = frame(request, here, page, title)
+    with publications.current(viewer.project_id) as reader:
+        view = frame(request, viewer, page, title)
         view.reader = reader
         view.takes_dates, view.takes_country = dates, country
         asked = request.query_params
-        view.known, conversions = _known(reader, here.project_id)
-        view.currencies = Currencies(project(reader, here.project_id).reporting_currency, conversions)
+        view.known, conversions = _known(reader, viewer.project_id)
+        view.currencies = Currencies(project(reader, viewer.project_id).reporting_currency, conversions)
         view.units = Units(reader.facts.get("currency_decimals"))
-        view.dates, view.days = _days(reader, here.project_id, asked, default, view.known)
+        view.dates, view.days = _days(reader, viewer.project_id, asked, default, view.known)
         if country:
-            view.countries = _countries(reader, here.project_id)
+            view.countries = _countries(reader, viewer.project_id)
             view.country = view.asked_country
             if view.country is not None and view.country not in view.countries:
                 view.countries = sorted([*view.countries, view.country])

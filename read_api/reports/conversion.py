@@ -1,4 +1,8 @@
-"""One conversion explained: reports, visit, person, ledger, touches considered, credit."""
+"""One conversion explained: reports, visit, person, ledger, touches considered, credit.
+
+Whether a touch is in is read off the credit, not decided again by the rules: what any model but
+`first_touch_lifetime` credits shared the credit. Only the reason is told from dates.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -418,6 +422,6 @@ def conversion_report(
     with reading(request, caller, build) as reader:
         explanation = explain(reader, caller.project_id, conversion_id, as_of)
         if explanation is None:
-            raise Refusal(404, "Unknown conversion_id; `conversions` lists those that there are.")
+            raise Refusal(404, "Unknown conversion_id; `conversions` lists those that exist.")
         content = {name: getattr(explanation, name) for name in Explanation.__dataclass_fields__}
         return json_answer(request, {"build": reader.build_id, **content}, reader.build_id)

@@ -225,7 +225,7 @@ def people_report(
         people = find_people(reader, caller.project_id, identifier, id_type or None)
         known = person(reader, caller.project_id, people[0]) if people else None
         if known is None:
-            raise Refusal(404, "Nobody has this identifier.")
+            raise Refusal(404, "No person has this identifier.")
         moments = timeline(reader, caller.project_id, known.person_id, asked.page)
         following = cursor(reader.build_id, reader.following)
         content = {

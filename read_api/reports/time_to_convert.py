@@ -28,7 +28,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class TimeToConvert:
     """Conversions that took as many days and touches."""
 
     days_to_convert: Annotated[int, Field(description="Whole days from the first touch to the conversion.")]
@@ -38,12 +38,12 @@ class Way:
     net_amount_minor: int
 
 
-def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[Way]:
+def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[TimeToConvert]:
     """By days, then touches, then currency."""
     condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
     found = reader.page(
         f"""
-        select {columns(Way, "conversions", "net_amount_minor")}
+        select {columns(TimeToConvert, "conversions", "net_amount_minor")}
         from rpt_time_to_convert
         where {condition}
         group by days_to_convert, touches, currency
@@ -53,7 +53,7 @@ def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[W
         values,
         filters.page,
     )
-    return made(Way, found)
+    return made(TimeToConvert, found)
 
 
 def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
@@ -68,7 +68,7 @@ def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
     )
 
 
-@router.get(f"{PATH}/time-to-convert", response_model=Table[Way])
+@router.get(f"{PATH}/time-to-convert", response_model=Table[TimeToConvert])
 def time_to_convert_report(
     caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
 ) -> Response:

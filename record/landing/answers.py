@@ -45,7 +45,7 @@ def keep_answers(store: LandingStore, answers: Mapping[int, Answer]) -> dict[int
     for identity in firsts.keys() - kept:
         earlier = find_answer(store, *identity)
         if earlier is None:
-            raise LandingError("an answer was forgotten in the moment in which its request was repeated")
+            raise LandingError("the stored answer expired while its request was being repeated")
         firsts[identity] = earlier
     return {
         position: firsts[_identity(answer)]
@@ -69,7 +69,7 @@ def find_answer(store: LandingStore, project_id: str, route: str, idempotency_ke
     )
 
 
-def forget_answers(store: LandingStore, before_us: int) -> int:
+def prune_answers(store: LandingStore, before_us: int) -> int:
     """Delete the answers from before a time (Unix microseconds), oldest first; returns how many.
 
     Ends after a minute: what is left then is the next call's. Raises LandingError.

@@ -91,7 +91,7 @@ def test_a_revoked_key_stops_within_a_second(ingest_server: Server) -> None:
     assert status(ingest_server, key, "revoked") == 200
     keys(ingest_server, "revoke", key.split("_")[2])
     assert status_within_a_second(ingest_server, key, "revoked", 401)
-    assert " (ended)" in keys(ingest_server, "list", "--project", "revoked")
+    assert " (expired)" in keys(ingest_server, "list", "--project", "revoked")
     # Revoking again changes nothing, and an ended key can't be rotated back to life.
     keys(ingest_server, "revoke", key.split("_")[2])
     assert "create a new one" in keys(ingest_server, "rotate", key.split("_")[2], expect=1)

@@ -22,7 +22,7 @@ from ingest_api.replay import READERS
 from record.contract import Event, Rejected, columns, row_values
 from record.landing import Location, open_store
 from record.rejected import KEPT_BYTES
-from record.retention import forget
+from record.retention import prune
 from record.sealing import seal
 
 DAY_US = 86_400_000_000
@@ -123,10 +123,10 @@ def test_it_is_one_line_before_and_after_it_was_sealed_and_pruned(
     assert listed(server, "moved", "--since", landed[0][1]) == landed[:1]
     seal(server.landing_store, server.raw_dir)
     assert listed(server, "moved") == landed
-    assert forget(server.landing_store, server.raw_dir, 7, NOW_US)["rejected"] == 2
+    assert prune(server.landing_store, server.raw_dir, 7, NOW_US)["rejected"] == 2
     assert listed(server, "moved") == landed
     assert run(server, "show", landed[2][0]) == ["not understood", "", "{}"]
-    forget(server.landing_store, server.raw_dir, 7, NOW_US + 25 * DAY_US)
+    prune(server.landing_store, server.raw_dir, 7, NOW_US + 25 * DAY_US)
     assert listed(server, "moved") == landed[:1]
 
 

@@ -77,4 +77,8 @@ def watched(context: BrowserContext, house: House) -> Watched:
 def keep_picture(page: Page, name: str) -> None:
     """Keep the page as a picture where somebody wants to look at it."""
     if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
+        # Without the foot, which tells one build from the next: equal pages are equal pictures.
+        foot = page.locator(".foot").bounding_box()
+        assert foot is not None
+        above = {"x": 0.0, "y": 0.0, "width": foot["x"] + foot["width"], "height": foot["y"]}
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True, clip=above)

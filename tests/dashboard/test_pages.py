@@ -66,7 +66,7 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
     page.goto(house.page("goals/new"))
     page.get_by_label("Name", exact=True).fill("Checkout begun")
     page.get_by_label("Stage").fill("checkout")
-    page.get_by_label("Picks by").select_option("url_path")
+    page.get_by_label("Match on").select_option("url_path")
     page.get_by_label("Path", exact=True).select_option("prefix")
     page.get_by_label("Value").fill("/checkout")
     expect(page.locator("#preview")).not_to_be_empty()
@@ -85,7 +85,7 @@ def defined(house: House, browser: Any) -> Iterator[Defined]:
     ):
         step = page.locator(".step").nth(number)
         step.get_by_label("Name").fill(name)
-        step.get_by_label("Picks by").select_option(kind)
+        step.get_by_label("Match on").select_option(kind)
         if value:
             step.get_by_label("Value").fill(value)
     page.locator(".step").nth(3).get_by_role("button", name="Remove").click()
@@ -244,9 +244,9 @@ def test_a_goal_is_previewed_before_and_waits_for_the_next_build(seen: Watched, 
     assert int(count[1].replace(",", "")) == signup["completions"], "as the goal with this rule has"
     # What it does not count is said beside the figure.
     expect(preview).not_to_contain_text("Not counted")
-    page.get_by_text("Only some of them").click()
+    page.get_by_text("Add condition").click()
     page.get_by_label("With property").fill("plan")
-    page.get_by_label("that is").fill("pro")
+    page.get_by_label("equals").fill("pro")
     page.get_by_label("Worth at least").fill("9.99")
     expect(preview).to_contain_text(f"completed at most {count[1]} time" if count else "")
     expect(preview).to_contain_text("Not counted in this preview: property plan is pro, worth at least 9.99.")
@@ -340,9 +340,9 @@ def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("conversions"))
     page.get_by_role("link", name="purchase").first.click()
-    for heading in ("What was reported", "How its visit was found", "Whose it is", "Credit by model"):
+    for heading in ("What was reported", "Matched visit", "Person", "Ledger", "Credit by model"):
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    page.get_by_text("Word for word").first.click()
+    page.get_by_text("Raw payload").first.click()
     expect(page.locator("pre").first).to_contain_text('"event_type":')
     page.get_by_role("link", name="Timeline of this person").click()
     expect(page.locator(".timeline")).to_contain_text("conversion")

@@ -207,7 +207,7 @@ def test_an_array_of_which_items_were_refused_is_answered_the_same(
     assert (count(ingest_server), count(ingest_server, "rejected")) == (before[0] + 2, before[1] + 1)
 
 
-def forget(server: Server, key: str) -> None:
+def prune(server: Server, key: str) -> None:
     with closing(server.store()) as store:
         store.execute("DELETE FROM answers WHERE idempotency_key = ?", key)
 
@@ -223,10 +223,10 @@ def test_event_ids_follow_from_the_request(client: httpx.Client, ingest_server: 
     first = ids(items, key)
     assert {uuid.UUID(first[at]).version for at in (0, 2)} == {5}
     assert first[0] != first[2]
-    forget(ingest_server, key)
+    prune(ingest_server, key)
     assert ids(items, key) == first
     # The id is the place's in the request, not the count of those that needed one.
-    forget(ingest_server, key)
+    prune(ingest_server, key)
     other = ids([{"event_type": "pageview", "event_id": "mine"}, *items[1:]], key)
     assert other[0] == "mine"
     assert other[2] not in first
@@ -246,7 +246,7 @@ def test_bulk_reports_have_ids_of_their_own(client: httpx.Client, ingest_server:
             with closing(ingest_server.store()) as store:
                 rows = store.query("SELECT event_id FROM events WHERE project_id = 'idem' ORDER BY id")
             sent.append([event_id for (event_id,) in rows[-2:]])
-            forget(ingest_server, key)
+            prune(ingest_server, key)
         assert sent[0] == sent[1]
         assert len(set(sent[0])) == 2
 

@@ -373,7 +373,7 @@ def troubled(built_home, tmp_path_factory, land_events, visit):
         raise OSError("no space left")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestration.assets.forget", full)
+        patch.setattr("orchestration.assets.prune", full)
         return home, run_build(home)
 
 

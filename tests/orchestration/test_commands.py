@@ -61,7 +61,10 @@ def test_the_published_marts_are_copied_to_postgresql(built_home, postgres):
 
 def test_verify_says_what_is_wrong_with_the_record(tmp_path):
     home = Settings(home=tmp_path / "home")
-    assert typed(home, "verify")[::2] == (1, f"Error: {home.home_dir} is not there; set FUNNELHOUSE_HOME.\n")
+    assert typed(home, "verify")[::2] == (
+        1,
+        f"Error: {home.home_dir} does not exist; set FUNNELHOUSE_HOME.\n",
+    )
     with closing(open_store(home.landing_store)) as store:
         cost = Cost(
             project_id="shop", received_us=0, day="1970-01-01", source="x", medium=None, campaign=None,
@@ -69,14 +72,14 @@ def test_verify_says_what_is_wrong_with_the_record(tmp_path):
         )  # fmt: skip
         store.append([("costs", [row_values(Cost)(cost)] * 5)])
     seal(home.landing_store, home.raw_dir)
-    good = "1 files with 5 rows are as they were sealed.\n"
+    good = "1 files with 5 rows are unchanged.\n"
     assert typed(home, "verify") == (0, good, "")
     (sealed,) = (home.raw_dir / "costs").glob("*/seq-1-5.parquet")
     sealed.write_bytes(sealed.read_bytes()[:-1])
     code, said, complaint = typed(home, "verify")
     assert (code, complaint) == (1, "")
     assert said.startswith(f"{sealed} is not what was sealed: its content has changed.\n0 files")
-    repaired = f"costs: positions 1 to 5 were written again.\n{good}"
+    repaired = f"costs: positions 1 to 5 were rewritten.\n{good}"
     assert typed(home, "verify", "--repair") == (0, repaired, "")
     home.landing_path.write_bytes(b"")
     code, said, complaint = typed(home, "verify")

@@ -145,7 +145,7 @@ def test_what_the_system_refuses_is_no_damage(tmp_path: Path) -> None:
 def test_one_that_this_process_has_open_is_no_damage(path: Path) -> None:
     with (
         duckdb.connect(str(path), read_only=True),
-        pytest.raises(WarehouseError, match="could not be looked through"),
+        pytest.raises(WarehouseError, match="could not be inspected"),
     ):
         heal(path)
     assert path.exists()

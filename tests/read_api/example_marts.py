@@ -251,7 +251,7 @@ EXAMPLE_ROWS: Rows = {
             "stage": stage_name,
         }
         for project, goal_id, name, is_micro, stage_name in [
-            ("shop", "cart", "Put into cart", True, None),
+            ("shop", "cart", "Added to cart", True, None),
             ("shop", "buy", "Same", False, "checkout"),
             ("shop", "lead", "Same", False, None),
             ("other", "cart", "Same", False, None),

@@ -48,7 +48,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a folder instead of the link": (
         "current",
         as_folder,
-        "current cannot be used: it is no link; remove it",
+        "current cannot be used: it is not a link; remove it",
     ),
     "no build.json": ("current/build.json", Path.unlink, "build.json cannot be used"),
     "broken build.json": (

@@ -49,7 +49,7 @@ def test_the_report_by_source(server: ReadServer, path: str) -> None:
         ("country", "Country", [("ES", 20), ("FR", 12)]),
         ("landing PAGE", "Landing page", [("(none)", 20), ("/sale", 12)]),
         ("Device", "Device", [("(none)", 20), ("mobile", 12)]),
-        ("goal", "Goal", [("Put into cart", 5), ("buy", 2), ("lead", 2)]),
+        ("goal", "Goal", [("Added to cart", 5), ("buy", 2), ("lead", 2)]),
     ],
 )
 def test_other_report_types_in_any_case(
@@ -64,10 +64,10 @@ def test_goals_have_the_same_columns(server: ReadServer) -> None:
     values = [[5, 0, 9, 0, 0, 0, 0], [2, 3, 0, 0, 3, 0, 0], [2, 1, 0, 0, 0, 0, 0]]
     assert answer.json()["data"] == [
         {"Goal": name, **dict(zip(STAGES, row, strict=True))}
-        for name, row in zip(["Put into cart", "buy", "lead"], values, strict=True)
+        for name, row in zip(["Added to cart", "buy", "lead"], values, strict=True)
     ]
     answer = server.get("/v1/funnel", **{**NOVEMBER, "report_type": "Goal", "country": "es"})
-    assert [row["Goal"] for row in answer.json()["data"]] == ["Put into cart"]
+    assert [row["Goal"] for row in answer.json()["data"]] == ["Added to cart"]
 
 
 def test_pages_have_every_row_once(home: Settings) -> None:

@@ -231,7 +231,7 @@ def test_filters_are_of_the_columns_types(
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith(detail)
     assert server.client.get(f"{PATH}?name.from=a&name.from=b").json()["detail"] == (
-        "name.from is given too often"
+        "name.from may be given once at most"
     )
 
 

@@ -176,7 +176,7 @@ def test_people_are_found_by_any_identifier(server: ReadServer) -> None:
     assert {row["kind"] for row in everything} == {"session", "touch", "conversion", "goal_completion"}
     times = [datetime.fromisoformat(row["at"]) for row in everything]
     assert times == sorted(times, reverse=True)
-    assert refused(server, "people/u1", 404, id_type="visitor") == "Nobody has this identifier."
+    assert refused(server, "people/u1", 404, id_type="visitor") == "No person has this identifier."
     assert refused(server, "people/other/user:u1", 404)
 
 

@@ -14,7 +14,7 @@ from record import retention, sealing
 from record.contract import RAW_TABLES, row_values
 from record.landing import Location, open_store
 from record.landing.store import LandingError
-from record.retention import forget
+from record.retention import prune
 from record.sealing import seal
 
 DAY_US = 86_400_000_000
@@ -70,12 +70,12 @@ def test_rows_older_than_the_setting_leave_and_younger_ones_stay(location: Locat
     for table in RAW_TABLES:
         land(location, table, received)
     seal(location, raw)
-    assert forget(location, raw, 7, NOW_US) == {"events": 7, "costs": 7, "rejected": 7, "unread_fields": 7}
+    assert prune(location, raw, 7, NOW_US) == {"events": 7, "costs": 7, "rejected": 7, "unread_fields": 7}
     for table in ("events", "costs", "rejected", "unread_fields"):
         assert left(location, table) == received[7:]
         assert [us for _, us in sealed(raw, table)] == received
     assert left(location, "definitions") == received
-    assert forget(location, raw, 7, NOW_US) == dict.fromkeys(
+    assert prune(location, raw, 7, NOW_US) == dict.fromkeys(
         ("events", "costs", "rejected", "unread_fields"), 0
     )
 
@@ -98,11 +98,11 @@ def test_what_is_not_sealed_stays_however_old(
     with pytest.raises(Stopped):
         seal(location, raw)
     land(location, "events", ages_us(17))
-    assert forget(location, raw, 7, NOW_US)["events"] == 2
+    assert prune(location, raw, 7, NOW_US)["events"] == 2
     assert left(location, "events") == ages_us(18, 17)
     monkeypatch.setattr(sealing, "_step", lambda name: None)
     seal(location, raw)
-    assert forget(location, raw, 7, NOW_US)["events"] == 2
+    assert prune(location, raw, 7, NOW_US)["events"] == 2
 
 
 def test_a_prune_of_a_row_that_is_not_sealed_is_refused(location: Location, raw: Path) -> None:
@@ -124,7 +124,7 @@ def test_sealing_goes_on_where_it_was_after_everything_was_pruned(location: Loca
     seal(location, raw)
     with closing(open_store(location)) as store:
         before = store.sealable()
-    assert forget(location, raw, 7, NOW_US)["events"] == 12
+    assert prune(location, raw, 7, NOW_US)["events"] == 12
     assert left(location, "events") == []
     with closing(open_store(location)) as store:
         assert store.sealable() == before
@@ -136,7 +136,7 @@ def test_sealing_goes_on_where_it_was_after_everything_was_pruned(location: Loca
         assert store.sealable()["events"] > before["events"]
     assert seal(location, raw)["events"] == 2
     assert [seq for seq, _ in sealed(raw, "events")] == list(range(1, 15))
-    assert forget(location, raw, 7, NOW_US)["events"] == 0
+    assert prune(location, raw, 7, NOW_US)["events"] == 0
 
 
 def test_a_row_of_a_clock_ahead_keeps_only_its_own_range(location: Location, raw: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_row_of_a_clock_ahead_keeps_only_its_own_range(location: Location, raw
     old = ages_us(20)[0]
     land(location, "events", [ahead, ahead, *[old] * 3, old, ahead, old, ahead, old])
     seal(location, raw)
-    assert forget(location, raw, 7, NOW_US)["events"] == 3
+    assert prune(location, raw, 7, NOW_US)["events"] == 3
     assert left(location, "events") == [ahead, ahead, old, old, old, ahead, ahead]
 
 
@@ -165,7 +165,7 @@ def test_any_history_of_arrivals_builds_and_prunes_keeps_every_row_and_seq(
             seal(location, raw)
         if chance.random() < 0.7:
             before = left(location, "events")
-            forget(location, raw, 7, now_us)
+            prune(location, raw, 7, now_us)
             gone = list(before)
             for us in left(location, "events"):
                 gone.remove(us)
@@ -174,7 +174,7 @@ def test_any_history_of_arrivals_builds_and_prunes_keeps_every_row_and_seq(
     rows = sealed(raw, "events")
     assert [seq for seq, _ in rows] == list(range(1, len(landed) + 1))
     assert sorted(us for _, us in rows) == sorted(landed)
-    forget(location, raw, 7, now_us + 60 * DAY_US)
+    prune(location, raw, 7, now_us + 60 * DAY_US)
     assert left(location, "events") == []
 
 
@@ -186,7 +186,7 @@ def test_rejected_bodies_are_forgotten_after_thirty_days_and_nothing_else(
         land(location, table, ages_us(40, 32, 31, 30, 2))
     seal(location, raw)
     others = {path for path in raw.rglob("*") if "rejected" not in path.parts}
-    forget(location, raw, 365, NOW_US)
+    prune(location, raw, 365, NOW_US)
     assert [seq for seq, _ in sealed(raw, "rejected")] == [4, 5]
     # The setting would keep them, but what is forgotten must be forgotten here as well.
     assert left(location, "rejected") == ages_us(30, 2)
@@ -194,7 +194,7 @@ def test_rejected_bodies_are_forgotten_after_thirty_days_and_nothing_else(
     assert len(list((raw / "rejected").iterdir())) == 3
     # A year later the last range has lost its rows, but not its place.
     for _ in range(2):
-        forget(location, raw, 365, NOW_US + 365 * DAY_US)
+        prune(location, raw, 365, NOW_US + 365 * DAY_US)
         assert sealed(raw, "rejected") == []
         assert [path.name for path in (raw / "rejected").glob("received_date=2*/*")] == ["seq-5-5.parquet"]
     assert [us for _, us in sealed(raw, "events")] == ages_us(40, 32, 31, 30, 2)
@@ -202,7 +202,7 @@ def test_rejected_bodies_are_forgotten_after_thirty_days_and_nothing_else(
     land(new, "rejected", [NOW_US + 365 * DAY_US])
     seal(new, raw)
     assert [seq for seq, _ in sealed(raw, "rejected")] == [6]
-    forget(new, raw, 365, NOW_US + 365 * DAY_US)
+    prune(new, raw, 365, NOW_US + 365 * DAY_US)
     assert len(list((raw / "rejected").glob("received_date=2*/*.parquet"))) == 1
     (file,) = (raw / "rejected").glob("received_date=2*/*.parquet")
     assert pq.read_metadata(file).num_rows == 1

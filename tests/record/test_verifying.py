@@ -13,7 +13,7 @@ from raw_rows import ROWS
 from record import sealing, verifying
 from record.contract import RAW_TABLES, row_values
 from record.landing import Location, open_store
-from record.retention import forget
+from record.retention import prune
 from record.sealed_files import span_of
 from record.sealing import seal
 from record.verifying import IncompleteRecordError, check_record, repair, verify
@@ -91,10 +91,10 @@ def test_a_raw_zone_that_is_not_mounted_is_named(location: Location, raw: Path) 
 
 def test_forgotten_days_of_rejected_are_no_hole(location: Location, raw: Path) -> None:
     month_later = NOW_US + 26 * DAY_US
-    forget(location, raw, 7, month_later)
+    prune(location, raw, 7, month_later)
     assert len(files(raw, "rejected")) == 1
     check_record(location, raw, month_later)
-    forget(location, raw, 7, month_later + 9 * DAY_US)
+    prune(location, raw, 7, month_later + 9 * DAY_US)
     check_record(location, raw, month_later + 9 * DAY_US)
     assert verify(location, raw, month_later + 9 * DAY_US).faults == ()
 
@@ -191,7 +191,7 @@ def test_only_rows_whose_file_is_good_leave_the_landing_store(location: Location
     missing.unlink()
     flip(files(raw, "costs")[0])
     with pytest.raises(IncompleteRecordError, match="lacks the positions 1 to 3"):
-        forget(location, raw, 7, NOW_US)
+        prune(location, raw, 7, NOW_US)
     # Of each table three rows are older; the last two have them.
     assert {table: left(location, table) for table in RAW_TABLES} == {
         "events": 9, "definitions": 9, "costs": 9, "rejected": 6, "unread_fields": 6,
@@ -210,7 +210,7 @@ def test_what_is_still_in_the_landing_store_is_written_again(location: Location,
     assert {file: file.read_bytes() for table in RAW_TABLES for file in files(raw, table)} == before
     check_record(location, raw, NOW_US)
     # What has left is not in the store any more.
-    forget(location, raw, 7, NOW_US)
+    prune(location, raw, 7, NOW_US)
     files(raw, "events")[0].unlink()
     assert repair(location, raw, verify(location, raw, NOW_US).faults) == []
     assert "lacks the positions 1 to 3" in refused(location, raw)

@@ -1,4 +1,4 @@
-"""Behaviour: who came back, which variant did better, and what one person did."""
+"""Behaviour: who returned, which variant did better, and what one person did."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from read_api.dashboard.access import AnyHere
+from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.pages.traffic import heat
 from read_api.dashboard.view import ALL, View, viewing
 from read_api.parameters import Days, Page
@@ -32,9 +32,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get(f"{PATH}/cohorts")
-def cohort_table(request: Request, here: AnyHere) -> Response:
-    """People by the week in which they were first seen, and how many came back or converted since."""
-    with viewing(request, here, "cohorts", default=ALL) as view:
+def cohort_table(request: Request, viewer: AnyViewer) -> Response:
+    """People by the week in which they were first seen, and how many returned or converted since."""
+    with viewing(request, viewer, "cohorts", default=ALL) as view:
         measure = request.query_params.get("measure", "returned")
         measure = measure if measure in dict(_COHORT_MEASURES) else "returned"
         if view.dates == ALL:
@@ -68,9 +68,9 @@ def cohort_table(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/experiments")
-def experiment_list(request: Request, here: AnyHere) -> Response:
+def experiment_list(request: Request, viewer: AnyViewer) -> Response:
     """Each experiment's variants: rate, interval, and how they differ from the control."""
-    with viewing(request, here, "experiments", dates=False) as view:
+    with viewing(request, viewer, "experiments", dates=False) as view:
         rows = experiments.experiments(view.reading, view.project_id, page=Page(1000))
         found = [
             {
@@ -96,9 +96,9 @@ def _variant_figures(view: View, variant: experiments.Variant) -> dict[str, Figu
 
 
 @router.get(f"{PATH}/people")
-def person(request: Request, here: AnyHere) -> Response:
+def person(request: Request, viewer: AnyViewer) -> Response:
     """Somebody by any identifier: whose it is, what links them, and what they did."""
-    with viewing(request, here, "people", dates=False) as view:
+    with viewing(request, viewer, "people", dates=False) as view:
         asked = request.query_params
         wanted = asked.get("id", "").strip()
         reader = view.reading

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE
-from read_api.dashboard.access import AnyHere, Here
+from read_api.dashboard.access import AnyViewer, Viewer
 from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
@@ -38,33 +38,33 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get(f"{PATH}/live")
-def live(request: Request, here: AnyHere) -> Response:
+def live(request: Request, viewer: AnyViewer) -> Response:
     """The newest events, as they arrive, before any build."""
-    view = frame(request, here, "live")
-    return view.render("live.html", _events(request, here, view))
+    view = frame(request, viewer, "live")
+    return view.render("live.html", _events(request, viewer, view))
 
 
 @router.get(f"{PATH}/live/rows")
-def live_rows(request: Request, here: AnyHere) -> Response:
+def live_rows(request: Request, viewer: AnyViewer) -> Response:
     """The same as a piece of the page, which asks for it every few seconds."""
-    view = frame(request, here, "live")
-    return html("live_rows.html", {"view": view, **_events(request, here, view)})
+    view = frame(request, viewer, "live")
+    return html("live_rows.html", {"view": view, **_events(request, viewer, view)})
 
 
 @router.get(f"{PATH}/live/event")
-def one_event(request: Request, here: AnyHere) -> Response:
+def one_event(request: Request, viewer: AnyViewer) -> Response:
     """All reports with one event id: as received, and as understood."""
     event_id = request.query_params.get("id", "")
-    found = _ingest(request).get(here.read, here.project_id, "events", event_id) if event_id else None
+    found = _ingest(request).get(viewer.read, viewer.project_id, "events", event_id) if event_id else None
     if found is None:
         raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
-    return frame(request, here, "live", "Event").render("event.html", {"event": _shown_event(found)})
+    return frame(request, viewer, "live", "Event").render("event.html", {"event": _shown_event(found)})
 
 
 @router.get(f"{PATH}/data-trust")
-def data_trust_page(request: Request, here: AnyHere) -> Response:
-    """How fresh the figures are, what may bend them, and what the last builds checked."""
-    with viewing(request, here, "data-trust", default=ALL) as view:
+def data_trust_page(request: Request, viewer: AnyViewer) -> Response:
+    """How fresh the figures are, what could skew them, and what the last builds checked."""
+    with viewing(request, viewer, "data-trust", default=ALL) as view:
         if view.dates == ALL:
             # Reports count on their day of arrival, which may be long after the last day of sessions.
             view.days = Days(view.days.first, today(view.reading, view.project_id, datetime.now(UTC)))
@@ -120,7 +120,7 @@ def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _events(request: Request, here: Here, view: View) -> dict[str, Any]:
+def _events(request: Request, viewer: Viewer, view: View) -> dict[str, Any]:
     """The newest events, of one kind where one is chosen, and how many came within a minute."""
     kind = request.query_params.get("kind", "")
     kind = kind if kind in (*KINDS, REJECTED) else ""
@@ -131,11 +131,11 @@ def _events(request: Request, here: Here, view: View) -> dict[str, Any]:
     ingest = _ingest(request)
     try:
         if kind in ("", REJECTED):
-            answer = ingest.get(here.read, here.project_id, REJECTED, "recent", limit=SHOWN_EVENTS) or {}
+            answer = ingest.get(viewer.read, viewer.project_id, REJECTED, "recent", limit=SHOWN_EVENTS) or {}
             found += _shown_rejected(answer.get(REJECTED, []))
         for _ in range(0 if kind == REJECTED else MOST_PAGES if kind else 1):
             asked: dict[str, str | int] = {"limit": SHOWN_EVENTS, "before": before or ""}
-            answer = ingest.get(here.read, here.project_id, "events", "recent", **asked) or {}
+            answer = ingest.get(viewer.read, viewer.project_id, "events", "recent", **asked) or {}
             events = [_shown(event) for event in answer.get("events", [])]
             found += [event for event in events if kind in ("", event["kind"])]
             before = answer.get("next")

@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard import rules
-from read_api.dashboard.access import AnyHere, Editor, Fields, Form, Here
+from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
 from read_api.dashboard.ingest import Ingest, NotTaken, UnreachableError
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.view import View, frame, viewing
@@ -33,13 +33,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get(f"{PATH}/goals")
-def goal_list(request: Request, here: AnyHere) -> Response:
+def goal_list(request: Request, viewer: AnyViewer) -> Response:
     """Goals with their completions; what was defined or deleted since the last build says so."""
-    with viewing(request, here, "goals", country=True) as view:
+    with viewing(request, viewer, "goals", country=True) as view:
         published = goals.goals(
             view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
         )
-        defined = _defined(request, here, "goals", "goal_id")
+        defined = _defined(request, viewer, "goals", "goal_id")
         waiting = [
             {**goal, "rule": rules.words(goal)}
             for goal in (defined or {}).values()
@@ -72,20 +72,20 @@ def goal_list(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/goals/new")
-def new_goal(request: Request, here: Editor) -> Response:
+def new_goal(request: Request, viewer: Editor) -> Response:
     """The form for a goal."""
-    return _goal_form(frame(request, here, "goals", "New goal"), "", _goal_fields(None))
+    return _goal_form(frame(request, viewer, "goals", "New goal"), "", _goal_fields(None))
 
 
 @router.post(f"{PATH}/goals/new")
-def create_goal(request: Request, here: Editor, form: Form) -> Response:
+def create_goal(request: Request, viewer: Editor, form: Form) -> Response:
     """Define a goal under a new id."""
     goal_id = form.text("id") or rules.slug(form.text("name"))
-    return _save_goal(request, here, form, goal_id, is_new=True)
+    return _save_goal(request, viewer, form, goal_id, is_new=True)
 
 
 @router.get(f"{PATH}/goals/preview")
-def preview_goal(request: Request, here: AnyHere) -> Response:
+def preview_goal(request: Request, viewer: AnyViewer) -> Response:
     """How often a goal with these fields would have been completed, as a piece of its form."""
     asked = request.query_params
     kind, operator = asked.get("match_type", ""), asked.get("operator", "exact")
@@ -94,7 +94,7 @@ def preview_goal(request: Request, here: AnyHere) -> Response:
     is_rule = kind in goals.MATCH_TYPES and (bool(value) or kind == "any_conversion")
     if is_rule and operator in goals.OPERATORS:
         rule = goals.Rule(kind, value, operator if kind == "url_path" else "exact")
-        with viewing(request, here, "goals") as view:
+        with viewing(request, viewer, "goals") as view:
             found = goals.preview(view.reading, view.project_id, rule, Days())
             latest = [count for count in found if view.first <= count.day <= view.last]
             rows = _picked(view.rows("rpt_event_counts", None), rule)
@@ -122,32 +122,32 @@ def _picked(rows: Slice, rule: goals.Rule) -> Slice:
 
 
 @router.get(f"{PATH}/goals/{{goal_id}}/edit")
-def edit_goal(request: Request, here: Editor, goal_id: str) -> Response:
+def edit_goal(request: Request, viewer: Editor, goal_id: str) -> Response:
     """The form for an existing goal."""
-    goal = _one(request, here, "goals", goal_id)
-    view = frame(request, here, "goals", goal["name"] or goal_id)
+    goal = _one(request, viewer, "goals", goal_id)
+    view = frame(request, viewer, "goals", goal["name"] or goal_id)
     return _goal_form(view, goal_id, _goal_fields(goal))
 
 
 @router.post(f"{PATH}/goals/{{goal_id}}/edit")
-def update_goal(request: Request, here: Editor, goal_id: str, form: Form) -> Response:
+def update_goal(request: Request, viewer: Editor, goal_id: str, form: Form) -> Response:
     """Give a goal a new version."""
-    return _save_goal(request, here, form, goal_id, is_new=False)
+    return _save_goal(request, viewer, form, goal_id, is_new=False)
 
 
 @router.post(f"{PATH}/goals/{{goal_id}}/delete")
-def delete_goal(request: Request, here: Editor, goal_id: str, _: Form) -> Response:
+def delete_goal(request: Request, viewer: Editor, goal_id: str, _: Form) -> Response:
     """Delete a goal."""
-    _ingest(request).delete(here.admin or "", here.project_id, "goals", goal_id)
-    return _to(frame(request, here, "goals").url("goals", saved=goal_id))
+    _ingest(request).delete(viewer.admin or "", viewer.project_id, "goals", goal_id)
+    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 @router.get(f"{PATH}/funnels")
-def funnel_page(request: Request, here: AnyHere) -> Response:
+def funnel_page(request: Request, viewer: AnyViewer) -> Response:
     """One funnel as a picture, with who dropped out where, and by source of entry."""
-    with viewing(request, here, "funnels") as view:
+    with viewing(request, viewer, "funnels") as view:
         every = funnels.funnels(view.reading, view.project_id, funnels.Filters(view.days, page=Page(10_000)))
-        defined = _defined(request, here, "funnels", "funnel_id")
+        defined = _defined(request, viewer, "funnels", "funnel_id")
         names = {step.funnel_id: step.funnel_name for step in every}
         names |= {funnel_id: funnel["name"] for funnel_id, funnel in (defined or {}).items()}
         chosen = request.query_params.get("funnel", "")
@@ -210,46 +210,46 @@ def _other_sources(
 
 
 @router.get(f"{PATH}/funnels/new")
-def new_funnel(request: Request, here: Editor) -> Response:
+def new_funnel(request: Request, viewer: Editor) -> Response:
     """The form for a funnel."""
-    return _funnel_form(frame(request, here, "funnels", "New funnel"), "", _funnel_fields(None))
+    return _funnel_form(frame(request, viewer, "funnels", "New funnel"), "", _funnel_fields(None))
 
 
 @router.post(f"{PATH}/funnels/new")
-def create_funnel(request: Request, here: Editor, form: Form) -> Response:
+def create_funnel(request: Request, viewer: Editor, form: Form) -> Response:
     """Define a funnel under a new id."""
     funnel_id = form.text("id") or rules.slug(form.text("name"))
-    return _save_funnel(request, here, form, funnel_id, is_new=True)
+    return _save_funnel(request, viewer, form, funnel_id, is_new=True)
 
 
 @router.get(f"{PATH}/funnels/step")
-def funnel_step(request: Request, here: Editor) -> Response:
+def funnel_step(request: Request, viewer: Editor) -> Response:
     """The fields of one more step, as a piece of the form."""
-    context = {"view": frame(request, here, "funnels"), "step": {"name": "", **rules.empty_rule()}}
+    context = {"view": frame(request, viewer, "funnels"), "step": {"name": "", **rules.empty_rule()}}
     return html("funnel_step.html", {**context, **rules.CHOICES, "is_added": True})
 
 
 @router.get(f"{PATH}/funnels/{{funnel_id}}/edit")
-def edit_funnel(request: Request, here: Editor, funnel_id: str) -> Response:
+def edit_funnel(request: Request, viewer: Editor, funnel_id: str) -> Response:
     """The form for an existing funnel."""
-    funnel = _one(request, here, "funnels", funnel_id)
-    return _funnel_form(frame(request, here, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
+    funnel = _one(request, viewer, "funnels", funnel_id)
+    return _funnel_form(frame(request, viewer, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
 
 
 @router.post(f"{PATH}/funnels/{{funnel_id}}/edit")
-def update_funnel(request: Request, here: Editor, funnel_id: str, form: Form) -> Response:
+def update_funnel(request: Request, viewer: Editor, funnel_id: str, form: Form) -> Response:
     """Give a funnel a new version."""
-    return _save_funnel(request, here, form, funnel_id, is_new=False)
+    return _save_funnel(request, viewer, form, funnel_id, is_new=False)
 
 
 @router.post(f"{PATH}/funnels/{{funnel_id}}/delete")
-def delete_funnel(request: Request, here: Editor, funnel_id: str, _: Form) -> Response:
+def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> Response:
     """Delete a funnel."""
-    _ingest(request).delete(here.admin or "", here.project_id, "funnels", funnel_id)
-    return _to(frame(request, here, "funnels").url("funnels"))
+    _ingest(request).delete(viewer.admin or "", viewer.project_id, "funnels", funnel_id)
+    return _to(frame(request, viewer, "funnels").url("funnels"))
 
 
-def _save_goal(request: Request, here: Here, form: Fields, goal_id: str, is_new: bool) -> Response:
+def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
     rule = rules.read_rules(form)[0]
     try:
         body = {
@@ -259,7 +259,7 @@ def _save_goal(request: Request, here: Here, form: Fields, goal_id: str, is_new:
             "is_micro": form.has("is_micro"),
             "stage": form.text("stage") or None,
         }
-        _put(request, here, "goals", goal_id, body, is_new)
+        _put(request, viewer, "goals", goal_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             "id": form.text("id"),
@@ -269,12 +269,12 @@ def _save_goal(request: Request, here: Here, form: Fields, goal_id: str, is_new:
             "is_micro": form.has("is_micro"),
             "rule": rule,
         }
-        view = frame(request, here, "goals", "New goal" if is_new else goal_id)
+        view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
         return _goal_form(view, "" if is_new else goal_id, fields, str(refused))
-    return _to(frame(request, here, "goals").url("goals", saved=goal_id))
+    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
-def _save_funnel(request: Request, here: Here, form: Fields, funnel_id: str, is_new: bool) -> Response:
+def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str, is_new: bool) -> Response:
     names = form.all("step_name")
     steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
     try:
@@ -286,25 +286,25 @@ def _save_funnel(request: Request, here: Here, form: Fields, funnel_id: str, is_
             "window_days": int(window) if window.isascii() and window.isdigit() else window,
             "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
         }
-        _put(request, here, "funnels", funnel_id, body, is_new)
+        _put(request, viewer, "funnels", funnel_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
             "steps": steps,
         }
-        view = frame(request, here, "funnels", "New funnel" if is_new else funnel_id)
+        view = frame(request, viewer, "funnels", "New funnel" if is_new else funnel_id)
         return _funnel_form(view, "" if is_new else funnel_id, fields, str(refused))
-    return _to(frame(request, here, "funnels").url("funnels", funnel=funnel_id, saved="1"))
+    return _to(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
 
 
-def _put(request: Request, here: Here, kind: str, key: str, body: dict[str, Any], is_new: bool) -> None:
+def _put(request: Request, viewer: Viewer, kind: str, key: str, body: dict[str, Any], is_new: bool) -> None:
     """Define it through the ingest API. Raises NotTaken, also for a new one under an id that is taken."""
     if not key:
         raise NotTaken("Give it a name or an id.")
-    ingest, admin = _ingest(request), here.admin or ""
-    if is_new and ingest.get(admin, here.project_id, kind, key) is not None:
-        raise NotTaken(f"There is one with the id {key} already; edit that one, or choose another id.")
-    ingest.put(admin, here.project_id, kind, key, body=body)
+    ingest, admin = _ingest(request), viewer.admin or ""
+    if is_new and ingest.get(admin, viewer.project_id, kind, key) is not None:
+        raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
+    ingest.put(admin, viewer.project_id, kind, key, body=body)
 
 
 def _goal_form(view: View, goal_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
@@ -351,13 +351,13 @@ def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _defined(request: Request, here: Here, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
+def _defined(request: Request, viewer: Viewer, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
     """What the ingest API has, by id; None while it does not answer: figures are shown all the same."""
     found: dict[str, dict[str, Any]] = {}
     after: str | None = ""
     while after is not None:
         try:
-            page = _ingest(request).get(here.read, here.project_id, kind, after=after) or {}
+            page = _ingest(request).get(viewer.read, viewer.project_id, kind, after=after) or {}
         except UnreachableError:
             return None
         found |= {each[id_name]: each for each in page.get(kind, [])}
@@ -365,8 +365,8 @@ def _defined(request: Request, here: Here, kind: str, id_name: str) -> dict[str,
     return found
 
 
-def _one(request: Request, here: Here, kind: str, key: str) -> dict[str, Any]:
-    found = _ingest(request).get(here.admin or "", here.project_id, kind, key)
+def _one(request: Request, viewer: Viewer, kind: str, key: str) -> dict[str, Any]:
+    found = _ingest(request).get(viewer.admin or "", viewer.project_id, kind, key)
     if found is None:
         raise Refusal(404, "It is not defined, or was deleted. What a seed defines is edited there.")
     return found

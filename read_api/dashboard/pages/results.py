@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.paths import id_at_end
 from funnelhouse.problems import Refusal
-from read_api.dashboard.access import AnyHere
+from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
 from read_api.dashboard.net_revenue import net_revenue
@@ -45,9 +45,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get(f"{PATH}/overview")
-def overview(request: Request, here: AnyHere) -> Response:
+def overview(request: Request, viewer: AnyViewer) -> Response:
     """The project at a glance."""
-    with viewing(request, here, "overview", country=True) as view:
+    with viewing(request, viewer, "overview", country=True) as view:
         reader = view.reading
         known = project(reader, view.project_id)
         in_order = view.currencies.in_order
@@ -72,9 +72,9 @@ def overview(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/revenue")
-def revenue(request: Request, here: AnyHere) -> Response:
+def revenue(request: Request, viewer: AnyViewer) -> Response:
     """From sales to net revenue: why the ledger's entries are there, as a waterfall."""
-    with viewing(request, here, "revenue", country=True) as view:
+    with viewing(request, viewer, "revenue", country=True) as view:
         as_of = _date(request.query_params.get("as_of", ""))
         entries = summary.ledger(
             view.reading, view.project_id, summary.Filters(view.days, view.country, as_of=as_of)
@@ -100,9 +100,9 @@ def revenue(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/conversions")
-def conversion_list(request: Request, here: AnyHere) -> Response:
+def conversion_list(request: Request, viewer: AnyViewer) -> Response:
     """Conversions, newest first, fifty to a page."""
-    with viewing(request, here, "conversions", country=True) as view:
+    with viewing(request, viewer, "conversions", country=True) as view:
         asked = request.query_params
         wanted = {
             "state": asked.get("state") if asked.get("state") in conversions.STATES else None,
@@ -126,9 +126,9 @@ def conversion_list(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
-def conversion(request: Request, here: AnyHere, conversion_id: str) -> Response:
+def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Response:
     """One conversion, and everything that made it what it is."""
-    with viewing(request, here, "conversions", title="Conversion", dates=False) as view:
+    with viewing(request, viewer, "conversions", title="Conversion", dates=False) as view:
         explanation = explained.explain(view.reading, view.project_id, conversion_id)
         if explanation is None:
             raise Refusal(

@@ -9,8 +9,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from read_api.dashboard.access import AnyHere
-from read_api.dashboard.figures import Units, origin
+from read_api.dashboard.access import AnyViewer
+from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
@@ -50,9 +50,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get(f"{PATH}/sources")
-def source_list(request: Request, here: AnyHere) -> Response:
+def source_list(request: Request, viewer: AnyViewer) -> Response:
     """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
-    with viewing(request, here, "sources", country=True) as view:
+    with viewing(request, viewer, "sources", country=True) as view:
         by = request.query_params.get("by", "source")
         by = by if by in sources.DIMENSIONS else "source"
         found = ranked(
@@ -71,7 +71,7 @@ def source_list(request: Request, here: AnyHere) -> Response:
             "chart": bar_chart(
                 [_named(line) for line in drawn],
                 {"Sessions": [line["sessions"] for line in drawn]},
-                lying=True,
+                horizontal=True,
                 whole=True,
                 unit="sessions",
             ),
@@ -83,9 +83,9 @@ def source_list(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/landing-pages")
-def landing_page_list(request: Request, here: AnyHere) -> Response:
+def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
     """Where sessions begin and what becomes of them; and views of all pages with what they assisted."""
-    with viewing(request, here, "landing-pages") as view:
+    with viewing(request, viewer, "landing-pages") as view:
         in_order = view.currencies.in_order
         landed = ranked(view.reading, view.rows("rpt_landing_pages"), LANDED, view.most_rows, in_order)
         viewed = ranked(view.reading, view.rows("rpt_pages"), _VIEWED, view.most_rows, in_order)
@@ -94,9 +94,9 @@ def landing_page_list(request: Request, here: AnyHere) -> Response:
 
 
 @router.get(f"{PATH}/attribution")
-def attribution_models(request: Request, here: AnyHere) -> Response:
+def attribution_models(request: Request, viewer: AnyViewer) -> Response:
     """Credit by one model, and all models side by side."""
-    with viewing(request, here, "attribution") as view:
+    with viewing(request, viewer, "attribution") as view:
         asked = request.query_params
         models = tuple(view.reading.facts["attribution_models"])
         default = project(view.reading, view.project_id).default_model
@@ -144,9 +144,9 @@ def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
 
 
 @router.get(f"{PATH}/channel-importance")
-def importance_of_channels(request: Request, here: AnyHere) -> Response:
-    """What would be lost without each source, and its part of the conversion rate."""
-    with viewing(request, here, "channel-importance", dates=False) as view:
+def importance_of_channels(request: Request, viewer: AnyViewer) -> Response:
+    """Each source's removal effect, and its contribution to the conversion rate."""
+    with viewing(request, viewer, "channel-importance", dates=False) as view:
         channels = channel_importance.channel_importance(view.reading, view.project_id, Page(MAX_LIMIT))
         by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
         # Sources that lower the rate stand at the other end.
@@ -157,8 +157,8 @@ def importance_of_channels(request: Request, here: AnyHere) -> Response:
             "found": rows.figure("count(*)", len(channels)),
             "is_converting": any(row.converting_journeys for row in channels),
             "rate": rows.figure("sum(shapley_value)", sum(row.shapley_value for row in channels)),
-            "lost": _percent_chart("Lost without it", rows, "removal_effect", channels[:DRAWN_BARS]),
-            "part": _percent_chart("Part of the rate", rows, "shapley_value", drawn, digits=2),
+            "lost": _percent_chart("Removal effect", rows, "removal_effect", channels[:DRAWN_BARS]),
+            "part": _percent_chart("Contribution", rows, "shapley_value", drawn, digits=2),
         }
         return view.render("channel_importance.html", context)
 
@@ -172,16 +172,16 @@ def _percent_chart(
     return bar_chart(
         [row.source for row in drawn],
         {name: figures},
-        lying=True,
+        horizontal=True,
         unit="%",
         digits=digits,
     ) | {"series": [series(name, figures, lambda number: 100 * number)]}
 
 
 @router.get(f"{PATH}/paths")
-def path_list(request: Request, here: AnyHere) -> Response:
-    """The ways to conversions, as a picture and by frequency; and how long they took."""
-    with viewing(request, here, "paths") as view:
+def path_list(request: Request, viewer: AnyViewer) -> Response:
+    """Conversion paths, as a picture and by frequency; and how long they took."""
+    with viewing(request, viewer, "paths") as view:
         reader = view.reading
         rows = view.rows("rpt_paths", None)
         # Builds of older versions have no median over all currencies.
@@ -307,12 +307,12 @@ def _model_chart(
     """The model that was chosen, beside the project's own."""
     drawn = by_model[model].lines[:DRAWN_BARS]
     several = {
-        each.replace("_", " "): [
-            _measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]
-        ]
+        model_name(each): [_measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]]
         for each in dict.fromkeys((model, default))
     }
-    chart = bar_chart([_named(line) for line in drawn], several, lying=True, unit="conversions", digits=1)
+    chart = bar_chart(
+        [_named(line) for line in drawn], several, horizontal=True, unit="conversions", digits=1
+    )
     return chart if measure == "conversions" else chart | money_series(several, currency, units)
 
 

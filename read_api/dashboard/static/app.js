@@ -105,7 +105,7 @@
       axisLabel: { ...axis.axisLabel, formatter: short },
       minInterval: spec.whole ? 1 : 0,
     };
-    if (spec.lying) {
+    if (spec.horizontal) {
       names.inverse = true;
       const left = chartWidth < 480 ? 104 : 150;
       names.axisLabel = { ...axis.axisLabel, color: color("--ink-2"), interval: 0, width: left - 12, overflow: "truncate" };
@@ -123,14 +123,14 @@
             ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
           ].join("\n"),
       },
-      xAxis: spec.lying ? values : names,
-      yAxis: spec.lying ? names : values,
+      xAxis: spec.horizontal ? values : names,
+      yAxis: spec.horizontal ? names : values,
       series: spec.series.flatMap((series, index) => {
         const line = {
           name: series.name,
           type: kind,
           data: isDashed ? upTo(series.values, last) : series.values,
-          barMaxWidth: spec.lying ? 14 : 36,
+          barMaxWidth: spec.horizontal ? 14 : 36,
           showSymbol: spec.categories.length < 2,
           symbolSize: 6,
           lineStyle: { width: 2 },

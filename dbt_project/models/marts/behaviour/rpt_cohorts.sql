@@ -1,4 +1,4 @@
--- One row per project, week in which people were first seen, weeks since then, and currency: who came back.
+-- One row per project, week in which people were first seen, weeks since then, and currency: who returned.
 with sessions as (
     select
         *,

@@ -1,4 +1,4 @@
--- One row per difference in recognised revenue: what was learnt when, about what happened when, and why.
+-- One row per difference in recognised revenue: since when it is known, when it occurred, and why.
 {{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with entries as (
     select * from {{ ref('int_ledger_entries') }}

@@ -1,4 +1,4 @@
--- One row per conversion after deduplication, whatever its state; rejected ones count nowhere.
+-- One row per conversion after deduplication, whatever its state; rejected ones are excluded from figures.
 {{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with conversions as (
     select * from {{ ref('int_conversions') }}

@@ -1,4 +1,4 @@
--- One row per project, day, measure and detail: how often figures met what may bend them.
+-- One row per project, day, measure and detail: how often something occurred that could skew figures.
 with conversions as (
     select * from {{ ref('fct_conversions') }}
 ),
