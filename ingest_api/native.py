@@ -19,7 +19,7 @@ from pydantic import (
 
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Rejection
-from ingest_api.fields import MajorAmount, faults
+from ingest_api.fields import MajorAmount, errors
 from ingest_api.lengths import DEFINED_NAME_BYTES, within
 from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
 from ingest_api.strict_json import parse
@@ -90,7 +90,7 @@ def read_as(shape: type[_Shape], value: Any) -> _Shape:
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        raise Refusal(400, faults(error)) from None
+        raise Refusal(400, errors(error)) from None
 
 
 def number(text: str | None) -> orjson.Fragment | None:
