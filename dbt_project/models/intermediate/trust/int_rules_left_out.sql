@@ -1,4 +1,4 @@
--- One row per goal or funnel defined over the API that is beyond a limit: of a wildcard's stars, or of funnels.
+-- One row per goal or funnel defined over the API that is beyond a limit: of wildcards' stars, or of funnels.
 with definitions as (
     select * from {{ ref('int_definitions') }}
     where kind in ('goal', 'funnel') and not is_deleted
@@ -43,7 +43,9 @@ left_out as (
         kind = 'funnel'
         and not exists (
             select 1 from funnel_steps
-            where funnel_steps.project_id = definitions.project_id and funnel_steps.funnel_id = definitions.key
+            where
+                definitions.project_id = funnel_steps.project_id
+                and definitions.key = funnel_steps.funnel_id
         )
 )
 
