@@ -43,7 +43,7 @@ def house_lock(path: Path, end_within_s: float) -> Iterator[tuple[str, int]]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HouseRunningError(
-                f"This home is up already: process {before.get('process')} holds {path}. "
+                f"This home is already running: process {before.get('process')} holds {path}. "
                 "End it first, or give this one another FUNNELHOUSE_HOME and other ports."
             ) from None
         orphans = end_marked(str(before.get("mark", "")), end_within_s)

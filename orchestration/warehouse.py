@@ -55,7 +55,7 @@ def heal(path: Path, is_suspect: bool = False) -> str | None:
     if _wal(path).exists():
         _wal(path).replace(_wal(aside))
     shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
-    return f"{path} was damaged ({damage}). It is now {aside.name}; all is built anew from the record."
+    return f"{path} was damaged ({damage}). It is now {aside.name}; everything is rebuilt from the record."
 
 
 def show_damage(failures: Iterable[str]) -> bool:
@@ -83,8 +83,8 @@ def _damage(path: Path, is_suspect: bool) -> str | None:
             message = _first_line(error)
             if any(refused in message for refused in _REFUSED):
                 raise WarehouseError(
-                    f"{path} cannot be opened: {message}. Set its owner and rights, or make space; it may be "
-                    "moved away, too, for builds make it anew."
+                    f"{path} cannot be opened: {message}. Fix its owner and permissions, or free space; it "
+                    "may also be moved away, since builds recreate it."
                 ) from error
             if _LOCKED not in message:
                 return message

@@ -176,7 +176,7 @@ def check_current(published_dir: Path) -> None:
     if current.exists() and not current.is_symlink():
         raise PublishError(
             f"{current} is not a link to a build; a copy that follows links makes it a folder. Move it away: "
-            "the next build makes the link anew."
+            "the next build recreates the link."
         )
 
 

@@ -1,6 +1,7 @@
 """Whether a description of an API is true: requests made from it get no answer that it does not name.
 
-Schemathesis makes requests that fit the description, and requests that break it in one place.
+Schemathesis makes requests that fit the description, and requests that break it in one place. Its checks of
+what a server should refuse are left out: our rules of tolerance (unknown fields, say) decide otherwise.
 """
 
 from collections.abc import Callable

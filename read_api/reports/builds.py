@@ -70,7 +70,7 @@ class Builds(BaseModel):
 
 _DETAILS = {
     "published": "It was published.",
-    "failed": "It was not published: figures are those of the build before. Who runs this house sees why.",
+    "failed": "It was not published: figures are those of the previous build. The operator sees why.",
 }
 
 

@@ -498,8 +498,8 @@ def _refuse_without_its_tables(connection: apsw.Connection, path: Path) -> None:
 
 
 _LOST = (
-    "{path} {what}: the projects, keys and unsealed reports that were in it are gone. Put it back from a "
-    "backup; or delete it to begin anew, with new projects and keys, above what the raw zone holds."
+    "{path} {what}: the projects, keys and unsealed reports that were in it are gone. Restore it from a "
+    "backup; or delete it to start over, with new projects and keys, above what the raw zone holds."
 )
 
 

@@ -47,7 +47,7 @@ def is_alive(process_id):
 
 def test_a_living_one_is_named_and_left_alone(lock, holder):
     process, child = holder
-    named = pytest.raises(HouseRunningError, match=f"up already: process {process.pid} holds")
+    named = pytest.raises(HouseRunningError, match=f"already running: process {process.pid} holds")
     with named, house_lock(lock, 0):
         pytest.fail("two at once")
     assert process.poll() is None

@@ -179,7 +179,7 @@ def test_up_starts_everything_and_leaves_nothing(settings, run_up):
         timeout=120,
     )
     assert second.returncode == 1
-    assert second.stderr.startswith(f"Error: This home is up already: process {up.pid} holds ")
+    assert second.stderr.startswith(f"Error: This home is already running: process {up.pid} holds ")
     assert up.poll() is None
 
     up.send_signal(signal.SIGINT)

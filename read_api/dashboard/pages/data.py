@@ -46,7 +46,10 @@ def live(request: Request, viewer: AnyViewer) -> Response:
 
 @router.get(f"{PATH}/live/rows")
 def live_rows(request: Request, viewer: AnyViewer) -> Response:
-    """The same as a piece of the page, which asks for it every few seconds."""
+    """The same as a piece of the page, which asks for it every few seconds.
+
+    A stream per open page would hold a connection of two servers each, and begin with this list.
+    """
     view = frame(request, viewer, "live")
     return html("live_rows.html", {"view": view, **_events(request, viewer, view)})
 
