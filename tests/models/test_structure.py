@@ -56,6 +56,15 @@ def test_every_column_is_described(models: dict[str, Any], empty_warehouse: Sett
             assert all(described.values()), name
 
 
+def test_every_mart_has_an_example_that_runs(models: dict[str, Any], empty_warehouse: Settings) -> None:
+    with duckdb.connect(str(empty_warehouse.warehouse_path), read_only=True) as warehouse:
+        for name, model in models.items():
+            if model["fqn"][1] == "marts":
+                example = model["config"]["meta"]["example"]
+                assert f"from {name}" in example
+                warehouse.execute(example)
+
+
 def test_marts_have_contracts_and_only_marts(models: dict[str, Any]) -> None:
     contracted = {name for name, model in models.items() if model["contract"]["enforced"]}
     assert contracted == {name for name, model in models.items() if model["fqn"][1] == "marts"}
