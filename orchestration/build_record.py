@@ -12,7 +12,6 @@ from expectations.landed_events import Checked, checked_now
 from funnelhouse.settings import Settings
 from orchestration.build_resource import Build
 from orchestration.dbt_command import results_path, test_outcomes
-from orchestration.quarantine import QUARANTINE
 from orchestration.warehouse import currency_decimals
 from publication.layout import BUILD_FILE, CURRENT
 
@@ -30,7 +29,7 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
     """
     entries = list(entries)
     checks = [*_expectations(entries), *test_outcomes(results_path(settings))]
-    landed = checked_now(settings.raw_dir, QUARANTINE, checked_before(settings, build))
+    landed = checked_now(settings.raw_dir, build.deployment.quarantine, checked_before(settings, build))
     return {
         "seconds": {step: round(value, 3) for step, value in seconds_by_step(entries).items()},
         "checks_passed": sum(check["passed"] for check in checks),

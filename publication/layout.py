@@ -5,6 +5,7 @@ published/<build_id>/<mart>.parquet the same, one file each, where a setting ask
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
 published/current                   relative symlink to the build that readers see
+dev/<name>/published/…              the same of a home to edit in, see orchestration.dev_home
 """
 
 import json
@@ -35,6 +36,31 @@ def new_build_id(now: datetime) -> str:
 def is_build_id(name: str) -> bool:
     """Whether a name has the form of a build's id."""
     return _BUILD_ID.fullmatch(name) is not None
+
+
+DEV_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""Pattern of the name of a home to edit in."""
+
+DEV_BUILD = rf"dev-({DEV_NAME})(?:[.]({BUILD_ID}))?"
+"""Pattern of what its builds are called: `dev-<name>` is the newest, `dev-<name>.<build id>` any kept one."""
+
+_DEV_BUILD = re.compile(DEV_BUILD)
+
+
+def dev_build(name: str, build_id: str) -> str:
+    """What a build of a home to edit in is called."""
+    return f"dev-{name}.{build_id}"
+
+
+def dev_folder(published_dir: Path, build: str) -> Path | None:
+    """Folder of a build that is called so, of the home of these publications; it may be gone.
+
+    None where this is no name of one.
+    """
+    named = _DEV_BUILD.fullmatch(build)
+    if named is None:
+        return None
+    return published_dir.parent / "dev" / named[1] / published_dir.name / (named[2] or CURRENT)
 
 
 def published_builds(published_dir: Path) -> list[str]:
