@@ -265,7 +265,8 @@ _UNKNOWN = "No such rejected report, or not any more; `funnelhouse rejected list
 def quarantine(seqs: tuple[int, ...], reason: str) -> None:
     """Print the lines of dbt_project/seeds/quarantined_events.csv that leave reports out of every model.
 
-    SEQS as a failed build names them. The reports stay in the permanent record.
+    SEQS as a failed build names them. `funnelhouse deploy` lets builds use the seed. The reports stay in the
+    permanent record.
     """
     from orchestration.quarantine import NotInTheRecordError, quarantine_lines
 
@@ -356,7 +357,7 @@ def build(full_refresh: bool) -> None:
     sys.exit(0 if report.published else 1)
 
 
-for command in (editing.deploy, editing.dev, editing.dbt, editing.init):
+for command in (editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds):
     main.add_command(command)
 
 

@@ -1,11 +1,13 @@
 """Commands for who edits the models: try an edit in a home of one's own, deploy it, go back to a build."""
 
 import getpass
+import json
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -90,6 +92,111 @@ def init(name: str) -> None:
     except SkeletonError as refused:
         raise click.ClickException(str(refused)) from None
     click.echo(f"Wrote {folder}. Set FUNNELHOUSE_EXTENSIONS={folder.resolve()}, then `funnelhouse dev`.")
+
+
+@click.group()
+def builds() -> None:
+    """Published builds that are kept: look, go back, keep."""
+
+
+@builds.command("list")
+def list_builds() -> None:
+    """Show the kept builds, newest first: id, time, the code that made them."""
+    from publication.layout import CURRENT, published_builds, read_kept
+
+    published_dir = Settings().published_dir
+    if not published_dir.exists():
+        return
+    kept, shown = read_kept(published_dir), (published_dir / CURRENT).resolve().name
+    for build_id in reversed(published_builds(published_dir)):
+        said = _said(build_id)
+        marks = [("shown", build_id == shown), ("held", build_id == kept.held)]
+        marks.append(("pinned", build_id in kept.pinned))
+        marked = ", ".join(mark for mark, is_set in marks if is_set)
+        code = _code(said.get("code", {})).partition(",")[0]
+        click.echo(f"{build_id}  {said.get('published_at', '')[:16]}  {code}  {marked}".rstrip())
+
+
+@builds.command("show")
+@click.argument("build_id", required=False)
+def show_build(build_id: str | None) -> None:
+    """Show what a build says of itself, by default the one that readers see."""
+    from publication.layout import CURRENT
+
+    published_dir = Settings().published_dir
+    build_id = build_id or (published_dir / CURRENT).resolve().name
+    said = _said(build_id)
+    if not said:
+        raise click.ClickException(
+            f"build {build_id} is not kept; `funnelhouse builds list` shows those that are."
+        )
+    click.echo(f"build:      {build_id}")
+    click.echo(f"published:  {said['published_at']}")
+    click.echo(f"code:       {_code(said.get('code', {}))}")
+    click.echo(f"checks:     {said.get('checks_passed', 'unknown')} held")
+    for check in said.get("checks", []):
+        click.echo(f"            {check['severity']} {check['name']}: {check['description']}")
+    click.echo("rows:")
+    for mart, rows in said["marts"].items():
+        click.echo(f"            {mart}  {rows:,}")
+
+
+@builds.command("use")
+@click.argument("build_id")
+def use_build(build_id: str) -> None:
+    """Let readers go back to BUILD_ID, and stay there; `latest` lets them see each new build again.
+
+    Meanwhile builds go on, and are published beside it.
+    """
+    from orchestration.build_lock import build_lock
+    from publication.publishing import hold, release
+
+    settings = Settings()
+    with _refusals(), build_lock(settings.build_lock_path):
+        if build_id == "latest":
+            shown = release(settings.published_dir)
+            click.echo(f"Readers see {shown}, and each new build.")
+        else:
+            hold(settings.published_dir, build_id)
+            click.echo(f"Readers see {build_id} until `funnelhouse builds use latest`.")
+    if settings.publish_postgres:
+        click.echo("PostgreSQL follows with `funnelhouse publish postgres`, else with the next build.")
+
+
+@builds.command("pin")
+@click.argument("build_id")
+@click.option("--release", "is_released", is_flag=True, help="Let it go when its time is over.")
+def pin_build(build_id: str, is_released: bool) -> None:
+    """Keep a build for good: it is not deleted after its 14 days."""
+    from orchestration.build_lock import build_lock
+    from publication.publishing import pin
+
+    settings = Settings()
+    with _refusals(), build_lock(settings.build_lock_path):
+        pin(settings.published_dir, build_id, not is_released)
+    click.echo(f"{build_id} is {'not pinned any more' if is_released else 'kept for good'}.")
+
+
+def _said(build_id: str) -> dict[str, Any]:
+    """What a kept build says of itself; nothing of one that isn't there."""
+    from publication.layout import BUILD_FILE, is_build_id
+
+    if not is_build_id(build_id):
+        return {}
+    try:
+        said: dict[str, Any] = json.loads((Settings().published_dir / build_id / BUILD_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said
+
+
+def _code(code: dict[str, Any]) -> str:
+    """What a build was made with."""
+    if not code:
+        return "unknown"
+    commit = f"commit {code['commit'][:10]}" if code.get("commit") else f"version {code['version']}"
+    edited = " with changes" if code.get("is_dirty") or code.get("are_extensions_dirty") else ""
+    return f"{commit}{edited}, fingerprint {str(code.get('fingerprint'))[:10]}"
 
 
 def _name(name: str | None) -> str:

@@ -35,6 +35,7 @@ from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
 from orchestration.warehouse import WarehouseError
+from publication.layout import CURRENT
 from publication.postgres import publish_to_postgres
 from publication.publishing import PublishError, check_current, publish, remove_leftovers
 from record.contract import RAW_TABLES
@@ -243,9 +244,9 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
             metadata={"build_id": publication.build_id, "rows": publication.marts},
         )
         if settings.publish_postgres:
-            yield postgres_check(
-                publication.folder, settings.publish_postgres, settings.publish_postgres_schema
-            )
+            # Where readers are held at an older build, PostgreSQL has that one, too.
+            folder = (settings.published_dir / CURRENT).resolve()
+            yield postgres_check(folder, settings.publish_postgres, settings.publish_postgres_schema)
 
     return publication
 

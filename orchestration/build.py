@@ -13,7 +13,7 @@ from orchestration.extensions import ExtensionError
 from orchestration.incremental import holds_publication
 from orchestration.manifest import DbtProjectError
 from orchestration.warehouse import WarehouseError
-from publication.layout import read_published
+from publication.layout import latest_folder, read_build
 from publication.publishing import PublishError, check_whole, remove_leftovers
 from record.landing.store import LandingError
 from record.retention import forget
@@ -53,12 +53,12 @@ def run_build(
 
 
 def unchanged_publication(settings: Settings) -> str | None:
-    """Id of the publication that readers see, when it is what a build would make now; else None.
+    """Id of the last publication, when it is what a build would make now; else None.
 
     Nothing landed since, code and settings are the same, its file and the warehouse are whole, and it is
     wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
     """
-    published = read_published(settings.published_dir)
+    published = read_build(latest_folder(settings.published_dir))
     if published is None or not is_unchanged(settings):
         return None
     if not check_whole(settings.published_dir) or not holds_publication(settings.warehouse_path):

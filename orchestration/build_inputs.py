@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.deployment import DEPLOYED_PACKAGES, Deployment, deployed
-from publication.layout import BUILD_FILE, CURRENT
+from publication.layout import BUILD_FILE, latest_folder
 from record.contract import RAW_TABLES
 from record.landing import open_existing
 from record.sealed_files import highest_seq
@@ -60,9 +60,9 @@ def inputs_now(settings: Settings, deployment: Deployment | None = None) -> Buil
 
 
 def inputs_published(settings: Settings) -> BuildInputs | None:
-    """What the publication that readers see was made from; None while there is none that says it."""
+    """What the last publication was made from; None while there is none that says it."""
     try:
-        said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+        said = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
         return BuildInputs.from_json(said[MADE_FROM])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -74,14 +74,14 @@ def sealed_now(settings: Settings) -> dict[str, int]:
 
 
 def is_unchanged(settings: Settings) -> bool:
-    """Whether the publication that readers see is made from what a build would be made from that began now.
+    """Whether the last publication is made from what a build would be made from that began now.
 
     Raises LandingError.
     """
     published = inputs_published(settings)
     if published is None or published != inputs_now(settings):
         return False
-    said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+    said = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
     return bool(said.get(SEALED) == sealed_now(settings))
 
 

@@ -13,7 +13,7 @@ from funnelhouse.settings import Settings
 from orchestration.build_resource import Build
 from orchestration.dbt_command import results_path, test_outcomes
 from orchestration.warehouse import currency_decimals
-from publication.layout import BUILD_FILE, CURRENT
+from publication.layout import BUILD_FILE, latest_folder
 
 DBT_STEP = "dbt"
 
@@ -41,11 +41,11 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
 
 
 def checked_before(settings: Settings, build: Build) -> Checked | None:
-    """What the publication that readers see was checked for; None for a build from nothing."""
+    """What the publication that it follows was checked for; None for a build from nothing."""
     if build.is_full_refresh:
         return None
     try:
-        published = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+        published = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
         return Checked.from_json(published["landed"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         # Nothing is published, or by a version that did not keep it; or the file is damaged.

@@ -23,7 +23,7 @@ from orchestration.dbt_command import (
     run_command,
     warm_dbt,
 )
-from orchestration.deployment import Deployment, prepare, remove_old, said_anew, use
+from orchestration.deployment import DEPLOY_LOCK, Deployment, prepare, remove_old, said_anew, use
 from orchestration.extensions import Composed, ExtensionError, compose
 from orchestration.manifest import DbtProjectError, Manifest, one_at_a_time
 from record.contract import RAW_TABLES
@@ -48,7 +48,7 @@ def deploy(settings: Settings) -> Deployment:
     What was tested before is not tested again. Raises DeployError; what was deployed stays in use then.
     """
     settings.home_dir.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(settings.home_dir / "deploy.lock"):
+    with one_at_a_time(settings.home_dir / DEPLOY_LOCK):
         deployment = _prepared(settings)
         if not deployment.is_tested:
             failures = _failures_of_tests(settings, deployment)
@@ -87,7 +87,12 @@ def _failures_of_tests(settings: Settings, deployment: Deployment) -> list[str]:
             return []
         project, manifest = compose(settings.extensions_dir), deployment.manifest()
         failed = [node for node in nodes_of(results_path(empty)) if node["status"] in FAILED]
-        return [_failure(node, manifest, project, empty) for node in failed] or said
+        # Each unit test of a broken model says the same.
+        places = {}
+        for node in failed:
+            place, sentence = _failure(node, manifest, project, empty)
+            places.setdefault(place, f"{place}: {sentence}")
+        return list(places.values()) or said
 
 
 @contextmanager
@@ -103,8 +108,10 @@ def _empty_home(settings: Settings) -> Iterator[Settings]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _failure(node: Mapping[str, Any], manifest: Manifest, project: Composed, empty: Settings) -> str:
-    """A sentence on a node that failed: the file and line in which it is written, and what dbt said."""
+def _failure(
+    node: Mapping[str, Any], manifest: Manifest, project: Composed, empty: Settings
+) -> tuple[str, str]:
+    """The file and line in which a node that failed is written, and what dbt said of it."""
     entry = manifest["nodes"].get(node["unique_id"]) or manifest["unit_tests"][node["unique_id"]]
     message = str(node["message"] or node["status"])
     attached = manifest["nodes"].get(entry.get("attached_node") or "")
@@ -112,13 +119,16 @@ def _failure(node: Mapping[str, Any], manifest: Manifest, project: Composed, emp
         # A test of a seed is about its rows.
         name, words = attached["original_file_path"], _values_found(node, empty)
         message = f"{entry['name']}: {message}"
+    elif entry["resource_type"] == "unit_test" and node["status"] != "fail":
+        # It could not run: what is broken is the model.
+        name, words = manifest["nodes"][entry["depends_on"]["nodes"][0]]["original_file_path"], []
     elif entry["resource_type"] == "unit_test":
         name, words = entry["original_file_path"], [entry["name"]]
         message = f"unit test {entry['name']}: {message}"
     else:
         name, words = entry["original_file_path"], []
     text = project.files.get(name, b"").decode(errors="replace")
-    return f"{project.origins.get(name, name)}:{_line(text, message, words)}: {_one_line(message)}"
+    return f"{project.origins.get(name, name)}:{_line(text, message, words)}", _one_line(message)
 
 
 def _values_found(node: Mapping[str, Any], empty: Settings) -> list[str]:

@@ -33,6 +33,7 @@ from orchestration.manifest import (
     Manifest,
     copy_parsed,
     load_manifest,
+    one_at_a_time,
     parse,
     parsers,
     read_manifest,
@@ -48,6 +49,9 @@ PROJECT = "dbt_project"
 EXPECTATIONS = "expectations"
 DEPLOYED_PACKAGES = (EXPECTATIONS,)
 """Packages that a build imports from the deployment."""
+
+DEPLOY_LOCK = "deploy.lock"
+"""File in the home that a deployment holds with `flock`."""
 
 _SAID = "deployment.json"
 _PARSED = "parsed"
@@ -161,8 +165,12 @@ def deployed_or_first(settings: Settings) -> Deployment:
     """
     found = deployed(settings)
     if found is None:
-        found = prepare(settings)
-        use(settings, found)
+        settings.home_dir.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(settings.home_dir / DEPLOY_LOCK):
+            found = deployed(settings)
+            if found is None:
+                found = prepare(settings)
+                use(settings, found)
     elif found.parsed_by != tuple(parsers()):
         # Another version of dbt may read what this one wrote, and misread it.
         found = _parsed_anew(settings, found)

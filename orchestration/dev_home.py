@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,19 +24,12 @@ from pathlib import Path
 
 import duckdb
 
-from funnelhouse.settings import Settings
+from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_lock import build_lock
 from orchestration.code_version import code_version
 from orchestration.deployment import CODE
 from orchestration.extensions import Composed, compose
-from orchestration.manifest import (
-    DBT_EXECUTABLE,
-    MANIFEST,
-    PARTIAL_PARSE,
-    dbt_environment,
-    model_names,
-    read_manifest,
-)
+from orchestration.manifest import PARTIAL_PARSE, dbt_environment
 from orchestration.warehouse import currency_decimals
 from publication.layout import dev_build, new_build_id, read_published
 from publication.publishing import Changes, Publication, publish
@@ -46,6 +40,8 @@ from record.sealing import write_empty
 DEFAULT_DAYS = 30
 
 SAMPLE = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)%")
+
+_DBT = (sys.executable, "-m", "orchestration.dbt_console")
 
 _SAID = "dev.json"
 _RESULTS = "run_results.json"
@@ -149,33 +145,35 @@ def run_dbt(dev: DevHome, arguments: Sequence[str], is_quiet: bool = False) -> t
     `arguments` are dbt's. Raises ExtensionError, PublishError, BuildRunningError.
     """
     with build_lock(dev.settings.build_lock_path):
-        _write_project(dev, compose(dev.settings.extensions_dir))
+        project = compose(dev.settings.extensions_dir)
+        _write_project(dev, project)
         results = dev.target / _RESULTS
         results.unlink(missing_ok=True)
         paths = ["--project-dir", str(dev.project), "--profiles-dir", str(dev.project)]
         finished = subprocess.run(  # noqa: S603 (our own command)
-            [str(DBT_EXECUTABLE), *(["--quiet"] * is_quiet), *arguments, *paths],
-            env={**os.environ, **dbt_environment(dev.settings, "")},
+            [*_DBT, str(results), *(["--quiet"] * is_quiet), *arguments, *paths],
+            env={**os.environ, **dbt_environment(dev.settings, ""), "PYTHONPATH": _python_path()},
             cwd=dev.project,
             check=False,
         )
-        dev = _noted(dev, _made(results))
+        made = sorted({*dev.unpublished, *(set(_made(results)) & set(project.models("marts")))})
+        dev = replace(dev, unpublished=tuple(made))
+        _say(dev)
         if finished.returncode != 0 or not dev.unpublished:
             return finished.returncode, None
-        published = _publish(dev)
+        published = _publish(dev, project)
         _say(replace(dev, unpublished=()))
         return 0, dev_build(dev.name, published.build_id)
 
 
-def _publish(dev: DevHome) -> Publication:
+def _publish(dev: DevHome, project: Composed) -> Publication:
     now = datetime.now(UTC)
-    manifest = read_manifest(dev.target / MANIFEST) or {"nodes": {}}
     with duckdb.connect(str(dev.settings.warehouse_path), read_only=True) as warehouse:
-        found = warehouse.execute("select table_name from duckdb_tables() where schema_name = 'main'")
-        tables = {name for (name,) in found.fetchall()}
+        found = warehouse.execute("select table_name from information_schema.tables").fetchall()
+        tables = {name for (name,) in found}
         newest = warehouse.execute("select max(received_us) from int_events").fetchone()
     # One that was added and not run yet is missing.
-    marts = [name for name in model_names(manifest, "marts") if name in tables]
+    marts = [name for name in project.models("marts") if name in tables]
     before = read_published(dev.settings.published_dir)
     unchanged = {mart: "false" for mart in marts if mart not in dev.unpublished}
     return publish(
@@ -185,7 +183,7 @@ def _publish(dev: DevHome) -> Publication:
         new_build_id(now),
         now,
         {
-            "attribution_models": model_names(manifest, "attribution"),
+            "attribution_models": project.models("attribution"),
             "newest_received_us": newest and newest[0],
             "currency_decimals": currency_decimals(dev.settings.warehouse_path),
             CODE: asdict(code_version(dev.settings.extensions_dir)),
@@ -194,11 +192,9 @@ def _publish(dev: DevHome) -> Publication:
     )
 
 
-def _noted(dev: DevHome, made: Iterable[str]) -> DevHome:
-    marts = model_names(read_manifest(dev.target / MANIFEST) or {"nodes": {}}, "marts")
-    dev = replace(dev, unpublished=tuple(sorted({*dev.unpublished, *(set(made) & set(marts))})))
-    _say(dev)
-    return dev
+def _python_path() -> str:
+    """Where the child finds our packages, whatever its folder is."""
+    return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _made(results: Path) -> list[str]:

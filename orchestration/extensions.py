@@ -42,6 +42,11 @@ class Composed:
     files: Mapping[str, bytes]
     origins: Mapping[str, Path]
 
+    def models(self, folder: str) -> list[str]:
+        """Names of the models in a folder of `models`, sorted."""
+        paths = [PurePosixPath(name) for name in self.files if name.startswith(f"models/{folder}/")]
+        return sorted(path.stem for path in paths if path.suffix in (".sql", ".py"))
+
 
 def compose(extensions: Path | None, project: Path | None = None) -> Composed:
     """Our project (that of the checkout) with the extension laid over it. Raises ExtensionError, OSError."""

@@ -5,6 +5,7 @@ published/<build_id>/<mart>.parquet the same, one file each, where a setting ask
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
 published/current                   relative symlink to the build that readers see
+published/kept.json                 {held, pinned}: the build that readers stay at, and those never pruned
 dev/<name>/published/…              the same of a home to edit in, see orchestration.dev_home
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 CURRENT = "current"
 MARTS_FILE = "marts.duckdb"
 BUILD_FILE = "build.json"
+KEPT_FILE = "kept.json"
 
 LOOKUPS = "lookup"
 """Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
@@ -75,7 +77,7 @@ def lookup_key(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The publication that readers see.
+    """A published build.
 
     `published_at`: an aware time. `to_seq`: the last event in it, None where it does not say.
     `newest_received_us`: when its newest event arrived, Unix microseconds, None without events.
@@ -87,10 +89,41 @@ class Published:
     newest_received_us: int | None
 
 
-def read_published(published_dir: Path) -> Published | None:
-    """What is published; None when nothing is, or what it says of itself cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Builds that somebody asked to be kept. `held`: readers stay at it, and new builds are published beside
+    it; None where they see each new one. `pinned`: never pruned.
+    """
+
+    held: str | None = None
+    pinned: tuple[str, ...] = ()
+
+
+def read_kept(published_dir: Path) -> Kept:
+    """What is kept; nothing where the file is missing or damaged."""
     try:
-        said = json.loads((published_dir / CURRENT / BUILD_FILE).read_bytes())
+        said = json.loads((published_dir / KEPT_FILE).read_bytes())
+        return Kept(said["held"], tuple(said["pinned"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Kept()
+
+
+def latest_folder(published_dir: Path) -> Path:
+    """The publication that the next build follows: what readers see, or the newest while they are held."""
+    if read_kept(published_dir).held is not None and (builds := published_builds(published_dir)):
+        return published_dir / builds[-1]
+    return published_dir / CURRENT
+
+
+def read_published(published_dir: Path) -> Published | None:
+    """What readers see; None when nothing is published, or what it says of itself cannot be read."""
+    return read_build(published_dir / CURRENT)
+
+
+def read_build(folder: Path) -> Published | None:
+    """What a published build says of itself; None where there is none, or it cannot be read."""
+    try:
+        said = json.loads((folder / BUILD_FILE).read_bytes())
         return Published(
             str(said["build_id"]),
             datetime.fromisoformat(said["published_at"]),

@@ -253,6 +253,8 @@ def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypat
     for module in ("manifest", "extensions", "deployment"):
         monkeypatch.setattr(f"orchestration.{module}.DBT_PROJECT", project)
     before = current(home_copy)
+    # Saved, and not deployed.
+    assert run_build(home_copy).is_unchanged
     use(home_copy, prepare(home_copy))
     report = run_build(home_copy)
     assert not report.published
@@ -357,7 +359,12 @@ def flip_bits_of_a_model(path, model):
 
 @pytest.fixture(scope="module")
 def troubled(built_home, tmp_path_factory, land_events, visit):
-    """A home, and the report of its second build, in which much went wrong that stops none."""
+    """A home, and the report of its second build, in which much went wrong that stops none: of what is edited
+    since the first, nothing can even be parsed."""
+    broken = tmp_path_factory.mktemp("edited")
+    (broken / "models").mkdir()
+    (broken / "dbt_project.yml").write_text("name: [")
+    (broken / "models" / "fct_conversions.sql").write_text("select {% if")
     home = Settings(home=tmp_path_factory.mktemp("troubled") / "home")
     shutil.copytree(built_home.settings.home_dir, home.home_dir, symlinks=True)
     sale = replace(visit, kind="conversion", name="purchase", event_id="sale")
@@ -376,6 +383,8 @@ def troubled(built_home, tmp_path_factory, land_events, visit):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("orchestration.assets.forget", full)
+        for module in ("manifest", "extensions", "deployment"):
+            patch.setattr(f"orchestration.{module}.DBT_PROJECT", broken)
         return home, run_build(home)
 
 
@@ -388,6 +397,16 @@ def test_what_need_not_stop_it_is_a_warning(troubled):
         "warning occurred_us_lies_in_2000_to_2100",
         "warning old_rows_leave",
     ]
+
+
+def test_what_is_saved_and_not_deployed_changes_nothing(troubled, built_home):
+    home, report = troubled
+    assert report.published
+    first, second = (
+        json.loads((each.published_dir / "current" / "build.json").read_text())["code"]
+        for each in (built_home.settings, home)
+    )
+    assert first == second == deployed(home).said()
 
 
 def test_old_rows_that_could_not_leave_stay_and_are_said(troubled):
