@@ -31,9 +31,13 @@ from record.sealed_files import EMPTY_FILE
 from record.sealing import write_empty
 
 _FILE = re.compile(r"\b(?:(?:models|macros|seeds|tests|analyses)/[\w./-]+[.]\w+|dbt_project[.]yml)")
-_LINE = re.compile(r"\b(?:on )?line (\d+)\b")
+# Not in capitals: so DuckDB counts the lines of what was compiled.
+_LINE = re.compile(r"\b[Ll]ine:? (\d+)\b")
 _OF_COMPILED = re.compile(r"LINE \d+: (.*)")
 _QUOTED = re.compile(r"'([^'\s]+)'|\"([^\"\s]+)\"|`([^`\s]+)`")
+
+MOST_SAID = 500
+"""Characters of what dbt says of one fault."""
 
 _TESTED = ("resource_type:seed", "resource_type:model", "resource_type:unit_test", SEED_TESTS)
 
@@ -88,7 +92,7 @@ def _failures_of_tests(settings: Settings, deployment: Deployment) -> list[str]:
         project, manifest = compose(settings.extensions_dir), deployment.manifest()
         failed = [node for node in nodes_of(results_path(empty)) if node["status"] in FAILED]
         # Each unit test of a broken model says the same.
-        places = {}
+        places: dict[str, str] = {}
         for node in failed:
             place, sentence = _failure(node, manifest, project, empty)
             places.setdefault(place, f"{place}: {sentence}")
@@ -175,4 +179,5 @@ def _line_with(lines: list[str], words: list[str]) -> int | None:
 
 
 def _one_line(message: str) -> str:
-    return " ".join(message.split())
+    said = " ".join(message.split())
+    return said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]} …"
