@@ -280,6 +280,7 @@ def _copy_marts(
             rows = {mart: _copy_mart(connection, mart) for mart in marts}
         else:
             rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
+            _drop_others(connection, marts)
             connection.execute(f"drop schema published.{LOOKUPS} cascade")
             # It may move rows, which are looked up by their place.
             connection.execute("checkpoint published")
@@ -340,6 +341,16 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
     return int(counted[0]) if counted else 0
 
 
+def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> None:
+    """Of a file that was copied, tables that are no marts any more."""
+    tables = connection.execute(
+        "select table_name from duckdb_tables() where database_name = 'published' and schema_name = 'main'"
+    ).fetchall()
+    for (table,) in tables:
+        if table not in marts:
+            connection.execute(f"drop table published.main.{_identifier(table)}")
+
+
 def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str | None) -> int:
     """Replace the rows of one table that may differ; returns its rows."""
     if changed is not None:
@@ -353,7 +364,7 @@ def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str 
         )
         if published and published == built:
             return int(published[0])
-    connection.execute(f"drop table published.main.{mart}")
+    connection.execute(f"drop table if exists published.main.{mart}")
     return _copy_mart(connection, mart, is_order_total=False)
 
 

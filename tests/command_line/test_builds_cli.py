@@ -1,12 +1,13 @@
 """`funnelhouse builds`: go back to a kept build, stay there, and keep one for good."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
 from click.testing import CliRunner
-from example_marts import publish_rows, write_warehouse
+from example_marts import contract, publish_rows, write_warehouse
 
 from command_line.cli import main
 from funnelhouse.settings import Settings
@@ -45,8 +46,8 @@ def test_readers_go_back_and_stay_until_they_are_released(home: Settings, typed:
     assert latest_folder(home.published_dir).name == second
     at = START + timedelta(hours=2)
     third = publish(
-        home.warehouse_path, home.published_dir, ["fct_touches"], new_build_id(at), at,
-        changes=Changes(second, {}),
+        home.warehouse_path, home.published_dir, sorted(contract()), new_build_id(at), at,
+        changes=Changes(second, {"fct_sessions": "false"}),
     )  # fmt: skip
     assert shown(home) == first
     assert latest_folder(home.published_dir) == third.folder
@@ -54,6 +55,7 @@ def test_readers_go_back_and_stay_until_they_are_released(home: Settings, typed:
         # The file of the second, with what changed since.
         assert marts.execute("select person_id from fct_touches").fetchall() == [("ann",)]
         assert marts.execute("select count(*) from fct_sessions").fetchall() == [(0,)]
+    assert json.loads((third.folder / "build.json").read_text())["copies"] == 1
 
     lines = typed("list").splitlines()
     assert [line.split()[0] for line in lines] == [third.build_id, second, first]

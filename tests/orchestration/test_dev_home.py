@@ -73,6 +73,12 @@ def test_an_edit_is_tried_in_a_home_of_one_s_own(record: Settings, project: Path
     typed("dbt", "--dev", "ann", "run", "-s", "fct_events")
     assert published(record, "ann", "select sum(thrice) from fct_events") == [(54,)]
 
+    # So is a mart that is new, and one that is gone no more.
+    (project / "models" / "marts" / "fct_days.sql").write_text("select * from {{ ref('int_events') }}")
+    mart.unlink()
+    typed("dbt", "--dev", "ann", "run", "-s", "fct_days")
+    assert published(record, "ann", "show tables") == [("fct_days",)]
+
     # The record is only read, and what others see is nowhere touched.
     assert sorted(record.raw_dir.rglob("*")) == files
     assert not record.published_dir.exists()
