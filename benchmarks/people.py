@@ -91,7 +91,7 @@ def _execute(settings: Settings, sql: str) -> None:
 
 def _dbt(settings: Settings, *arguments: str) -> float:
     """Run dbt; returns the seconds of its models together."""
-    environment = {**os.environ, **dbt_environment(settings)}
+    environment = {**os.environ, **dbt_environment(settings, "")}
     command = [str(DBT_EXECUTABLE), "-q", *arguments, "--profiles-dir", str(DBT_PROJECT)]
     subprocess.run(command, cwd=DBT_PROJECT, env=environment, check=True)
     results = Path(environment["DBT_TARGET_PATH"]) / "run_results.json"

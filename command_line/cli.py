@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from command_line import editing
 from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -300,7 +301,8 @@ _UNKNOWN = (
 def quarantine(seqs: tuple[int, ...], reason: str) -> None:
     """Print the lines of dbt_project/seeds/quarantined_events.csv that leave reports out of every model.
 
-    SEQS as a failed build names them. The reports stay in the permanent record.
+    SEQS as a failed build names them. `funnelhouse deploy` lets builds use the seed. The reports stay in the
+    permanent record.
     """
     from orchestration.quarantine import NotInTheRecordError, quarantine_lines
 
@@ -382,11 +384,19 @@ def build(full_refresh: bool) -> None:
     """Seal, build, check and publish, unless nothing is new. Exits 0 only when all is published."""
     from command_line.console import print_build, progress_bar
     from orchestration.build import run_build
+    from orchestration.deployment import said_difference
 
+    settings = Settings()
     with progress_bar("Building") as on_progress:
-        report = run_build(Settings(), full_refresh=full_refresh, on_progress=on_progress)
+        report = run_build(settings, full_refresh=full_refresh, on_progress=on_progress)
     print_build(report)
+    if (differs := said_difference(settings)) is not None:
+        click.echo(differs)
     sys.exit(0 if report.published else 1)
+
+
+for command in (editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds):
+    main.add_command(command)
 
 
 @main.group()

@@ -23,9 +23,11 @@ from command_line.house_lock import MARK, HouseRunningError, house_lock
 from funnelhouse.last_build import LastBuild, read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_lock import BuildRunningError, build_lock
+from orchestration.deployment import deployed_or_first, said_difference
+from orchestration.extensions import ExtensionError
 from orchestration.history import prune_history
 from orchestration.instance import end_lost_runs, make_tables, open_instance, write_workspace
-from orchestration.manifest import DbtProjectError, load_manifest
+from orchestration.manifest import DbtProjectError
 
 END_WITHIN_S = 10.0
 """How long a process may take to end when asked; then its whole group is killed."""
@@ -160,7 +162,7 @@ def up(settings: Settings) -> None:
             if orphans:
                 click.echo(f"Ended {orphans} processes that a killed `funnelhouse up` had left behind.")
             _run_all(settings, mark)
-    except (ProcessesError, DbtProjectError, HouseRunningError) as wrong:
+    except (ProcessesError, DbtProjectError, ExtensionError, HouseRunningError) as wrong:
         raise click.ClickException(str(wrong)) from None
 
 
@@ -172,8 +174,10 @@ def _run_all(settings: Settings, mark: str) -> None:
         # First of all, for what is sent meanwhile is lost to senders who do not repeat it.
         processes.serve()
         tidy_up(settings)
-        # Parsed before Dagster's processes ask for it, so that a mistake in the SQL is seen here and at once.
-        load_manifest(settings)
+        # Before a build asks for it, so that a mistake in the SQL is seen here and at once.
+        deployed_or_first(settings)
+        if (differs := said_difference(settings)) is not None:
+            click.echo(differs)
         _start_dagster(processes, settings, logs)
         processes.wait_until_ready("dagster", f"{dagster}/server_info")
         click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")

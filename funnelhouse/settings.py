@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=14, ge=1, description="Days for which Dagster's history keeps builds, at most the newest 200."
     )
+    extensions: str = Field(
+        default="", description="Folder of one's own models, seeds and tests beside ours; empty: none."
+    )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
     keep_free: ByteSize = Field(
         default=ByteSize(1_000_000_000),
@@ -111,6 +114,21 @@ class Settings(BaseSettings):
     def raw_dir(self) -> Path:
         """The permanent record: `raw/<table>/received_date=YYYY-MM-DD/seq-<from>-<to>.parquet`."""
         return self.home_dir / "raw"
+
+    @property
+    def extensions_dir(self) -> Path | None:
+        """Folder of one's own models, seeds and tests, absolute; None where there is none."""
+        return Path(self.extensions).expanduser().resolve() if self.extensions else None
+
+    @property
+    def deployed_dir(self) -> Path:
+        """What builds use: the dbt project and the expectations, as they were deployed."""
+        return self.home_dir / "deployed"
+
+    @property
+    def dev_dir(self) -> Path:
+        """Homes to edit in, one folder each; each has the layout of a home."""
+        return self.home_dir / "dev"
 
     @property
     def warehouse_path(self) -> Path:

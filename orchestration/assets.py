@@ -20,12 +20,8 @@ from orchestration.build_inputs import MADE_FROM, SEALED, inputs_published, seal
 from orchestration.build_record import DBT_STEP, build_record, checked_before, made_models
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
-from orchestration.dbt_command import (
-    built_manifest,
-    model_seconds,
-    results_path,
-    test_outcomes,
-)
+from orchestration.dbt_command import model_seconds, results_path, test_outcomes
+from orchestration.deployment import CODE, remove_old
 from orchestration.disk_space import (
     DiskFullError,
     check_space,
@@ -38,8 +34,8 @@ from orchestration.incremental import changes_of_build, mark_published
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
-from orchestration.quarantine import QUARANTINE
 from orchestration.warehouse import WarehouseError
+from publication.layout import CURRENT
 from publication.postgres import publish_to_postgres
 from publication.publishing import PublishError, check_current, publish, remove_leftovers
 from record.contract import RAW_TABLES
@@ -217,7 +213,7 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
         if not made_models(log):
             # What the warehouse holds may be half of another build.
             raise _refused("This run has built no models to publish")
-        manifest = built_manifest(settings)
+        manifest = build.deployment.manifest()
         with _in_words():
             publication = publish(
                 settings.warehouse_path,
@@ -229,6 +225,7 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                     "started_at": build.started_at.isoformat(),
                     "run_id": context.run.run_id,
                     "attribution_models": model_names(manifest, "attribution"),
+                    CODE: build.deployment.said(),
                     MADE_FROM: build.made_from.as_json(),
                     SEALED: sealed_now(settings),
                     **build_record(settings, build, log),
@@ -241,14 +238,15 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                 else None,
             )
         mark_published(settings.warehouse_path, build.build_id)
+        remove_old(settings)
         yield dg.MaterializeResult(
             asset_key=PUBLICATION,
             metadata={"build_id": publication.build_id, "rows": publication.marts},
         )
         if settings.publish_postgres:
-            yield postgres_check(
-                publication.folder, settings.publish_postgres, settings.publish_postgres_schema
-            )
+            # Where readers are held at an older build, PostgreSQL has that one, too.
+            folder = (settings.published_dir / CURRENT).resolve()
+            yield postgres_check(folder, settings.publish_postgres, settings.publish_postgres_schema)
 
     return publication
 
@@ -274,7 +272,9 @@ def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         suite_check(
             "landed_events",
             RAW["events"],
-            lambda build: landed_events(settings.raw_dir, QUARANTINE, checked_before(settings, build)),
+            lambda build: landed_events(
+                settings.raw_dir, build.deployment.quarantine, checked_before(settings, build)
+            ),
             partial(engine_options_beside_dbt, settings),
         ),
         suite_check(

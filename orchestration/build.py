@@ -8,10 +8,12 @@ from orchestration.build_inputs import is_unchanged
 from orchestration.build_lock import BuildRunningError, build_lock
 from orchestration.build_report import BuildReport, OnProgress
 from orchestration.dbt_command import warm_dbt
+from orchestration.deployment import deployed_or_first, import_deployed
+from orchestration.extensions import ExtensionError
 from orchestration.incremental import holds_publication
-from orchestration.manifest import DbtProjectError, load_manifest
+from orchestration.manifest import DbtProjectError
 from orchestration.warehouse import WarehouseError
-from publication.layout import read_published
+from publication.layout import latest_folder, read_build
 from publication.publishing import PublishError, check_whole, remove_leftovers
 from record.landing.store import LandingError
 from record.retention import prune
@@ -32,14 +34,15 @@ def run_build(
         with build_lock(settings.build_lock_path):
             if not full_refresh and (published := unchanged_publication(settings)):
                 return _unchanged(settings, published, started_us)
-            manifest = load_manifest(settings)
-            with warm_dbt(settings) as dbt:
+            deployment = deployed_or_first(settings)
+            with warm_dbt(settings, deployment) as dbt:
+                import_deployed(deployment)
                 from orchestration.build_run import run_job
 
-                return run_job(settings, full_refresh, manifest, dbt, on_progress, started)
+                return run_job(settings, full_refresh, dbt, on_progress, started)
     except BuildRunningError as refused:
         return BuildReport(failures=(str(refused),))
-    except IncompleteRecordError as broken:
+    except (ExtensionError, IncompleteRecordError) as broken:
         failed = tuple(str(broken).splitlines())
     except (DbtProjectError, LandingError, PublishError, WarehouseError) as broken:
         failed = (str(broken),)
@@ -50,12 +53,12 @@ def run_build(
 
 
 def unchanged_publication(settings: Settings) -> str | None:
-    """Id of the publication that readers see, when it is what a build would make now; else None.
+    """Id of the last publication, when it is what a build would make now; else None.
 
     Nothing landed since, code and settings are the same, its file and the warehouse are whole, and it is
     wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
     """
-    published = read_published(settings.published_dir)
+    published = read_build(latest_folder(settings.published_dir))
     if published is None or not is_unchanged(settings):
         return None
     if not check_whole(settings.published_dir) or not holds_publication(settings.warehouse_path):

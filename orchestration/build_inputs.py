@@ -4,12 +4,13 @@ import hashlib
 import json
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
 from funnelhouse.settings import CHECKOUT, Settings
-from orchestration.manifest import add_files, fingerprint
-from publication.layout import BUILD_FILE, CURRENT
+from orchestration.deployment import DEPLOYED_PACKAGES, Deployment, deployed
+from publication.layout import BUILD_FILE, latest_folder
 from record.contract import RAW_TABLES
 from record.landing import open_existing
 from record.sealed_files import highest_seq
@@ -20,7 +21,7 @@ MADE_FROM = "made_from"
 SEALED = "sealed"
 """Key in build.json."""
 
-CODE_OF_A_BUILD = ("expectations", "funnelhouse", "orchestration", "publication", "record")
+CODE_OF_A_BUILD = ("funnelhouse", "orchestration", "publication", "record", *DEPLOYED_PACKAGES)
 """Packages that a build runs. The APIs and the command line change nothing of what it makes."""
 
 
@@ -45,20 +46,23 @@ class BuildInputs:
         return BuildInputs(landed, str(said["made_with"]))
 
 
-def inputs_now(settings: Settings) -> BuildInputs:
-    """What a build would be made from that began now. Raises LandingError."""
+def inputs_now(settings: Settings, deployment: Deployment | None = None) -> BuildInputs:
+    """What a build would be made from that began now, of what is deployed or of `deployment`.
+
+    Raises LandingError.
+    """
     store = open_existing(settings.landing_store)
     landed: dict[str, tuple[int, ...]] = {}
     if store is not None:
         with closing(store):
             landed = {table: tuple(last) for table, last in store.sealable().items() if last > (0, 0)}
-    return BuildInputs(landed, _made_with(settings))
+    return BuildInputs(landed, _made_with(settings, deployment or deployed(settings)))
 
 
 def inputs_published(settings: Settings) -> BuildInputs | None:
-    """What the publication that readers see was made from; None while there is none that says it."""
+    """What the last publication was made from; None while there is none that says it."""
     try:
-        said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+        said = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
         return BuildInputs.from_json(said[MADE_FROM])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -70,23 +74,27 @@ def sealed_now(settings: Settings) -> dict[str, int]:
 
 
 def is_unchanged(settings: Settings) -> bool:
-    """Whether the publication that readers see is made from what a build would be made from that began now.
+    """Whether the last publication is made from what a build would be made from that began now.
 
     Raises LandingError.
     """
     published = inputs_published(settings)
     if published is None or published != inputs_now(settings):
         return False
-    said = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+    said = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
     return bool(said.get(SEALED) == sealed_now(settings))
 
 
-def _made_with(settings: Settings) -> str:
+def _made_with(settings: Settings, deployment: Deployment | None) -> str:
     url = urlsplit(settings.publish_postgres)
     # Its password changes nothing, and a hash of it would be a hint.
     copied_to = [url.hostname, url.port, url.path, settings.publish_postgres_schema] if url.netloc else []
-    made_from = [fingerprint(with_tests=True), settings.publish_parquet, copied_to]
-    digest = hashlib.sha256(json.dumps(made_from).encode())
+    engine = version("duckdb")
+    made_with = [deployment and deployment.deployment_id, engine, settings.publish_parquet, copied_to]
+    digest = hashlib.sha256(json.dumps(made_with).encode())
     for package in CODE_OF_A_BUILD:
-        add_files(digest, CHECKOUT, CHECKOUT / package, suffix=".py")
+        # The deployment's id is of the others' contents, too.
+        for file in () if package in DEPLOYED_PACKAGES else sorted((CHECKOUT / package).rglob("*.py")):
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(CHECKOUT)} {len(content)} ".encode() + content)
     return digest.hexdigest()

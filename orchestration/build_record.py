@@ -12,9 +12,8 @@ from expectations.landed_events import Checked, checked_now
 from funnelhouse.settings import Settings
 from orchestration.build_resource import Build
 from orchestration.dbt_command import results_path, test_outcomes
-from orchestration.quarantine import QUARANTINE
 from orchestration.warehouse import currency_decimals
-from publication.layout import BUILD_FILE, CURRENT
+from publication.layout import BUILD_FILE, latest_folder
 
 DBT_STEP = "dbt"
 
@@ -30,7 +29,7 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
     """
     entries = list(entries)
     checks = [*_expectations(entries), *test_outcomes(results_path(settings))]
-    landed = checked_now(settings.raw_dir, QUARANTINE, checked_before(settings, build))
+    landed = checked_now(settings.raw_dir, build.deployment.quarantine, checked_before(settings, build))
     return {
         "seconds": {step: round(value, 3) for step, value in seconds_by_step(entries).items()},
         "checks_passed": sum(check["passed"] for check in checks),
@@ -42,11 +41,11 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
 
 
 def checked_before(settings: Settings, build: Build) -> Checked | None:
-    """What the publication that readers see was checked for; None for a build from nothing."""
+    """What the publication that it follows was checked for; None for a build from nothing."""
     if build.is_full_refresh:
         return None
     try:
-        published = json.loads((settings.published_dir / CURRENT / BUILD_FILE).read_bytes())
+        published = json.loads((latest_folder(settings.published_dir) / BUILD_FILE).read_bytes())
         return Checked.from_json(published["landed"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         # Nothing is published, or by a version that did not keep it; or the file is damaged.

@@ -14,6 +14,7 @@ from funnelhouse.settings import Settings
 from orchestration.build_inputs import BuildInputs, inputs_now
 from orchestration.build_lock import build_lock
 from orchestration.dbt_command import DbtProcess, Modelling
+from orchestration.deployment import Deployment, deployed_or_first
 from orchestration.history import prune_history
 from orchestration.instance import JOB, end_lost_runs
 from orchestration.outcome import failures, published_id
@@ -34,13 +35,14 @@ SUITES = {
 @dataclass(frozen=True, slots=True)
 class Build:
     """The build that a run is: its id, when it started (UTC), whether it builds everything from nothing, what
-    it is made from. `modelling` makes its models.
+    it is made from, and what with. `modelling` makes its models.
     """
 
     build_id: str
     started_at: datetime
     is_full_refresh: bool
     made_from: BuildInputs
+    deployment: Deployment
     modelling: Modelling
 
 
@@ -83,14 +85,16 @@ def build_resource(
             is_full_refresh = bool(
                 told.get("ops", {}).get("dbt", {}).get("config", {}).get("full_refresh", False)
             )
-            modelling = Modelling(settings, is_full_refresh, on_node or (lambda _: None), dbt)
+            deployment = dbt.deployment if dbt is not None else deployed_or_first(settings)
+            modelling = Modelling(settings, deployment, is_full_refresh, on_node or (lambda _: None), dbt)
             try:
                 yield Build(
                     build_id=new_build_id(started_at),
                     started_at=started_at,
                     is_full_refresh=is_full_refresh,
                     # Before anything is sealed: what lands from here on is the next build's.
-                    made_from=inputs_now(settings),
+                    made_from=inputs_now(settings, deployment),
+                    deployment=deployment,
                     modelling=modelling,
                 )
             finally:

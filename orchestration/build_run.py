@@ -22,7 +22,6 @@ from orchestration.build_record import seconds_by_step
 from orchestration.build_report import STEPS, BuildReport, OnProgress
 from orchestration.dbt_command import DbtProcess, model_seconds, node_names
 from orchestration.instance import JOB, open_instance
-from orchestration.manifest import Manifest
 from orchestration.outcome import check_outcomes, failures, published_id
 from orchestration.warehouse import heal, show_damage
 
@@ -30,7 +29,6 @@ from orchestration.warehouse import heal, show_damage
 def run_job(
     settings: Settings,
     full_refresh: bool,
-    manifest: Manifest,
     dbt: DbtProcess,
     on_progress: OnProgress | None,
     started: float,
@@ -40,7 +38,9 @@ def run_job(
     `started` is when the build began, by the monotonic clock. Raises WarehouseError.
     """
     with open_instance(settings) as instance, _quiet():
-        progress = _Progress(on_progress or (lambda *_: None), len(STEPS) + len(node_names(manifest)))
+        progress = _Progress(
+            on_progress or (lambda *_: None), len(STEPS) + len(node_names(dbt.deployment.manifest()))
+        )
         definitions = build_definitions(settings, is_locked=True, on_node=progress.move, dbt=dbt)
         report = _run(settings, definitions, instance, full_refresh, progress, started)
         # What dbt did not read, the attribution suite and the publication did.

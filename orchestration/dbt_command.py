@@ -14,18 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from funnelhouse.settings import CHECKOUT, Settings
+from orchestration.deployment import Deployment
 from orchestration.disk_space import check_space, reserve_kept, spill_limit
 from orchestration.incremental import seeds_are_loaded
-from orchestration.manifest import (
-    DBT_PROJECT,
-    MANIFEST,
-    PARTIAL_PARSE,
-    Manifest,
-    build_dir,
-    copy_parsed,
-    dbt_environment,
-    load_manifest,
-)
+from orchestration.manifest import Manifest, build_dir, dbt_environment
 from orchestration.warehouse import heal, show_damage
 
 TESTED_FOLDERS = ("models/marts/", "tests/")
@@ -37,32 +29,34 @@ SEEDS = "seeds/"
 
 RESULTS = "run_results.json"
 
+FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+"""Statuses of nodes by which a build fails."""
+
 ENDS_WITHIN_S = 8.0
 """An interrupted dbt may take this long over the query that it is in; then it is killed."""
 
 
 class DbtProcess:
-    """dbt as a child of this process: it imports itself, reads the parsed project, and waits to be told.
+    """dbt as a child of this process: it imports itself, reads the parsed project, and waits to be told."""
 
-    The manifest has been loaded. What it was loaded from is kept beside: others may parse anew meanwhile.
-    """
-
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, deployment: Deployment) -> None:
+        self.deployment = deployment
         self._folder = build_dir(settings)
-        copy_parsed(settings, self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
         read, self._tell = os.pipe()
         command = [
             sys.executable,
             "-m",
             "orchestration.dbt_process",
-            str(self._folder / PARTIAL_PARSE),
+            str(deployment.partial_parse),
+            str(deployment.project),
             str(read),
         ]
         # Standard input is the build lock, which an orphan so goes on holding.
         self.process = subprocess.Popen(  # noqa: S603 (our own command)
             command,
             cwd=CHECKOUT,
-            env={**os.environ, **_environment(settings)},
+            env={**os.environ, **_environment(settings, deployment)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -102,9 +96,9 @@ class DbtProcess:
 
 
 @contextmanager
-def warm_dbt(settings: Settings) -> Iterator[DbtProcess]:
+def warm_dbt(settings: Settings, deployment: Deployment) -> Iterator[DbtProcess]:
     """A child that gets ready while this process does other things; it has ended at the end of the block."""
-    child = DbtProcess(settings)
+    child = DbtProcess(settings, deployment)
     try:
         yield child
     finally:
@@ -120,12 +114,14 @@ class Modelling:
     def __init__(
         self,
         settings: Settings,
+        deployment: Deployment,
         full_refresh: bool,
         on_node: Callable[[str], None],
         warm: DbtProcess | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self._settings = settings
+        self._deployment = deployment
         self._full_refresh = full_refresh
         self._on_node = on_node
         self._warm = warm
@@ -159,11 +155,11 @@ class Modelling:
 
     def _build(self) -> list[str]:
         """A warehouse that is damaged, or turns out to be, is set aside and all is built anew."""
-        load_manifest(self._settings)
         self._heal(is_suspect=False)
-        failures = run_dbt(self._settings, self._full_refresh, self._on_node, self._warm, self._watch)
+        told = self._settings, self._deployment, self._full_refresh, self._on_node
+        failures = run_dbt(*told, self._warm, self._watch)
         if not self._is_stopped and show_damage(failures) and self._heal(is_suspect=True):
-            failures = run_dbt(self._settings, self._full_refresh, self._on_node, on_child=self._watch)
+            failures = run_dbt(*told, on_child=self._watch)
         return failures
 
     def _heal(self, is_suspect: bool) -> bool:
@@ -182,6 +178,7 @@ class Modelling:
 
 def run_dbt(
     settings: Settings,
+    deployment: Deployment,
     full_refresh: bool,
     on_node: Callable[[str], None],
     warm: DbtProcess | None = None,
@@ -189,8 +186,8 @@ def run_dbt(
 ) -> list[str]:
     """Build seeds, models and tests in the warehouse; returns a sentence for each that failed.
 
-    `on_node` is called with the name of each when dbt is done with it. The manifest has been loaded: dbt
-    builds what was parsed for it, in `warm` where that still waits; `on_child` is given the one that does.
+    `on_node` is called with the name of each when dbt is done with it. It is done by `warm` where that still
+    waits; `on_child` is given the one that does.
     When this is interrupted, dbt is ended before the exception goes on. Raises DiskFullError when landing's
     share of the disk is about to be used.
     """
@@ -198,22 +195,27 @@ def run_dbt(
     # What the last build left says nothing of this one, and its log would grow for ever.
     for name in (RESULTS, "dbt.log"):
         (folder / name).unlink(missing_ok=True)
-    are_loaded = not full_refresh and seeds_are_loaded(settings.warehouse_path)
+    are_loaded = not full_refresh and seeds_are_loaded(settings.warehouse_path, deployment.fingerprint)
     selected = ["resource_type:model", *([] if are_loaded else ["resource_type:seed", _tests_in(SEEDS)])]
     arguments = ["build", "--select", *selected, *(_tests_in(folder) for folder in TESTED_FOLDERS)]
     # Only the tests that are named, none because its model is.
     arguments += ["--indirect-selection", "empty", *(["--full-refresh"] * full_refresh)]
-    arguments += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
-    said: deque[str] = deque(maxlen=3)
-    with (
-        nullcontext(warm) if warm is not None and warm.is_waiting else warm_dbt(settings) as child,
-        _interruptible(child),
-        reserve_kept(settings, child.process.kill),
-    ):
+    with nullcontext(warm) if warm and warm.is_waiting else warm_dbt(settings, deployment) as child:
         on_child(child)
-        child.tell(arguments, {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)})
-        for node in node_names(built_manifest(settings), of_seeds=True) if are_loaded else ():
+        for node in node_names(deployment.manifest(), of_seeds=True) if are_loaded else ():
             on_node(node)
+        return run_command(settings, child, arguments, on_node)
+
+
+def run_command(
+    settings: Settings, child: DbtProcess, arguments: list[str], on_node: Callable[[str], None]
+) -> list[str]:
+    """Let a dbt that waits run one command to its end; as `run_dbt`."""
+    project = str(child.deployment.project)
+    said: deque[str] = deque(maxlen=3)
+    with _interruptible(child), reserve_kept(settings, child.process.kill):
+        spill = {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)}
+        child.tell([*arguments, "--project-dir", project, "--profiles-dir", project], spill)
         for node in _nodes_done(child.process, said):
             on_node(node)
         exit_code = child.process.wait()
@@ -237,10 +239,8 @@ def _tests_in(folder: str) -> str:
     return f"path:{folder.rstrip('/')},resource_type:test"
 
 
-def built_manifest(settings: Settings) -> Manifest:
-    """The project as the last build's dbt found it. Raises FileNotFoundError when none was begun."""
-    manifest: Manifest = json.loads((build_dir(settings) / MANIFEST).read_bytes())
-    return manifest
+SEED_TESTS = _tests_in(SEEDS)
+"""Selects the tests of seeds."""
 
 
 def results_path(settings: Settings) -> Path:
@@ -252,7 +252,7 @@ def model_seconds(settings: Settings) -> dict[str, float]:
     """Seconds that each model and seed of the last build took; empty when dbt didn't get to its end."""
     return {
         name: node["execution_time"]
-        for node in _nodes(results_path(settings))
+        for node in nodes_of(results_path(settings))
         for kind, name in [_kind_and_name(node)]
         if kind in ("model", "seed")
     }
@@ -265,7 +265,7 @@ def test_outcomes(results: Path) -> list[dict[str, Any]]:
     written as a query promises in its first line.
     """
     found = []
-    for node in _nodes(results):
+    for node in nodes_of(results):
         kind, name = _kind_and_name(node)
         if kind != "test":
             continue
@@ -284,10 +284,10 @@ def test_outcomes(results: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings, deployment: Deployment) -> dict[str, str]:
     folder = str(build_dir(settings))
-    # The parsed manifest lies in a folder of its own: others read it meanwhile.
-    return {**dbt_environment(settings), "DBT_TARGET_PATH": folder, "DBT_LOG_PATH": folder}
+    paths = {"DBT_TARGET_PATH": folder, "DBT_LOG_PATH": folder}
+    return {**dbt_environment(settings, deployment.fingerprint), **paths}
 
 
 @contextmanager
@@ -318,9 +318,9 @@ def _failures(results: Path, exit_code: int, said: Iterable[str]) -> list[str]:
     """One sentence per node that failed. Nodes skipped because of it are left out."""
     failures = [
         f"dbt {kind} {name}: {' '.join((node['message'] or node['status']).split())}"
-        for node in _nodes(results)
+        for node in nodes_of(results)
         for kind, name in [_kind_and_name(node)]
-        if node["status"] in ("error", "fail", "runtime error", "partial success")
+        if node["status"] in FAILED
     ]
     if exit_code != 0 and not failures:
         last = " ".join(" ".join(said).split())
@@ -329,11 +329,11 @@ def _failures(results: Path, exit_code: int, said: Iterable[str]) -> list[str]:
     return failures
 
 
-def _nodes(results: Path) -> list[dict[str, Any]]:
+def nodes_of(results: Path) -> list[dict[str, Any]]:
+    """What became of each node, as dbt wrote it down; empty when it didn't get to its end."""
     try:
         nodes: list[dict[str, Any]] = json.loads(results.read_bytes())["results"]
     except (FileNotFoundError, ValueError):
-        # dbt did not get to its end.
         return []
     return nodes
 

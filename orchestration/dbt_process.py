@@ -1,8 +1,9 @@
 """dbt as a child of a build: imports itself and reads the parsed project before it is needed, then waits.
 
-Started as `python -m orchestration.dbt_process PARTIAL_PARSE DESCRIPTOR`. It begins when a line of JSON
-arrives at the descriptor, `{"arguments": […], "environment": {…}, "results": PATH}`, and ends without doing
-anything when that is closed. It prints lines of JSON: `{"done": NAME}` for each node, `{"error": MESSAGE}`.
+Started as `python -m orchestration.dbt_process PARTIAL_PARSE PROJECT DESCRIPTOR`. It begins when a line of
+JSON arrives at the descriptor, `{"arguments": […], "environment": {…}, "results": PATH}`, and ends without
+doing anything when that is closed. It prints lines of JSON: `{"done": NAME}` for each node, `{"error":
+MESSAGE}`.
 """
 
 import json
@@ -18,12 +19,13 @@ import numpy  # noqa: F401
 import pyarrow  # noqa: F401
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
+from dbt.contracts.graph.nodes import SeedNode
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import ctx_set_event_manager
 
-BUILT_TYPES = frozenset({"model", "seed", "test"})
-"""What a build makes or tries. Unit tests check the rules, not the data: they run with the tests."""
+REPORTED_TYPES = frozenset({"model", "seed", "test", "unit_test"})
+"""What is said to be done. Unit tests check the rules, not the data: they run at deployment, in no build."""
 
 
 class _Reporter(EventManager):
@@ -44,7 +46,7 @@ class _Reporter(EventManager):
         node: Any = None,
         force_warn_or_error_handling: bool = False,
     ) -> None:
-        if type(e).__name__ == "NodeFinished" and e.node_info.resource_type in BUILT_TYPES:
+        if type(e).__name__ == "NodeFinished" and e.node_info.resource_type in REPORTED_TYPES:
             self._say("done", e.node_info.node_name)
         level = level or e.level_tag()
         if level is EventLevel.DEBUG and not force_warn_or_error_handling:
@@ -59,9 +61,12 @@ class _Reporter(EventManager):
             print(json.dumps({what: text}), flush=True)
 
 
-def main(partial_parse: Path, descriptor: int) -> int:
-    """Run one command of dbt when told to; returns its exit code."""
-    manifest = _read(partial_parse)
+def main(partial_parse: Path, project: Path, descriptor: int) -> int:
+    """Run one command of dbt when told to; returns its exit code.
+
+    `project` may be a copy of what was parsed.
+    """
+    manifest = _read(partial_parse, project)
     try:
         with os.fdopen(descriptor) as told:
             line = told.readline()
@@ -80,10 +85,14 @@ def main(partial_parse: Path, descriptor: int) -> int:
     return 0 if ended.success else 1
 
 
-def _read(partial_parse: Path) -> Manifest | None:
+def _read(partial_parse: Path, project: Path) -> Manifest | None:
     """What was parsed; None where it can't be read: dbt then parses by itself."""
     try:
         manifest = Manifest.from_msgpack(partial_parse.read_bytes())
+        for node in manifest.nodes.values():
+            # Of seeds alone dbt remembers where the project lies.
+            if isinstance(node, SeedNode):
+                node.root_path = str(project)
         manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     except Exception:
         return None
@@ -91,4 +100,4 @@ def _read(partial_parse: Path) -> Manifest | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

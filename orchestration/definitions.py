@@ -1,6 +1,13 @@
 """What Dagster loads (`[tool.dagster]` in pyproject.toml names this module)."""
 
 from funnelhouse.settings import Settings
-from orchestration.build_job import build_definitions
+from orchestration.deployment import deployed, import_deployed
 
-defs = build_definitions(Settings())
+settings = Settings()
+if (deployment := deployed(settings)) is not None:
+    # Each run is a process that loads this: its suites are those that were deployed.
+    import_deployed(deployment)
+
+from orchestration.build_job import build_definitions  # noqa: E402 (it imports the suites)
+
+defs = build_definitions(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.manifest import Manifest, fingerprint
+from orchestration.manifest import Manifest
 from publication.publishing import Changes
 
 
@@ -49,13 +49,13 @@ def changes_of_build(warehouse_path: Path, manifest: Manifest) -> Changes | None
     return Changes(str(found[1]), rows)
 
 
-def seeds_are_loaded(warehouse_path: Path) -> bool:
-    """Whether the seeds' tables are those of the publication, and it is of these very files.
+def seeds_are_loaded(warehouse_path: Path, fingerprint: str) -> bool:
+    """Whether the seeds' tables are those of the publication, and it is of a project of this fingerprint.
 
     They were tested then. A build of other files, or one that is to build everything anew, forgets the
     publication before it changes any table.
     """
-    return _published(warehouse_path, "fingerprint") == fingerprint()
+    return _published(warehouse_path, "fingerprint") == fingerprint
 
 
 def holds_publication(warehouse_path: Path) -> bool:

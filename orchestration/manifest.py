@@ -1,4 +1,4 @@
-"""dbt's manifest: what the project consists of, parsed anew whenever its content has changed."""
+"""dbt's manifest: what the checkout's project consists of, parsed anew whenever its content has changed."""
 
 import fcntl
 import hashlib
@@ -21,18 +21,13 @@ DBT_EXECUTABLE = Path(sys.executable).parent / "dbt"
 
 Manifest = Mapping[str, Any]
 
-# A change of anything else, such as a test, leaves every table as it is.
-_MADE_FROM = ("dbt_project.yml", "models", "macros", "seeds", "dbt_packages")
-
 # What parsing depends on besides the project and the environment.
 _PARSERS = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "duckdb")
-
 
 MANIFEST = "manifest.json"
 
 PARTIAL_PARSE = "partial_parse.msgpack"
 """The same as dbt keeps it for itself."""
-
 
 _PARSE_LOCK = "parse.lock"
 
@@ -52,13 +47,18 @@ def build_dir(settings: Settings) -> Path:
     return settings.home_dir / "dbt" / "build"
 
 
-def dbt_environment(settings: Settings) -> dict[str, str]:
-    """Variables that dbt and the project's files read. Every path is absolute: dbt changes its folder."""
+def dbt_environment(settings: Settings, fingerprint: str) -> dict[str, str]:
+    """Variables that dbt and the project's files read. Every path is absolute: dbt changes its folder.
+
+    `fingerprint` is that of the project; without one, every build is a full one.
+    """
     home = str(settings.home_dir)
     return {
         "FUNNELHOUSE_HOME": home,
+        # By it the project knows that it is us who run it.
+        "FUNNELHOUSE_WAREHOUSE": str(settings.warehouse_path),
         "FUNNELHOUSE_BUILD_MEMORY": settings.build_memory,
-        "FUNNELHOUSE_FINGERPRINT": fingerprint(),
+        "FUNNELHOUSE_FINGERPRINT": fingerprint,
         "DBT_TARGET_PATH": f"{home}/dbt/target",
         "DBT_LOG_PATH": f"{home}/dbt/logs",
         # Its debug log would be megabytes per build.
@@ -68,28 +68,9 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def fingerprint(with_tests: bool = False) -> str:
-    """SHA-256 of what the tables are made from: SQL, seeds, variables, and the version of the engine.
-
-    `with_tests`: of what they are tested by, too.
-    """
-    digest = hashlib.sha256(version("duckdb").encode())
-    for name in (*_MADE_FROM, *(["tests"] * with_tests)):
-        add_files(digest, DBT_PROJECT, DBT_PROJECT / name)
-    return digest.hexdigest()
-
-
-def add_files(digest: "hashlib._Hash", root: Path, path: Path, suffix: str = "") -> None:
-    """Add names and contents of the files at or below `path`, with lengths: no two trees read the same."""
-    for file in [path] if path.is_file() else sorted(_files(path)):
-        if file.name.endswith(suffix):
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(root)} {len(content)} ".encode() + content)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    # dbt writes there where it is told nothing else.
-    written = (DBT_PROJECT / "target", DBT_PROJECT / "logs")
+def project_files(folder: Path) -> Iterator[Path]:
+    """Files of a dbt project, without those that dbt writes there where it is told nothing else."""
+    written = (folder / "target", folder / "logs")
     # Followed, because dbt links packages that lie on this machine.
     for name, folders, files in os.walk(folder, followlinks=True):
         here = Path(name)
@@ -106,14 +87,14 @@ def load_manifest(settings: Settings) -> Manifest:
     folder = parse_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     made_from = folder / "made_from"
-    with _one_at_a_time(folder / _PARSE_LOCK):
+    with one_at_a_time(folder / _PARSE_LOCK):
         wanted = _made_from()
-        manifest = _read(folder / MANIFEST) if _said(made_from) == wanted else None
+        manifest = read_manifest(folder / MANIFEST) if _said(made_from) == wanted else None
         if manifest is None or not (folder / PARTIAL_PARSE).exists():
             # dbt's own memory compares times too.
             for stale in (made_from, folder / PARTIAL_PARSE):
                 stale.unlink(missing_ok=True)
-            _parse(settings)
+            parse(DBT_PROJECT, folder, settings)
             manifest = json.loads((folder / MANIFEST).read_bytes())
             # Of files that were edited meanwhile nobody knows which content was parsed.
             if _made_from() == wanted:
@@ -124,7 +105,7 @@ def load_manifest(settings: Settings) -> Manifest:
 def copy_parsed(settings: Settings, folder: Path) -> None:
     """Copy what `load_manifest` has loaded to where nobody parses anew."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(parse_dir(settings) / _PARSE_LOCK):
+    with one_at_a_time(parse_dir(settings) / _PARSE_LOCK):
         for name in (MANIFEST, PARTIAL_PARSE):
             shutil.copyfile(parse_dir(settings) / name, folder / name)
 
@@ -138,12 +119,19 @@ def model_names(manifest: Manifest, folder: str) -> list[str]:
     )
 
 
+def parsers() -> list[str]:
+    """What parses: the versions of dbt, of its adapter, and of Python."""
+    return [sys.version, *(f"{name} {version(name)}" for name in _PARSERS)]
+
+
 def _made_from() -> str:
     """SHA-256 of all that a parse depends on."""
     environment = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
-    parsers = [sys.version, *(f"{name} {version(name)}" for name in _PARSERS)]
-    digest = hashlib.sha256(json.dumps([str(DBT_PROJECT), parsers, sorted(environment.items())]).encode())
-    add_files(digest, DBT_PROJECT, DBT_PROJECT)
+    digest = hashlib.sha256(json.dumps([str(DBT_PROJECT), parsers(), sorted(environment.items())]).encode())
+    for file in sorted(project_files(DBT_PROJECT)):
+        content = file.read_bytes()
+        # With lengths: no two trees read the same.
+        digest.update(f"{file.relative_to(DBT_PROJECT)} {len(content)} ".encode() + content)
     return digest.hexdigest()
 
 
@@ -151,7 +139,7 @@ def _said(file: Path) -> str | None:
     return file.read_text(errors="replace") if file.exists() else None
 
 
-def _read(path: Path) -> Manifest | None:
+def read_manifest(path: Path) -> Manifest | None:
     """The manifest as it lies there; None where it is missing or no JSON."""
     try:
         manifest: Manifest = json.loads(path.read_bytes())
@@ -160,13 +148,14 @@ def _read(path: Path) -> Manifest | None:
     return manifest
 
 
-def _parse(settings: Settings) -> None:
+def parse(project: Path, folder: Path, settings: Settings) -> None:
+    """Parse a project into a folder. Raises DbtProjectError."""
     command = [str(DBT_EXECUTABLE), "--quiet", "--no-use-colors", "parse"]
-    command += ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT)]
+    command += ["--project-dir", str(project), "--profiles-dir", str(project)]
     finished = subprocess.run(  # noqa: S603 (our own command)
         command,
-        env={**os.environ, **dbt_environment(settings), "DBT_TARGET_PATH": str(parse_dir(settings))},
-        cwd=DBT_PROJECT,
+        env={**os.environ, **dbt_environment(settings, ""), "DBT_TARGET_PATH": str(folder)},
+        cwd=project,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -174,11 +163,12 @@ def _parse(settings: Settings) -> None:
     )
     if finished.returncode != 0:
         said = (finished.stdout + finished.stderr).strip()
-        raise DbtProjectError(f"dbt can't parse {DBT_PROJECT}:\n{said}")
+        raise DbtProjectError(f"dbt can't parse {project}:\n{said}")
 
 
 @contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, waiting for it."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -11,10 +11,6 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.manifest import DBT_PROJECT
-
-QUARANTINE = DBT_PROJECT / "seeds" / "quarantined_events.csv"
-
 
 class NotInTheRecordError(ValueError):
     """No sealed report has this position."""

@@ -5,6 +5,8 @@ published/<build_id>/<mart>.parquet the same, one file each, where a setting ask
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
 published/current                   relative symlink to the build that readers see
+published/kept.json                 {held, pinned}: the build that readers stay at, and those never pruned
+dev/<name>/published/…              the same of a home to edit in, see orchestration.dev_home
 """
 
 import json
@@ -16,6 +18,7 @@ from pathlib import Path
 CURRENT = "current"
 MARTS_FILE = "marts.duckdb"
 BUILD_FILE = "build.json"
+KEPT_FILE = "kept.json"
 
 LOOKUPS = "lookup"
 """Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
@@ -37,6 +40,31 @@ def is_build_id(name: str) -> bool:
     return _BUILD_ID.fullmatch(name) is not None
 
 
+DEV_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""Pattern of the name of a home to edit in."""
+
+DEV_BUILD = rf"dev-({DEV_NAME})(?:[.]({BUILD_ID}))?"
+"""Pattern of what its builds are called: `dev-<name>` is the newest, `dev-<name>.<build id>` any kept one."""
+
+_DEV_BUILD = re.compile(DEV_BUILD)
+
+
+def dev_build(name: str, build_id: str) -> str:
+    """What a build of a home to edit in is called."""
+    return f"dev-{name}.{build_id}"
+
+
+def dev_folder(published_dir: Path, build: str) -> Path | None:
+    """Folder of a build that is called so, of the home of these publications; it may be gone.
+
+    None where this is no name of one.
+    """
+    named = _DEV_BUILD.fullmatch(build)
+    if named is None:
+        return None
+    return published_dir.parent / "dev" / named[1] / published_dir.name / (named[2] or CURRENT)
+
+
 def published_builds(published_dir: Path) -> list[str]:
     """Ids of the complete builds, oldest first."""
     return sorted(path.name for path in published_dir.iterdir() if is_build_id(path.name))
@@ -49,7 +77,7 @@ def lookup_key(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The publication that readers see.
+    """A published build.
 
     `published_at`: an aware time. `to_seq`: the last event in it, None where it does not say.
     `newest_received_us`: when its newest event arrived, Unix microseconds, None without events.
@@ -61,10 +89,41 @@ class Published:
     newest_received_us: int | None
 
 
-def read_published(published_dir: Path) -> Published | None:
-    """What is published; None when nothing is, or what it says of itself cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Builds that somebody asked to be kept. `held`: readers stay at it, and new builds are published beside
+    it; None where they see each new one. `pinned`: never pruned.
+    """
+
+    held: str | None = None
+    pinned: tuple[str, ...] = ()
+
+
+def read_kept(published_dir: Path) -> Kept:
+    """What is kept; nothing where the file is missing or damaged."""
     try:
-        said = json.loads((published_dir / CURRENT / BUILD_FILE).read_bytes())
+        said = json.loads((published_dir / KEPT_FILE).read_bytes())
+        return Kept(said["held"], tuple(said["pinned"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Kept()
+
+
+def latest_folder(published_dir: Path) -> Path:
+    """The publication that the next build follows: what readers see, or the newest while they are held."""
+    if read_kept(published_dir).held is not None and (builds := published_builds(published_dir)):
+        return published_dir / builds[-1]
+    return published_dir / CURRENT
+
+
+def read_published(published_dir: Path) -> Published | None:
+    """What readers see; None when nothing is published, or what it says of itself cannot be read."""
+    return read_build(published_dir / CURRENT)
+
+
+def read_build(folder: Path) -> Published | None:
+    """What a published build says of itself; None where there is none, or it cannot be read."""
+    try:
+        said = json.loads((folder / BUILD_FILE).read_bytes())
         return Published(
             str(said["build_id"]),
             datetime.fromisoformat(said["published_at"]),

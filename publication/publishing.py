@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,17 @@ import duckdb
 from publication.layout import (
     BUILD_FILE,
     CURRENT,
+    KEPT_FILE,
     LOOKUPS,
     MARTS_FILE,
+    Kept,
     is_build_id,
+    latest_folder,
     lookup_key,
     new_build_id,
     published_builds,
-    read_published,
+    read_build,
+    read_kept,
 )
 
 # Clients as old as DuckDB 1.2 open the file.
@@ -103,11 +107,12 @@ def publish(
     guard: Guard = nullcontext,
     changes: Changes | None = None,
 ) -> Publication:
-    """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once.
+    """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once, unless they are
+    held at an older build.
 
     `facts` are further JSON values for build.json, `engine` is DuckDB's configuration, `with_parquet` writes
     each mart as a Parquet file too. `guard` is open while the marts are copied, and is given what stops that.
-    With `changes` of what readers see now, its file is copied and only those rows are replaced.
+    With `changes` of a build that is kept, its file is copied and only those rows are replaced.
     Raises PublishError for a build id of another form or already published, for a mart that the warehouse
     lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
     it had written is gone then.
@@ -151,7 +156,8 @@ def publish(
     unfinished.rename(folder)
     _fsync(published_dir)
 
-    point_current_at(published_dir, build_id)
+    if read_kept(published_dir).held is None:
+        point_current_at(published_dir, build_id)
     _prune(published_dir, now)
     return Publication(build_id=build_id, folder=folder, published_at=published_at, marts=rows)
 
@@ -161,12 +167,53 @@ def point_current_at(published_dir: Path, build_id: str) -> None:
 
     Raises PublishError for a build that is not there, or not any more.
     """
-    if build_id not in published_builds(published_dir):
+    if not published_dir.exists() or build_id not in published_builds(published_dir):
         raise PublishError(f"build {build_id} is not published")
     link = published_dir / f".{CURRENT}.tmp"
     link.unlink(missing_ok=True)
     link.symlink_to(build_id, target_is_directory=True)
     link.replace(published_dir / CURRENT)
+    _fsync(published_dir)
+
+
+def hold(published_dir: Path, build_id: str) -> None:
+    """Let readers go back to a kept build, and stay there: new builds are published beside it.
+
+    The caller holds the build lock. Raises PublishError as `point_current_at`.
+    """
+    point_current_at(published_dir, build_id)
+    _keep(published_dir, replace(read_kept(published_dir), held=build_id))
+
+
+def release(published_dir: Path) -> str:
+    """Let readers see the newest build, whose id is returned, and each new one from now on.
+
+    The caller holds the build lock. Raises PublishError where there is none.
+    """
+    builds = published_builds(published_dir) if published_dir.exists() else []
+    if not builds:
+        raise PublishError("nothing is published yet; run `funnelhouse build`")
+    point_current_at(published_dir, builds[-1])
+    _keep(published_dir, replace(read_kept(published_dir), held=None))
+    return builds[-1]
+
+
+def pin(published_dir: Path, build_id: str, is_pinned: bool = True) -> None:
+    """Keep a build for good, or let it go when its time is over.
+
+    The caller holds the build lock. Raises PublishError for one that isn't there.
+    """
+    if not published_dir.exists() or build_id not in published_builds(published_dir):
+        raise PublishError(f"build {build_id} is not published")
+    kept = read_kept(published_dir)
+    pinned = {*kept.pinned, build_id} if is_pinned else {*kept.pinned} - {build_id}
+    _keep(published_dir, replace(kept, pinned=tuple(sorted(pinned))))
+
+
+def _keep(published_dir: Path, kept: Kept) -> None:
+    unfinished = published_dir / f".{KEPT_FILE}.writing"
+    _write_build_file(unfinished, asdict(kept))
+    unfinished.replace(published_dir / KEPT_FILE)
     _fsync(published_dir)
 
 
@@ -181,12 +228,12 @@ def check_current(published_dir: Path) -> None:
 
 
 def check_whole(published_dir: Path) -> bool:
-    """Whether what readers see can be opened and has every mart that it says.
+    """Whether the publication that builds follow can be opened and has every mart that it says.
 
     Raises PublishError when `current` is there and no link.
     """
     check_current(published_dir)
-    folder = (published_dir / CURRENT).resolve()
+    folder = latest_folder(published_dir).resolve()
     try:
         said = json.loads((folder / BUILD_FILE).read_bytes())["marts"]
         with duckdb.connect(str(folder / MARTS_FILE), read_only=True) as marts:
@@ -198,10 +245,9 @@ def check_whole(published_dir: Path) -> bool:
 
 def _copies(published_dir: Path, changes: Changes | None) -> int:
     """How many times in a row the marts file would be a copy, changed; 0 where it is to be made anew."""
-    published = read_published(published_dir)
-    if changes is None or published is None or published.build_id != changes.since:
+    if changes is None or read_build(published_dir / changes.since) is None:
         return 0
-    copies = json.loads((published_dir / CURRENT / BUILD_FILE).read_bytes()).get(COPIES, MOST_COPIES)
+    copies = json.loads((published_dir / changes.since / BUILD_FILE).read_bytes()).get(COPIES, MOST_COPIES)
     return int(copies) + 1 if copies < MOST_COPIES else 0
 
 
@@ -234,6 +280,7 @@ def _copy_marts(
             rows = {mart: _copy_mart(connection, mart) for mart in marts}
         else:
             rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
+            _drop_others(connection, marts)
             connection.execute(f"drop schema published.{LOOKUPS} cascade")
             # It may move rows, which are looked up by their place.
             connection.execute("checkpoint published")
@@ -307,6 +354,16 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
     return int(counted[0]) if counted else 0
 
 
+def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> None:
+    """Of a file that was copied, tables that are no marts any more."""
+    tables = connection.execute(
+        "select table_name from duckdb_tables() where database_name = 'published' and schema_name = 'main'"
+    ).fetchall()
+    for (table,) in tables:
+        if table not in marts:
+            connection.execute(f"drop table published.main.{_identifier(table)}")
+
+
 def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str | None) -> int:
     """Replace the rows of one table that may differ; returns its rows."""
     if changed is not None:
@@ -320,18 +377,19 @@ def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str 
         )
         if published and published == built:
             return int(published[0])
-    connection.execute(f"drop table published.main.{mart}")
+    connection.execute(f"drop table if exists published.main.{mart}")
     return _copy_mart(connection, mart, is_order_total=False)
 
 
 def _prune(published_dir: Path, now: datetime) -> None:
-    """Delete old builds; the newest, the last of each recent day and the one that readers see stay."""
+    """Delete old builds; the newest, the last of each recent day, pinned ones, and what readers see stay."""
     builds = published_builds(published_dir)
     first_day = (now.astimezone(UTC) - timedelta(days=KEPT_DAYS - 1)).strftime("%Y%m%d")
     last_of_day = {build_id[:8]: build_id for build_id in builds}
     kept = {build_id for day, build_id in last_of_day.items() if day >= first_day}
     kept.update(builds[-KEPT_BUILDS:])
     kept.add(str((published_dir / CURRENT).readlink()))
+    kept.update(read_kept(published_dir).pinned)
     for build_id in builds:
         if build_id not in kept:
             # Renamed first: a half deleted folder must not look like a build.

@@ -26,6 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
+from publication.layout import is_build_id
+from read_api.opened_build import BuildGoneError
 from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, cursor, one_of
 from read_api.publications import Publications
 from read_api.reader import Reader
@@ -81,12 +83,17 @@ class Table(BaseModel, Generic[Row]):
     next: str | None = Field(description="`cursor` of the next page, null at the end.")
 
 
-def opened(request: Request, project_id: str, build_id: str | None = None) -> Reader:
-    """The build asked for, else the current one, for a project's queries; raises Refusal 410 or 503."""
+def opened(request: Request, caller: Key, build_id: str | None = None) -> Reader:
+    """The build asked for, else the current one, for a project's queries; raises Refusal 410 or 503.
+
+    What somebody tries in a home to edit in is for admins: to others there is no such build.
+    """
     publications: Publications = request.app.state.publications
-    if build_id:
-        return publications.build(build_id, project_id)
-    return publications.current(project_id)
+    if not build_id:
+        return publications.current(caller.project_id)
+    if not is_build_id(build_id) and "admin" not in caller.scopes:
+        raise BuildGoneError
+    return publications.build(build_id, caller.project_id)
 
 
 @contextmanager
@@ -96,7 +103,7 @@ def reading(request: Request, caller: Key, build_id: str | None = None) -> Itera
     Raises Refusal 400 for a parameter that the route does not take, 410 or 503, and NotModifiedError.
     """
     refuse_unknown_parameters(request)
-    with opened(request, caller.project_id, build_id) as reader:
+    with opened(request, caller, build_id) as reader:
         tag_answer(request, caller, reader.build_id)
         yield reader
 

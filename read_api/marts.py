@@ -149,7 +149,7 @@ def mart(
     if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):
         raise Refusal(400, f"limit and cursor belong to format=json; {form} has every row")
     with ExitStack() as stack:
-        reader = opened(request, caller.project_id, asked.build_id or build)
+        reader = opened(request, caller, asked.build_id or build)
         stack.callback(reader.close)
         found = reader.marts.get(name)
         if found is None:

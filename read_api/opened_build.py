@@ -68,6 +68,7 @@ class Mart:
 class OpenedBuild:
     """One open build and who uses it."""
 
+    build_id: str
     folder: Path
     connection: duckdb.DuckDBPyConnection
     marts: dict[str, Mart]
@@ -82,11 +83,6 @@ class OpenedBuild:
     is_damaged: bool = False
     """It showed itself unreadable: the next request opens the file anew."""
 
-    @property
-    def build_id(self) -> str:
-        """Id of the build."""
-        return self.folder.name
-
     def read_a_row_of_each(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Raises what DAMAGED names where the file cannot be read."""
         _refuse_cut_file(cursor, self.folder / MARTS_FILE)
@@ -98,8 +94,11 @@ class OpenedBuild:
         self.connection.close()
 
 
-def open_build(folder: Path, memory: str, threads: int) -> OpenedBuild:
-    """Open the build of a folder. Raises BuildGoneError, or UnusableError for a build that is there."""
+def open_build(build_id: str, folder: Path, memory: str, threads: int) -> OpenedBuild:
+    """Open the build of a folder, which is called so.
+
+    Raises BuildGoneError, or UnusableError for a build that is there.
+    """
     # First, so that no connection is left open when the build is pruned just then.
     facts = facts_of(folder)
     path = folder / MARTS_FILE
@@ -117,7 +116,7 @@ def open_build(folder: Path, memory: str, threads: int) -> OpenedBuild:
         )
         try:
             _refuse_cut_file(connection, path)
-            return OpenedBuild(folder, connection, _marts(connection), facts, _lookups(connection))
+            return OpenedBuild(build_id, folder, connection, _marts(connection), facts, _lookups(connection))
         except BaseException:
             connection.close()
             raise

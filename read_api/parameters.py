@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
-from publication.layout import BUILD_ID
+from publication.layout import BUILD_ID, DEV_BUILD
 
 MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
@@ -23,8 +23,12 @@ _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,18}")
-_BUILD = re.compile(BUILD_ID)
-_CURSOR = re.compile(rf"({BUILD_ID})\.([0-9]{{1,18}})")
+_BUILD = re.compile(rf"{BUILD_ID}|{DEV_BUILD}")
+_BUILD_MEANS = (
+    "An older kept build; 410 when it is gone. For keys of scope admin also `dev-<name>`: what was built "
+    "last in that home to edit in."
+)
+_CURSOR = re.compile(rf"(?P<build>{_BUILD.pattern})\.(?P<offset>[0-9]{{1,18}})")
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ async def _days(
 
 
 async def _build(
-    build: Annotated[str | None, Query(description="An older kept build; 410 when it is gone.")] = None,
+    build: Annotated[str | None, Query(description=_BUILD_MEANS)] = None,
 ) -> str | None:
     if build and not _BUILD.fullmatch(build):
         raise Refusal(400, "build must be the id of a build, as `builds` lists them")
@@ -183,9 +187,9 @@ async def _page(
     if not following:
         return PageAsked(Page(rows), None)
     named = _CURSOR.fullmatch(following)
-    if named is None or int(named[2]) > _MAX_OFFSET:
+    if named is None or int(named["offset"]) > _MAX_OFFSET:
         raise Refusal(400, "cursor must be `next` of the page before")
-    return PageAsked(Page(rows, int(named[2])), named[1])
+    return PageAsked(Page(rows, int(named["offset"])), named["build"])
 
 
 AskedDays = Annotated[Days, Depends(_days)]

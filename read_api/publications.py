@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from funnelhouse.problems import Refusal
-from publication.layout import CURRENT
+from publication.layout import CURRENT, dev_build, dev_folder
 from read_api.opened_build import (
     MEMORY,
     THREADS,
@@ -86,12 +86,16 @@ class Publications:
         raise NotPublishedError
 
     def build(self, build_id: str, project_id: str = "") -> Reader:
-        """A build that is still kept; raises BuildGoneError, UnusableError, or BusyError for one too many."""
+        """A build that is still kept; raises BuildGoneError, UnusableError, or BusyError for one too many.
+
+        `dev-<name>` is the newest of a home to edit in.
+        """
+        build_id, folder = self._found(build_id)
         with self._lock:
             opened = self._opened.get(build_id)
             if opened is None:
                 self._admit(build_id, project_id)
-                opened = open_build(self.published_dir / build_id, self.memory, self.threads)
+                opened = open_build(build_id, folder, self.memory, self.threads)
                 self._opened[build_id] = opened
             # Built under the lock: another request's release must not close it in between.
             cursor = opened.connection.cursor()
@@ -99,6 +103,17 @@ class Publications:
             reader = Reader(opened, cursor, queries, lambda: self._release(opened, project_id))
             opened.users[project_id] += 1
             return reader
+
+    def _found(self, build_id: str) -> tuple[str, Path]:
+        """What a build is called in full, and its folder. Raises BuildGoneError."""
+        folder = dev_folder(self.published_dir, build_id)
+        if folder is None:
+            return build_id, self.published_dir / build_id
+        try:
+            folder = folder.resolve(strict=True)
+        except OSError:
+            raise BuildGoneError from None
+        return dev_build(build_id.removeprefix("dev-").partition(".")[0], folder.name), folder
 
     def _release(self, opened: OpenedBuild, project_id: str) -> None:
         """Count one user of the build less; close builds that have none, but for the current one."""

@@ -127,7 +127,7 @@ def funnel(request: Request, caller: ReadCaller) -> Response:
     report_type = _REPORT_TYPE_BY_NAME.get(given["report_type"].lower())
     if report_type is None:
         raise Refusal(400, "Invalid report_type: use one of " + ", ".join(REPORT_TYPES))
-    with opened(request, caller.project_id) as reader:
+    with opened(request, caller) as reader:
         try:
             days = parse_date_range(
                 given["date_range"], lambda: today(reader, caller.project_id, datetime.now(UTC))

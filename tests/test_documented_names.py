@@ -28,6 +28,8 @@ ACCESS = "ingest/test_access.py::test_each_option_changes_what_it_names"
 ROTATED = "command_line/test_keys_cli.py::test_a_rotated_key_overlaps_with_its_successor"
 CREATED = "command_line/test_keys_cli.py::test_keys_end_when_they_were_told_to"
 NAMED = "command_line/test_keys_cli.py::test_a_key_has_a_name_and_says_when_it_was_used"
+EXTENDED = "orchestration/test_deploy_command.py::test_extensions_are_deployed_with_the_shipped_project"
+HELD = "command_line/test_builds_cli.py::test_readers_go_back_and_stay_until_they_are_released"
 LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
 
 SETTINGS = {
@@ -46,6 +48,7 @@ SETTINGS = {
     "FUNNELHOUSE_HISTORY_DAYS": BUILD,
     "FUNNELHOUSE_KEEP_FREE": "orchestration/test_disk_space.py::test_the_setting_is_a_size",
     "FUNNELHOUSE_BUILD_MEMORY": BUILD,
+    "FUNNELHOUSE_EXTENSIONS": "orchestration/test_extensions.py::test_a_folder_that_is_not_there_is_named",
     "FUNNELHOUSE_PUBLISH_POSTGRES": BUILD,
     "FUNNELHOUSE_PUBLISH_POSTGRES_SCHEMA": BUILD,
     "FUNNELHOUSE_PUBLISH_PARQUET": BUILD,
@@ -70,6 +73,17 @@ COMMANDS = {
     "serve ingest": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "serve read": ["test_documented_names.py::test_a_server_runs_alone_at_the_port_that_it_is_given"],
     "build": [BUILD],
+    "deploy": [EXTENDED],
+    "init": [EXTENDED],
+    "dev": [
+        "orchestration/test_dev_home.py::test_an_edit_is_tried_in_a_home_of_one_s_own",
+        "orchestration/test_dev_home.py::test_a_sample_has_whole_clusters",
+    ],
+    "dbt": ["orchestration/test_dev_home.py::test_an_edit_is_tried_in_a_home_of_one_s_own"],
+    "builds list": [HELD],
+    "builds use": [HELD],
+    "builds pin": ["command_line/test_builds_cli.py::test_a_pinned_build_is_never_deleted"],
+    "builds show": ["command_line/test_builds_cli.py::test_what_a_build_says_of_itself_is_shown"],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
     "up": ["command_line/test_processes.py::run_up"],
     "demo": ["test_running_house.py::test_the_demo_adds_up_to_the_data_and_ends"],

@@ -8,7 +8,25 @@
 
 {# Before the first model: decides, and puts down in `this_build` what this build is. #}
 {% macro begin_build() %}
-    {% if execute and flags.WHICH in ('build', 'run') %}{% do adapter.dispatch('begin_build')() %}{% endif %}
+    {% if execute and flags.WHICH != 'test' %}
+        {% do adapter.dispatch('refuse_by_hand')() %}
+        {% if flags.WHICH in ('build', 'run') %}{% do adapter.dispatch('begin_build')() %}{% endif %}
+    {% endif %}
+{% endmacro %}
+
+{#
+  A run of some models would leave the others of another build, and the next build would publish both. So only our own
+  processes write a warehouse: they say which one.
+#}
+{% macro default__refuse_by_hand() %}{% endmacro %}
+
+{% macro duckdb__refuse_by_hand() %}
+    {% if env_var('FUNNELHOUSE_WAREHOUSE', '') != target.path %}
+        {% do exceptions.raise_compiler_error(
+            'This is the warehouse of builds, which `funnelhouse build` alone writes. To try an edit: `funnelhouse dev`, '
+            'then `funnelhouse dbt ' ~ flags.WHICH ~ ' …`. Nothing was changed.'
+        ) %}
+    {% endif %}
 {% endmacro %}
 
 {% macro default__begin_build() %}{% endmacro %}

@@ -28,6 +28,20 @@ class Check(BaseModel):
     passed: bool
 
 
+class Code(BaseModel):
+    """What a build was made with."""
+
+    version: str
+    commit: str | None = Field(None, description="Of the checkout when it was deployed; null without git.")
+    is_dirty: bool | None = Field(None, description="Whether files differed from that commit.")
+    extensions_commit: str | None = Field(None, description="Of the folder of extensions.")
+    are_extensions_dirty: bool | None = None
+    fingerprint: str | None = Field(
+        None, description="Of SQL, seeds and variables: the same one makes the same tables."
+    )
+    deployed_at: str | None = None
+
+
 class Facts(BaseModel):
     """What a build wrote down of itself; those of older versions wrote less."""
 
@@ -35,6 +49,7 @@ class Facts(BaseModel):
     started_at: str | None = None
     run_id: str | None = Field(None, description="The run in Dagster.")
     attribution_models: list[str] = []
+    code: Code | None = None
     seconds: dict[str, float] | None = Field(None, description="Wall time by step.")
     checks_passed: int | None = Field(None, description="Expectations and tests that held.")
     checks: list[Check] | None = Field(None, description="Those that did not.")
@@ -119,7 +134,7 @@ def builds_report(request: Request, caller: ReadCaller) -> Response:
     """
     publications: Publications = request.app.state.publications
     refuse_unknown_parameters(request)
-    with opened(request, caller.project_id) as reader:
+    with opened(request, caller) as reader:
         found = builds(publications.published_dir, reader.build_id)
     last = last_build(request.app.state.last_build_path)
     tag_answer(request, caller, found, last)

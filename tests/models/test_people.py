@@ -78,7 +78,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Setting
     home.warehouse_path.write_bytes(empty_warehouse.warehouse_path.read_bytes())
     seal(home.landing_store, home.raw_dir)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in dbt_environment(home).items():
+        for name, value in dbt_environment(home, "").items():
             patch.setenv(name, value)
         patch.setenv("DBT_TARGET_PATH", str(home.home_dir / "target"))
         patch.setenv("DBT_LOG_PATH", str(home.home_dir / "logs"))

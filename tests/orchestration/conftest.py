@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from made_once import made_once
+from small_project import write_small_project
 
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
@@ -125,3 +126,13 @@ def visit() -> Event:
 def sale() -> Event:
     """The sale that followed an hour later."""
     return SALE
+
+
+@pytest.fixture
+def small_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dbt project of one model and one seed, in the place of ours."""
+    project = tmp_path / "project"
+    write_small_project(project)
+    for module in ("manifest", "extensions", "deployment"):
+        monkeypatch.setattr(f"orchestration.{module}.DBT_PROJECT", project)
+    return project

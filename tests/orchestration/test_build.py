@@ -23,9 +23,10 @@ from orchestration.build_inputs import inputs_now, inputs_published, is_unchange
 from orchestration.build_job import build_definitions
 from orchestration.build_lock import is_build_running
 from orchestration.dbt_command import results_path
+from orchestration.deployment import deployed, prepare, use
 from orchestration.incremental import seeds_are_loaded
 from orchestration.instance import open_instance
-from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
+from orchestration.manifest import DBT_PROJECT, model_names
 from publication.publishing import publish
 from record.contract import DAY_US
 from record.landing import open_store
@@ -59,7 +60,7 @@ def test_a_build_publishes_every_mart(built_home):
     assert report.published
     build_id, rows = current(settings)
     assert build_id == report.build_id
-    assert set(rows) == set(model_names(load_manifest(settings), "marts"))
+    assert set(rows) == set(model_names(deployed(settings).manifest(), "marts"))
     assert rows["fct_sessions"] == rows["fct_touches"] == rows["fct_conversions"] == 1
     assert not is_build_running(settings.build_lock_path)
 
@@ -171,10 +172,10 @@ def test_what_is_not_as_it_was_published_is_built(home_copy, land_events, visit,
     assert unchanged_publication(settings) is None
 
 
-def test_seeds_are_loaded_only_for_other_files_or_anew(built_home, monkeypatch):
-    assert seeds_are_loaded(built_home.settings.warehouse_path)
-    monkeypatch.setattr("orchestration.incremental.fingerprint", lambda: "of other files")
-    assert not seeds_are_loaded(built_home.settings.warehouse_path)
+def test_seeds_are_loaded_only_for_other_files_or_anew(built_home):
+    deployment = deployed(built_home.settings)
+    assert seeds_are_loaded(built_home.settings.warehouse_path, deployment.fingerprint)
+    assert not seeds_are_loaded(built_home.settings.warehouse_path, "of other files")
 
 
 def test_its_progress_ends_at_the_total(built_home):
@@ -249,9 +250,12 @@ def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypat
     (project / "tests" / "assert_nothing_ever_lands.sql").write_text(
         "select event_id from {{ ref('stg_raw__events') }}"
     )
-    monkeypatch.setattr("orchestration.manifest.DBT_PROJECT", project)
-    monkeypatch.setattr("orchestration.dbt_command.DBT_PROJECT", project)
+    for module in ("manifest", "extensions", "deployment"):
+        monkeypatch.setattr(f"orchestration.{module}.DBT_PROJECT", project)
     before = current(home_copy)
+    # Saved, and not deployed.
+    assert run_build(home_copy).is_unchanged
+    use(home_copy, prepare(home_copy))
     report = run_build(home_copy)
     assert not report.published
     [failure] = report.failures
@@ -355,7 +359,12 @@ def flip_bits_of_a_model(path, model):
 
 @pytest.fixture(scope="module")
 def troubled(built_home, tmp_path_factory, land_events, visit):
-    """A home, and the report of its second build, in which much went wrong that stops none."""
+    """A home, and the report of its second build, in which much went wrong that stops none: of what is edited
+    since the first, nothing can even be parsed."""
+    broken = tmp_path_factory.mktemp("edited")
+    (broken / "models").mkdir()
+    (broken / "dbt_project.yml").write_text("name: [")
+    (broken / "models" / "fct_conversions.sql").write_text("select {% if")
     home = Settings(home=tmp_path_factory.mktemp("troubled") / "home")
     shutil.copytree(built_home.settings.home_dir, home.home_dir, symlinks=True)
     sale = replace(visit, kind="conversion", name="purchase", event_id="sale")
@@ -366,14 +375,16 @@ def troubled(built_home, tmp_path_factory, land_events, visit):
     flip_bits_of_a_model(home.warehouse_path, "fct_sessions")
     # Files that only spare time: a build does without them.
     (home.published_dir / "current" / "build.json").write_text("{")
-    for state in ("target/partial_parse.msgpack", "build/partial_parse.msgpack", "build/run_results.json"):
-        (home.home_dir / "dbt" / state).write_bytes(b"broken")
+    (home.home_dir / "dbt" / "build" / "run_results.json").write_bytes(b"broken")
+    deployed(home).partial_parse.write_bytes(b"broken")
 
     def full(*_):
         raise OSError("no space left")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("orchestration.assets.prune", full)
+        for module in ("manifest", "extensions", "deployment"):
+            patch.setattr(f"orchestration.{module}.DBT_PROJECT", broken)
         return home, run_build(home)
 
 
@@ -386,6 +397,16 @@ def test_what_need_not_stop_it_is_a_warning(troubled):
         "warning occurred_us_lies_in_2000_to_2100",
         "warning old_rows_leave",
     ]
+
+
+def test_what_is_saved_and_not_deployed_changes_nothing(troubled, built_home):
+    home, report = troubled
+    assert report.published
+    first, second = (
+        json.loads((each.published_dir / "current" / "build.json").read_text())["code"]
+        for each in (built_home.settings, home)
+    )
+    assert first == second == deployed(home).said()
 
 
 def test_old_rows_that_could_not_leave_stay_and_are_said(troubled):

@@ -1,16 +1,16 @@
 import os
-import shutil
 
 import dagster as dg
 import duckdb
 import pytest
-import yaml
+from small_project import described
 
 from funnelhouse.last_build import read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build import run_build
 from orchestration.build_job import build_definitions
 from orchestration.dbt_command import run_dbt
+from orchestration.deployment import deployed_or_first
 from orchestration.instance import JOB
 from orchestration.manifest import DBT_PROJECT, DbtProjectError, load_manifest, model_names, parse_dir
 from record.contract import RAW_TABLES
@@ -85,28 +85,6 @@ def test_dagster_is_told_where_they_are():
     assert 'module_name = "orchestration.definitions"' in pyproject
 
 
-@pytest.fixture
-def small_project(tmp_path, monkeypatch):
-    """A dbt project of one model and one seed, in the place of ours."""
-    project = tmp_path / "project"
-    (project / "models").mkdir(parents=True)
-    (project / "seeds").mkdir()
-    (project / "dbt_project.yml").write_text(
-        yaml.safe_dump({"name": "small", "version": "1.0", "profile": "funnelhouse"})
-    )
-    shutil.copy(DBT_PROJECT / "profiles.yml", project)
-    (project / "models" / "one.sql").write_text("select 1 as number")
-    (project / "models" / "models.yml").write_text(described("one"))
-    (project / "seeds" / "words.csv").write_text("word\nyes\n")
-    monkeypatch.setattr("orchestration.manifest.DBT_PROJECT", project)
-    monkeypatch.setattr("orchestration.dbt_command.DBT_PROJECT", project)
-    return project
-
-
-def described(word):
-    return yaml.safe_dump({"models": [{"name": "one", "description": f"The number {word}."}]})
-
-
 def put_back(path, content, times):
     """Other content at the very time of the file before, as an archive or a checkout may have it."""
     path.write_text(content)
@@ -154,7 +132,7 @@ def test_other_content_is_parsed_whatever_its_files_times(empty_home, small_proj
         assert found["description"] == f"The number {word}."
         assert found["raw_code"] == f"select {number} as number"
 
-    assert run_dbt(empty_home, full_refresh=False, on_node=lambda _: None) == []
+    assert run_dbt(empty_home, deployed_or_first(empty_home), False, lambda _: None) == []
     with duckdb.connect(str(empty_home.warehouse_path), read_only=True) as warehouse:
         # Not what dbt kept of a parse before, for it compares times.
         assert warehouse.execute("select number from one").fetchall() == [(3,)]

@@ -12,6 +12,8 @@ from funnelhouse.settings import Settings
 from orchestration.assets import COPIED_TO_POSTGRES
 from orchestration.build_inputs import MADE_FROM, inputs_now
 from orchestration.build_lock import build_lock, is_build_running
+from orchestration.code_version import CodeVersion
+from orchestration.deployment import Deployment, said_anew, use
 from orchestration.instance import JOB, end_lost_runs, open_instance
 from orchestration.triggers import arrivals_sensor, hourly_schedule
 from publication.layout import BUILD_FILE
@@ -110,7 +112,7 @@ def test_it_asks_until_what_arrived_is_published(look, publish, empty_home, land
     assert not look(None)[0]
 
 
-def test_new_code_and_settings_are_something_new(look, publish, empty_home, land_events, visit, monkeypatch):
+def test_new_code_and_settings_are_something_new(look, publish, empty_home, land_events, visit):
     land_events(empty_home, visit)
     publish()
     assert not look()[0]
@@ -124,8 +126,27 @@ def test_new_code_and_settings_are_something_new(look, publish, empty_home, land
     other = {"publish_postgres": "postgresql://bi:two@127.0.0.1/bi"}
     assert inputs_now(empty_home.model_copy(update=other)) == inputs_now(copied)
     publish()
-    monkeypatch.setattr("orchestration.build_inputs.fingerprint", lambda **_: "of other SQL")
+    # Nothing was deployed before.
+    deploy(empty_home, "of these files")
     assert look()[0]
+    publish()
+    assert not look()[0]
+    deploy(empty_home, "of other files")
+    assert look()[0]
+
+
+def deploy(settings, deployment_id):
+    """As far as triggers see it."""
+    folder = settings.deployed_dir / deployment_id
+    folder.mkdir(parents=True)
+    use(
+        settings,
+        said_anew(
+            Deployment(
+                folder=folder, digest="", code=CodeVersion("1"), deployed_at="", is_tested=False, parsed_by=()
+            )
+        ),
+    )
 
 
 def test_a_landing_store_without_rows_starts_nothing(look, empty_home, land_events):

@@ -27,6 +27,15 @@ FACTS: dict[str, Any] = {
     "started_at": "2026-11-01T00:00:00+00:00",
     "run_id": "0b5f9a86-6f0c-4f7e-9d0c-3f1f8a2f4c11",
     "attribution_models": ["first_touch", "last_touch", "linear"],
+    "code": {
+        "id": "0f5e8c1d2b3a4958",
+        "version": "0.1.0",
+        "commit": "4810b210e3a9f6d7c5b8a1e2f3d4c5b6a7980123",
+        "is_dirty": True,
+        "fingerprint": "6162bbf4831c737e159397b792ff725a4fad510118660710b3d6ff260b49d075",
+        "deployed_at": "2026-10-31T09:00:00Z",
+        "is_tested": True,
+    },
     "seconds": {"seal": 0.41, "landed_events": 1.25, "dbt": 31.5, "attribution": 2.1},
     "checks_passed": 640,
     "checks": [

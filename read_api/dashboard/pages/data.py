@@ -34,6 +34,8 @@ MOST_MEASURED = 2000
 _TIMES = "sum(occurrences)"
 _EPOCH = datetime(1970, 1, 1)
 
+_COMMIT_DIGITS = 10
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -116,10 +118,25 @@ def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
         "build": build["build"],
         "is_current": build["is_current"],
         "published": datetime.fromisoformat(build["published_at"]).replace(tzinfo=None),
+        "code": _shown_code(facts.get("code")),
         # Builds of older versions did not write down what they checked.
         "passed": of.figure("checks_passed", facts.get("checks_passed")),
         "failed": facts.get("checks", []),
         "took": of.figure("seconds", int(sum(facts["seconds"].values())) if "seconds" in facts else None),
+    }
+
+
+def _shown_code(code: dict[str, Any] | None) -> dict[str, str] | None:
+    """What a build was made with, in a few words and in full; None of builds of older versions."""
+    if code is None:
+        return None
+    commit = code.get("commit")
+    shown = commit[:_COMMIT_DIGITS] if commit else code["version"]
+    edited = " edited" if code.get("is_dirty") or code.get("are_extensions_dirty") else ""
+    full = {"version": code["version"], "commit": commit, "fingerprint": code.get("fingerprint")}
+    return {
+        "shown": shown + edited,
+        "full": ", ".join(f"{name} {said}" for name, said in full.items() if said),
     }
 
 
