@@ -14,8 +14,8 @@ import yaml
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_inputs import inputs_now
 from orchestration.deploying import DeployError, deploy
-from orchestration.deployment import deployed, deployed_or_first, said_difference
-from orchestration.manifest import DBT_EXECUTABLE
+from orchestration.deployment import DEPLOY_LOCK, deployed, deployed_or_first, said_difference, tidy_up
+from orchestration.manifest import DBT_EXECUTABLE, one_at_a_time
 
 TESTED = {
     "models": [{"name": "one", "description": "The number one."}],
@@ -86,6 +86,17 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
             assert deployed(empty_home) == second
         (project / name).write_text(whole)
     assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", second.deployment_id}
+
+
+def test_what_is_tested_just_now_is_not_tidied_up(empty_home: Settings) -> None:
+    """A build that ends meanwhile leaves it there."""
+    prepared = empty_home.deployed_dir / "0123456789abcdef"
+    prepared.mkdir(parents=True)
+    with one_at_a_time(empty_home.home_dir / DEPLOY_LOCK):
+        tidy_up(empty_home)
+        assert prepared.exists()
+    tidy_up(empty_home)
+    assert not prepared.exists()
 
 
 def test_a_warehouse_is_not_written_by_hand(empty_home: Settings, small_project: Path) -> None:
