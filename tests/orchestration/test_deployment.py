@@ -29,7 +29,17 @@ TESTED = {
 def project(small_project: Path) -> Path:
     (small_project / "models" / "models.yml").write_text(yaml.safe_dump(TESTED, sort_keys=False))
     (small_project / "seeds" / "seeds.yml").write_text(
-        yaml.safe_dump({"seeds": [{"name": "words", "config": {"column_types": {"number": "bigint"}}}]})
+        yaml.safe_dump(
+            {
+                "seeds": [
+                    {
+                        "name": "words",
+                        "config": {"column_types": {"number": "bigint"}},
+                        "columns": [{"name": "word", "data_tests": ["unique"]}],
+                    }
+                ]
+            }
+        )
     )
     (small_project / "seeds" / "words.csv").write_text("word,number\nyes,1\n")
     return small_project
@@ -75,6 +85,7 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
         "seeds/words.csv": [
             ("word,number\nyes,1\nno,many\n", r"seeds/words.csv:3: .*many"),
             ("word,number\nyes,1\nno\n", r"seeds/words.csv:3: the row has 1 values"),
+            ("word,number\nno,1\nyes,1\nyes,2\n", r"seeds/words.csv:3: unique_words_word: "),
         ],
     }
     for name, contents in broken.items():
