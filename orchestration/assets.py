@@ -21,7 +21,7 @@ from orchestration.build_record import DBT_STEP, build_record, checked_before, m
 from orchestration.build_resource import MODELS, PUBLICATION, RAW, Build, is_whole
 from orchestration.checks import suite_check, warning_if_raising
 from orchestration.dbt_command import model_seconds, results_path, test_outcomes
-from orchestration.deployment import CODE, remove_old
+from orchestration.deployment import CODE, tidy_up
 from orchestration.disk_space import (
     DiskFullError,
     check_space,
@@ -238,7 +238,7 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                 else None,
             )
         mark_published(settings.warehouse_path, build.build_id)
-        remove_old(settings)
+        tidy_up(settings)
         yield dg.MaterializeResult(
             asset_key=PUBLICATION,
             metadata={"build_id": publication.build_id, "rows": publication.marts},

@@ -10,6 +10,7 @@ Names that begin with a dot are unfinished. A deployment never changes: a build 
 the one that it began with.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -241,7 +242,7 @@ def use(settings: Settings, deployment: Deployment) -> None:
 def remove_old(settings: Settings) -> None:
     """Delete deployments that neither builds use nor a kept build was made with, and what killed ones left.
 
-    The caller holds the build lock: no build reads them.
+    The caller holds the build lock and that of deployments: nobody reads them, and none is about to be used.
     """
     needed = {(settings.deployed_dir / CURRENT).resolve().name, *_of_kept_builds(settings.published_dir)}
     for path in settings.deployed_dir.iterdir():
@@ -250,6 +251,19 @@ def remove_old(settings: Settings) -> None:
                 path.unlink()
         elif path.name not in needed:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def tidy_up(settings: Settings) -> None:
+    """`remove_old`, unless somebody is about to deploy: what is tested just then is not in use yet.
+
+    The caller holds the build lock.
+    """
+    with (settings.home_dir / DEPLOY_LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        remove_old(settings)
 
 
 def said_difference(settings: Settings) -> str | None:

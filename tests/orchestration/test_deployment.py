@@ -14,8 +14,8 @@ import yaml
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_inputs import inputs_now
 from orchestration.deploying import DeployError, deploy
-from orchestration.deployment import deployed, deployed_or_first, said_difference
-from orchestration.manifest import DBT_EXECUTABLE
+from orchestration.deployment import DEPLOY_LOCK, deployed, deployed_or_first, said_difference, tidy_up
+from orchestration.manifest import DBT_EXECUTABLE, one_at_a_time
 
 TESTED = {
     "models": [{"name": "one", "description": "The number one."}],
@@ -29,7 +29,17 @@ TESTED = {
 def project(small_project: Path) -> Path:
     (small_project / "models" / "models.yml").write_text(yaml.safe_dump(TESTED, sort_keys=False))
     (small_project / "seeds" / "seeds.yml").write_text(
-        yaml.safe_dump({"seeds": [{"name": "words", "config": {"column_types": {"number": "bigint"}}}]})
+        yaml.safe_dump(
+            {
+                "seeds": [
+                    {
+                        "name": "words",
+                        "config": {"column_types": {"number": "bigint"}},
+                        "columns": [{"name": "word", "data_tests": ["unique"]}],
+                    }
+                ]
+            }
+        )
     )
     (small_project / "seeds" / "words.csv").write_text("word,number\nyes,1\n")
     return small_project
@@ -75,6 +85,7 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
         "seeds/words.csv": [
             ("word,number\nyes,1\nno,many\n", r"seeds/words.csv:3: .*many"),
             ("word,number\nyes,1\nno\n", r"seeds/words.csv:3: the row has 1 values"),
+            ("word,number\nno,1\nyes,1\nyes,2\n", r"seeds/words.csv:3: unique_words_word: "),
         ],
     }
     for name, contents in broken.items():
@@ -86,6 +97,17 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
             assert deployed(empty_home) == second
         (project / name).write_text(whole)
     assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", second.deployment_id}
+
+
+def test_what_is_tested_just_now_is_not_tidied_up(empty_home: Settings) -> None:
+    """A build that ends meanwhile leaves it there."""
+    prepared = empty_home.deployed_dir / "0123456789abcdef"
+    prepared.mkdir(parents=True)
+    with one_at_a_time(empty_home.home_dir / DEPLOY_LOCK):
+        tidy_up(empty_home)
+        assert prepared.exists()
+    tidy_up(empty_home)
+    assert not prepared.exists()
 
 
 def test_a_warehouse_is_not_written_by_hand(empty_home: Settings, small_project: Path) -> None:
