@@ -3,6 +3,7 @@
 deployed/<id>/dbt_project/     the project, extensions laid over it; the id is of all contents
 deployed/<id>/expectations/    the suites, which are Python: a build imports them from here
 deployed/<id>/parsed/          dbt's manifest and partial parse of that project
+deployed/<id>/models.html.gz   the models as pages to read
 deployed/<id>/deployment.json  what it is: fingerprint, commit, when
 deployed/current               relative symlink to the one that builds use
 
@@ -39,9 +40,8 @@ from orchestration.manifest import (
     parsers,
     read_manifest,
 )
-from publication.layout import BUILD_FILE, published_builds
-
-CURRENT = "current"
+from orchestration.model_docs import write_model_docs
+from publication.layout import BUILD_FILE, CURRENT, MODEL_DOCS, published_builds
 
 CODE = "code"
 """Key in build.json: the deployment that the build used."""
@@ -201,6 +201,7 @@ def prepare(settings: Settings) -> Deployment:
             if candidate(settings).deployment_id != found.deployment_id:
                 continue
             manifest = json.loads((unfinished / _PARSED / MANIFEST).read_bytes())
+            write_model_docs(unfinished / MODEL_DOCS, manifest)
             deployment = Deployment(
                 folder=folder,
                 digest=compiled_digest(manifest, unfinished / PROJECT),
@@ -309,6 +310,7 @@ def _parsed_anew(settings: Settings, deployment: Deployment) -> Deployment:
     shutil.rmtree(parsed, ignore_errors=True)
     parse(deployment.project, parsed, settings)
     manifest = json.loads((parsed / MANIFEST).read_bytes())
+    write_model_docs(deployment.folder / MODEL_DOCS, manifest)
     digest = compiled_digest(manifest, deployment.project)
     return said_anew(replace(deployment, digest=digest, parsed_by=tuple(parsers())))
 

@@ -7,6 +7,7 @@ published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}
 published/current                   relative symlink to the build that readers see
 published/kept.json                 {held, pinned}: the build that readers stay at, and those never pruned
 dev/<name>/published/…              the same of a home to edit in, see orchestration.dev_home
+deployed/current/models.html.gz     the models that builds use, as pages to read
 """
 
 import json
@@ -19,6 +20,7 @@ CURRENT = "current"
 MARTS_FILE = "marts.duckdb"
 BUILD_FILE = "build.json"
 KEPT_FILE = "kept.json"
+MODEL_DOCS = "models.html.gz"
 
 LOOKUPS = "lookup"
 """Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""

@@ -21,7 +21,7 @@ from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent
 from funnelhouse.settings import Settings
-from read_api import marts, report_dialect
+from read_api import marts, models, report_dialect
 from read_api.answers import install_not_modified, json_answer
 from read_api.dashboard.routes import add_dashboard, dashboard, error_page, is_dashboard
 from read_api.openapi import describe
@@ -120,6 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
     app.state.last_build_path = settings.last_build_path
+    app.state.deployed_dir = settings.deployed_dir
     app.add_middleware(TrailingSlash, ids=_IDS)
     add_metrics(app, "/read/metrics", HouseGauges(settings))
     app.add_middleware(Connections, proxies=TrustedProxies(settings.trusted_proxies))
@@ -129,6 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for report in REPORTS:
         app.include_router(report.router)
     app.include_router(marts.router)
+    app.include_router(models.router)
 
     add_docs_page(app, "/read/docs")
     describe(app)

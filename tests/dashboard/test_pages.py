@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
 
+from funnelhouse.settings import CHECKOUT
+
 NewContext = Callable[..., BrowserContext]
 
 PAGES = (
@@ -454,3 +456,32 @@ def test_whoever_may_only_read_is_offered_no_form(published: House, new_context:
     assert answer is not None
     assert answer.status == 403
     expect(page.locator("main")).to_contain_text("scope admin")
+
+
+def test_the_models_behind_figures_are_shown_and_nobody_is_told(
+    published: House, defined: Defined, new_context: NewContext
+) -> None:
+    page = new_context(storage_state=defined.cookies).new_page()
+    asked: list[str] = []
+    page.on("requestfinished", lambda request: asked.append(request.url))
+    page.goto(published.page("data-trust"))
+    page.get_by_role("link", name="the models").click()
+    page.wait_for_url("**/app/models**")
+    page.goto(f"{published.read.url}/app/models#!/model/model.funnelhouse.rpt_sources")
+    expect(page.get_by_role("heading", name="rpt_sources")).to_be_visible()
+    expect(page.locator("body")).to_contain_text("One row per project, day, source")
+    # Its contract's types, and the query that somebody may begin with.
+    expect(page.locator("body")).to_contain_text("decimal(38,9)")
+    expect(page.locator("code", has_text="from rpt_sources").first).to_be_visible()
+    assert {url.split("/")[2] for url in asked} == {published.read.url.split("/")[2]}
+
+    # The same for whoever reads with a key; definitions only, and nothing of this machine.
+    models = f"{published.read.url}/read/models"
+    keyed = httpx.get(models, headers={"x-api-key": published.read_key}, timeout=30)
+    assert (keyed.status_code, keyed.headers["content-encoding"]) == (200, "gzip")
+    assert "model.funnelhouse.rpt_sources" in keyed.text
+    assert str(published.read.settings.home_dir) not in keyed.text
+    assert str(CHECKOUT) not in keyed.text
+    assert httpx.get(models, timeout=30).status_code == 401
+    sending = published.ingest.key(SHOP, "ingest")
+    assert httpx.get(models, headers={"x-api-key": sending}, timeout=30).status_code == 403

@@ -10,11 +10,12 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE
-from read_api.dashboard.access import AnyViewer, Viewer
+from read_api.dashboard.access import AnySignedIn, AnyViewer, Viewer
 from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import Ingest, UnreachableError
 from read_api.dashboard.rendering import html
 from read_api.dashboard.view import ALL, View, frame, viewing
+from read_api.models import model_docs
 from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
@@ -64,6 +65,12 @@ def one_event(request: Request, viewer: AnyViewer) -> Response:
     if found is None:
         raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
     return frame(request, viewer, "live", "Event").render("event.html", {"event": _shown_event(found)})
+
+
+@router.get("/app/models")
+def model_pages(request: Request, _: AnySignedIn) -> Response:
+    """What every figure is made of: the models that builds use, with their SQL, tests and lineage."""
+    return model_docs(request)
 
 
 @router.get(f"{PATH}/data-trust")
