@@ -6,7 +6,7 @@ Keys of assets are those of dbt's sources, and one for all models, so that nothi
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,11 @@ COPIED_TO_POSTGRES = dg.AssetCheckSpec(
 )
 
 
+OWNERS = ["team:data"]
+
+FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=1), fail_window=timedelta(days=2))
+"""A day without a publication is a day without a report, or a build that fails: either is worth a look."""
+
 BUILD_OPTIONS = {
     "full_refresh": dg.Field(bool, default_value=False, description="Build every model from nothing."),
 }
@@ -75,7 +80,9 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="seal",
         specs=[
-            dg.AssetSpec(RAW[table], group_name="raw", kinds={"parquet"}, description=row.__doc__)
+            dg.AssetSpec(
+                RAW[table], group_name="raw", kinds={"parquet"}, owners=OWNERS, description=row.__doc__
+            )
             for table, row in RAW_TABLES.items()
         ],
         check_specs=[OLD_ROWS_LEAVE],
@@ -145,6 +152,7 @@ def modelled_asset(settings: Settings) -> dg.AssetsDefinition:
                 deps=list(RAW.values()),
                 group_name="warehouse",
                 kinds={"dbt", "duckdb"},
+                owners=OWNERS,
                 description="Every model of dbt_project, with its tests.",
             )
         ],
@@ -201,6 +209,8 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                 deps=[MODELS],
                 group_name="published",
                 kinds={"duckdb"},
+                owners=OWNERS,
+                freshness_policy=FRESH,
                 description="Every mart of one build, swapped in all at once.",
             )
         ],
@@ -241,7 +251,13 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
         tidy_up(settings)
         yield dg.MaterializeResult(
             asset_key=PUBLICATION,
-            metadata={"build_id": publication.build_id, "rows": publication.marts},
+            metadata={
+                "build_id": publication.build_id,
+                "dagster/row_count": sum(publication.marts.values()),
+                "rows": dg.MetadataValue.table(
+                    [dg.TableRecord({"mart": mart, "rows": rows}) for mart, rows in publication.marts.items()]
+                ),
+            },
         )
         if settings.publish_postgres:
             # Where readers are held at an older build, PostgreSQL has that one, too.
