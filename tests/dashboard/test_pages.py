@@ -471,7 +471,7 @@ def test_the_models_behind_figures_are_shown_and_nobody_is_told(
     expect(page.get_by_role("heading", name="rpt_sources")).to_be_visible()
     expect(page.locator("body")).to_contain_text("One row per project, day, source")
     # Its contract's types, and the query that somebody may begin with.
-    expect(page.locator("body")).to_contain_text("decimal(38,9)")
+    expect(page.locator("body")).to_contain_text("decimal(38,0)")
     expect(page.locator("code", has_text="from rpt_sources").first).to_be_visible()
     assert {url.split("/")[2] for url in asked} == {published.read.url.split("/")[2]}
 
