@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
-from publication.layout import read_published
+from publication.layout import read_kept, read_published
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.ingest import Ingest
@@ -217,6 +217,11 @@ class View:
         """When what is shown was published; None while nothing is."""
         published = read_published(self.request.app.state.publications.published_dir)
         return published.published_at.astimezone(UTC).replace(tzinfo=None) if published else None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether readers stay at the build that is shown, whatever is published meanwhile."""
+        return read_kept(self.request.app.state.publications.published_dir).held is not None
 
     @property
     def ingest_url(self) -> str:

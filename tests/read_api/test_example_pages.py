@@ -13,6 +13,8 @@ from example_story import CONVERSION, STORY
 from pages import pages_of
 
 from funnelhouse.settings import CHECKOUT, Settings
+from publication.layout import published_builds
+from publication.publishing import hold, release
 from read_api.dashboard.view import MENU
 from read_api.reader import Reader
 
@@ -67,6 +69,16 @@ def exposed_pages() -> dict[str, set[str]]:
         for each in said["exposures"]
         if each["type"] == "dashboard"
     }
+
+
+def test_pages_say_that_the_operator_went_back_to_a_build(home: Settings) -> None:
+    shop = signed_in(home, EXAMPLE_ROWS)
+    said = "The operator went back to the build of"
+    assert said not in shop("overview")
+    hold(home.published_dir, published_builds(home.published_dir)[-1])
+    assert said in shop("overview")
+    release(home.published_dir)
+    assert said not in shop("overview")
 
 
 def test_a_path_of_several_currencies_has_one_median(home: Settings) -> None:
