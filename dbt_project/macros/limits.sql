@@ -13,5 +13,5 @@
     {% if not execute or flags.WHICH not in ('build', 'run') or model.resource_type == 'unit_test' %}
         {{ return(var('funnel_steps_at_most')) }}
     {% endif %}
-    {{ return(run_query('select coalesce(max(step_number), 1) from ' ~ steps).rows[0][0] | int) }}
+    {{ return(run_query('select coalesce(max(step_number), ' ~ var('funnel_steps_at_most') ~ ') from ' ~ steps).rows[0][0] | int) }}
 {% endmacro %}

@@ -31,15 +31,15 @@ class Check(BaseModel):
 class Code(BaseModel):
     """What a build was made with."""
 
-    version: str
+    version: str = Field(description="Of Funnelhouse.")
     commit: str | None = Field(None, description="Of the checkout when it was deployed; null without git.")
     is_dirty: bool | None = Field(None, description="Whether files differed from that commit.")
     extensions_commit: str | None = Field(None, description="Of the folder of extensions.")
-    are_extensions_dirty: bool | None = None
+    are_extensions_dirty: bool | None = Field(None, description="Whether files of that folder differed.")
     fingerprint: str | None = Field(
         None, description="Of SQL, seeds and variables: the same one makes the same tables."
     )
-    deployed_at: str | None = None
+    deployed_at: str | None = Field(None, description="When builds began to use it, UTC.")
 
 
 class Facts(BaseModel):
@@ -49,7 +49,7 @@ class Facts(BaseModel):
     started_at: str | None = None
     run_id: str | None = Field(None, description="The run in Dagster.")
     attribution_models: list[str] = []
-    code: Code | None = None
+    code: Code | None = Field(None, description="What it was made with; null of builds of older versions.")
     seconds: dict[str, float] | None = Field(None, description="Wall time by step.")
     checks_passed: int | None = Field(None, description="Expectations and tests that held.")
     checks: list[Check] | None = Field(None, description="Those that did not.")

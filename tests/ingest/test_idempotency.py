@@ -68,7 +68,8 @@ def test_every_post_says_that_it_takes_the_key(client: httpx.Client) -> None:
     described = client.get("/ingest/openapi.json").json()["paths"]
     posts = {path: methods["post"] for path, methods in described.items() if "post" in methods}
     tested = {path.replace("/idem", "/{project_id}").replace("/secret", "/{secret}") for path in ROUTES}
-    assert posts.keys() == tested | {"/pb"}
+    # That of keys lands no report: test_key_routes.py repeats it.
+    assert posts.keys() == tested | {"/pb", "/v1/projects/{project_id}/keys"}
     for path, described_post in posts.items():
         assert KEY in {parameter["name"] for parameter in described_post["parameters"]}
         # Keys are kept apart by project and route: another parameter would have to be added to them.

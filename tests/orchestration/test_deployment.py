@@ -85,7 +85,7 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
         "seeds/words.csv": [
             ("word,number\nyes,1\nno,many\n", r"seeds/words.csv:3: .*many"),
             ("word,number\nyes,1\nno\n", r"seeds/words.csv:3: the row has 1 values"),
-            ("word,number\nno,1\nyes,1\nyes,2\n", r"seeds/words.csv:3: unique_words_word: "),
+            ("word,number\nno,1\nyes,1\nyes,2\n", r"seeds/words.csv:4: unique_words_word: "),
         ],
     }
     for name, contents in broken.items():

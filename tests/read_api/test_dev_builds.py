@@ -24,7 +24,7 @@ def sources(answer: httpx.Response) -> list[str]:
 
 def test_admins_read_what_is_tried_and_to_others_it_is_not_there(home: Settings) -> None:
     published = publish_rows(home, costs("published"), START)
-    ann = home.apart(home.dev_dir / "ann")
+    ann = home.isolated(home.dev_dir / "ann")
     first = publish_rows(ann, costs("first", "second"), START)
     admin = {"Authorization": f"Bearer {new_key(home, scopes=('read', 'admin'))}"}
     with read_server(home.home_dir) as server:
