@@ -45,7 +45,7 @@ check: .venv/installed ## check what was changed since BASE: style, types, the m
 		[ -z "$$changed" ] || $(BIN)/sqlfluff lint --nocolor $$changed
 	$(BIN)/pytest -n 2 --dist loadfile $(CHECKED)
 
-test: .venv/installed ## run the tests (under 8 minutes on 2 cores of today)
+test: .venv/installed ## run the tests (10 to 18 minutes on 2 cores)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-long: .venv/installed ## run the tests that take half a minute and more

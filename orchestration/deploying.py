@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import duckdb
-import yaml
 
 from funnelhouse.settings import Settings
 from orchestration.build_lock import BuildRunningError, build_lock
@@ -26,8 +25,8 @@ from orchestration.dbt_command import (
     warm_dbt,
 )
 from orchestration.deployment import DEPLOY_LOCK, Deployment, prepare, remove_old, said_anew, use
-from orchestration.extensions import Composed, ExtensionError, compose
-from orchestration.manifest import DBT_PROJECT, DbtProjectError, Manifest, one_at_a_time
+from orchestration.extensions import Composed, ExtensionError, compose, shipped_numbers
+from orchestration.manifest import DbtProjectError, Manifest, one_at_a_time
 from record.contract import RAW_TABLES
 from record.sealed_files import EMPTY_FILE
 from record.sealing import write_empty
@@ -84,18 +83,12 @@ def _tidy_up(settings: Settings) -> None:
         remove_old(settings)
 
 
-def _shipped_variables() -> dict[str, Any]:
-    variables: dict[str, Any] = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text()).get("vars", {})
-    # Models are listed as they are found: those of an extension count.
-    return {name: value for name, value in variables.items() if name != "attribution_models"}
-
-
 def _failures_of_tests(settings: Settings, deployment: Deployment) -> list[str]:
     """Make everything of an empty record, with unit tests and those of seeds; a sentence for what failed."""
     with _empty_home(settings) as empty, warm_dbt(empty, deployment) as child:
         arguments = ["build", "--select", *_TESTED, "--indirect-selection", "empty", "--full-refresh"]
         # Unit tests work their examples with the shipped numbers, whatever an extension sets.
-        arguments += ["--vars", json.dumps(_shipped_variables())]
+        arguments += ["--vars", json.dumps(shipped_numbers())]
         said = run_command(empty, child, arguments, lambda _: None)
         if not said:
             return []

@@ -42,6 +42,7 @@ from orchestration.manifest import (
 )
 from orchestration.model_docs import write_model_docs
 from publication.layout import BUILD_FILE, CURRENT, MODEL_DOCS, published_builds
+from publication.publishing import sync
 
 CODE = "code"
 """Key in build.json: the deployment that the build used."""
@@ -211,14 +212,14 @@ def prepare(settings: Settings) -> Deployment:
                 parsed_by=tuple(parsers()),
             )
             _say(deployment, unfinished)
-            _fsync_tree(unfinished)
+            _sync_tree(unfinished)
             if folder.exists():
                 # Damaged, or parsed by another version of dbt.
                 leftover = settings.deployed_dir / f".{found.deployment_id}.{os.getpid()}.old"
                 folder.rename(leftover)
                 shutil.rmtree(leftover, ignore_errors=True)
             unfinished.rename(folder)
-            _fsync(settings.deployed_dir)
+            sync(settings.deployed_dir)
             return deployment
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -237,7 +238,7 @@ def use(settings: Settings, deployment: Deployment) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(deployment.deployment_id, target_is_directory=True)
     link.replace(settings.deployed_dir / CURRENT)
-    _fsync(settings.deployed_dir)
+    sync(settings.deployed_dir)
 
 
 def remove_old(settings: Settings) -> None:
@@ -324,7 +325,7 @@ def _say(deployment: Deployment, folder: Path) -> None:
     del said["folder"]
     unfinished = folder / f".{_SAID}.tmp"
     unfinished.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    _fsync(unfinished)
+    sync(unfinished)
     unfinished.replace(folder / _SAID)
 
 
@@ -335,16 +336,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def _fsync_tree(folder: Path) -> None:
+def _sync_tree(folder: Path) -> None:
     for name, _, files in os.walk(folder):
         for each in (*files, ""):
-            _fsync(Path(name) / each)
-
-
-def _fsync(path: Path) -> None:
-    """Put a file, or a folder's list of names, on stable storage."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(name) / each)

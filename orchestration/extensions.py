@@ -29,6 +29,7 @@ VARIABLES = "vars.yml"
 
 _PROJECT = "dbt_project.yml"
 _ATTRIBUTION = "models/attribution/"
+_ATTRIBUTION_MODELS = "attribution_models"
 
 
 class ExtensionError(Exception):
@@ -154,6 +155,12 @@ def _ragged_rows(content: bytes, file: Path) -> Iterable[str]:
             yield f"{file}:{reader.line_num}: the row has {counted}."
 
 
+def shipped_numbers() -> dict[str, Any]:
+    """Variables that an extension may set, with the shipped values, which unit tests count on."""
+    variables: dict[str, Any] = yaml.safe_load((DBT_PROJECT / _PROJECT).read_bytes()).get("vars", {})
+    return {name: value for name, value in variables.items() if name != _ATTRIBUTION_MODELS}
+
+
 def _with_variables(project: bytes, extensions: Path, added: Iterable[str]) -> bytes:
     """dbt_project.yml with the variables of an extension, and its attribution models listed."""
     said = yaml.safe_load(project)
@@ -173,8 +180,8 @@ def _with_variables(project: bytes, extensions: Path, added: Iterable[str]) -> b
         return project
     said["vars"] = {**variables, **own}
     if models:
-        listed = said["vars"].get("attribution_models", [])
-        said["vars"]["attribution_models"] = [*listed, *(name for name in models if name not in listed)]
+        listed = said["vars"].get(_ATTRIBUTION_MODELS, [])
+        said["vars"][_ATTRIBUTION_MODELS] = [*listed, *(name for name in models if name not in listed)]
     return yaml.safe_dump(said, sort_keys=False, allow_unicode=True).encode()
 
 

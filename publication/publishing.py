@@ -148,13 +148,13 @@ def publish(
         for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
             # A tool that opens the database for writing would lock every reader out.
             (unfinished / file).chmod(0o444)
-            _fsync(unfinished / file)
-        _fsync(unfinished)
+            sync(unfinished / file)
+        sync(unfinished)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
     unfinished.rename(folder)
-    _fsync(published_dir)
+    sync(published_dir)
 
     if read_kept(published_dir).held is None:
         point_current_at(published_dir, build_id)
@@ -173,7 +173,7 @@ def point_current_at(published_dir: Path, build_id: str) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(build_id, target_is_directory=True)
     link.replace(published_dir / CURRENT)
-    _fsync(published_dir)
+    sync(published_dir)
 
 
 def hold(published_dir: Path, build_id: str) -> None:
@@ -214,7 +214,7 @@ def _keep(published_dir: Path, kept: Kept) -> None:
     unfinished = published_dir / f".{KEPT_FILE}.writing"
     _write_build_file(unfinished, asdict(kept))
     unfinished.replace(published_dir / KEPT_FILE)
-    _fsync(published_dir)
+    sync(published_dir)
 
 
 def check_current(published_dir: Path) -> None:
@@ -409,10 +409,10 @@ def remove_leftovers(published_dir: Path) -> None:
 
 def _write_build_file(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    _fsync(path)
+    sync(path)
 
 
-def _fsync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Put a file, or a folder's list of names, on stable storage."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -99,6 +99,20 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
     assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", second.deployment_id}
 
 
+def test_unit_tests_count_on_the_shipped_numbers_whatever_an_extension_sets(
+    empty_home: Settings, project: Path, tmp_path: Path
+) -> None:
+    said = yaml.safe_load((project / "dbt_project.yml").read_text())
+    (project / "dbt_project.yml").write_text(yaml.safe_dump({**said, "vars": {"number": 1}}))
+    (project / "models" / "one.sql").write_text("select {{ var('number') }} as number")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "vars.yml").write_text("number: 2\n")
+    done = deploy(empty_home.model_copy(update={"extensions": str(mine)}))
+    assert done.is_tested
+    assert yaml.safe_load((done.project / "dbt_project.yml").read_text())["vars"] == {"number": 2}
+
+
 def test_what_is_tested_just_now_is_not_tidied_up(empty_home: Settings) -> None:
     """A build that ends meanwhile leaves it there."""
     prepared = empty_home.deployed_dir / "0123456789abcdef"
