@@ -14,10 +14,10 @@ from servers import Server
 
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
-from ingest_api.definitions import project_settings
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.project_settings import SETTINGS
 from ingest_api.definitions.routes import KINDS
 from read_api.dashboard.pages.definitions import MOST_STEPS
 
@@ -334,7 +334,7 @@ def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
 
 BODIES = {
     **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
-    "settings": ("PUT", project_settings.EXAMPLE),
+    "settings": ("PUT", SETTINGS.example),
     "costs": ("POST", costs.EXAMPLE),
 }
 
