@@ -410,7 +410,8 @@ def _unavailable(method: str, path: str) -> str:
 
 
 def _script(text: str) -> dict[str, Any]:
-    return {"text/javascript": {"schema": {"type": "string"}, "examples": {"script": {"value": text}}}}
+    media = {"schema": {"type": "string"}, "examples": {"example": {"value": text}}}
+    return {"text/javascript": media}
 
 
 def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:

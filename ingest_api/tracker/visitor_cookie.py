@@ -21,7 +21,7 @@ CONSENT = "fh_consent"
 LIFE_SECONDS = 400 * 24 * 60 * 60
 """Browsers keep no cookie longer."""
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SESSION = re.compile(r"([A-Za-z0-9_-]{1,64})\.([0-9]{1,15})\.([0-9]{1,15})")
 
 

@@ -17,7 +17,7 @@ from ingest_api import costs
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
-from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.project_settings import MAX_HOSTS, MAX_LABELS, SETTINGS
 from ingest_api.definitions.routes import KINDS
 from read_api.dashboard.pages.definitions import MOST_STEPS
 
@@ -320,8 +320,8 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
-    assert variables["hosts_at_most"] == project_settings.MAX_HOSTS
-    assert variables["host_labels_at_most"] == project_settings.MAX_LABELS
+    assert variables["hosts_at_most"] == MAX_HOSTS
+    assert variables["host_labels_at_most"] == MAX_LABELS
 
 
 def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
