@@ -25,6 +25,7 @@ from ingest_api import costs, dialect_routes, keys, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
+from ingest_api.definitions.held import HeldDefinitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.key_use import KeyUse, write_key_use
@@ -57,12 +58,14 @@ def create_app() -> FastAPI:
         reader, writer = LandingReader(settings.landing_store), LandingWriter(settings.landing_store)
         held = app.state.stores = Stores(commits, landing, reader, writer)
         app.state.access = AccessRules(landing)
+        app.state.definitions = HeldDefinitions(settings.landing_store)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        counting = [
+        tasks = [
+            asyncio.create_task(app.state.definitions.follow()),
             asyncio.create_task(land_unread(held.unread, commits, now_us)),
             asyncio.create_task(write_key_use(app.state.key_use, writer)),
         ]
@@ -72,10 +75,11 @@ def create_app() -> FastAPI:
                     yield
         finally:
             await feed.close()
-            for task in counting:
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await app.state.definitions.close()
             await asyncio.to_thread(reader.close)
             await asyncio.to_thread(writer.close)
             await asyncio.to_thread(commits.close)
