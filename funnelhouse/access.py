@@ -202,6 +202,19 @@ class AccessRules:
             return origin in self._origins
         return any(origin in access.origins for access in _own_and_live(rules, project_id))
 
+    def origins(self, project_id: str) -> frozenset[str]:
+        """Origins of a project's web pages; those of its live keys hold for its test keys too.
+
+        While the store cannot be read, what was known last holds. Raises LandingError when nothing was.
+        """
+        try:
+            rules = self._read()
+        except LandingError:
+            if not self._until:
+                raise
+            rules = self._rules
+        return frozenset(origin for access in _own_and_live(rules, project_id) for origin in access.origins)
+
     def _read(self) -> Mapping[str, ProjectAccess]:
         now = time.monotonic()
         if now >= self._until:
