@@ -31,18 +31,24 @@ _item = cache(limits.parse)
 class RateLimits:
     """The running app's, in `app.state.rate_limits`."""
 
-    def __init__(self, per_address: str, per_pages: str) -> None:
+    def __init__(self, per_address: str, per_pages: str, clicks: str = OFF) -> None:
         self._per_address = per_address
         self._per_pages = per_pages
+        self._per_address_clicks = clicks
         # Apart, so that no flood of addresses makes a project's counter go.
         self._addresses = FixedWindowRateLimiter(Counters())
         self._projects = FixedWindowRateLimiter(Counters())
         self._pages = FixedWindowRateLimiter(Counters())
+        self._clicks = FixedWindowRateLimiter(Counters())
 
     def count_address(self, request: Request, address: str) -> None:
         """Count a postback of a client address. Raises Refusal 429."""
         if self._per_address != OFF:
             _count(request, self._addresses, "address", self._per_address, address)
+
+    def takes_click(self, address: str) -> bool:
+        """Count a click of a client address; whether it is one that is recorded."""
+        return self._per_address_clicks == OFF or self._clicks.hit(_item(self._per_address_clicks), address)
 
     def count_page(self, request: Request, project_id: str) -> None:
         """Count a request of a project's page keys, apart from its other keys. Raises Refusal 429."""
