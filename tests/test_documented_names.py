@@ -43,6 +43,8 @@ SETTINGS = {
     "FUNNELHOUSE_INGEST_URL": "dashboard/conftest.py::house",
     "FUNNELHOUSE_POSTBACK_RATE_LIMIT": PROXY,
     "FUNNELHOUSE_PAGE_RATE_LIMIT": "ingest/test_page_keys.py::limited",
+    "FUNNELHOUSE_LINK_RATE_LIMIT": "ingest/test_links.py::limited",
+    "FUNNELHOUSE_LINK_WAIT_MS": "ingest/test_links.py::limited",
     "FUNNELHOUSE_TRUSTED_PROXIES": PROXY,
     "FUNNELHOUSE_COUNTRY_HEADER": PROXY,
     "FUNNELHOUSE_HISTORY_DAYS": BUILD,
