@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     read_port: int = Field(default=8002, description="Port of the read API.")
     dagster_port: int = Field(default=8003, description="Port of Dagster's web page.")
+    demo_shop_port: int = Field(default=8004, description="Port of the demo's shop.")
     postback_rate_limit: str = Field(
         default="3000/minute",
         pattern=rf"^(?:off|{RATE_LIMIT})$",
