@@ -155,7 +155,10 @@ select
     believed.experiments,
     believed.properties,
     coalesce(
-        case when believed.is_trackers then {{ json_value('believed.properties', "'automated'") }} = 'true' end, false
+        case
+            when believed.is_trackers then {{ json_value('believed.properties', "'automated'") }} = 'true'
+        end,
+        false
     ) as is_automated
 from believed
 {% for identifier in identifiers %}
