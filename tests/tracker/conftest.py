@@ -10,7 +10,9 @@ from website import Website, make_certificate, recording, running_website
 
 HOW_TO_GET_IT = "needs Chromium and openssl: apt-get install chromium openssl"
 
-VISITOR = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+VISITOR = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+)
 
 
 @pytest.fixture(scope="module")
