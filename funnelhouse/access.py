@@ -186,7 +186,7 @@ class AccessRules:
         """
         rules = self._read()
         if project_id is None:
-            project_id = self._by_host.get(host_name(host), self._the_open_one)
+            project_id = self._meant(host)
             if project_id is None:
                 return None
         access = rules.get(project_id, _NOTHING_SAID)
@@ -194,16 +194,22 @@ class AccessRules:
             return project_id if hmac.compare_digest(access.secret_hash, _hash(secret)) else None
         return project_id if access.postbacks == "open" else None
 
+    def project_at(self, host: str) -> str | None:
+        """The project that a path without one means; while the store cannot be read, as known last."""
+        self._read_if_possible()
+        return self._meant(host)
+
+    def knows(self, project_id: str) -> bool:
+        """Whether there is such a project; while the store cannot be read, by what was known last."""
+        return project_id in self._read_if_possible()
+
     def allows_origin(self, origin: str, project_id: str | None) -> bool:
         """Whether pages of `origin` may read answers of a project; of any project where None.
 
         What a project allows holds for its test keys too. While the store cannot be read, what was known
         last holds, so that a page can read the error.
         """
-        try:
-            rules = self._read()
-        except LandingError:
-            rules = self._rules
+        rules = self._read_if_possible()
         if project_id is None:
             return origin in self._origins
         return any(origin in access.origins for access in _own_and_live(rules, project_id))
@@ -229,6 +235,15 @@ class AccessRules:
         own, live = _own_and_live(self._read(), project_id)
         origins = tuple(dict.fromkeys((*own.origins, *live.origins)))
         return replace(own, origins=origins, rate_limit=own.rate_limit or live.rate_limit)
+
+    def _meant(self, host: str) -> str | None:
+        return self._by_host.get(host_name(host), self._the_open_one)
+
+    def _read_if_possible(self) -> Mapping[str, ProjectAccess]:
+        try:
+            return self._read()
+        except LandingError:
+            return self._rules
 
     def _read(self) -> Mapping[str, ProjectAccess]:
         now = time.monotonic()

@@ -30,6 +30,7 @@ from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.key_use import KeyUse, write_key_use
 from ingest_api.landing_reader import LandingReader, LandingWriter
+from ingest_api.links import routes as links
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, now_us, stores
@@ -103,9 +104,14 @@ def create_app() -> FastAPI:
     app.state.admit = admit
     app.state.key_use = KeyUse()
     app.state.rate_limits = RateLimits(
-        settings.postback_rate_limit, settings.page_rate_limit, settings.tracker_rate_limit
+        settings.postback_rate_limit,
+        settings.page_rate_limit,
+        settings.tracker_rate_limit,
+        settings.link_rate_limit,
     )
     app.state.scripts = Scripts()
+    app.state.link_wait_seconds = settings.link_wait_ms / 1000
+    app.state.clicks_landing = set()
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
@@ -119,6 +125,7 @@ def create_app() -> FastAPI:
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
     app.router.routes.extend(tracker.router.routes)
+    app.include_router(links.router)
     app.include_router(definitions.router)
     app.include_router(costs.router)
     app.include_router(keys.router)

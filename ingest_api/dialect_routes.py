@@ -15,6 +15,7 @@ from ingest_api.dialect import KeyInBody, Route
 from ingest_api.dialect_table import BY_PATH, ROUTES
 from ingest_api.holding import hold
 from ingest_api.idempotency import PARAMETER
+from ingest_api.links import routes as links
 from ingest_api.requests import land_events, parsed, read_known, receive_events
 
 router = APIRouter(
@@ -32,10 +33,12 @@ _TEMPLATES = [
 
 
 def renderer(request: Request) -> Renderer:
-    """Vendor routes answer every error in the vendor's shape, those of the framework included."""
+    """Vendor routes answer every error in the vendor's shape, those of the framework too; links as text."""
     path: str = request.scope["path"]
     if path in BY_PATH:
         return BY_PATH[path].refuse
+    if path.startswith("/c/"):
+        return links.plain
     return next((refuse for template, refuse in _TEMPLATES if template.fullmatch(path)), problem)
 
 

@@ -15,6 +15,12 @@ REJECTED = Counter(
     "Bodies and items of known senders that could not be accepted, kept or not.",
     registry=REGISTRY,
 )
+CLICKS_UNRECORDED = Counter(
+    "funnelhouse_clicks_unrecorded",
+    "Clicks on links that led on and were not recorded: the store took none, or an address sent too many.",
+    ("why",),
+    registry=REGISTRY,
+)
 SHORTENED = Counter(
     "funnelhouse_shortened_fields",
     "Fields of reports that were too long for their column, and were cut or left out.",

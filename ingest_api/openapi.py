@@ -27,6 +27,7 @@ from ingest_api.dialect_table import BY_PATH
 from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
 from ingest_api.hints import WARNINGS
 from ingest_api.idempotency import OTHER_BODY
+from ingest_api.links.routes import PREFETCHED, UNKNOWN_LINK
 from ingest_api.rate_limits import TOO_MANY
 from ingest_api.requests import DRY_RUN, NO_DRY_RUN
 from ingest_api.window.routes import WRONG_LAST_EVENT_ID, WRONG_LIMIT
@@ -66,6 +67,7 @@ _TAGS = {
     "pages": "The nodes of a funnel, and what a conversion on them is worth.",
     "traffic-sources": "What reports call a source, and whether it is paid for.",
     "experiments": "Variants, and the goals that decide between them.",
+    "links": "Addresses that record who follows them, and lead on.",
     "keys": "API keys of the project: who may send, read and define.",
     "settings": "Numbers and choices that a project's models use.",
     "tracker": "What the script does in the browsers of the project's visitors.",
@@ -318,6 +320,10 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
         for name in re.findall(r"\{(\w+)\}", path)
         if name not in declared
     ]
+    parameters += [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        for name, text in said.get("parameters", {}).items()
+    ]
     if method != "get" or _sender(path) == "postback":
         parameters.append(
             {
@@ -339,7 +345,7 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
 
 def _is_open(path: str) -> bool:
     """Whether a route takes no key."""
-    return path.startswith("/ingest/") or path in _SCRIPTS or _sender(path) in ("postback", "page")
+    return path.startswith(("/ingest/", "/c/")) or path in _SCRIPTS or _sender(path) in ("postback", "page")
 
 
 def _sender(path: str) -> Sender | None:
@@ -349,6 +355,8 @@ def _sender(path: str) -> Sender | None:
 
 def _errors(method: str, path: str, has_body: bool) -> list[int]:
     """Statuses of the errors that a route can answer."""
+    if path.startswith("/c/"):
+        return [404, 503]
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
     if path in _SCRIPTS:
@@ -376,6 +384,9 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
         return {"description": "An empty script: the project has no origins.", "content": _script("")}
     detail = _detail(status, method, path, said)
     shown = dialect_routes.renderer(Request({"type": "http", "path": path}))(Refusal(status, detail))
+    if shown.media_type == "text/plain":
+        text = {"schema": {"type": "string"}, "examples": {"error": {"value": bytes(shown.body).decode()}}}
+        return {"description": detail, "content": {"text/plain": text}}
     example = orjson.loads(bytes(shown.body))
     name = "SegmentError" if "success" in example else "DialectError" if "error" in example else "Problem"
     answer: dict[str, Any] = {
@@ -391,6 +402,8 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
 
 def _detail(status: int, method: str, path: str, said: dict[str, Any]) -> str:
     """The words of an error; where a route has several for a status, the likeliest."""
+    if path.startswith("/c/"):
+        return {404: UNKNOWN_LINK, 503: PREFETCHED}[status]
     sender = _sender(path)
     scopes = LANDING if said.get("is_dialect") else ("read", "admin") if method == "get" else ("admin",)
     details = {
@@ -419,6 +432,10 @@ def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
     if status == "204":
         return
     answer = responses[status]
+    if status == "302":
+        location = {"description": "Where the link leads.", "schema": {"type": "string", "format": "uri"}}
+        responses[status] = {"description": "Follow it there.", "headers": {"Location": location}}
+        return
     answer["description"] = "Accepted, and on stable storage." if said.get("is_dialect") else "Done."
     if "script" in said:
         answer["content"] = _script("(function(){…})({…});")

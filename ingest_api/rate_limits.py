@@ -31,15 +31,17 @@ _item = cache(limits.parse)
 class RateLimits:
     """The running app's, in `app.state.rate_limits`."""
 
-    def __init__(self, postbacks: str, pages: str, tracker: str) -> None:
+    def __init__(self, postbacks: str, pages: str, tracker: str, clicks: str) -> None:
         self._per_address = postbacks
         self._per_pages = pages
         self._batches_per_address = tracker
+        self._clicks_per_address = clicks
         # Apart, so that no flood of addresses makes a project's counter go.
         self._addresses = FixedWindowRateLimiter(Counters())
         self._visitors = FixedWindowRateLimiter(Counters())
         self._projects = FixedWindowRateLimiter(Counters())
         self._pages = FixedWindowRateLimiter(Counters())
+        self._clicks = FixedWindowRateLimiter(Counters())
 
     def count_address(self, request: Request, address: str) -> None:
         """Count a postback of a client address. Raises Refusal 429."""
@@ -50,6 +52,10 @@ class RateLimits:
         """Count a batch of the tracker, of a client address. Raises Refusal 429."""
         if self._batches_per_address != OFF:
             _count(request, self._visitors, "address", self._batches_per_address, address)
+
+    def takes_click(self, address: str) -> bool:
+        """Count a click of a client address; whether it is one that is recorded."""
+        return self._clicks_per_address == OFF or self._clicks.hit(_item(self._clicks_per_address), address)
 
     def count_page(self, request: Request, project_id: str) -> None:
         """Count a request of a project's page keys, apart from its other keys. Raises Refusal 429."""

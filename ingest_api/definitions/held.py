@@ -57,6 +57,10 @@ class HeldDefinitions:
         """Those in memory, from the one that was asked for longest ago to the latest."""
         return list(self._held)
 
+    def holds(self, project_id: str) -> bool:
+        """Whether a project is in memory."""
+        return project_id in self._held
+
     async def of(self, project_id: str) -> Held:
         """What a project has defined. Raises Refusal 503 where that was never read and cannot be now."""
         held = self._held.get(project_id)

@@ -23,6 +23,7 @@ class Kind:
 
     `stored` makes of a valid `shape` what is kept, `shown` makes of that what the API shows: the shape that
     PUT takes. `example` is a body of PUT. `check_id` raises Refusal 400 for what cannot be an id.
+    `check_settings`, where there is one, raises it for what the project's settings do not allow.
     """
 
     kind: DefinitionKind
@@ -35,6 +36,13 @@ class Kind:
     stored: Callable[[Any], dict[str, Any]]
     shown: Callable[[dict[str, Any]], dict[str, Any]]
     example: dict[str, Any]
+    check_settings: Callable[[dict[str, Any], Any], None] | None = None
+    written_with: Callable[[str, dict[str, Any]], Mapping["Named", dict[str, Any]]] | None = None
+    """What else a key and its stored body define, in the same transaction, until the body says it no more."""
+
+
+Named = tuple[DefinitionKind, str]
+"""Kind and key of a definition."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Settings of a project: numbers and choices that its models compute with. What is left out is the default.
 
 Stored as shown: `time_zone`, `reporting_currency`, `lookback_days`, `half_life_days`, `session_gap_minutes`,
-`counts_direct`, `postbacks_take_extended_status`, `own_hosts`, `ignored_referrers`.
+`counts_direct`, `postbacks_take_extended_status`, `own_hosts`, `ignored_referrers`, `link_hosts`.
 """
 
 import re
@@ -64,7 +64,8 @@ WebHosts = Annotated[list[Annotated[str, AfterValidator(web_host)]], Field(max_l
 class ProjectSettings(OwnShape):
     """Windows include their end; a session ends after `session_gap_minutes` without a page view.
 
-    Links from `own_hosts`, `ignored_referrers` and hosts below them are no source of visits.
+    Links from `own_hosts`, `ignored_referrers` and hosts below them are no source of visits. Where
+    `link_hosts` lists any, definitions of links may lead to these and to hosts below them only.
     """
 
     time_zone: Annotated[str, AfterValidator(_known_time_zone)] = "UTC"
@@ -76,6 +77,7 @@ class ProjectSettings(OwnShape):
     postbacks_take_extended_status: bool = False
     own_hosts: Hosts = Field(default_factory=list)
     ignored_referrers: Hosts = Field(default_factory=list)
+    link_hosts: Hosts = Field(default_factory=list)
 
 
 SETTINGS = Single(
@@ -89,5 +91,6 @@ SETTINGS = Single(
         "counts_direct": True,
         "own_hosts": ["shop.example", "checkout.example"],
         "ignored_referrers": ["bank.example"],
+        "link_hosts": ["shop.example", "offers.example"],
     },
 )

@@ -1,7 +1,11 @@
 """Definitions over HTTP: the same four routes for every kind, three for what a project has one of."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Annotated, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,7 +17,8 @@ from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
 from ingest_api.definitions.held import HeldDefinitions
-from ingest_api.definitions.kind import Kind, Single
+from ingest_api.definitions.kind import Kind, Named, Single
+from ingest_api.definitions.link import LINKS
 from ingest_api.definitions.page import PAGES
 from ingest_api.definitions.project_settings import SETTINGS
 from ingest_api.definitions.tracker import TRACKER
@@ -25,12 +30,15 @@ from ingest_api.native import OwnShape, described_body, json_answer, read_as, re
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
-KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
+KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
 SINGLES = (SETTINGS, TRACKER)
 
 router = APIRouter()
 
 _Shape = TypeVar("_Shape", bound=OwnShape)
+
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+"""By project and key: what a definition takes away depends on the version before it."""
 
 
 def _add_routes(kind: Kind) -> None:
@@ -47,6 +55,22 @@ def _add_routes(kind: Kind) -> None:
         if version is None or version.body is None:
             raise Refusal(404, f"Unknown {kind.noun}; GET {things} lists those that exist.")
         return version
+
+    def turn(project_id: str, key: str) -> AbstractAsyncContextManager[None]:
+        """While open, this process gives no other version to a key that defines something else, too."""
+        if kind.written_with is None:
+            return nullcontext()
+        return _turns.setdefault((project_id, key), asyncio.Lock())
+
+    def others(
+        key: str, before: Version | None, body: dict[str, Any] | None
+    ) -> dict[Named, dict[str, Any] | None]:
+        """What else a version defines, and what the one before it did, which ends."""
+        if kind.written_with is None:
+            return {}
+        earlier = before.body if before else None
+        ended = dict.fromkeys(kind.written_with(key, earlier) if earlier is not None else ())
+        return ended | dict(kind.written_with(key, body) if body is not None else {})
 
     def shown(key: str, version: Version) -> dict[str, Any]:
         return {
@@ -66,13 +90,24 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Define it, or give it a new version; the newest holds, for all history."""
         is_trial = is_dry_run(request)
-        body = await _read(request, caller.project_id, kind.shape, kind.stored)
+        project_id = caller.project_id
+        check = None
+        if kind.check_settings is not None:
+            newest = await versions.newest(request, project_id, "settings", "settings")
+            settings = (newest.body if newest else None) or {}
+            check = partial(kind.check_settings, settings)
+        body = await _read(request, project_id, kind.shape, kind.stored, check)
         if is_trial:
-            before = await versions.newest(request, caller.project_id, kind.kind, key)
+            before = await versions.newest(request, project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
-        return json_answer(
-            shown(key, await versions.append(request, caller.project_id, kind.kind, key, body))
-        )
+        async with turn(project_id, key):
+            before = None
+            if kind.written_with is not None:
+                before = await versions.newest(request, project_id, kind.kind, key)
+            version = await versions.append(
+                request, project_id, kind.kind, key, body, others(key, before, body)
+            )
+        return json_answer(shown(key, version))
 
     @router.get(thing, summary=f"Show {article} {kind.noun}")
     async def get(
@@ -102,10 +137,11 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Delete it; its versions stay in the record."""
         is_trial = is_dry_run(request)
-        await existing(request, caller.project_id, key)
-        if is_trial:
-            return Response(status_code=204, headers={DRY_RUN: "1"})
-        await versions.append(request, caller.project_id, kind.kind, key, None)
+        async with turn(caller.project_id, key):
+            before = await existing(request, caller.project_id, key)
+            if is_trial:
+                return Response(status_code=204, headers={DRY_RUN: "1"})
+            await versions.append(request, caller.project_id, kind.kind, key, None, others(key, before, None))
         return Response(status_code=204)
 
 
@@ -170,12 +206,19 @@ for _single in SINGLES:
 
 
 async def _read(
-    request: Request, project_id: str, shape: type[_Shape], stored: Callable[[_Shape], dict[str, Any]]
+    request: Request,
+    project_id: str,
+    shape: type[_Shape],
+    stored: Callable[[_Shape], dict[str, Any]],
+    check: Callable[[_Shape], None] | None = None,
 ) -> dict[str, Any]:
     """What is stored of a body in a shape. Raises Refusal 400 naming the fields at fault."""
 
     def shaped(value: Any) -> dict[str, Any]:
-        definition = stored(read_as(shape, value))
+        read = read_as(shape, value)
+        if check is not None:
+            check(read)
+        definition = stored(read)
         if len(orjson.dumps(definition)) > DEFINITION_BYTES:
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition
