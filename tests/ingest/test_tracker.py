@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -568,6 +569,49 @@ _BATCH = st.fixed_dictionaries(
     {"events": st.lists(_EVENT | _ANYTHING, max_size=4) | _ANYTHING},
     optional=dict.fromkeys(("v", "sent", "ads", "consent", "auto", "lost", "other"), _ANYTHING),
 )
+
+
+_PLAIN = st.sampled_from(
+    ["v-1", "ABC", "12.50", "1e3", "-1", "07", "a b", "", "EUR", "eur", "offer", "x\n", "."]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    event=st.fixed_dictionaries(
+        {
+            "api": st.sampled_from(["flux", "oa"]),
+            "type": st.sampled_from(["pageview", "event", "conversion"]),
+        },
+        optional={
+            "t": st.sampled_from(
+                [1772366400000, 1772366400000.0, 946684799999, 946684800000, 4133980800000, True]
+            ),
+            "exp": st.sampled_from([{}, {"a": "b"}, None]),
+            "first": st.sampled_from([{}, {"gclid": "g"}, []]),
+            "props": st.sampled_from([{}, {"order_id": 5.0}, []]),
+            **dict.fromkeys(("id", "vid", "sid", "hit", "url", "ref", "page", "pk", "name"), _PLAIN),
+            **dict.fromkeys(("user", "rev", "cur", "tx"), _PLAIN | st.just(5001)),
+        },
+    )
+)
+def test_a_usual_event_is_read_as_any_other(event: dict[str, Any]) -> None:
+    arrival = _Naming("shop", 1772366401000000, "browser", "UA")
+    # What is long is read with care.
+    short, long = (
+        wire.read(json.dumps({"events": [each]}).encode(), arrival)
+        for each in (event, {**event, "padding": "x" * 2000})
+    )
+    assert [each.reason for each in short.rejections] == [each.reason for each in long.rejections]
+    for one, other in zip(short.events, long.events, strict=True):
+        assert replace(one, payload="") == replace(other, payload="")
+
+
+class _Naming(Arrival):
+    """An arrival that gives the same id to all that come without one."""
+
+    def new_event_id(self, index: int) -> str:
+        return "given"
 
 
 @settings(max_examples=300, deadline=None)
