@@ -24,8 +24,9 @@ async function built(name, before, after) {
         compress: { passes: 4, unsafe: true, unsafe_arrows: true, expression: true },
         format: { ascii_only: true, wrap_func_args: false, semicolons: true },
     });
-    // The expression alone: whoever serves the tracker calls it, and the stub is a whole script as it is.
-    const text = before ? `(${code.replace(/;$/, "")})` : code;
+    // Whoever serves the tracker calls it; the stub is a script as it is.
+    const bare = code.replace(/;$/, "");
+    const text = before ? `(${bare})` : bare;
     writeFileSync(`${folder}/${name}.js`, text);
     console.log(`${name}.js: ${text.length} bytes minified, ${gzipSync(text, { level: 9 }).length} gzipped`);
 }
