@@ -23,6 +23,7 @@ ALONE = {
     "removed": ["token", "code", "password", "email", "phone", "key", "secret"],
     "click_ids": ["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "fbclid", "clickid"],
 }
+TAG = '<script defer src="/t/shop.js"></script>'
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -78,15 +79,25 @@ class Website:
 
     def reports(self, path: str = "/t/shop") -> list[dict[str, Any]]:
         """The batches that were posted, in the order of their arrival."""
-        posted = [each for each in list(self.requests) if each.method == "POST" and each.path == path]
-        return [each.batch() for each in posted]
+        return [each.batch() for each in self.posted(path)]
+
+    def posted(self, path: str) -> list[Request]:
+        """What was posted to a path, whatever its query."""
+        return [
+            each for each in list(self.requests) if each.method == "POST" and urlsplit(each.path).path == path
+        ]
 
     def events(self, path: str = "/t/shop") -> list[dict[str, Any]]:
-        """Their events; of repeats the first."""
-        found = {event["id"]: event for batch in self.reports(path) for event in reversed(batch["events"])}
-        events = {event["id"]: event for batch in self.reports(path) for event in batch["events"]}
-        assert found.keys() == events.keys()
+        """Their events, each once."""
+        events: dict[str, dict[str, Any]] = {}
+        for batch in self.reports(path):
+            for event in batch["events"]:
+                assert events.setdefault(event["id"], event) == event, "sent again, and otherwise"
         return list(events.values())
+
+    def views(self) -> list[dict[str, Any]]:
+        """Those that are page views."""
+        return [event for event in self.events() if event["type"] == "pageview"]
 
     def answer(self, request: Request) -> Answer | None:
         self.requests.append(request)

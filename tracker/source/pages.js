@@ -8,10 +8,10 @@ import { later, on } from "./quiet.js";
 const loaded = { path: location.pathname, ...attributes };
 
 /** Turn to the page that the address bar shows. What the tag says of its page is not said of a router's next one. */
-export function turn(ref) {
+export function turn(ref, hit = newId()) {
     const isNamed = location.pathname === loaded.path || attributes.page !== loaded.page;
     const { page, kind } = isNamed ? attributes : {};
-    setPage({ url: location.href, ref, hit: newId(), t: Date.now(), page, pk: kind });
+    setPage({ url: location.href, ref, hit, t: Date.now(), page, pk: kind });
 }
 
 /** Another page view, which came from the one before. */

@@ -2,7 +2,7 @@
 
 import { hear, takeNames } from "./calls.js";
 import { isSilent } from "./config.js";
-import { view } from "./events.js";
+import { page, view } from "./events.js";
 import { watchLinks } from "./links.js";
 import { turn, watchPages } from "./pages.js";
 import { flush, send, watchNetwork } from "./queue.js";
@@ -37,8 +37,8 @@ quiet(() => {
     const open = () => {
         if (isOpen) return;
         isOpen = true;
-        // Routers may have gone on behind the scenes.
-        if (hasWaited) turn(document.referrer);
+        // Routers may have gone on behind the scenes; the page may have been told its hit.
+        if (hasWaited) turn(document.referrer, page.hit);
         live();
         send();
         view();
