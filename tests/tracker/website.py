@@ -92,7 +92,8 @@ class Website:
         events: dict[str, dict[str, Any]] = {}
         for batch in self.reports(path):
             for event in batch["events"]:
-                assert events.setdefault(event["id"], event) == event, "sent again, and otherwise"
+                first = events.setdefault(event["id"], event)
+                assert first | {"t": 0} == event | {"t": 0}, "sent again, and otherwise"
         return list(events.values())
 
     def views(self) -> list[dict[str, Any]]:
@@ -182,8 +183,9 @@ def recording(config: dict[str, Any]) -> Callable[[Request], Answer | None]:
             "Access-Control-Allow-Headers": "Funnelhouse-Dry-Run",
             "Access-Control-Expose-Headers": "Retry-After",
         }
-        if request.method == "GET" and request.path.endswith(".js"):
-            called = json.dumps(ALONE if request.path == "/t.js" else ALONE | config)
+        path = urlsplit(request.path).path
+        if request.method == "GET" and path.endswith(".js"):
+            called = json.dumps(ALONE if path == "/t.js" else ALONE | config)
             return 200, {"Content-Type": "text/javascript", **allowed}, f"{script}({called});".encode()
         return 200, {"Content-Type": "application/json", **allowed}, b"{}"
 

@@ -26,7 +26,7 @@ function object(value) {
 }
 
 /** Calls for an event that has a name. */
-const named = (work) => (name, data) => (name?.trim ? work(name, object(data)) : ignore(name));
+const named = (work) => (name, data) => (name?.trim?.() ? work(name, object(data)) : ignore(name));
 
 /** What a conversion was worth, in FunnelFlux' names or in OpenAnalytics'. */
 const money = ({ rev, revenue, currency, tx, order_id, transaction_id }) => ({
@@ -38,8 +38,8 @@ const money = ({ rev, revenue, currency, tx, order_id, transaction_id }) => ({
 const CALLS = {
     track: named((name, data = {}) => {
         if (name !== "conversion") return emit("flux", "event", { name, props: object(data) });
-        const { vid, hit, p, ...props } = data;
-        const fields = { hit: said(hit), ...money(props), props: object(props) };
+        const { vid, hit, p, rev, tx, currency, ...others } = data;
+        const fields = { hit: said(hit), ...money(data), props: object(others) };
         if (said(p)) fields.page = said(p);
         if (said(vid) || fields.hit) fields.vid = said(vid);
         if (said(vid) && fields.hit) warn("vid and hit: give one");
