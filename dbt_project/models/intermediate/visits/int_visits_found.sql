@@ -156,8 +156,8 @@ ranked as (
             order by
                 case when page_view_seq is null then 1 else 0 end,
                 case key_type
-                    -- A page that reports in the postbacks' dialect means its visitor's latest offer, though it
-                    -- names its session too; on a site without offers that is what counts.
+                    -- A page that reports in the postbacks' dialect means its visitor's latest offer,
+                    -- though it names its session too; on a site without offers that is what counts.
                     when 'postback' then 0
                     {% for key_type in page_view_keys %}
                     when '{{ key_type }}' then {{ loop.index }}
