@@ -211,8 +211,9 @@ def test_a_network_fills_the_postback_of_every_offer(house: House, visit: Visit)
     house.ingest.set_postbacks("postbacks", "open")
     for network in (ANY, *networks().values()):
         setup = shop.get("setup", network=network.network_id)
-        for kind in ("lander", "offer"):
-            number = next(n for n in (1, 2, 3) if f'data-page="{kind}-1"' in copyable(setup, f"code-{n}"))
+        # What converts stands first.
+        for number, kind in enumerate(("offer", "lander"), 1):
+            assert f'data-page="{kind}-1"' in copyable(setup, f"code-{number}")
             assert copyable(setup, f"postback-{number}").startswith(
                 f"{house.ingest.url}/pb/postbacks/?hit={network.click_id}&tx="
             )
