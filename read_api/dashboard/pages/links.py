@@ -165,10 +165,8 @@ def _save_link(request: Request, viewer: Viewer, form: Fields, link_id: str, is_
 def _fires(fields: Mapping[str, str]) -> dict[str, Any] | None:
     if not fields["fires"]:
         return None
-    value = None
-    if fields["amount"] or fields["currency"]:
-        amount = rules.number(fields["amount"], "fires, amount")
-        value = {"amount": amount, "currency": fields["currency"].upper()}
+    # The form hides what only a conversion has.
+    value = rules.value(fields) if fields["fires"] == "conversion" else None
     return {"type": fields["fires"], "name": fields["fires_name"], "value": value}
 
 
@@ -193,7 +191,6 @@ def _link_fields(link: Mapping[str, Any] | None) -> dict[str, Any]:
         flags = {"append_vid": True, "is_active": True}
         return {**blank, **flags, "pass": PASSED, "targets": [_new_target()]}
     fires = link["fires"] or {"type": "", "name": "", "value": None}
-    value = fires["value"] or {"amount": "", "currency": ""}
     return {
         "id": link["link_id"],
         "name": link["name"],
@@ -204,8 +201,7 @@ def _link_fields(link: Mapping[str, Any] | None) -> dict[str, Any]:
         "fallback_url": link["fallback_url"] or "",
         "fires": fires["type"],
         "fires_name": fires["name"],
-        "amount": str(value["amount"]),
-        "currency": value["currency"],
+        **rules.shown_value(fires["value"]),
         "targets": [
             {"url": each["url"], "weight": str(each["weight"]), "to_page_id": each["page_id"] or ""}
             for each in link["to"]
