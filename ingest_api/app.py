@@ -16,7 +16,7 @@ from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
 from funnelhouse.metrics import add_metrics
-from funnelhouse.paths import TrailingSlash
+from funnelhouse.paths import Prefix, TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent, on_stop_signal
@@ -25,13 +25,17 @@ from ingest_api import costs, dialect_routes, keys, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.definitions import routes as definitions
+from ingest_api.definitions.held import HeldDefinitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.key_use import KeyUse, write_key_use
 from ingest_api.landing_reader import LandingReader, LandingWriter
+from ingest_api.links import routes as links
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, now_us, stores
+from ingest_api.tracker import routes as tracker
+from ingest_api.tracker.script import Scripts
 from ingest_api.unread import land_unread
 from ingest_api.window import routes as window
 from ingest_api.window.cursors import Cursors
@@ -57,12 +61,14 @@ def create_app() -> FastAPI:
         reader, writer = LandingReader(settings.landing_store), LandingWriter(settings.landing_store)
         held = app.state.stores = Stores(commits, landing, reader, writer)
         app.state.access = AccessRules(landing)
+        app.state.definitions = HeldDefinitions(settings.landing_store)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
         # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        counting = [
+        tasks = [
+            asyncio.create_task(app.state.definitions.follow()),
             asyncio.create_task(land_unread(held.unread, commits, now_us)),
             asyncio.create_task(write_key_use(app.state.key_use, writer)),
         ]
@@ -72,10 +78,11 @@ def create_app() -> FastAPI:
                     yield
         finally:
             await feed.close()
-            for task in counting:
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+            await app.state.definitions.close()
             await asyncio.to_thread(reader.close)
             await asyncio.to_thread(writer.close)
             await asyncio.to_thread(commits.close)
@@ -96,10 +103,19 @@ def create_app() -> FastAPI:
     app.state.keys = KeyRing(settings.landing_store)
     app.state.admit = admit
     app.state.key_use = KeyUse()
-    app.state.rate_limits = RateLimits(settings.postback_rate_limit, settings.page_rate_limit)
+    app.state.rate_limits = RateLimits(
+        settings.postback_rate_limit,
+        settings.page_rate_limit,
+        settings.tracker_rate_limit,
+        settings.link_rate_limit,
+    )
+    app.state.scripts = Scripts()
+    app.state.link_wait_seconds = settings.link_wait_ms / 1000
+    app.state.clicks_landing = set()
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
+    app.add_middleware(Prefix, ours="t", theirs=settings.tracker_prefix)
     app.add_middleware(HeldBodies)
     add_metrics(app, "/ingest/metrics", HouseGauges(settings))
     app.add_middleware(Connections, proxies=app.state.proxies)
@@ -108,6 +124,8 @@ def create_app() -> FastAPI:
     add_docs_page(app, "/ingest/docs")
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
+    app.router.routes.extend(tracker.router.routes)
+    app.include_router(links.router)
     app.include_router(definitions.router)
     app.include_router(costs.router)
     app.include_router(keys.router)

@@ -15,6 +15,7 @@ from ingest_api.dialect import KeyInBody, Route
 from ingest_api.dialect_table import BY_PATH, ROUTES
 from ingest_api.holding import hold
 from ingest_api.idempotency import PARAMETER
+from ingest_api.links import routes as links
 from ingest_api.requests import land_events, parsed, read_known, receive_events
 
 router = APIRouter(
@@ -32,15 +33,17 @@ _TEMPLATES = [
 
 
 def renderer(request: Request) -> Renderer:
-    """Vendor routes answer every error in the vendor's shape, those of the framework included."""
+    """Vendor routes answer every error in the vendor's shape, those of the framework too; links as text."""
     path: str = request.scope["path"]
     if path in BY_PATH:
         return BY_PATH[path].refuse
+    if path.startswith("/c/"):
+        return links.plain
     return next((refuse for template, refuse in _TEMPLATES if template.fullmatch(path)), problem)
 
 
 def _add(route: Route) -> None:
-    if route.is_postback:
+    if route.sender == "postback":
         _add_postback(route)
     elif route.key_in_body:
         _add_keyed_in_body(route, route.key_in_body)
@@ -106,8 +109,7 @@ def _add_postback(route: Route) -> None:
 
 
 def _add_post(route: Route, endpoint: Any) -> None:
-    body = {"required": True, "content": {"application/json": {"schema": route.schema}}}
-    described = {"requestBody": body, "parameters": [*_in_path(route), PARAMETER]}
+    described = described_post(route)
     for path in (route.path, *route.aliases):
         router.add_api_route(
             path,
@@ -119,6 +121,12 @@ def _add_post(route: Route, endpoint: Any) -> None:
         )
 
 
+def described_post(route: Route) -> dict[str, Any]:
+    """A route that takes a body, for OpenAPI."""
+    body = {"required": True, "content": {"application/json": {"schema": route.schema}}}
+    return {"requestBody": body, "parameters": [*_in_path(route), PARAMETER]}
+
+
 def _in_path(route: Route) -> list[dict[str, Any]]:
     """Path parameters, for OpenAPI."""
     return [
@@ -128,4 +136,6 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 
 
 for _route in ROUTES:
-    _add(_route)
+    # The tracker's are more than a dialect: it has its own.
+    if _route.sender != "page":
+        _add(_route)

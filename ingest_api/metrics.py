@@ -15,10 +15,24 @@ REJECTED = Counter(
     "Bodies and items of known senders that could not be accepted, kept or not.",
     registry=REGISTRY,
 )
+CLICKS_UNRECORDED = Counter(
+    "funnelhouse_clicks_unrecorded",
+    "Clicks on links that led on and were not recorded: the store took none, or an address sent too many.",
+    ("why",),
+    registry=REGISTRY,
+)
 SHORTENED = Counter(
     "funnelhouse_shortened_fields",
     "Fields of reports that were too long for their column, and were cut or left out.",
     ("how",),
+    registry=REGISTRY,
+)
+MOST_LOST = 1000
+"""Of one batch, so that nobody makes the number grow without end."""
+
+LOST_IN_BROWSERS = Counter(
+    "funnelhouse_events_lost_in_browsers",
+    "Events that the tracker's script had to drop before it could send them, by its own count.",
     registry=REGISTRY,
 )
 GROUP_ROWS = Histogram(

@@ -2,13 +2,16 @@
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from funnelhouse.problems import Refusal
 from ingest_api.native import OwnShape
 from record.contract import DefinitionKind
+
+Bodies = Mapping[DefinitionKind, Mapping[str, dict[str, Any]]]
+"""What a project has defined: by kind and key the newest bodies, as they are stored."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SENDERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,254}")
@@ -20,6 +23,7 @@ class Kind:
 
     `stored` makes of a valid `shape` what is kept, `shown` makes of that what the API shows: the shape that
     PUT takes. `example` is a body of PUT. `check_id` raises Refusal 400 for what cannot be an id.
+    `check_settings`, where there is one, raises it for what the project's settings do not allow.
     """
 
     kind: DefinitionKind
@@ -32,6 +36,32 @@ class Kind:
     stored: Callable[[Any], dict[str, Any]]
     shown: Callable[[dict[str, Any]], dict[str, Any]]
     example: dict[str, Any]
+    check_settings: Callable[[dict[str, Any], Any], None] | None = None
+    written_with: Callable[[str, dict[str, Any]], Mapping["Named", dict[str, Any]]] | None = None
+    """What else a key and its stored body define, in the same transaction, until the body says it no more."""
+
+
+Named = tuple[DefinitionKind, str]
+"""Kind and key of a definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """What a project defines once, and has by default: `shape` without any member. It is stored as shown.
+
+    `kind` is its path and its key, too. `example` is a body of PUT. `beside` says what is shown with it and
+    cannot be put, given what was put and what else the project has defined, by kind and key.
+    """
+
+    kind: DefinitionKind
+    noun: str
+    shape: type[OwnShape]
+    example: dict[str, Any]
+    beside: Callable[[Mapping[str, Any], Bodies], dict[str, Any]] | None = None
+
+    def complete(self, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What holds. A member that joined after this was stored has its default."""
+        return self.shape().model_dump() | dict(stored or {})
 
 
 def check_slug(id_name: str, value: str) -> None:

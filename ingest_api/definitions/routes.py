@@ -1,7 +1,11 @@
-"""Definitions over HTTP: the same four routes for every kind, and three for a project's settings."""
+"""Definitions over HTTP: the same four routes for every kind, three for what a project has one of."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Annotated, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -12,9 +16,12 @@ from ingest_api.definitions import versions
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
-from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.held import HeldDefinitions
+from ingest_api.definitions.kind import Kind, Named, Single
+from ingest_api.definitions.link import LINKS
 from ingest_api.definitions.page import PAGES
-from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
+from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.tracker import TRACKER
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.landing_reader import MAX_PAGE_BYTES
@@ -23,13 +30,15 @@ from ingest_api.native import OwnShape, described_body, json_answer, read_as, re
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
-KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS)
+KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
+SINGLES = (SETTINGS, TRACKER)
 
 router = APIRouter()
 
-_SETTINGS_PATH = "/v1/projects/{project_id}/settings"
-_SETTINGS_KEY = "settings"
 _Shape = TypeVar("_Shape", bound=OwnShape)
+
+_turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+"""By project and key: what a definition takes away depends on the version before it."""
 
 
 def _add_routes(kind: Kind) -> None:
@@ -46,6 +55,22 @@ def _add_routes(kind: Kind) -> None:
         if version is None or version.body is None:
             raise Refusal(404, f"Unknown {kind.noun}; GET {things} lists those that exist.")
         return version
+
+    def turn(project_id: str, key: str) -> AbstractAsyncContextManager[None]:
+        """While open, this process gives no other version to a key that defines something else, too."""
+        if kind.written_with is None:
+            return nullcontext()
+        return _turns.setdefault((project_id, key), asyncio.Lock())
+
+    def others(
+        key: str, before: Version | None, body: dict[str, Any] | None
+    ) -> dict[Named, dict[str, Any] | None]:
+        """What else a version defines, and what the one before it did, which ends."""
+        if kind.written_with is None:
+            return {}
+        earlier = before.body if before else None
+        ended = dict.fromkeys(kind.written_with(key, earlier) if earlier is not None else ())
+        return ended | dict(kind.written_with(key, body) if body is not None else {})
 
     def shown(key: str, version: Version) -> dict[str, Any]:
         return {
@@ -65,13 +90,24 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Define it, or give it a new version; the newest holds, for all history."""
         is_trial = is_dry_run(request)
-        body = await _read(request, caller.project_id, kind.shape, kind.stored)
+        project_id = caller.project_id
+        check = None
+        if kind.check_settings is not None:
+            newest = await versions.newest(request, project_id, "settings", "settings")
+            settings = (newest.body if newest else None) or {}
+            check = partial(kind.check_settings, settings)
+        body = await _read(request, project_id, kind.shape, kind.stored, check)
         if is_trial:
-            before = await versions.newest(request, caller.project_id, kind.kind, key)
+            before = await versions.newest(request, project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
-        return json_answer(
-            shown(key, await versions.append(request, caller.project_id, kind.kind, key, body))
-        )
+        async with turn(project_id, key):
+            before = None
+            if kind.written_with is not None:
+                before = await versions.newest(request, project_id, kind.kind, key)
+            version = await versions.append(
+                request, project_id, kind.kind, key, body, others(key, before, body)
+            )
+        return json_answer(shown(key, version))
 
     @router.get(thing, summary=f"Show {article} {kind.noun}")
     async def get(
@@ -101,10 +137,11 @@ def _add_routes(kind: Kind) -> None:
     ) -> Response:
         """Delete it; its versions stay in the record."""
         is_trial = is_dry_run(request)
-        await existing(request, caller.project_id, key)
-        if is_trial:
-            return Response(status_code=204, headers={DRY_RUN: "1"})
-        await versions.append(request, caller.project_id, kind.kind, key, None)
+        async with turn(caller.project_id, key):
+            before = await existing(request, caller.project_id, key)
+            if is_trial:
+                return Response(status_code=204, headers={DRY_RUN: "1"})
+            await versions.append(request, caller.project_id, kind.kind, key, None, others(key, before, None))
         return Response(status_code=204)
 
 
@@ -112,57 +149,76 @@ for _kind in KINDS:
     _add_routes(_kind)
 
 
-@router.put(_SETTINGS_PATH, openapi_extra=described_body(ProjectSettings.model_json_schema(), EXAMPLE))
-async def put_settings(request: Request, caller: AdminCaller) -> Response:
-    """Set the project's settings; those left out take their defaults."""
-    is_trial = is_dry_run(request)
-    body = await _read(request, caller.project_id, ProjectSettings, ProjectSettings.model_dump)
-    if is_trial:
-        before = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
-        return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
-    return json_answer(
-        _shown_settings(await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, body))
-    )
+def _add_single_routes(single: Single) -> None:
+    path = f"/v1/projects/{{project_id}}/{single.kind}"
+
+    async def newest(request: Request, project_id: str) -> Version | None:
+        return await versions.newest(request, project_id, single.kind, single.kind)
+
+    async def append(request: Request, project_id: str, body: dict[str, Any] | None) -> Version:
+        return await versions.append(request, project_id, single.kind, single.kind, body)
+
+    async def shown(request: Request, project_id: str, version: Version | None) -> dict[str, Any]:
+        holds = single.complete(version.body if version else None)
+        beside: dict[str, Any] = {}
+        if single.beside is not None:
+            definitions: HeldDefinitions = request.app.state.definitions
+            beside = single.beside(holds, (await definitions.of(project_id)).bodies)
+        return {
+            "version": version.number if version else 0,
+            "received_us": version.received_us if version else None,
+            **holds,
+            **beside,
+        }
+
+    @router.put(path, openapi_extra=described_body(single.shape.model_json_schema(), single.example))
+    async def put(request: Request, caller: AdminCaller) -> Response:
+        """What is left out takes its default."""
+        is_trial = is_dry_run(request)
+        body = await _read(request, caller.project_id, single.shape, single.shape.model_dump)
+        if is_trial:
+            trial = _after(await newest(request, caller.project_id), body)
+            return json_answer(await shown(request, caller.project_id, trial), {DRY_RUN: "1"})
+        version = await append(request, caller.project_id, body)
+        return json_answer(await shown(request, caller.project_id, version))
+
+    @router.get(path)
+    async def get(request: Request, caller: ReadOrAdminCaller) -> Response:
+        """What was put last, else the defaults (version 0, or the deletion's)."""
+        version = await newest(request, caller.project_id)
+        return json_answer(await shown(request, caller.project_id, version))
+
+    @router.delete(path, status_code=204)
+    async def delete(request: Request, caller: AdminCaller) -> Response:
+        """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
+        is_trial = is_dry_run(request)
+        version = await newest(request, caller.project_id)
+        if version is None or version.body is None:
+            raise Refusal(404, f"Nothing is stored of the {single.noun}; the defaults apply.")
+        if is_trial:
+            return Response(status_code=204, headers={DRY_RUN: "1"})
+        await append(request, caller.project_id, None)
+        return Response(status_code=204)
 
 
-@router.get(_SETTINGS_PATH)
-async def get_settings(request: Request, caller: ReadOrAdminCaller) -> Response:
-    """The project's settings: what was put last, else the defaults (version 0, or the deletion's)."""
-    return json_answer(
-        _shown_settings(await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
-    )
-
-
-@router.delete(_SETTINGS_PATH, status_code=204)
-async def delete_settings(request: Request, caller: AdminCaller) -> Response:
-    """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
-    is_trial = is_dry_run(request)
-    version = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
-    if version is None or version.body is None:
-        raise Refusal(404, "No settings are stored; the defaults apply.")
-    if is_trial:
-        return Response(status_code=204, headers={DRY_RUN: "1"})
-    await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, None)
-    return Response(status_code=204)
-
-
-def _shown_settings(version: Version | None) -> dict[str, Any]:
-    body = version.body if version else None
-    return {
-        "version": version.number if version else 0,
-        "received_us": version.received_us if version else None,
-        # What was stored before a setting joined has its default.
-        **(ProjectSettings().model_dump() | (body or {})),
-    }
+for _single in SINGLES:
+    _add_single_routes(_single)
 
 
 async def _read(
-    request: Request, project_id: str, shape: type[_Shape], stored: Callable[[_Shape], dict[str, Any]]
+    request: Request,
+    project_id: str,
+    shape: type[_Shape],
+    stored: Callable[[_Shape], dict[str, Any]],
+    check: Callable[[_Shape], None] | None = None,
 ) -> dict[str, Any]:
     """What is stored of a body in a shape. Raises Refusal 400 naming the fields at fault."""
 
     def shaped(value: Any) -> dict[str, Any]:
-        definition = stored(read_as(shape, value))
+        read = read_as(shape, value)
+        if check is not None:
+            check(read)
+        definition = stored(read)
         if len(orjson.dumps(definition)) > DEFINITION_BYTES:
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition

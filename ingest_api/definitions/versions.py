@@ -4,12 +4,14 @@ Older ones are counted in an index, and never read: a project may have as many a
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from fastapi import Request
 
+from ingest_api.definitions.kind import Named
 from ingest_api.requests import now_us, stores
 from record.contract import Definition, DefinitionKind, row_values
 from record.landing.store import LandingStore
@@ -30,16 +32,32 @@ class Version:
 
 
 async def append(
-    request: Request, project_id: str, kind: DefinitionKind, key: str, body: dict[str, Any] | None
+    request: Request,
+    project_id: str,
+    kind: DefinitionKind,
+    key: str,
+    body: dict[str, Any] | None,
+    others: Mapping[Named, dict[str, Any] | None] | None = None,
 ) -> Version:
     """Add a version and return it when it is on stable storage; without a body it deletes.
 
-    Raises Refusal 503, as `newest` does.
+    `others` get a version in the same transaction. Raises Refusal 503, as `newest` does.
     """
-    text = None if body is None else orjson.dumps(body).decode()
-    definition = Definition(project_id=project_id, kind=kind, key=key, received_us=now_us(), body=text)
+    received_us = now_us()
+    written = [
+        Definition(
+            project_id=project_id,
+            kind=each_kind,
+            key=each_key,
+            received_us=received_us,
+            body=None if each is None else orjson.dumps(each).decode(),
+        )
+        for (each_kind, each_key), each in {(kind, key): body, **(others or {})}.items()
+    ]
     row_id = await stores(request).commits.submit(
-        "definitions", [_definition_row(definition)], len(text or "")
+        "definitions",
+        [_definition_row(each) for each in written],
+        sum(len(each.body or "") for each in written),
     )
 
     def number(store: LandingStore) -> int:
@@ -50,7 +68,7 @@ async def append(
         )
         return int(found)
 
-    return Version(await stores(request).reader.ask(project_id, number), definition.received_us, body)
+    return Version(await stores(request).reader.ask(project_id, number), received_us, body)
 
 
 async def newest(request: Request, project_id: str, kind: DefinitionKind, key: str) -> Version | None:

@@ -97,7 +97,8 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
     present = _columns_present(connection)
     indexed = connection.execute(
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname IN"
-        " ('events_by_project', 'events_by_event_id', 'rejected_by_project', 'keys_by_project')",
+        " ('definitions_by_id', 'events_by_project', 'events_by_event_id', 'rejected_by_project',"
+        " 'keys_by_project')",
         (SCHEMA,),
     ).fetchone()
     return (
@@ -107,7 +108,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
         }
         <= present.keys()
         and {"name", "last_used_us"} <= present["keys"]
-        and indexed == (4,)
+        and indexed == (5,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )
 
@@ -146,6 +147,7 @@ def create_schema(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         "CREATE INDEX IF NOT EXISTS definitions_by_key ON definitions (project_id, kind, key, xid, id)"
     )
+    connection.execute("CREATE INDEX IF NOT EXISTS definitions_by_id ON definitions (id)")
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_project ON events (project_id, xid, id)")
     connection.execute("CREATE INDEX IF NOT EXISTS events_by_event_id ON events (project_id, event_id)")
     connection.execute("CREATE INDEX IF NOT EXISTS rejected_by_project ON rejected (project_id, xid, id)")

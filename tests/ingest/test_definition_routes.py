@@ -14,10 +14,10 @@ from servers import Server
 
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
-from ingest_api.definitions import project_settings
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.project_settings import MAX_HOSTS, MAX_LABELS, SETTINGS
 from ingest_api.definitions.routes import KINDS
 from read_api.dashboard.pages.definitions import MOST_STEPS
 
@@ -27,6 +27,7 @@ PAGE = {"name": "Offer", "kind": "offer"}
 STEP = {"name": "Sign-up", "match": {"type": "event_name", "value": "signup"}}
 FUNNEL = {"name": "F", "steps": [STEP, STEP]}
 VARIANTS = [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]
+LINK = {"name": "L", "to": [{"url": "https://offers.example/"}]}
 EXPERIMENT = {"name": "E", "variants": VARIANTS, "control": "a"}
 DEFAULTS = {
     "time_zone": "UTC",
@@ -38,6 +39,7 @@ DEFAULTS = {
     "postbacks_take_extended_status": False,
     "own_hosts": [],
     "ignored_referrers": [],
+    "link_hosts": [],
 }
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
@@ -194,6 +196,50 @@ def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) 
         ("experiments", {"name": "E", "variants": VARIANTS}, "control: Field required"),
         ("experiments", {**EXPERIMENT, "goal_ids": ["a", "a"]}, "goal_ids: a goal is named twice"),
         ("experiments", {**EXPERIMENT, "goals": ["a"]}, "goals: Extra inputs"),
+        ("links", {"name": "L"}, "to: Field required"),
+        ("links", {**LINK, "to": []}, "to: List should have at least 1"),
+        ("links", {**LINK, "to": LINK["to"] * 11}, "to: List should have at most 10"),
+        ("links", {**LINK, "to": [{"url": "/relative"}]}, "to.0.url: must begin with https:// or http://"),
+        ("links", {**LINK, "to": [{"url": "//a.example/"}]}, "to.0.url: must begin with"),
+        ("links", {**LINK, "to": [{"url": "javascript:alert(1)"}]}, "to.0.url: must begin with"),
+        ("links", {**LINK, "to": [{"url": "https:/a.example/"}]}, "to.0.url: must begin with"),
+        ("links", {**LINK, "to": [{"url": "https:///a.example/"}]}, "to.0.url: must name a host"),
+        ("links", {**LINK, "to": [{"url": "https://bücher.example/"}]}, "xn--"),
+        ("links", {**LINK, "to": [{"url": "https://a..example/"}]}, "to.0.url: must name a host"),
+        ("links", {**LINK, "to": [{"url": "https://a.example:99999/"}]}, "to.0.url: must name a host"),
+        ("links", {**LINK, "to": [{"url": "https://a.example:/"}]}, "to.0.url: must name a host"),
+        ("links", {**LINK, "to": [{"url": "https://u:p@a.example/"}]}, "to.0.url: must name no user"),
+        ("links", {**LINK, "to": [{"url": "https://a.example\\@b.example"}]}, "no backslash; write %5C"),
+        ("links", {**LINK, "to": [{"url": "https://a.example/\r\nX: y"}]}, "write a blank as %20"),
+        ("links", {**LINK, "to": [{"url": "https://a.example/a b"}]}, "write a blank as %20"),
+        ("links", {**LINK, "to": [{"url": "https://a.example/\u2028"}]}, "write a blank as %20"),
+        ("links", {**LINK, "to": [{"url": "https://{vid}.example/"}]}, "tokens stand behind the host only"),
+        ("links", {**LINK, "to": [{"url": "https://a.example:{vid}/"}]}, "tokens stand behind the host only"),
+        (
+            "links",
+            {**LINK, "to": [{"url": "https://a.example{data-x}"}]},
+            "tokens stand behind the host only",
+        ),
+        ("links", {**LINK, "to": [{"url": "https://a.example/{vi}"}]}, "known are {hit}, {visitor}"),
+        ("links", {**LINK, "to": [{"url": "https://a.example/{data-}"}]}, "known are {hit}, {visitor}"),
+        ("links", {**LINK, "to": [{"url": "https://a.example/{{vid}}"}]}, "write others as %7B and %7D"),
+        ("links", {**LINK, "to": [{"url": f"https://a.example/{'a' * 2048}"}]}, "at most 2048 characters"),
+        ("links", {**LINK, "to": [{"url": f"https://a.example/{'é' * 400}"}]}, "at most 2048 characters"),
+        ("links", {**LINK, "to": [{**LINK["to"][0], "weight": 0}]}, "to.0.weight"),
+        ("links", {**LINK, "to": [{**LINK["to"][0], "weight": 101}]}, "to.0.weight"),
+        ("links", {**LINK, "pass": ["*"]}, "pass.0: must be a parameter's name"),
+        ("links", {**LINK, "pass": ["a b"]}, "pass.0: must be a parameter's name"),
+        ("links", {**LINK, "passed": ["a"]}, "passed: Extra inputs"),
+        ("links", {**LINK, "fallback_url": "https://a.example/{vid}"}, "fallback_url: takes no tokens"),
+        ("links", {**LINK, "fires": {"type": "sale", "name": "S"}}, "fires.type"),
+        (
+            "links",
+            {**LINK, "fires": {"type": "event", "name": "S", "value": {"amount": 1, "currency": "USD"}}},
+            "fires: value: only what fires a conversion has one",
+        ),
+        ("goals", {"match": STEP["match"], "value": {"amount": 1}}, "value.currency: Field required"),
+        ("goals", {"match": STEP["match"], "value": {"amount": -1, "currency": "USD"}}, "value.amount"),
+        ("settings", {"link_hosts": ["https://shop.example"]}, "link_hosts.0: must be a host alone"),
         ("settings", {"time_zone": "Mars/Olympus"}, "time_zone: must be a name of the IANA"),
         ("settings", {"time_zone": "../UTC"}, "time_zone"),
         ("settings", {"time_zone": "localtime"}, "time_zone"),
@@ -272,9 +318,70 @@ def test_payouts_are_kept_by_time_in_microseconds(client: httpx.Client, ingest_s
     ]
 
 
+def test_what_a_link_fires_is_a_goal_of_the_same_request(client: httpx.Client, ingest_server: Server) -> None:
+    link, goal = f"{PROJECT}/links/firing", f"{PROJECT}/goals/link-firing"
+    fires = {"type": "conversion", "name": "Offer clicked", "value": {"amount": 0.5, "currency": "usd"}}
+    answer = client.put(link, json={**LINK, "fires": fires})
+    assert answer.json()["fires"] == {**fires, "value": {"amount": 0.5, "currency": "USD"}}
+    shown = client.get(goal).json()
+    assert shown["match"] == {"type": "event_name", "operator": "exact", "value": "click"}
+    assert shown["property"] == {"key": "link_id", "value": "firing"}
+    assert (shown["name"], shown["counts_as_conversion"]) == ("Offer clicked", True)
+    assert shown["value"] == {"amount": 0.5, "currency": "USD"}
+    assert shown["received_us"] == answer.json()["received_us"]
+    event = {"type": "event", "name": "Clicked"}
+    assert client.put(link, json={**LINK, "fires": event}).json()["fires"] == {**event, "value": None}
+    assert client.get(goal).json().items() >= {"counts_as_conversion": False, "value": None}.items()
+    # A trial writes neither.
+    assert client.put(link, json=LINK, headers=DRY).status_code == 200
+    assert client.get(goal).status_code == 200
+    assert client.put(link, json=LINK).json()["fires"] is None
+    assert client.get(goal).status_code == 404
+    # Gone once is gone: nothing is deleted again.
+    client.put(link, json=LINK)
+    assert [body and body["name"] for body in stored(ingest_server, "goal", "link-firing")] == [
+        *("Offer clicked", "Clicked", None)
+    ]
+    client.put(link, json={**LINK, "fires": event})
+    assert client.delete(link).status_code == 204
+    assert client.get(goal).status_code == 404
+
+
+def test_a_goal_that_no_link_wrote_stays(client: httpx.Client) -> None:
+    goal = f"{PROJECT}/goals/link-own"
+    client.put(goal, json={"match": STEP["match"]})
+    for answer in (client.put(f"{PROJECT}/links/own", json=LINK), client.delete(f"{PROJECT}/links/own")):
+        assert answer.status_code < 300
+    assert client.get(goal).status_code == 200
+
+
+def test_links_lead_to_listed_hosts_only(ingest_server: Server) -> None:
+    headers = {"x-api-key": ingest_server.key("listing", "admin")}
+    with httpx.Client(base_url=f"{ingest_server.url}/v1/projects/listing", headers=headers) as client:
+        assert client.put("/links/any", json=LINK).status_code == 200
+        client.put("/settings", json={"link_hosts": ["shop.example", "offers.example"]})
+        for host in ("offers.example", "OFFERS.example:8443", "de.offers.example"):
+            link = {**LINK, "to": [{"url": f"https://{host}/x"}], "fallback_url": "http://shop.example"}
+            assert client.put("/links/any", json=link).status_code == 200
+        for host in ("example", "badoffers.example", "offers.example.evil.example"):
+            link = {**LINK, "to": [{"url": f"https://{host}/"}], "fallback_url": f"https://{host}"}
+            answer = client.put("/links/any", json=link)
+            assert answer.status_code == 400
+            for field in ("to.0.url", "fallback_url"):
+                assert f"{field}: its host is not in the project's setting link_hosts" in answer.text
+
+
 @pytest.mark.parametrize(
     ("path", "key"),
-    [("funnels", "A"), ("traffic-sources", "a.b"), ("pages", "a b"), ("pages", "a" * 256), ("pages", "-a")],
+    [
+        ("links", "a" * 59),
+        ("links", "A"),
+        ("funnels", "A"),
+        ("traffic-sources", "a.b"),
+        ("pages", "a b"),
+        ("pages", "a" * 256),
+        ("pages", "-a"),
+    ],
 )
 def test_a_bad_id_is_refused(client: httpx.Client, path: str, key: str) -> None:
     answer = client.put(f"{PROJECT}/{path}/{key}", json=PAGE)
@@ -320,8 +427,8 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
-    assert variables["hosts_at_most"] == project_settings.MAX_HOSTS
-    assert variables["host_labels_at_most"] == project_settings.MAX_LABELS
+    assert variables["hosts_at_most"] == MAX_HOSTS
+    assert variables["host_labels_at_most"] == MAX_LABELS
 
 
 def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
@@ -334,7 +441,7 @@ def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
 
 BODIES = {
     **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
-    "settings": ("PUT", project_settings.EXAMPLE),
+    "settings": ("PUT", SETTINGS.example),
     "costs": ("POST", costs.EXAMPLE),
 }
 

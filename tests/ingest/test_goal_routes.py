@@ -69,6 +69,8 @@ def test_the_stored_body_is_flat(client: httpx.Client, ingest_server: Server) ->
             "counts_as_conversion": True,
             "is_micro": False,
             "stage": "checkout",
+            "value_amount": None,
+            "value_currency": None,
         }
     ]
 

@@ -16,7 +16,9 @@ HOW_TO_GET_IT = "needs Chromium and openssl: apt-get install chromium openssl"
 
 ARGUMENTS = ("--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--ignore-certificate-errors")
 
-VISITOR = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+VISITOR = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
+)
 
 
 @pytest.fixture(scope="module")

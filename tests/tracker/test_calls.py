@@ -39,18 +39,33 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
             "props": {"revenue": 49.99, "currency": "USD", "plan": "pro"},
         },
     ),
-    ('flux.track("conversion", {rev: "12.50", tx: "T1"})', {"type": "conversion", "rev": "12.50", "tx": "T1"}),
-    ('flux.track("conversion", {rev: 12.5, tx: 7, p: "offer-1"})', {"rev": "12.5", "tx": "7", "page": "offer-1"}),
+    (
+        'flux.track("conversion", {rev: "12.50", tx: "T1"})',
+        {"type": "conversion", "rev": "12.50", "tx": "T1"},
+    ),
+    (
+        'flux.track("conversion", {rev: 12.5, tx: 7, p: "offer-1"})',
+        {"rev": "12.5", "tx": "7", "page": "offer-1"},
+    ),
     ('flux.track("conversion", {rev: 0.1 + 0.2})', {"rev": "0.30000000000000004"}),
     ('flux.track("conversion", {tx: 9007199254740991})', {"tx": "9007199254740991"}),
     ('flux.track("conversion")', {"type": "conversion"}),
     ('flux.track("conversion", {rev: "", tx: "{transaction}", p: "REPLACE"})', {"type": "conversion"}),
     ('flux.track("conversion", {rev: "{{payout}}", tx: "%7Btx%7D"})', {"type": "conversion"}),
     ('flux.track("conversion", {tx: "T", colour: "red"})', {"tx": "T", "props": {"colour": "red"}}),
-    ('flux.track("add_to_cart", {sku: "S"})', {"api": "flux", "type": "event", "name": "add_to_cart", "props": {"sku": "S"}}),
-    ("oa('event', 'video', {seconds: 3})", {"api": "oa", "type": "event", "name": "video", "props": {"seconds": 3}}),
+    (
+        'flux.track("add_to_cart", {sku: "S"})',
+        {"api": "flux", "type": "event", "name": "add_to_cart", "props": {"sku": "S"}},
+    ),
+    (
+        "oa('event', 'video', {seconds: 3})",
+        {"api": "oa", "type": "event", "name": "video", "props": {"seconds": 3}},
+    ),
     ("oa('event', 'plain')", {"type": "event", "name": "plain"}),
-    ("oa('identify', 'u1', {plan: 'pro'})", {"api": "oa", "type": "identify", "user": "u1", "props": {"plan": "pro"}}),
+    (
+        "oa('identify', 'u1', {plan: 'pro'})",
+        {"api": "oa", "type": "identify", "user": "u1", "props": {"plan": "pro"}},
+    ),
     ("oa('identify', 42)", {"type": "identify", "user": "42"}),
     ("oa('pageview', {section: 'a'})", {"api": "oa", "type": "pageview", "props": {"section": "a"}}),
     (
@@ -88,7 +103,11 @@ def test_calls(shop: Shop, tab: Page, way: str) -> None:
     expected = [{"api": "flux", **each} if "api" not in each else each for _, each in CALLS]
     found = [said(event) for event in events[1:]]
     for each in expected:
-        matching = [one for one in found if each.items() <= one.items() or {**each, "api": "oa"}.items() <= one.items()]
+        matching = [
+            one
+            for one in found
+            if each.items() <= one.items() or {**each, "api": "oa"}.items() <= one.items()
+        ]
         assert matching, each
     for event in events:
         assert ID.fullmatch(event["id"])
@@ -137,7 +156,13 @@ def test_variables(shop: Shop, tab: Page) -> None:
     nothing = dict.fromkeys(NINE)
     assert tab.evaluate("early") == nothing
     known = nothing | {"session_id": view["sid"], "user_id": view["vid"], "visit_id": view["hit"]}
-    for label, goal in (("purchase", "g-1"), ("g-1", "g-1"), ("constructor", "g-2"), ("toString", None), (7, None)):
+    for label, goal in (
+        ("purchase", "g-1"),
+        ("g-1", "g-1"),
+        ("constructor", "g-2"),
+        ("toString", None),
+        (7, None),
+    ):
         assert tab.evaluate("label => _pgnt.variables(label)", label) == known | {"conversion_id": goal}
     assert tab.evaluate("_pgnt.variables()") == known
     tab.evaluate(
@@ -166,7 +191,11 @@ def test_variables_right_after_a_blocking_tag(shop: Shop, tab: Page) -> None:
     tab.goto(site.put("shop.test/", BLOCKING + "<script>early = _pgnt.variables()</script>"))
     (view,) = wait_until(site.views)
     early = tab.evaluate("early")
-    assert (early["session_id"], early["user_id"], early["visit_id"]) == (view["sid"], view["vid"], view["hit"])
+    assert (early["session_id"], early["user_id"], early["visit_id"]) == (
+        view["sid"],
+        view["vid"],
+        view["hit"],
+    )
 
 
 def test_an_experiment_of_the_page_is_on_its_page_view(shop: Shop, tab: Page) -> None:
@@ -237,7 +266,11 @@ def test_wrong_arguments_throw_nothing_into_the_page(shop: Shop, tab: Page) -> N
 
 def test_a_second_copy_does_nothing(shop: Shop, tab: Page) -> None:
     site = shop()
-    tab.goto(site.put("shop.test/", TAG + TAG + "<script>addEventListener('load', () => oa('event', 'x'))</script>"))
+    tab.goto(
+        site.put(
+            "shop.test/", TAG + TAG + "<script>addEventListener('load', () => oa('event', 'x'))</script>"
+        )
+    )
     wait_until(lambda: len(site.events()) == 2)
     tab.wait_for_timeout(100)
     assert len(site.events()) == 2
@@ -245,10 +278,16 @@ def test_a_second_copy_does_nothing(shop: Shop, tab: Page) -> None:
 
 def test_a_stub_that_the_page_kept_works_on(shop: Shop, tab: Page) -> None:
     site = shop()
-    tab.goto(site.put("shop.test/", STUB + "<script>mine = flux; call = oa; track = flux.track</script>" + TAG))
+    tab.goto(
+        site.put("shop.test/", STUB + "<script>mine = flux; call = oa; track = flux.track</script>" + TAG)
+    )
     wait_until(site.views)
     tab.evaluate("mine.track('a'); call('event', 'b'); track('c')")
-    assert [e["name"] for e in wait_until(lambda: len(site.events()) == 4 and site.events()[1:])] == ["a", "b", "c"]
+    assert [e["name"] for e in wait_until(lambda: len(site.events()) == 4 and site.events()[1:])] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 def test_a_vendors_own_stub(shop: Shop, tab: Page) -> None:

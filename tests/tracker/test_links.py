@@ -99,13 +99,19 @@ def test_a_link_is_itself_again_after_the_click(shop: Shop, tab: Page) -> None:
     site = shop()
     follow(site, tab, LANDER, "offer.test/", 'target="_blank" onauxclick="" onclick="event.preventDefault()"')
     assert "vid=" in (tab.get_attribute("#go", "href") or "")
-    wait_until(lambda: (tab.wait_for_timeout(50), tab.get_attribute("#go", "href"))[1] == site.address("offer.test/"))
+    wait_until(
+        lambda: (tab.wait_for_timeout(50), tab.get_attribute("#go", "href"))[1] == site.address("offer.test/")
+    )
 
 
 @pytest.mark.parametrize("address", ["mailto:a@b.test", "tel:1", "javascript:void 0", "blob:x", "//"])
 def test_other_schemes_stay(shop: Shop, tab: Page, address: str) -> None:
     site = shop(link_domains="all", outbound=True)
-    tab.goto(site.put("shop.test/", LANDER + f'<a id="go" onclick="event.preventDefault()" href="{address}">go</a>'))
+    tab.goto(
+        site.put(
+            "shop.test/", LANDER + f'<a id="go" onclick="event.preventDefault()" href="{address}">go</a>'
+        )
+    )
     wait_until(site.views)
     tab.click("#go")
     assert tab.get_attribute("#go", "href") == address
@@ -190,13 +196,19 @@ def test_clicks_on_links_to_other_hosts(shop: Shop, tab: Page) -> None:
 
 def test_an_element_that_is_an_event(shop: Shop, tab: Page) -> None:
     site = shop()
-    tab.goto(site.put("shop.test/", TAG + '<button data-fh-event="sign up"><b id="go">go</b></button><i id="not">-</i>'))
+    tab.goto(
+        site.put(
+            "shop.test/", TAG + '<button data-fh-event="sign up"><b id="go">go</b></button><i id="not">-</i>'
+        )
+    )
     wait_until(site.views)
     tab.click("#not")
     tab.click("#go")
     tab.click("#go")
     events = wait_until(lambda: len(site.events()) == 3 and site.events()[1:])
-    assert [(event["api"], event["type"], event["name"]) for event in events] == [("oa", "event", "sign up")] * 2
+    assert [(event["api"], event["type"], event["name"]) for event in events] == [
+        ("oa", "event", "sign up")
+    ] * 2
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

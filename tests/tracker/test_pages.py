@@ -24,10 +24,14 @@ def settled(tab: Page, site: Website) -> list[dict[str, Any]]:
 
 def test_a_page_view_says_where_and_who(shop: Shop, tab: Page) -> None:
     site = shop()
-    site.put("shop.test/offer", '<script defer src="/t/shop.js" data-page="offer-1" data-kind="offer"></script>')
+    site.put(
+        "shop.test/offer", '<script defer src="/t/shop.js" data-page="offer-1" data-kind="offer"></script>'
+    )
     search = site.put("search.test/", '<a id="go" href="/nowhere">go</a>')
     tab.goto(search)
-    tab.evaluate("address => { go.href = address }", site.address("shop.test/offer?utm_source=news&token=x#part"))
+    tab.evaluate(
+        "address => { go.href = address }", site.address("shop.test/offer?utm_source=news&token=x#part")
+    )
     tab.click("#go")
     (view,) = wait_until(site.views)
     cookies = {each["name"]: each for each in tab.context.cookies()}
@@ -38,7 +42,12 @@ def test_a_page_view_says_where_and_who(shop: Shop, tab: Page) -> None:
     assert view["vid"] == cookies["fh_vid"]["value"]
     assert view["sid"] == cookies["fh_ses"]["value"].partition(".")[0]
     assert view["hit"] == tab.evaluate("_pgnt.variables().visit_id")
-    assert view["first"] == {"url": address, "ref": view["ref"], "t": view["first"]["t"], "utm_source": "news"}
+    assert view["first"] == {
+        "url": address,
+        "ref": view["ref"],
+        "t": view["first"]["t"],
+        "utm_source": "news",
+    }
     (batch,) = site.reports()
     assert batch["v"] == 1
     assert batch["sent"] - 10_000 < view["t"] <= batch["sent"]
@@ -153,7 +162,9 @@ def test_a_prerendered_page_is_counted_when_it_is_looked_at(
         + "document.onprerenderingchange = () => setTimeout(() => tell('seen'), 500);"
         + "</script>",
     )
-    rules = '<script type="speculationrules">{"prerender":[{"urls":["/next"],"eagerness":"immediate"}]}</script>'
+    rules = (
+        '<script type="speculationrules">{"prerender":[{"urls":["/next"],"eagerness":"immediate"}]}</script>'
+    )
     go = "<script>setTimeout(() => { location.href = '/next' }, 2500)</script>"
     chromium(site.put("shop.test/", rules + go))
     before, _ = wait_until(lambda: len(told := site.posted("/told")) == 2 and told)
@@ -171,7 +182,9 @@ def test_a_tab_opened_hidden_waits(shop: Shop, tab: Page) -> None:
         "Object.defineProperty(Document.prototype, 'hidden', {get: () => hidden});"
         "window.show = () => { hidden = false; document.dispatchEvent(new Event('visibilitychange')) };"
     )
-    tab.goto(site.put("shop.test/", TAG + "<script>addEventListener('load', () => oa('event', 'early'))</script>"))
+    tab.goto(
+        site.put("shop.test/", TAG + "<script>addEventListener('load', () => oa('event', 'early'))</script>")
+    )
     assert settled(tab, site) == []
     tab.evaluate("show()")
     wait_until(lambda: len(site.events()) == 2)

@@ -10,14 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
-from funnelhouse.problems import Refusal
 from read_api.dashboard import rules
 from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
-from read_api.dashboard.ingest import Ingest, NotTaken, UnreachableError
-from read_api.dashboard.rendering import HEADERS, html
-from read_api.dashboard.view import View, frame, viewing
+from read_api.dashboard.defined import FUNNELS, GOALS, Defined, see_other
+from read_api.dashboard.ingest import NotTaken, UnreachableError
+from read_api.dashboard.rendering import html
+from read_api.dashboard.view import View, frame, has_figures, viewing
 from read_api.parameters import Days, Page
 from read_api.reader import Reader
 from read_api.reports import funnels, goals
@@ -35,11 +34,11 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/goals")
 def goal_list(request: Request, viewer: AnyViewer) -> Response:
     """Goals with their completions; what was defined or deleted since the last build says so."""
-    with viewing(request, viewer, "goals", country=True) as view:
+    with viewing(request, viewer, "goals", country=True, said_when_empty=True) as view:
         published = goals.goals(
             view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
         )
-        defined = _defined(request, viewer, "goals", "goal_id")
+        defined = Defined(request, viewer).all(GOALS)
         waiting = [
             {**goal, "rule": rules.words(goal)}
             for goal in (defined or {}).values()
@@ -90,16 +89,16 @@ def preview_goal(request: Request, viewer: AnyViewer) -> Response:
     asked = request.query_params
     kind, operator = asked.get("match_type", ""), asked.get("operator", "exact")
     value = asked.get("value", "").strip()
-    context: dict[str, Any] = {"counts": None}
+    context: dict[str, Any] = {"counts": None, "is_built": has_figures(request, viewer)}
     is_rule = kind in goals.MATCH_TYPES and (bool(value) or kind == "any_conversion")
-    if is_rule and operator in goals.OPERATORS:
+    if is_rule and operator in goals.OPERATORS and context["is_built"]:
         rule = goals.Rule(kind, value, operator if kind == "url_path" else "exact")
         with viewing(request, viewer, "goals") as view:
             found = goals.preview(view.reading, view.project_id, rule, Days())
             latest = [count for count in found if view.first <= count.day <= view.last]
             rows = _picked(view.rows("rpt_event_counts", None), rule)
             of_latest = rows.on("event_date", view.days)
-            context = {
+            context |= {
                 "counts": rows.figure("sum(completions)", sum(count.completions for count in found)),
                 "events": rows.figure("sum(events)", sum(count.events for count in found)),
                 "first": found[0].day if found else None,
@@ -124,7 +123,7 @@ def _picked(rows: Slice, rule: goals.Rule) -> Slice:
 @router.get(f"{PATH}/goals/{{goal_id}}/edit")
 def edit_goal(request: Request, viewer: Editor, goal_id: str) -> Response:
     """The form for an existing goal."""
-    goal = _one(request, viewer, "goals", goal_id)
+    goal = Defined(request, viewer).one(GOALS, goal_id)
     view = frame(request, viewer, "goals", goal["name"] or goal_id)
     return _goal_form(view, goal_id, _goal_fields(goal))
 
@@ -138,16 +137,16 @@ def update_goal(request: Request, viewer: Editor, goal_id: str, form: Form) -> R
 @router.post(f"{PATH}/goals/{{goal_id}}/delete")
 def delete_goal(request: Request, viewer: Editor, goal_id: str, _: Form) -> Response:
     """Delete a goal."""
-    _ingest(request).delete(viewer.admin or "", viewer.project_id, "goals", goal_id)
-    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
+    Defined(request, viewer).delete(GOALS, goal_id)
+    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 @router.get(f"{PATH}/funnels")
 def funnel_page(request: Request, viewer: AnyViewer) -> Response:
     """One funnel as a picture, with who dropped out where, and by source of entry."""
-    with viewing(request, viewer, "funnels") as view:
+    with viewing(request, viewer, "funnels", said_when_empty=True) as view:
         every = funnels.funnels(view.reading, view.project_id, funnels.Filters(view.days, page=Page(10_000)))
-        defined = _defined(request, viewer, "funnels", "funnel_id")
+        defined = Defined(request, viewer).all(FUNNELS)
         names = {step.funnel_id: step.funnel_name for step in every}
         names |= {funnel_id: funnel["name"] for funnel_id, funnel in (defined or {}).items()}
         chosen = request.query_params.get("funnel", "")
@@ -232,7 +231,7 @@ def funnel_step(request: Request, viewer: Editor) -> Response:
 @router.get(f"{PATH}/funnels/{{funnel_id}}/edit")
 def edit_funnel(request: Request, viewer: Editor, funnel_id: str) -> Response:
     """The form for an existing funnel."""
-    funnel = _one(request, viewer, "funnels", funnel_id)
+    funnel = Defined(request, viewer).one(FUNNELS, funnel_id)
     return _funnel_form(frame(request, viewer, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
 
 
@@ -245,12 +244,13 @@ def update_funnel(request: Request, viewer: Editor, funnel_id: str, form: Form) 
 @router.post(f"{PATH}/funnels/{{funnel_id}}/delete")
 def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> Response:
     """Delete a funnel."""
-    _ingest(request).delete(viewer.admin or "", viewer.project_id, "funnels", funnel_id)
-    return _to(frame(request, viewer, "funnels").url("funnels"))
+    Defined(request, viewer).delete(FUNNELS, funnel_id)
+    return see_other(frame(request, viewer, "funnels").url("funnels"))
 
 
 def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
     rule = rules.read_rules(form)[0]
+    worth = {name: form.text(name) for name in ("amount", "currency")}
     try:
         body = {
             "name": form.text("name") or None,
@@ -258,8 +258,9 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
             "stage": form.text("stage") or None,
+            "value": rules.value(worth),
         }
-        _put(request, viewer, "goals", goal_id, body, is_new)
+        Defined(request, viewer).put(GOALS, goal_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             "id": form.text("id"),
@@ -267,26 +268,26 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "stage": form.text("stage"),
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
+            **worth,
             "rule": rule,
         }
         view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
         return _goal_form(view, "" if is_new else goal_id, fields, str(refused))
-    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
+    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str, is_new: bool) -> Response:
     names = form.all("step_name")
     steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
     try:
-        window = form.text("window_days")
         body = {
             "name": form.text("name"),
             "mode": form.text("mode"),
             "unit": form.text("unit"),
-            "window_days": int(window) if window.isascii() and window.isdigit() else window,
+            "window_days": rules.whole(form.text("window_days")),
             "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
         }
-        _put(request, viewer, "funnels", funnel_id, body, is_new)
+        Defined(request, viewer).put(FUNNELS, funnel_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
@@ -294,17 +295,7 @@ def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str,
         }
         view = frame(request, viewer, "funnels", "New funnel" if is_new else funnel_id)
         return _funnel_form(view, "" if is_new else funnel_id, fields, str(refused))
-    return _to(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
-
-
-def _put(request: Request, viewer: Viewer, kind: str, key: str, body: dict[str, Any], is_new: bool) -> None:
-    """Define it through the ingest API. Raises NotTaken, also for a new one under an id that is taken."""
-    if not key:
-        raise NotTaken("Give it a name or an id.")
-    ingest, admin = _ingest(request), viewer.admin or ""
-    if is_new and ingest.get(admin, viewer.project_id, kind, key) is not None:
-        raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
-    ingest.put(admin, viewer.project_id, kind, key, body=body)
+    return see_other(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
 
 
 def _goal_form(view: View, goal_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
@@ -321,13 +312,14 @@ def _goal_fields(goal: dict[str, Any] | None) -> dict[str, Any]:
     """A goal of the API, or a new one, as the form's fields."""
     if goal is None:
         blank = {"id": "", "name": "", "stage": "", "counts_as_conversion": False, "is_micro": False}
-        return {**blank, "rule": rules.empty_rule()}
+        return {**blank, **rules.shown_value(None), "rule": rules.empty_rule()}
     return {
         "id": goal["goal_id"],
         "name": goal["name"] or "",
         "stage": goal["stage"] or "",
         "counts_as_conversion": goal["counts_as_conversion"],
         "is_micro": goal["is_micro"],
+        **rules.shown_value(goal["value"]),
         "rule": rules.shown_rule(goal),
     }
 
@@ -351,27 +343,6 @@ def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _defined(request: Request, viewer: Viewer, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
-    """What the ingest API has, by id; None while it does not answer: figures are shown all the same."""
-    found: dict[str, dict[str, Any]] = {}
-    after: str | None = ""
-    while after is not None:
-        try:
-            page = _ingest(request).get(viewer.read, viewer.project_id, kind, after=after) or {}
-        except UnreachableError:
-            return None
-        found |= {each[id_name]: each for each in page.get(kind, [])}
-        after = page.get("next")
-    return found
-
-
-def _one(request: Request, viewer: Viewer, kind: str, key: str) -> dict[str, Any]:
-    found = _ingest(request).get(viewer.admin or "", viewer.project_id, kind, key)
-    if found is None:
-        raise Refusal(404, "It is not defined, or was deleted. What a seed defines is edited there.")
-    return found
-
-
 def _is_after(received_us: int, reader: Reader) -> bool:
     """Whether something arrived after the build began, which therefore does not know it."""
     began = datetime.fromisoformat(reader.facts.get("started_at", reader.facts["published_at"]))
@@ -385,12 +356,3 @@ def _published_rule(goal: goals.Goal) -> str:
     condition = {"key": goal.property_key, "value": goal.property_value} if goal.property_key else None
     match = {"type": goal.match_type, "operator": goal.match_operator or "exact", "value": goal.match_value}
     return rules.words({"match": match, "property": condition, "minimum_amount": goal.minimum_amount})
-
-
-def _ingest(request: Request) -> Ingest:
-    found: Ingest = request.app.state.ingest
-    return found
-
-
-def _to(address: str) -> RedirectResponse:
-    return RedirectResponse(address, 303, HEADERS)

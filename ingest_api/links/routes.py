@@ -1,0 +1,124 @@
+"""Links over HTTP: `/c/{project}/{link}`, and `/c/{link}` by host.
+
+The answer leads on within `link_wait_ms`, whether the click is on the disk by then or not: a visitor who is
+lost costs more than a click. It is the one answer of ingest that does not mean that what it answers is kept.
+https://wicg.github.io/nav-speculation/prefetch.html says what `Sec-Purpose` is.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+
+from funnelhouse.access import AccessRules
+from funnelhouse.problems import Refusal
+from funnelhouse.proxies import TrustedProxies
+from ingest_api import metrics
+from ingest_api.access import PROJECT
+from ingest_api.arrival import Arrival
+from ingest_api.definitions.held import Held, HeldDefinitions
+from ingest_api.group_commit import ROW_BYTES
+from ingest_api.links.clicks import Browser, Followed, cut_address, follow, unfilled
+from ingest_api.rate_limits import RateLimits
+from ingest_api.requests import now_us, stores
+from record.contract import Event, row_values
+
+UNKNOWN_LINK = "There is no such link here."
+PREFETCHED = "A link is not followed ahead of a click."
+
+_HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
+_ROUTES = ("/c/{link_id}", "/c/{project_id}/{link_id}")
+
+router = APIRouter()
+_log = logging.getLogger(__name__)
+_event_row = row_values(Event)
+
+
+def plain(refusal: Refusal) -> Response:
+    """An error as text for whoever clicked, which no cache may keep."""
+    headers = {**_HEADERS, **refusal.headers}
+    return Response(f"{refusal.detail}\n", refusal.status, headers, media_type="text/plain")
+
+
+async def get(request: Request) -> Response:
+    """Record the click, and lead on."""
+    link_id: str = request.path_params["link_id"]
+    project_id, held = await _project(request)
+    link = held.bodies["link"].get(link_id)
+    if link is None:
+        raise Refusal(404, UNKNOWN_LINK)
+    if not link["is_active"]:
+        if link["fallback_url"] is None:
+            raise Refusal(404, UNKNOWN_LINK)
+        return _redirect(link["fallback_url"])
+    if request.method == "HEAD":
+        return _redirect(unfilled(link))
+    if _is_ahead_of_a_click(request):
+        raise Refusal(503, PREFETCHED)
+    arrival = Arrival(project_id, now_us(), "browser", cut_address(request.headers.get("user-agent")))
+    proxies: TrustedProxies = request.app.state.proxies
+    browser = Browser(
+        referrer=cut_address(request.headers.get("referer")),
+        user_agent=arrival.user_agent,
+        country=proxies.country(request),
+    )
+    query: bytes = request.scope["query_string"]
+    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], [])
+    await _record(request, followed)
+    return _redirect(followed.location)
+
+
+for _path in _ROUTES:
+    router.add_api_route(_path, get, methods=["GET"], status_code=302)
+    router.add_api_route(_path, get, methods=["HEAD"], status_code=302, include_in_schema=False)
+
+
+async def _project(request: Request) -> tuple[str, Held]:
+    """The project that the path means, or the host. Raises Refusal 404, or 503 as `HeldDefinitions.of`."""
+    project_id: str | None = request.path_params.get("project_id")
+    rules: AccessRules = request.app.state.access
+    definitions: HeldDefinitions = request.app.state.definitions
+    if project_id is None:
+        project_id = rules.project_at(request.headers.get("host", ""))
+    # Else whoever makes names up would have each looked for, and held.
+    if project_id is None or not (definitions.holds(project_id) or rules.knows(project_id)):
+        raise Refusal(404, UNKNOWN_LINK)
+    request.scope[PROJECT] = project_id
+    return project_id, await definitions.of(project_id)
+
+
+def _redirect(location: str) -> Response:
+    headers = {"Location": location, "Referrer-Policy": "strict-origin-when-cross-origin", **_HEADERS}
+    return Response(status_code=302, headers=headers)
+
+
+def _is_ahead_of_a_click(request: Request) -> bool:
+    purposes = (request.headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz"))
+    return any("prefetch" in purpose.lower() or "prerender" in purpose.lower() for purpose in purposes)
+
+
+async def _record(request: Request, followed: Followed) -> None:
+    """Land what a click is, and wait for it as long as a visitor may."""
+    rate_limits: RateLimits = request.app.state.rate_limits
+    proxies: TrustedProxies = request.app.state.proxies
+    if not rate_limits.takes_click(proxies.client(request)):
+        metrics.CLICKS_UNRECORDED.labels("rate_limit").inc()
+        return
+    landing = asyncio.create_task(_land(request, followed.events))
+    # Kept by the loop only as long as somebody waits for it.
+    pending: set[asyncio.Task[None]] = request.app.state.clicks_landing
+    pending.add(landing)
+    landing.add_done_callback(pending.discard)
+    await asyncio.wait([landing], timeout=request.app.state.link_wait_seconds)
+
+
+async def _land(request: Request, events: Sequence[Event]) -> None:
+    rows = [_event_row(event) for event in events]
+    size = sum(len(event.payload) + len(event.url or "") + len(event.properties or "") for event in events)
+    try:
+        await stores(request).commits.submit("events", rows, size + ROW_BYTES * len(rows))
+    except Refusal:
+        metrics.CLICKS_UNRECORDED.labels("store").inc()
+    else:
+        metrics.ACKNOWLEDGED.labels("links").inc(len(rows))

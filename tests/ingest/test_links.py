@@ -1,0 +1,371 @@
+"""Links over HTTP: what a click is recorded as, where it leads, and who decides that."""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import httpx
+import pytest
+from servers import Server, start_ingest
+
+from ingest_api.links.clicks import chosen
+from record.contract import Event, columns
+
+PROJECT = "followed"
+LINKS = f"/v1/projects/{PROJECT}/links"
+OFFER = "https://offers.example/spring"
+LINK: dict[str, Any] = {"name": "Spring", "to": [{"url": OFFER}]}
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+_EVENT = [column.name for column in columns(Event)]
+
+
+@pytest.fixture(scope="module")
+def admin(ingest_server: Server) -> Iterator[httpx.Client]:
+    headers = {"x-api-key": ingest_server.key(PROJECT, "admin")}
+    with httpx.Client(base_url=ingest_server.url, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def visitor(ingest_server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=ingest_server.url, headers={"user-agent": BROWSER}) as client:
+        yield client
+
+
+def defined(admin: httpx.Client, link_id: str, **link: Any) -> str:
+    """Define a link, and wait until it holds; returns its path."""
+    answer = admin.put(f"{LINKS}/{link_id}", json={**LINK, **link})
+    assert answer.status_code == 200, answer.text
+    path = f"/c/{PROJECT}/{link_id}"
+    deadline = time.monotonic() + 1
+    while (is_new := answer.json()["version"] == 1) and admin.head(path).status_code == 404:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    if not is_new:
+        time.sleep(1)
+    return path
+
+
+def recorded(server: Server, link_id: str) -> list[dict[str, Any]]:
+    """What is recorded of clicks on a link, in order."""
+    with closing(server.store()) as store:
+        rows = store.query(
+            f"SELECT {', '.join(_EVENT)} FROM events WHERE project_id = ? ORDER BY id",
+            PROJECT,
+        )
+    found = [dict(zip(_EVENT, row, strict=True)) for row in rows]
+    for event in found:
+        event["properties"] = json.loads(event["properties"])
+    return [event for event in found if event["properties"]["link_id"] == link_id]
+
+
+def query(answer: httpx.Response) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+
+def test_a_click_is_recorded_and_leads_on(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    path = defined(admin, "plain", page_id="advertorial", to=[{"url": f"{OFFER}?sub={{hit}}&s={{session}}"}])
+    answer = visitor.get(
+        f"{path}?vid=v-1&hit=h-1&sid=s-1&utm_source=mail&gclid=g-1&other=x",
+        headers={"referer": "https://shop.example/advertorial?a=b#c"},
+    )
+    assert (answer.status_code, answer.content) == (302, b"")
+    assert answer.headers["location"] == f"{OFFER}?sub=h-1&s=s-1&vid=v-1&utm_source=mail&gclid=g-1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "strict-origin-when-cross-origin"
+    assert answer.headers["x-robots-tag"] == "noindex"
+    (click,) = recorded(ingest_server, "plain")
+    said = {name: value for name, value in click.items() if value is not None}
+    assert re.fullmatch("[0-9a-f-]{36}", said.pop("event_id"))
+    assert said.pop("received_us") == said.pop("occurred_us")
+    assert said == {
+        "project_id": PROJECT,
+        "dialect": "links",
+        "dialect_version": "1",
+        "sender": "browser",
+        "kind": "event",
+        "name": "click",
+        "hit_id": "h-1",
+        "visitor_id": "v-1",
+        "session_id": "s-1",
+        "page_id": "advertorial",
+        "referrer": "https://shop.example/advertorial?a=b",
+        "user_agent": BROWSER,
+        "utm_source": "mail",
+        "click_id": "g-1",
+        "click_id_type": "gclid",
+        "payload": "vid=v-1&hit=h-1&sid=s-1&utm_source=mail&gclid=g-1&other=x",
+        "properties": {
+            "link_id": "plain",
+            "target": 1,
+            "weight": 1,
+            "url": f"{OFFER}?sub=h-1&s=s-1&vid=v-1&utm_source=mail&gclid=g-1",
+        },
+    }
+
+
+def test_arriving_at_a_page_is_a_view_of_it(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    admin.put(f"/v1/projects/{PROJECT}/pages/offer-1", json={"name": "Offer", "kind": "offer"})
+    to = [{"url": f"{OFFER}?hit={{hit}}&p={{page}}", "page_id": "offer-1"}]
+    path = defined(admin, "to-page", page_id="lander-1", to=to)
+    for _ in range(2):
+        answer = visitor.get(f"{path}/?vid=v-2&hit=h-2", headers={"referer": "https://shop.example/"})
+    click, view = recorded(ingest_server, "to-page")[-2:]
+    assert (click["hit_id"], click["page_id"], click["kind"]) == ("h-2", "lander-1", "event")
+    assert (view["page_id"], view["page_kind"], view["kind"]) == ("offer-1", "offer", "visit")
+    assert view["hit_id"] == query(answer)["hit"] != "h-2"
+    assert query(answer)["p"] == "offer-1"
+    assert view["url"] == answer.headers["location"]
+    assert view["referrer"] == "https://shop.example/"
+    assert view["visitor_id"] == click["visitor_id"] == "v-2"
+    # The arrival comes after the click.
+    assert view["occurred_us"] > click["occurred_us"]
+    hits = [each["hit_id"] for each in recorded(ingest_server, "to-page") if each["kind"] == "visit"]
+    assert len(set(hits)) == 2
+
+
+def test_every_token_is_filled_and_encoded(admin: httpx.Client, visitor: httpx.Client) -> None:
+    tokens = [
+        *("hit", "visitor", "vid", "session", "external", "clickid", "gclid", "fbclid", "utm_source"),
+        *("utm_term", "link", "page", "time", "data-sub1", "data-none"),
+    ]
+    url = f"{OFFER}/{{data-sub1}}?{'&'.join(f'{token}={{{token}}}' for token in tokens)}#{{data-sub1}}"
+    path = defined(admin, "tokens", page_id="lander", to=[{"url": url}], append_vid=False)
+    hostile = "a&b=c/..?#%\r\nSet-Cookie: x=y é"
+    answer = visitor.get(
+        path,
+        params={"vid": "v 1", "hit": "h", "sid": "s", "external": "e", "gclid": "g", "utm_source": "u",
+                "utm_term": hostile, "sub1": hostile},
+    )  # fmt: skip
+    location = urlsplit(answer.headers["location"])
+    found = {name: values[0] for name, values in parse_qs(location.query, keep_blank_values=True).items()}
+    assert abs(int(found.pop("time")) - time.time()) < 60
+    assert found == {
+        **{"hit": "h", "visitor": "v 1", "vid": "v 1", "session": "s", "external": "e", "clickid": "e"},
+        **{"gclid": "g", "fbclid": "", "utm_source": "u", "utm_term": hostile, "link": "tokens"},
+        **{"page": "lander", "data-sub1": hostile, "data-none": ""},
+    }
+    assert (location.scheme, location.netloc) == ("https", "offers.example")
+    assert location.path.count("/") == 2
+    assert answer.headers.get("set-cookie", "").find("x=y") == -1
+
+
+def test_what_the_target_has_is_not_replaced(admin: httpx.Client, visitor: httpx.Client) -> None:
+    to = [{"url": f"{OFFER}?utm_source=mine&vid=fixed#end"}]
+    path = defined(admin, "kept", to=to, **{"pass": ["utm_*", "sub", "vid"]})
+    answer = visitor.get(f"{path}?utm_source=theirs&utm_id=1&sub=a&subs=b&sub=c&vid=v&gclid=g")
+    assert answer.headers["location"] == f"{OFFER}?utm_source=mine&vid=fixed&utm_id=1&sub=a#end"
+
+
+def test_an_address_never_outgrows_what_proxies_take(admin: httpx.Client, visitor: httpx.Client) -> None:
+    path = defined(admin, "long", to=[{"url": f"{OFFER}?a={{data-a}}&b={{data-b}}"}], **{"pass": ["x*"]})
+    answer = visitor.get(path, params={"vid": "v", "a": "é" * 2000, "b": "ok", "x1": "x" * 5000, "x2": "y"})
+    assert answer.headers["location"] == f"{OFFER}?a=&b=ok&vid=v&x2=y"
+    assert len(visitor.get(path, params={"x": "y" * 3400}).headers["location"]) <= 3500
+
+
+def test_head_leads_on_and_records_nothing(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    path = defined(admin, "head", to=[{"url": f"{OFFER}?sub={{hit}}"}])
+    answer = visitor.head(f"{path}?hit=h&vid=v&utm_source=x")
+    assert (answer.status_code, answer.headers["location"]) == (302, f"{OFFER}?sub=")
+    assert visitor.head(f"/c/{PROJECT}/nothing").status_code == 404
+    assert recorded(ingest_server, "head") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Sec-Purpose", "prefetch"),
+        ("Sec-Purpose", "prefetch;prerender"),
+        ("Purpose", "prefetch"),
+        ("X-Moz", "prefetch"),
+    ],
+)
+def test_a_request_ahead_of_a_click_is_put_off(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client, name: str, value: str
+) -> None:
+    path = defined(admin, "ahead")
+    answer = visitor.get(path, headers={name: value})
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+    assert recorded(ingest_server, "ahead") == []
+
+
+def test_other_methods_are_refused(admin: httpx.Client) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        answer = admin.request(method, f"/c/{PROJECT}/any")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+        assert answer.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "path", [f"/c/{PROJECT}/nothing", "/c/nobody/plain", "/c/nothing", f"/c/{PROJECT}/%0d%0ax", "/c/a/b/c"]
+)
+def test_an_unknown_link_leads_nowhere(visitor: httpx.Client, path: str) -> None:
+    answer = visitor.get(path, headers={"host": "evil.example", "x-forwarded-host": "evil.example"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_an_inactive_link_falls_back(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    path = defined(admin, "off", is_active=False, fallback_url="https://shop.example/over")
+    assert visitor.get(f"{path}?vid=v").headers["location"] == "https://shop.example/over"
+    defined(admin, "off", is_active=False)
+    assert visitor.get(path).status_code == 404
+    assert recorded(ingest_server, "off") == []
+
+
+def test_a_change_holds_within_a_second(admin: httpx.Client, visitor: httpx.Client) -> None:
+    path = defined(admin, "changing")
+    for number in range(3):
+        url = f"{OFFER}/{number}"
+        assert admin.put(f"{LINKS}/changing", json={**LINK, "to": [{"url": url}]}).status_code == 200
+        time.sleep(1)
+        assert visitor.get(path).headers["location"].startswith(url)
+    assert admin.delete(f"{LINKS}/changing").status_code == 204
+    time.sleep(1)
+    assert visitor.get(path).status_code == 404
+
+
+def test_a_path_without_project_is_the_hosts(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    defined(admin, "by-host")
+    ingest_server.set_access(PROJECT, host="go.followed.example")
+    try:
+        for host in ("go.followed.example", "GO.followed.example:8443"):
+            answer = visitor.get("/c/by-host?hit=h", headers={"host": host})
+            assert answer.headers["location"].startswith(OFFER)
+        assert visitor.get("/c/by-host", headers={"host": "other.example"}).status_code == 404
+    finally:
+        ingest_server.set_access(PROJECT, host="off")
+    ingest_server.set_postbacks(PROJECT, "open")
+    try:
+        assert visitor.get("/c/by-host/").status_code == 302
+    finally:
+        ingest_server.set_postbacks(PROJECT, "off")
+    assert len(recorded(ingest_server, "by-host")) == 3
+
+
+HOSTILE = [
+    "//evil.example",
+    "https://evil.example/",
+    "\\\\evil.example",
+    "@evil.example",
+    "\r\nLocation: https://evil.example",
+    "\r\n\r\n<script>alert(1)</script>",
+    "%0d%0aSet-Cookie:%20a=b",
+    "javascript:alert(1)",
+    "..",
+    "/../..//evil.example",
+    "{hit}",
+    "{vid}{data-x}",
+    "\x00",
+    "é✓\u2028",
+    "a" * 20_000,
+    "#@evil.example",
+    "?x=//evil.example",
+    "; Domain=evil.example",
+    '"><img src=x>',
+    "\ud7ff\uffff",
+]
+
+
+@pytest.mark.parametrize("name", ["vid", "hit", "sid", "utm_source", "gclid", "external", "x", "sub"])
+def test_nothing_of_a_request_decides_where_a_link_leads(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client, name: str
+) -> None:
+    url = (
+        f"{OFFER}/{{data-{name}}}?v={{vid}}&h={{hit}}&s={{session}}&c={{clickid}}&u={{utm_source}}#{{data-x}}"
+    )
+    path = defined(admin, f"hostile-{name}", to=[{"url": url}], **{"pass": ["x", "utm_*", "gclid", "sub"]})
+    tried = 0
+    for value in HOSTILE:
+        for host in ("evil.example", "a@evil.example", "evil.example:1@x"):
+            answer = visitor.get(
+                path, params={name: value}, headers={"host": host, "x-forwarded-host": "evil.example",
+                                                     "forwarded": "host=evil.example;proto=javascript",
+                                                     "x-forwarded-proto": "javascript"},
+            )  # fmt: skip
+            assert answer.status_code == 302, value[:100]
+            location = urlsplit(answer.headers["location"])
+            assert (location.scheme, location.netloc) == ("https", "offers.example")
+            assert location.path.startswith("/spring/")
+            assert answer.headers["location"].isascii() and len(answer.headers["location"]) <= 3500
+            assert {name.lower() for name in answer.headers} <= {
+                *("location", "cache-control", "referrer-policy", "x-robots-tag", "content-length", "date"),
+                *("server", "set-cookie", "content-type"),
+            }
+            assert "evil" not in answer.headers.get("set-cookie", "")
+            tried += 1
+    assert tried == 60
+    assert len(recorded(ingest_server, f"hostile-{name}")) == tried
+
+
+def test_query_strings_that_are_no_text_lead_on_too(ingest_server: Server, admin: httpx.Client) -> None:
+    path = defined(admin, "raw")
+    for sent in ("vid=%ff%fe", "vid=%00", "&&&", "=", "vid", "%", "vid=%", "a=b" * 1000, "x&" * 20_000):
+        answer = httpx.get(f"{ingest_server.url}{path}?{sent}")
+        assert answer.status_code == 302, sent[:20]
+        assert re.fullmatch(f"{OFFER}\\?vid=[0-9a-f%-]{{1,40}}", answer.headers["location"]), sent[:20]
+
+
+def test_weights_are_kept_and_a_visitor_stays_where_it_was() -> None:
+    to = [{"url": f"{OFFER}/{weight}", "weight": weight} for weight in (1, 2, 7)]
+    found = Counter(chosen(to, f"visitor-{number}", "link")[0] for number in range(10_000))
+    for number, share in ((1, 0.1), (2, 0.2), (3, 0.7)):
+        assert abs(found[number] / 10_000 - share) <= 0.01
+    for number in range(100):
+        assert chosen(to, f"visitor-{number}", "link") == chosen(to, f"visitor-{number}", "link")
+    # Another link draws anew.
+    moved = sum(chosen(to, f"v-{n}", "link")[0] != chosen(to, f"v-{n}", "other")[0] for n in range(1000))
+    assert moved > 300
+
+
+def test_one_visitor_always_comes_to_the_same_target(admin: httpx.Client, visitor: httpx.Client) -> None:
+    path = defined(admin, "split", to=[{"url": f"{OFFER}/{n}"} for n in range(4)], append_vid=False)
+    found = {visitor.get(f"{path}?vid=v-7").headers["location"] for _ in range(10)}
+    assert len(found) == 1
+    assert len({visitor.get(path).headers["location"] for _ in range(60)}) == 4
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that records few clicks of an address."""
+    server = start_ingest(
+        tmp_path_factory.mktemp("clicks") / "home",
+        FUNNELHOUSE_LINK_RATE_LIMIT="3/hour",
+        FUNNELHOUSE_LINK_WAIT_MS="5000",
+    )
+    yield server
+    server.stop()
+
+
+def test_an_address_that_clicks_too_often_is_led_on_unrecorded(limited: Server) -> None:
+    headers = {"x-api-key": limited.key(PROJECT, "admin")}
+    with httpx.Client(base_url=limited.url, headers=headers) as admin:
+        path = defined(admin, "flooded")
+    for _ in range(5):
+        answer = httpx.get(limited.url + path)
+        assert answer.status_code == 302
+        assert "retry-after" not in answer.headers
+    assert len(recorded(limited, "flooded")) == 3
+    assert 'funnelhouse_clicks_unrecorded_total{why="rate_limit"} 2.0' in metrics_of(limited)
+
+
+def metrics_of(server: Server) -> list[str]:
+    return httpx.get(f"{server.url}/ingest/metrics").text.splitlines()
