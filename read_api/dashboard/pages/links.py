@@ -51,7 +51,7 @@ def link_list(request: Request, viewer: AnyViewer) -> Response:
         defined = Defined(request, viewer).all(LINKS)
         # Builds of older versions know no links.
         is_counted = link_clicks.MART in view.reading.marts
-        rows = view.rows(link_clicks.MART, "click_date", is_bot=False)
+        rows = view.rows(link_clicks.MART, "click_date", is_bot=False).where("link_id.is", "set")
         counted = link_clicks.by_link(view.reading, rows) if is_counted else {}
         events = link_clicks.events_fired(view.reading, view.rows(link_clicks.GOALS), counted)
         known = addresses(request, viewer.project_id)
