@@ -262,7 +262,9 @@ def test_the_tag_is_the_commands_and_its_script_is_served(house: House, visit: V
         assert copyable(setup, f"call-{number}") == call.code
     # Test keys share the origins.
     tester = visit("tagged", is_test=True)
-    assert copyable(tester.get("setup"), "tag") == tag(f"{house.ingest.url}/t/tagged.test.js", built_stub())
+    script = f"{house.ingest.url}/t/tagged.test.js"
+    assert copyable(tester.get("setup"), "tag") == tag(script, built_stub())
+    assert httpx.get(script).status_code == 200
 
 
 def test_goals_without_room_in_the_script_are_counted(visit: Visit) -> None:
