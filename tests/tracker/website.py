@@ -19,6 +19,10 @@ from urllib.parse import urlsplit
 from funnelhouse.settings import CHECKOUT
 
 BUILT = CHECKOUT / "tracker" / "built"
+ALONE = {
+    "removed": ["token", "code", "password", "email", "phone", "key", "secret"],
+    "click_ids": ["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "fbclid", "clickid"],
+}
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -168,7 +172,7 @@ def recording(config: dict[str, Any]) -> Callable[[Request], Answer | None]:
             "Access-Control-Expose-Headers": "Retry-After",
         }
         if request.method == "GET" and request.path.endswith(".js"):
-            called = "" if request.path == "/t.js" else json.dumps(config)
+            called = json.dumps(ALONE if request.path == "/t.js" else ALONE | config)
             return 200, {"Content-Type": "text/javascript", **allowed}, f"{script}({called});".encode()
         return 200, {"Content-Type": "application/json", **allowed}, b"{}"
 

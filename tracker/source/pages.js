@@ -11,37 +11,42 @@ const loaded = { path: location.pathname, ...attributes };
 export function turn(ref) {
     const isNamed = location.pathname === loaded.path || attributes.page !== loaded.page;
     const { page, kind } = isNamed ? attributes : {};
-    setPage({ href: location.href, ref, hit: newId(), at: Date.now(), page, kind });
+    setPage({ url: location.href, ref, hit: newId(), t: Date.now(), page, pk: kind });
 }
 
 /** Another page view, which came from the one before. */
 export function next(props) {
-    turn(page.href);
+    turn(page.url);
     view(props);
 }
 
 export function watchPages() {
-    let ending;
-    const judge = (ends) => {
+    const query = /\?[^#]*/;
+    let ignored;
+    const judge = (part) => {
         // Routers push an address and replace it in one go.
-        if (!ending) {
+        if (ignored == null) {
             later(() => {
-                const isSame = page.href.replace(ending, "") === location.href.replace(ending, "");
-                ending = 0;
-                if (!isSame) next();
+                const [before, now] = [page.url, location.href].map((address) =>
+                    address.replace(fragment, "").replace(ignored, ""),
+                );
+                ignored = null;
+                if (before !== now) next();
             });
         }
-        if (!ending || ends === fragment) ending = ends;
+        ignored = ignored === "" ? "" : part;
     };
-    for (const name of ["pushState", "replaceState"]) {
+    const watch = (name, part) => {
         const original = history[name];
         history[name] = function (...given) {
             const result = original.apply(this, given);
-            judge(name === "pushState" ? fragment : config.hash_routes ? /\?[^#]*|#(?![!/]).*/g : /[?#].*/);
+            judge(part);
             return result;
         };
-    }
-    on(window, "popstate", () => judge(fragment));
+    };
+    watch("pushState", "");
+    watch("replaceState", query);
+    on(window, "popstate", () => judge(""));
     on(window, "pageshow", ({ persisted }) => {
         if (!persisted) return;
         turn();

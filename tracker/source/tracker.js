@@ -1,12 +1,12 @@
 // The script's beginning. What it does, and what it agrees on with its server, is in ../README.md.
 
 import { hear, takeNames } from "./calls.js";
-import { endpoint, isSilent } from "./config.js";
+import { isSilent } from "./config.js";
 import { view } from "./events.js";
 import { watchLinks } from "./links.js";
 import { turn, watchPages } from "./pages.js";
-import { flush, resume, watchNetwork } from "./queue.js";
-import { later, on, quiet, warn } from "./quiet.js";
+import { flush, send, watchNetwork } from "./queue.js";
+import { later, on, quiet } from "./quiet.js";
 import { adopt } from "./sessions.js";
 import { live } from "./stores.js";
 
@@ -16,7 +16,7 @@ const FRESH = 12e4;
 /** The visitor whom a sister site sent here; the address bar forgets it. */
 function arrive() {
     const rest = location.href.replace(
-        /([?&])_fh=([\w-]{1,64})\.([\w-]{1,64})\.([a-z\d]{1,9})(&|(?=#|$))/,
+        /([?&])_fh=([\w-]+)\.([\w-]+)\.(\w+)(&?)/,
         (_, before, vid, sid, since, after) => {
             if (Math.abs(Date.now() - parseInt(since, 36)) < FRESH) adopt(vid, sid);
             return after && before;
@@ -26,45 +26,43 @@ function arrive() {
 }
 
 quiet(() => {
-    if (window.flux && window.flux.fh) return;
-    if (!endpoint) warn("no src with a project");
+    if (window.flux?.fh) return;
     if (!isSilent) arrive();
     turn(document.referrer);
     takeNames();
-    if (isSilent) {
-        hear(() => {});
-        return;
-    }
-    let isWaiting;
+    if (isSilent) return;
+    let hasWaited;
     let isDue;
+    let isOpen;
     const open = () => {
-        if (!isDue) return;
-        isDue = false;
+        if (isOpen) return;
+        isOpen = true;
         // Routers may have gone on behind the scenes.
-        if (isWaiting) turn(document.referrer);
+        if (hasWaited) turn(document.referrer);
         live();
-        hear(() => {
-            resume();
-            view();
-        });
+        send();
+        view();
+        hear();
     };
     const look = () => {
-        if (document.prerendering || document.hidden) {
-            isWaiting = true;
-        } else if (isDue == null) {
+        if (!document.hidden && !document.prerendering) {
             isDue = true;
             // Reading and writing what browsers keep takes milliseconds, which the page needs now.
             later(open);
+        } else if (isDue) {
+            open();
+            flush();
+        } else {
+            hasWaited = true;
         }
-    };
-    const leave = () => {
-        open();
-        if (isDue === false) flush();
     };
     look();
     watchPages();
     watchLinks();
     watchNetwork();
-    on(document, "prerenderingchange visibilitychange", () => (document.hidden ? leave() : look()));
-    on(window, "pagehide", leave);
+    on(document, "prerenderingchange visibilitychange", look);
+    on(window, "pagehide", () => {
+        if (isDue) open();
+        flush();
+    });
 })();

@@ -29,7 +29,14 @@ user_agents as (
 ),
 
 click_id_types as (
-    select * from {{ ref('click_id_types') }}
+    -- That of any traffic source has no source of its own.
+    select
+        click_id_type,
+        precedence,
+        is_always_paid,
+        nullif(source, '') as source,
+        nullif(medium, '') as medium
+    from {{ ref('click_id_types') }}
 ),
 
 pages as (
@@ -152,7 +159,7 @@ classified as (
             else click_id_types.{{ column }}
         end as click_{{ column }},
         {% endfor %}
-        coalesce(user_agents.is_bot, false) as is_bot,
+        coalesce(user_agents.is_bot, false) or coalesce(linked.is_automated, false) as is_bot,
         coalesce(
             pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
         ) as page,

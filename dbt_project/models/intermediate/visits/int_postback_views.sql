@@ -1,4 +1,5 @@
 -- One row per postback that names a visitor and no hit, and the page view found in the visitor's current run.
+-- What a page itself reports in the postbacks' dialect is looked up like one.
 with postbacks as (
     -- All reports of one transaction look the visit up as of the earliest, so a status change never moves it.
     select
@@ -15,6 +16,7 @@ with postbacks as (
     from {{ ref('int_events_in_work') }}
     where
         dialect = 'funnelflux'
+        and kind = 'conversion'
         and hit_id is null
         and visitor_id is not null
 ),

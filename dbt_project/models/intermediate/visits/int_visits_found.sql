@@ -26,8 +26,8 @@ named as (
     where
         {{ key_type }}_id is not null
         {% if key_type == 'visitor' %}
-        -- The visitor of a postback is looked up by rules of its own.
-        and dialect <> 'funnelflux'
+        -- The visitor of a postback is looked up by rules of its own, and by nothing else.
+        and not (dialect = 'funnelflux' and sender = 'server')
         {% endif %}
     union all
     {% endfor %}
@@ -142,7 +142,7 @@ found as (
     union all
     select
         seq,
-        'visitor' as key_type,
+        'postback' as key_type,
         page_view_seq,
         unmatched_reason
     from postback_views
@@ -156,6 +156,9 @@ ranked as (
             order by
                 case when page_view_seq is null then 1 else 0 end,
                 case key_type
+                    -- A page that reports in the postbacks' dialect means its visitor's latest offer,
+                    -- though it names its session too; on a site without offers that is what counts.
+                    when 'postback' then 0
                     {% for key_type in page_view_keys %}
                     when '{{ key_type }}' then {{ loop.index }}
                     {% endfor %}
@@ -170,9 +173,10 @@ select
     case
         when page_view_seq is null then null
         when key_type in ('hit', 'session', 'click', 'visitor') then key_type
+        when key_type = 'postback' then 'visitor'
         else 'hash'
     end as matched_by,
-    page_view_seq is not null and key_type <> 'visitor' as is_named,
+    page_view_seq is not null and key_type not in ('visitor', 'postback') as is_named,
     unmatched_reason
 from ranked
 where preference = 1
