@@ -7,13 +7,11 @@ from functools import cache
 
 from fastapi import Request, Response
 
-from funnelhouse.settings import CHECKOUT
+from funnelhouse.settings import TRACKER_BUILT
 from ingest_api.definitions.held import Held
 from ingest_api.definitions.kind import Bodies
 from ingest_api.definitions.tracker import tracker_of
 from ingest_api.tracker.config import config_of
-
-BUILT = CHECKOUT / "tracker" / "built"
 
 _HEADERS = {
     "Cache-Control": "public, max-age=300, stale-while-revalidate=86400",
@@ -74,7 +72,7 @@ def no_script() -> Response:
 
 @cache
 def _built() -> bytes:
-    return (BUILT / "tracker.js").read_bytes()
+    return (TRACKER_BUILT / "tracker.js").read_bytes()
 
 
 def _script(config: bytes) -> Script:

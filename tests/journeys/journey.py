@@ -9,6 +9,7 @@ then all is built; some send more `later`, and a second build follows, of what i
 | `superfunnel`, `pagent`, `pagent_v2` | one report in that dialect |
 | `segment` | one call of a Segment batch |
 | `postback` | the query of a FunnelFlux postback |
+| `tracker` | a batch of the tracker's, from a page of the project |
 | `goal`, `page`, `funnel`, `traffic_source`, `experiment` | a definition with its `id`; that alone deletes |
 | `settings`, `costs` | the project's settings, the array of costs |
 
@@ -35,6 +36,9 @@ from funnelhouse.keys import create_key
 from record.landing.store import LandingStore
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+
+ORIGIN = "https://shop.example"
+"""Of every project's pages."""
 
 _EVENT_TYPES = {"view": "pageview"} | {
     kind: kind for kind in ("event", "conversion", "refund", "identify", "alias", "unalias")
@@ -74,7 +78,7 @@ def make_projects(told: list[Journey], store: LandingStore) -> dict[str, str]:
     """A project for each journey, which postbacks may report to; returns a key for each, by name."""
     keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in told}
     for each in told:
-        set_access(store, each.name, postbacks="open")
+        set_access(store, each.name, postbacks="open", origins=[ORIGIN])
     return keys
 
 
@@ -82,9 +86,10 @@ def send(journey: Journey, steps: list[dict[str, Any]], client: httpx.Client) ->
     """Send requests of a journey in order; the client's key is that of its project."""
     for step in steps:
         for method, path, body in _requests(journey.name, step):
-            headers = {"Origin": "https://shop.example"} if step.get("by") == "browser" else {}
+            headers = {"Origin": ORIGIN} if step.get("by") == "browser" or "tracker" in step else {}
             answer = client.request(method, path, json=body, headers=headers)
-            assert answer.is_success, f"{journey.name}: {step}: {answer.status_code} {answer.text}"
+            is_done = answer.is_success and not ("tracker" in step and answer.json()["error"])
+            assert is_done, f"{journey.name}: {step}: {answer.status_code} {answer.text}"
 
 
 def _requests(project: str, step: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -100,6 +105,8 @@ def _requests(project: str, step: dict[str, Any]) -> Iterator[tuple[str, str, An
         yield "POST", "/v2/conversions", body
     elif kind == "segment":
         yield "POST", "/v1/batch", {"batch": [body]}
+    elif kind == "tracker":
+        yield "POST", f"/t/{project}", body
     elif kind == "postback":
         yield "GET", f"/pb/{project}/?{body}", None
     elif kind in _DEFINITIONS:
