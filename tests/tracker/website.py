@@ -22,6 +22,9 @@ BUILT = CHECKOUT / "tracker" / "built"
 ALONE = {
     "removed": ["token", "code", "password", "email", "phone", "key", "secret"],
     "click_ids": ["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "fbclid", "clickid"],
+    "link_domains": "landers",
+    "cross_domains": [],
+    "session_minutes": 30,
 }
 TAG = '<script defer src="/t/shop.js"></script>'
 Answer = tuple[int, dict[str, str], bytes]
