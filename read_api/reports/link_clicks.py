@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from read_api.parameters import Days
 from read_api.reader import Reader
 from read_api.slices import Figure, Slice
 
@@ -15,6 +16,17 @@ COLUMNS = {
     "conversions": "count(distinct conversion_id)",
 }
 _NUMBERS = ", ".join(f"{column} as {name}" for name, column in COLUMNS.items())
+
+
+def clicked_days(reader: Reader, project_id: str) -> Days:
+    """The first and the last day with a click; none in builds of older versions, which know no links."""
+    if MART not in reader.marts:
+        return Days()
+    [(first, last)] = reader.rows(
+        f"select min(click_date), max(click_date) from {MART} where project_id = ?",  # noqa: S608
+        [project_id],
+    )
+    return Days(first, last)
 
 
 def by_link(reader: Reader, rows: Slice) -> dict[str, dict[str, Figure]]:

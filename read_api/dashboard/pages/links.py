@@ -47,7 +47,8 @@ class Line:
 @router.get(PATH)
 def link_list(request: Request, viewer: AnyViewer) -> Response:
     """Links with what became of their clicks; those that nobody followed stand at the end."""
-    with viewing(request, viewer, "links", said_when_empty=True) as view:
+    known_days = link_clicks.clicked_days
+    with viewing(request, viewer, "links", said_when_empty=True, also_known=known_days) as view:
         defined = Defined(request, viewer).all(LINKS)
         # Builds of older versions know no links.
         is_counted = link_clicks.MART in view.reading.marts
