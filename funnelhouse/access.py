@@ -208,13 +208,24 @@ class AccessRules:
             return origin in self._origins
         return any(origin in access.origins for access in _own_and_live(rules, project_id))
 
+    def origins(self, project_id: str) -> frozenset[str]:
+        """Origins of a project's web pages; those of its live keys hold for its test keys too.
+
+        While the store cannot be read, what was known last holds. Raises LandingError when nothing was.
+        """
+        rules = self._read_if_possible()
+        return frozenset(origin for access in _own_and_live(rules, project_id) for origin in access.origins)
+
     def _meant(self, host: str) -> str | None:
         return self._by_host.get(host_name(host), self._the_open_one)
 
     def _read_if_possible(self) -> Mapping[str, ProjectAccess]:
+        """What holds, else what was known last. Raises LandingError when nothing was."""
         try:
             return self._read()
         except LandingError:
+            if not self._until:
+                raise
             return self._rules
 
     def _read(self) -> Mapping[str, ProjectAccess]:

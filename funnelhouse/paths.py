@@ -28,6 +28,24 @@ class TrailingSlash:
         await self._app(scope, receive, send)
 
 
+class Prefix:
+    """Serves what begins with a word of the operator's as what begins with ours, which goes on being served.
+
+    So no page that still has an address from before a change of the word is lost.
+    """
+
+    def __init__(self, app: ASGIApp, ours: str, theirs: str) -> None:
+        self._app = app
+        self._ours = f"/{ours}"
+        self._begins = re.compile(rf"/{re.escape(theirs)}(?=[/.])")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if found := self._begins.match(scope.get("path", "")):
+            scope["path"] = self._ours + scope["path"][found.end() :]
+        await self._app(scope, receive, send)
+
+
 class _Rest(Convertor[str]):
     # Starlette's own `path` ends with the line.
     regex = "(?s:.+)"

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -17,8 +17,18 @@ RATE_LIMIT = r"[1-9][0-9]{0,8}/(?:second|minute|hour|day)"
 """Requests per time, e.g. `1000/minute`; a regular expression."""
 
 
+_TAKEN = frozenset({"api", "app", "c", "ingest", "pb", "read", "v1", "v2"})
+"""Path segments with which our other addresses begin."""
+
+
 def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _free_prefix(prefix: str) -> str:
+    if prefix in _TAKEN:
+        raise ValueError("is the beginning of other addresses; choose another word")
+    return prefix
 
 
 class Settings(BaseSettings):
@@ -54,6 +64,16 @@ class Settings(BaseSettings):
     )
     link_wait_ms: int = Field(
         default=250, ge=0, le=10_000, description="Milliseconds that a click waits to be recorded at most."
+    )
+    tracker_rate_limit: str = Field(
+        default="600/minute",
+        pattern=rf"^(?:off|{RATE_LIMIT})$",
+        description="Batches of the tracker per client address, N/second|minute|hour|day, or off.",
+    )
+    tracker_prefix: Annotated[str, AfterValidator(_free_prefix)] = Field(
+        default="t",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="First part of the tracker's addresses; `t` is answered too.",
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = (
         Field(default=(), description="Proxies whose word on the client is believed: addresses, networks.")

@@ -1,7 +1,7 @@
-"""Who is let in besides a key's holder: postbacks, whose senders have none; and how often each may call."""
+"""Who is let in besides a key's holder: networks and pages, who have none; and how often each may call."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, Request
 
@@ -18,10 +18,19 @@ NO_POSTBACKS = (
     "open|secret` switches them on."
 )
 
+NO_TRACKER = (
+    "No project takes what pages send at this address; `funnelhouse projects set <project> --origins …` "
+    "switches that on."
+)
+SETTINGS_UNREADABLE = "Settings cannot be read at the moment; try again."
+
+Anybody = Literal["page", "tracker", "postback"]
+"""By what somebody without a secret may send: a page's key, which can be read there, or none at all."""
+
 PROJECT = "funnelhouse.project"
 """Key of the scope: the project that the sender may write to, once that is known."""
 
-_PAGE_KEY = "funnelhouse.page_key"
+_SENT_BY = "funnelhouse.sent_by"
 
 _T = TypeVar("_T")
 
@@ -34,14 +43,15 @@ def admit(request: Request, key: Key) -> None:
         _admit_to(request, key.project_id)
         return
     request.scope[PROJECT] = key.project_id
-    request.scope[_PAGE_KEY] = True
+    request.scope[_SENT_BY] = "page"
     rate_limits: RateLimits = request.app.state.rate_limits
     rate_limits.count_page(request, key.project_id)
 
 
-def has_page_key(request: Request) -> bool:
-    """Whether an admitted request came with a key that anybody may know."""
-    return _PAGE_KEY in request.scope
+def sent_by(request: Request) -> Anybody | None:
+    """How an admitted request came, where anybody could have sent it."""
+    found: Anybody | None = request.scope.get(_SENT_BY)
+    return found
 
 
 def _admit_to(request: Request, project_id: str) -> None:
@@ -64,6 +74,7 @@ async def _postback_project(request: Request) -> str:
     )
     if project is None:
         raise Refusal(404, NO_POSTBACKS)
+    request.scope[_SENT_BY] = "postback"
     _admit_to(request, project)
     return project
 
@@ -72,11 +83,30 @@ PostbackProject = Annotated[str, Depends(_postback_project)]
 """Id of the project that path or host means: 404 when that takes no postbacks, or no such secret."""
 
 
+async def _tracked_project(request: Request) -> str:
+    rate_limits: RateLimits = request.app.state.rate_limits
+    proxies: TrustedProxies = request.app.state.proxies
+    rate_limits.count_batch(request, proxies.client(request))
+    project: str = request.path_params["project_id"]
+    if not tracked_origins(request, project):
+        raise Refusal(404, NO_TRACKER)
+    request.scope[_SENT_BY] = "tracker"
+    _admit_to(request, project)
+    return project
+
+
+TrackedProject = Annotated[str, Depends(_tracked_project)]
+"""Id of the path's project: 404 when it has no origins."""
+
+
+def tracked_origins(request: Request, project_id: str) -> frozenset[str]:
+    """Origins of a project's pages; without any it has no tracker. Raises Refusal 503."""
+    return _asked(request, lambda rules: rules.origins(project_id))
+
+
 def _asked(request: Request, ask: Callable[[AccessRules], _T]) -> _T:
     rules: AccessRules = request.app.state.access
     try:
         return ask(rules)
     except LandingError as error:
-        raise Refusal(
-            503, "Settings cannot be read at the moment; try again.", headers={"Retry-After": "1"}
-        ) from error
+        raise Refusal(503, SETTINGS_UNREADABLE, headers={"Retry-After": "1"}) from error

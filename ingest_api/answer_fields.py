@@ -1,7 +1,7 @@
 """Header fields of answers that no route sets by itself: CORS for pages of a project's origins, RateLimit.
 
 CORS is the browser's matter: what comes from another origin is taken in like any request, only its answer
-cannot be read there. Cookies are never asked for. https://fetch.spec.whatwg.org/#http-cors-protocol
+cannot be read there. Cookies are asked for by the tracker alone. https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 import re
@@ -16,7 +16,8 @@ from ingest_api.rate_limits import RATE_LIMIT_FIELDS
 METHODS = ("GET", "POST")
 """What pages may do; definitions are put and deleted with admin keys, which belong on no page."""
 
-_PROJECT_IN_PATH = re.compile(r"/(?:v1/projects|pb)/([^/]+)")
+_PROJECT_IN_PATH = re.compile(r"/(?:v1/projects|pb|t)/([^/]+)")
+_WITH_COOKIES = re.compile(r"/t/")
 
 _Fields = list[tuple[bytes, bytes]]
 
@@ -38,6 +39,8 @@ _EXPOSED: _Fields = [
         b" RateLimit, RateLimit-Policy",
     )
 ]
+_ALLOW = b"access-control-allow-origin"
+_CREDENTIALS = (b"access-control-allow-credentials", b"true")
 _VARY: _Fields = [(b"vary", b"Origin")]
 
 
@@ -56,7 +59,7 @@ class AnswerFields:
         # More than one is no browser's request.
         origin = origins[0].decode("latin-1") if len(origins) == 1 else None
         if origin is not None and _is_preflight(scope) and _allows(scope, origin):
-            headers = [*_allowed(origin), *_PREFLIGHT, *_VARY]
+            headers = [*_allowed(scope, origin), *_PREFLIGHT, *_VARY]
             await send({"type": "http.response.start", "status": 204, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
             return
@@ -70,10 +73,11 @@ class AnswerFields:
                         (b"ratelimit-policy", ", ".join(policies).encode()),
                         (b"ratelimit", ", ".join(states).encode()),
                     ]
-                if origin is not None:
+                # What says so itself is for all.
+                if origin is not None and not any(name == _ALLOW for name, _ in message["headers"]):
                     fields += _VARY
                     if _allows(scope, origin):
-                        fields += [*_allowed(origin), *_EXPOSED]
+                        fields += [*_allowed(scope, origin), *_EXPOSED]
                 if fields:
                     message["headers"] = [*message["headers"], *fields]
             await send(message)
@@ -100,5 +104,6 @@ def _allows(scope: Scope, origin: str) -> bool:
     return rules.allows_origin(origin, in_path[1] if in_path else scope.get(PROJECT))
 
 
-def _allowed(origin: str) -> _Fields:
-    return [(b"access-control-allow-origin", origin.encode("latin-1"))]
+def _allowed(scope: Scope, origin: str) -> _Fields:
+    allowed = [(_ALLOW, origin.encode("latin-1"))]
+    return [*allowed, _CREDENTIALS] if _WITH_COOKIES.match(scope["path"]) else allowed

@@ -16,7 +16,7 @@ from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
 from funnelhouse.keys import KeyRing
 from funnelhouse.metrics import add_metrics
-from funnelhouse.paths import TrailingSlash
+from funnelhouse.paths import Prefix, TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent, on_stop_signal
@@ -34,6 +34,8 @@ from ingest_api.links import routes as links
 from ingest_api.openapi import describe
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, now_us, stores
+from ingest_api.tracker import routes as tracker
+from ingest_api.tracker.script import Scripts
 from ingest_api.unread import land_unread
 from ingest_api.window import routes as window
 from ingest_api.window.cursors import Cursors
@@ -102,13 +104,18 @@ def create_app() -> FastAPI:
     app.state.admit = admit
     app.state.key_use = KeyUse()
     app.state.rate_limits = RateLimits(
-        settings.postback_rate_limit, settings.page_rate_limit, settings.link_rate_limit
+        postbacks=settings.postback_rate_limit,
+        pages=settings.page_rate_limit,
+        tracker=settings.tracker_rate_limit,
+        clicks=settings.link_rate_limit,
     )
     app.state.link_wait_seconds = settings.link_wait_ms / 1000
     app.state.clicks_landing = set()
+    app.state.scripts = Scripts()
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)
+    app.add_middleware(Prefix, ours="t", theirs=settings.tracker_prefix)
     app.add_middleware(HeldBodies)
     add_metrics(app, "/ingest/metrics", HouseGauges(settings))
     app.add_middleware(Connections, proxies=app.state.proxies)
@@ -117,7 +124,8 @@ def create_app() -> FastAPI:
     add_docs_page(app, "/ingest/docs")
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
-    app.include_router(links.router)
+    app.router.routes.extend(links.router.routes)
+    app.router.routes.extend(tracker.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
     app.include_router(keys.router)

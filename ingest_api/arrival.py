@@ -95,3 +95,5 @@ class Reading:
     events: list[Event]
     results: list[dict[str, Any]] | None = None
     rejections: list[Rejection] = field(default_factory=list)
+    envelope: Mapping[str, Any] = field(default_factory=dict)
+    """What the request says beside its reports, where its route wants to know."""

@@ -22,21 +22,23 @@ def _column(column: Column) -> dict[str, Any]:
     return {**schema, "enum": list(column.choices)} if column.choices else schema
 
 
+_TOLD = {
+    "warnings": {
+        "type": "array",
+        "items": reference("Warning"),
+        "description": f"Of a dry run or a test key: what is odd, the first {MOST_WARNINGS}.",
+    },
+    "understood": {
+        "type": "array",
+        "items": reference("Understood"),
+        "description": "Of a dry run or a test key: what each accepted event is read as, up to 1 MB.",
+    },
+}
+
+
 def _accepted(description: str, properties: dict[str, Any], *optional: str) -> dict[str, Any]:
     """An answer that says more to a dry run and to a test key."""
-    told = {
-        "warnings": {
-            "type": "array",
-            "items": reference("Warning"),
-            "description": f"Of a dry run or a test key: what is odd, the first {MOST_WARNINGS}.",
-        },
-        "understood": {
-            "type": "array",
-            "items": reference("Understood"),
-            "description": "Of a dry run or a test key: what each accepted event is read as, up to 1 MB.",
-        },
-    }
-    return of_members(description, properties | told, *optional, *told)
+    return of_members(description, properties | _TOLD, *optional, *_TOLD)
 
 
 _OPTIONAL = [column.name for column in _EVENT if not column.is_required]
@@ -144,6 +146,23 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "Calls are accepted, or skipped and kept with the reason.",
         {"success": {"type": "boolean", "enum": [True], "description": "Always true."}},
     ),
+    "BatchTaken": of_members(
+        "A batch is on stable storage, as far as it could be accepted.",
+        {
+            "error": {"type": "string", "description": "The first thing that is wrong; empty for nothing."},
+            "resolvedTokens": of_members(
+                "Ids of the page view, as FunnelFlux names them; empty where there is none.",
+                {
+                    "{hit}": {"type": "string", "description": COLUMN_DOCS["hit_id"]},
+                    "{visitor}": {"type": "string", "description": COLUMN_DOCS["visitor_id"]},
+                    "{current-node-id}": {"type": "string", "description": COLUMN_DOCS["page_id"]},
+                },
+            ),
+            "skv": {"type": "string", "description": COLUMN_DOCS["visitor_id"]},
+            **_TOLD,
+        },
+        *_TOLD,
+    ),
     "CostsAccepted": of_members(
         "Costs are accepted.",
         {"accepted": {"type": "integer", "minimum": 1, "description": "Costs that are accepted."}},
@@ -233,13 +252,16 @@ ANSWERS: dict[str, dict[str, Any]] = {
 """By name."""
 
 
-def stored(shape: dict[str, Any], description: str, key: dict[str, Any]) -> dict[str, Any]:
-    """What is shown of a definition: its key, its version, and its shape, all of which is always there."""
+def stored(
+    shape: dict[str, Any], description: str, key: dict[str, Any], beside: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is shown of a definition: key, version, shape, and what stands beside it; all is always there."""
     properties = {
         **key,
         "version": {"type": "integer", "minimum": 0, "description": "Counts its changes, from 1."},
         "received_us": {"type": ["integer", "null"], "description": "When it arrived, Unix microseconds."},
         **shape["properties"],
+        **(beside or {}),
     }
     return of_members(description, properties)
 

@@ -5,7 +5,7 @@ Each file of `dialects/` has a table `ROUTES`, and a YAML file beside it for peo
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import Response
 
@@ -13,6 +13,13 @@ from funnelhouse.problems import Renderer, problem
 from ingest_api.arrival import Arrival, Reading
 
 Read = Callable[[bytes, Arrival], Reading]
+
+
+Sender = Literal["key", "postback", "page"]
+"""Who sends to a route: whoever has a key; a network, whose postback is loaded by GET, too; a page's script.
+
+The last two have none: the path, else the host, says whose their reports are.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,6 @@ class Route:
     aliases: tuple[str, ...] = ()
     """Other paths that do the same, and are not described."""
     key_in_body: KeyInBody | None = None
-    is_postback: bool = False
-    """It is loaded by GET, too, and takes no key: the path, else the host, says whose it is."""
+    sender: Sender = "key"
     read_kept: Read | None = None
     """Reads what was kept as rejected, where that may be a part of a body."""

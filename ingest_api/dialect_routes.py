@@ -43,7 +43,7 @@ def renderer(request: Request) -> Renderer:
 
 
 def _add(route: Route) -> None:
-    if route.is_postback:
+    if route.sender == "postback":
         _add_postback(route)
     elif route.key_in_body:
         _add_keyed_in_body(route, route.key_in_body)
@@ -109,8 +109,7 @@ def _add_postback(route: Route) -> None:
 
 
 def _add_post(route: Route, endpoint: Any) -> None:
-    body = {"required": True, "content": {"application/json": {"schema": route.schema}}}
-    described = {"requestBody": body, "parameters": [*_in_path(route), PARAMETER]}
+    described = described_post(route)
     for path in (route.path, *route.aliases):
         router.add_api_route(
             path,
@@ -122,6 +121,12 @@ def _add_post(route: Route, endpoint: Any) -> None:
         )
 
 
+def described_post(route: Route) -> dict[str, Any]:
+    """A route that takes a body, for OpenAPI."""
+    body = {"required": True, "content": {"application/json": {"schema": route.schema}}}
+    return {"requestBody": body, "parameters": [*_in_path(route), PARAMETER]}
+
+
 def _in_path(route: Route) -> list[dict[str, Any]]:
     """Path parameters, for OpenAPI."""
     return [
@@ -131,4 +136,6 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 
 
 for _route in ROUTES:
-    _add(_route)
+    # The tracker's are more than a dialect: it has its own.
+    if _route.sender != "page":
+        _add(_route)

@@ -162,8 +162,8 @@ class Notices:
         if unread:
             self._note_unread(None, unread, fields)
 
-    def refused(self, index: int, reason: str) -> None:
-        """Note that the report at `index` was not accepted, where the answer itself does not say so."""
+    def refused(self, index: int | None, reason: str) -> None:
+        """Note that the report at `index`, or all, was not accepted, where the answer does not say so."""
         self._warn(index, None, lambda: f"not accepted: {reason}")
 
     def _look_at_status(self, index: int, status: str, name: str, takes_extended: bool) -> None:

@@ -15,7 +15,7 @@ import orjson
 from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
-from ingest_api.access import has_page_key
+from ingest_api.access import sent_by
 from record.landing.store import Answer
 
 HEADER = "Idempotency-Key"
@@ -86,4 +86,4 @@ def once(request: Request, project_id: str, body: bytes) -> Once | None:
     # A postback says in its query what others say in their body; no query holds a line break.
     sent = hashlib.sha256(request.scope["query_string"] + b"\n" + body)
     path: str = request.scope["route"].path
-    return Once(project_id, f"page {path}" if has_page_key(request) else path, key, sent.digest())
+    return Once(project_id, f"page {path}" if sent_by(request) == "page" else path, key, sent.digest())

@@ -27,6 +27,14 @@ SHORTENED = Counter(
     ("how",),
     registry=REGISTRY,
 )
+MOST_LOST = 1000
+"""Of one batch, so that nobody makes the number grow without end."""
+
+LOST_IN_BROWSERS = Counter(
+    "funnelhouse_events_lost_in_browsers",
+    "Events that the tracker's script had to drop before it could send them, by its own count.",
+    registry=REGISTRY,
+)
 GROUP_ROWS = Histogram(
     "funnelhouse_commit_group_rows",
     "Rows of a commit to the landing store.",

@@ -7,7 +7,7 @@ them), who may call it, which headers it takes. A test sends every example to a 
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import yaml
@@ -17,13 +17,12 @@ from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES,
 from funnelhouse.components import Components, reference
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes, keys
-from ingest_api.access import NO_POSTBACKS
+from ingest_api.access import NO_POSTBACKS, NO_TRACKER, SETTINGS_UNREADABLE
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
-from ingest_api.definitions import project_settings
-from ingest_api.definitions.kind import Kind
-from ingest_api.definitions.routes import KINDS
-from ingest_api.dialect import Route
+from ingest_api.definitions.kind import Kind, Single
+from ingest_api.definitions.routes import KINDS, SINGLES
+from ingest_api.dialect import Route, Sender
 from ingest_api.dialect_table import BY_PATH
 from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
 from ingest_api.hints import WARNINGS
@@ -32,6 +31,7 @@ from ingest_api.links.routes import PREFETCHED, UNKNOWN_LINK
 from ingest_api.rate_limits import TOO_MANY
 from ingest_api.requests import DRY_RUN, NO_DRY_RUN
 from ingest_api.window.routes import WRONG_LAST_EVENT_ID, WRONG_LIMIT
+from record.contract import DefinitionKind
 
 _FOLDER = Path(__file__).parent
 
@@ -70,6 +70,7 @@ _TAGS = {
     "links": "Addresses that record who follows them, and lead on.",
     "keys": "API keys of the project: who may send, read and define.",
     "settings": "Numbers and choices that a project's models use.",
+    "tracker": "What the script does in the browsers of the project's visitors.",
     "costs": "Ad spend per day, source, medium and campaign.",
     "health": "Health of this process; without a key.",
 }
@@ -84,7 +85,7 @@ _DETAILS = {
     429: TOO_MANY.format(limit="1000/minute", whose="this project", seconds=42),
 }
 """Words of errors that are the same on every route, or on most."""
-_UNCHANGED = (KEYS_UNREADABLE, NOT_READY)
+_UNCHANGED = (KEYS_UNREADABLE, SETTINGS_UNREADABLE, NOT_READY)
 """Words of a 503 after which nothing can have been done."""
 _MEANINGS = {
     400: "Refused: the answer names the field and the fix.",
@@ -102,6 +103,11 @@ _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "i
 _WARNINGS = {
     "description": "The number of warnings, if there are any.",
     "schema": {"type": "integer"},
+}
+_SCRIPTS = ("/t.js", "/t/{project_id}.js")
+_SCRIPT_HEADERS = {
+    "ETag": {"description": "Changes with the script and its config.", "schema": {"type": "string"}},
+    "Cache-Control": {"description": "How long browsers keep it.", "schema": {"type": "string"}},
 }
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
 
@@ -163,18 +169,30 @@ def _name_definitions(components: Components) -> None:
         key = {kind.id_name: {"type": "string", "description": f"Id of the {kind.noun}."}}
         components.add(_stored_name(kind), stored(shape, f"A {kind.noun} as it is stored.", key))
         components.add(f"{_stored_name(kind)}Page", listed(kind, _stored_name(kind)))
-    shape = components.schemas[project_settings.ProjectSettings.__name__]
-    components.add("StoredSettings", stored(shape, "A project's settings.", {}))
+    for single in SINGLES:
+        shape = components.schemas[single.shape.__name__]
+        beside = {name: {"type": "integer", "minimum": 0} for name in _beside(single)}
+        components.add(_single_name(single), stored(shape, f"A project's {single.noun}.", {}, beside))
 
 
 def _stored_name(kind: Kind) -> str:
     return f"Stored{kind.shape.__name__}"
 
 
+def _single_name(single: Single) -> str:
+    return f"Stored{single.kind.capitalize()}"
+
+
+def _beside(single: Single) -> dict[str, Any]:
+    """What is shown beside a definition, of a project that has defined nothing else."""
+    nothing: dict[DefinitionKind, dict[str, Any]] = {kind: {} for kind in get_args(DefinitionKind)}
+    return single.beside(single.complete(None), nothing) if single.beside else {}
+
+
 def _describe_properties(components: Components) -> None:
     """Say of each property what it is: by the contract, else as the YAML files say it."""
     words = reference("StatusWord")
-    for path in (*sorted((_FOLDER / "dialects").glob("*.yaml")), _FOLDER / "native.yaml"):
+    for path in (*_described_dialects(), _FOLDER / "native.yaml"):
         said = yaml.safe_load(path.read_text())
         prefix = said["tag"].capitalize() if "tag" in said else ""
         for name, schema in components.schemas.items():
@@ -190,10 +208,14 @@ def _describe_properties(components: Components) -> None:
                     described["anyOf"] = [words, {key: described.pop(key) for key in ("type", "maxLength")}]
 
 
+def _described_dialects() -> list[Path]:
+    return [*sorted((_FOLDER / "dialects").glob("*.yaml")), _FOLDER / "tracker" / "wire.yaml"]
+
+
 def _dialects() -> list[tuple[dict[str, Any], str, str]]:
     """Per dialect its operations, its tag, and what is said of it."""
     found = []
-    for path in sorted((_FOLDER / "dialects").glob("*.yaml")):
+    for path in _described_dialects():
         said = yaml.safe_load(path.read_text())
         found.append((said["operations"], said["tag"], said["description"]))
     return found
@@ -215,14 +237,36 @@ def _said() -> dict[str, dict[str, Any]]:
     said["POST /v1/projects/{project_id}/keys"]["example"] = keys.EXAMPLE
     said["PUT /v1/projects/{project_id}/keys/{key_id}"]["example"] = keys.NAME_EXAMPLE
     said["GET /ingest/ready"]["details"] = {503: NOT_READY}
-    settings = {"version": 1, "received_us": 1772366400123456}
-    settings |= project_settings.ProjectSettings.model_validate(project_settings.EXAMPLE).model_dump()
-    path = "/v1/projects/{project_id}/settings"
-    for method in ("GET", "PUT"):
-        said[f"{method} {path}"] |= {"answer": settings, "answer_schema": "StoredSettings"}
+    for single in SINGLES:
+        said |= _said_of_single(single)
     said["POST /v1/projects/{project_id}/costs"]["example"] = costs.EXAMPLE
-    said[f"PUT {path}"]["example"] = project_settings.EXAMPLE
     return said
+
+
+def _said_of_single(single: Single) -> dict[str, dict[str, Any]]:
+    path = f"/v1/projects/{{project_id}}/{single.kind}"
+    shown = {
+        "version": 1,
+        "received_us": 1772366400123456,
+        **single.shape.model_validate(single.example).model_dump(),
+        **_beside(single),
+    }
+    about = {"tag": single.kind, "answer": shown, "answer_schema": _single_name(single)}
+    noun = single.noun
+    return {
+        f"PUT {path}": {
+            **about,
+            "id": f"put_{single.kind}",
+            "summary": f"Set the project's {noun}",
+            "example": single.example,
+        },
+        f"GET {path}": {**about, "id": f"get_{single.kind}", "summary": f"Show the project's {noun}"},
+        f"DELETE {path}": {
+            "tag": single.kind,
+            "id": f"delete_{single.kind}",
+            "summary": f"Go back to the default {noun}",
+        },
+    }
 
 
 def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
@@ -266,8 +310,7 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
         if name in said:
             operation[name] = said[name]
     route = BY_PATH.get(path)
-    is_postback, is_open = _is_postback(path), path.startswith(("/ingest/", "/c/"))
-    if not is_open and not is_postback:
+    if not _is_open(path):
         # The key may be in the body instead.
         operation["security"] = [*_BY_KEY, {}] if route and route.key_in_body else _BY_KEY
     parameters = operation.setdefault("parameters", [])
@@ -281,7 +324,7 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
         {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
         for name, text in said.get("parameters", {}).items()
     ]
-    if method != "get" or is_postback:
+    if method != "get" or _sender(path) == "postback":
         parameters.append(
             {
                 "name": DRY_RUN,
@@ -300,8 +343,14 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any], said:
     _add_examples(operation, said, route)
 
 
-def _is_postback(path: str) -> bool:
-    return path in BY_PATH and BY_PATH[path].is_postback
+def _is_open(path: str) -> bool:
+    """Whether a route takes no key."""
+    return path.startswith(("/ingest/", "/c/")) or path in _SCRIPTS or _sender(path) in ("postback", "page")
+
+
+def _sender(path: str) -> Sender | None:
+    """Who sends to a route that takes reports."""
+    return BY_PATH[path].sender if path in BY_PATH else None
 
 
 def _errors(method: str, path: str, has_body: bool) -> list[int]:
@@ -310,18 +359,20 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
         return [404, 503]
     if path.startswith("/ingest/"):
         return [503] if path.endswith("/ready") else []
+    if path in _SCRIPTS:
+        return [404, 503] if "{project_id}" in path else []
     errors = [429, 503]
-    is_postback = _is_postback(path)
-    if not is_postback:
+    if not _is_open(path):
         errors += [401, 403]
-    if "{project_id}" in path or is_postback:
+    if "{project_id}" in path or _sender(path) == "postback":
         errors.append(404)
-    is_plain_list = method == "get" and path.endswith(("}/events/{event_id}", "}/settings"))
-    is_plain_list |= method == "get" and path.endswith(tuple(f"}}/{kind.path}" for kind in KINDS))
+    plain = ["events/{event_id}", *(single.kind for single in SINGLES), *(kind.path for kind in KINDS)]
+    is_plain_list = method == "get" and path.endswith(tuple(f"}}/{end}" for end in plain))
     if not is_plain_list:
         errors.append(400)
     if has_body:
-        errors += [408, 413, 415]
+        # Of the tracker the last two are answered 200.
+        errors += [408] if _sender(path) == "page" else [408, 413, 415]
     if method == "post":
         errors.append(422)
     return errors
@@ -329,6 +380,8 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
 
 def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[str, Any]:
     """An error as the route's own code would show it."""
+    if path in _SCRIPTS and status == 404:
+        return {"description": "An empty script: the project has no origins.", "content": _script("")}
     detail = _detail(status, method, path, said)
     shown = dialect_routes.renderer(Request({"type": "http", "path": path}))(Refusal(status, detail))
     if shown.media_type == "text/plain":
@@ -349,18 +402,29 @@ def _error(status: int, path: str, said: dict[str, Any], method: str) -> dict[st
 
 def _detail(status: int, method: str, path: str, said: dict[str, Any]) -> str:
     """The words of an error; where a route has several for a status, the likeliest."""
-    is_postback = _is_postback(path)
     if path.startswith("/c/"):
         return {404: UNKNOWN_LINK, 503: PREFETCHED}[status]
+    sender = _sender(path)
     scopes = LANDING if said.get("is_dialect") else ("read", "admin") if method == "get" else ("admin",)
     details = {
         **_DETAILS,
         403: WRONG_SCOPE.format(scopes=" or ".join(scopes)),
-        404: NO_POSTBACKS if is_postback else UNKNOWN_PROJECT,
-        503: KEYS_UNREADABLE if method == "get" and not is_postback else NOT_COMMITTED,
+        404: {"postback": NO_POSTBACKS, "page": NO_TRACKER}.get(sender or "", UNKNOWN_PROJECT),
+        503: _unavailable(method, path),
     }
     found: str = {**details, **said.get("details", {})}[status]
     return found
+
+
+def _unavailable(method: str, path: str) -> str:
+    if path in _SCRIPTS:
+        return SETTINGS_UNREADABLE
+    return KEYS_UNREADABLE if method == "get" and not _is_open(path) else NOT_COMMITTED
+
+
+def _script(text: str) -> dict[str, Any]:
+    media = {"schema": {"type": "string"}, "examples": {"example": {"value": text}}}
+    return {"text/javascript": media}
 
 
 def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
@@ -373,6 +437,15 @@ def _add_success(responses: dict[str, Any], said: dict[str, Any]) -> None:
         responses[status] = {"description": "Follow it there.", "headers": {"Location": location}}
         return
     answer["description"] = "Accepted, and on stable storage." if said.get("is_dialect") else "Done."
+    if "script" in said:
+        answer["content"] = _script("(function(){…})({…});")
+        answer["headers"] = _SCRIPT_HEADERS
+        answer["description"] = "The script."
+        responses["304"] = {
+            "description": "The browser has it already: If-None-Match.",
+            "headers": _SCRIPT_HEADERS,
+        }
+        return
     if said.get("is_dialect"):
         answer["headers"] = {**said.get("headers", {}), WARNINGS: _WARNINGS}
     if "stream" in said:

@@ -1,4 +1,4 @@
-"""Rate limits: of projects, where one is set, of their page keys, and of the addresses of postbacks.
+"""Rate limits: of projects, where one is set, of their page keys, of addresses that have no key.
 
 Counted are requests, whatever a batch holds, dry runs too, per process and in memory only. The answer to one
 that was counted says so: `RateLimit-Policy: "project";q=1000;w=60` and `RateLimit: "project";r=999;t=60`,
@@ -31,12 +31,14 @@ _item = cache(limits.parse)
 class RateLimits:
     """The running app's, in `app.state.rate_limits`."""
 
-    def __init__(self, per_address: str, per_pages: str, clicks: str = OFF) -> None:
-        self._per_address = per_address
-        self._per_pages = per_pages
-        self._per_address_clicks = clicks
+    def __init__(self, postbacks: str, pages: str, tracker: str, clicks: str) -> None:
+        self._per_address = postbacks
+        self._per_pages = pages
+        self._batches_per_address = tracker
+        self._clicks_per_address = clicks
         # Apart, so that no flood of addresses makes a project's counter go.
         self._addresses = FixedWindowRateLimiter(Counters())
+        self._visitors = FixedWindowRateLimiter(Counters())
         self._projects = FixedWindowRateLimiter(Counters())
         self._pages = FixedWindowRateLimiter(Counters())
         self._clicks = FixedWindowRateLimiter(Counters())
@@ -46,9 +48,14 @@ class RateLimits:
         if self._per_address != OFF:
             _count(request, self._addresses, "address", self._per_address, address)
 
+    def count_batch(self, request: Request, address: str) -> None:
+        """Count a batch of the tracker, of a client address. Raises Refusal 429."""
+        if self._batches_per_address != OFF:
+            _count(request, self._visitors, "address", self._batches_per_address, address)
+
     def takes_click(self, address: str) -> bool:
         """Count a click of a client address; whether it is one that is recorded."""
-        return self._per_address_clicks == OFF or self._clicks.hit(_item(self._per_address_clicks), address)
+        return self._clicks_per_address == OFF or self._clicks.hit(_item(self._clicks_per_address), address)
 
     def count_page(self, request: Request, project_id: str) -> None:
         """Count a request of a project's page keys, apart from its other keys. Raises Refusal 429."""

@@ -1,7 +1,7 @@
 """What an authenticated sender sent that could not be accepted, kept so that nobody has to guess.
 
-A daily quota per project, and another for its page keys, keeps a broken integration from filling the disk;
-both are counted per process, and in memory only.
+A daily quota per project keeps a broken integration from filling the disk. What anybody can send has quotas
+of its own: of page keys, of the tracker, of postbacks. All are counted per process, and in memory only.
 """
 
 import base64
@@ -9,12 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from ingest_api.access import Anybody
 from ingest_api.arrival import Arrival, Rejection
 from record.contract import DAY_US, Rejected
 from record.rejected import KEPT_BYTES
 
 DAILY_QUOTA = 1000
+"""Of keys, and as much of postbacks."""
 PAGE_DAILY_QUOTA = 100
+"""Of page keys, and as much of the tracker."""
 
 # By pattern, not by parsing: the body may be what could not be parsed. Possessive: a key of a megabyte would
 # otherwise leave a way back for each of its letters.
@@ -38,6 +41,22 @@ class Quota:
         granted = min(wanted, self._daily - self._kept[project_id])
         self._kept[project_id] += granted
         return granted
+
+
+class Quotas:
+    """The running app's, by how something came: who has no key cannot use up those of others."""
+
+    def __init__(self) -> None:
+        self._of_keys = Quota()
+        self._of_anybody: dict[Anybody, Quota] = {
+            "page": Quota(PAGE_DAILY_QUOTA),
+            "tracker": Quota(PAGE_DAILY_QUOTA),
+            "postback": Quota(),
+        }
+
+    def of(self, sent_by: Anybody | None) -> Quota:
+        """The quota that counts; None stands for a key that nobody else knows."""
+        return self._of_keys if sent_by is None else self._of_anybody[sent_by]
 
 
 def rejected_rows(arrival: Arrival, path: str, rejections: Sequence[Rejection]) -> list[Rejected]:

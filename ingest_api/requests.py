@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from funnelhouse.keys import TEST_SUFFIX, Key
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from ingest_api import metrics
-from ingest_api.access import has_page_key
+from ingest_api.access import sent_by
 from ingest_api.arrival import Arrival, NotForPages, Reading, Rejection
 from ingest_api.body import UndecodableBody, read_body
 from ingest_api.dialect import Read
@@ -22,7 +23,7 @@ from ingest_api.holding import Parsers, hold
 from ingest_api.idempotency import Once, once
 from ingest_api.landing_reader import LandingReader, LandingWriter
 from ingest_api.lengths import ADDRESS_BYTES, cut
-from ingest_api.rejected import PAGE_DAILY_QUOTA, Quota, rejected_rows
+from ingest_api.rejected import Quotas, rejected_rows
 from ingest_api.strict_json import BadInput
 from ingest_api.unread import UnreadFields
 from record.contract import Event, Rejected, row_values
@@ -52,9 +53,7 @@ class Stores:
     """For all else that is read."""
     writer: LandingWriter
     """For what is changed besides reports: keys."""
-    quota: Quota = field(default_factory=Quota)
-    page_quota: Quota = field(default_factory=lambda: Quota(PAGE_DAILY_QUOTA))
-    """Of what page keys sent: whoever reads a page leaves the servers' alone."""
+    quotas: Quotas = field(default_factory=Quotas)
     unread: UnreadFields = field(default_factory=UnreadFields)
 
 
@@ -143,8 +142,8 @@ async def land_events(
     response = told(answer(reading), arrival.notices, is_trial)
     landed = await land(request, "events", rows, len(body), response, repeatable, is_trial)
     if landed is response and not is_trial:
-        if rows:
-            metrics.ACKNOWLEDGED.labels(reading.events[0].dialect).inc(len(rows))
+        for dialect, count in Counter(event.dialect for event in reading.events).items():
+            metrics.ACKNOWLEDGED.labels(dialect).inc(count)
         if arrival.notices.unread:
             stores(request).unread.count(project_id, arrival.received_us, arrival.notices.unread)
         if reading.rejections:
@@ -185,15 +184,15 @@ async def land(
 def arrival_of(request: Request, project_id: str, repeatable: Once | None = None) -> Arrival:
     """What is known of an authenticated request that arrives now."""
     headers = request.headers
-    is_page = has_page_key(request)
-    is_browser = is_page or "origin" in headers
+    how = sent_by(request)
+    is_browser = how in ("page", "tracker") or "origin" in headers
     return Arrival(
         project_id=project_id,
         received_us=now_us(),
         sender="browser" if is_browser else "server",
         user_agent=cut(headers.get("user-agent", ""), ADDRESS_BYTES) or None if is_browser else None,
         once=repeatable,
-        has_page_key=is_page,
+        has_page_key=how == "page",
     )
 
 
@@ -212,8 +211,7 @@ async def keep_rejected(
 ) -> None:
     """Land what was not accepted, within the project's quota; `path` is the route's unless it is given."""
     metrics.REJECTED.inc(len(rejections))
-    quotas = stores(request)
-    quota = quotas.page_quota if arrival.has_page_key else quotas.quota
+    quota = stores(request).quotas.of(sent_by(request))
     granted = quota.take(arrival.project_id, len(rejections), arrival.received_us)
     if granted > 0:
         # The route's path, not the request's: that of a postback may hold a secret.

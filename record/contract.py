@@ -20,7 +20,9 @@ AmountUnit = Literal["major", "minor"]
 # What the rule of a goal, or of a funnel's step, compares, and how it compares a path.
 MatchType = Literal["event_name", "event_type", "url_path", "any_conversion"]
 MatchOperator = Literal["exact", "prefix", "wildcard"]
-DefinitionKind = Literal["goal", "funnel", "page", "traffic_source", "experiment", "link", "settings"]
+DefinitionKind = Literal[
+    "goal", "funnel", "page", "traffic_source", "experiment", "link", "settings", "tracker"
+]
 
 DAY_US = 86_400_000_000
 

@@ -55,7 +55,7 @@ class Sent:
 
 SENT = [Sent(route, _SAID[f"POST {route.path}"]["within"]) for route in ROUTES]
 
-BY_KEY = [sent for sent in SENT if not sent.route.is_postback]
+BY_KEY = [sent for sent in SENT if sent.route.sender == "key"]
 
 # A path without a project is only understood while one project takes postbacks.
 OF_A_PROJECT = [sent for sent in SENT if sent in BY_KEY or "{project_id}" in sent.template]

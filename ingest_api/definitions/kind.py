@@ -10,6 +10,9 @@ from funnelhouse.problems import Refusal
 from ingest_api.native import OwnShape
 from record.contract import DefinitionKind
 
+Bodies = Mapping[DefinitionKind, Mapping[str, dict[str, Any]]]
+"""What a project has defined: by kind and key the newest bodies, as they are stored."""
+
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SENDERS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:~-]{0,254}")
 
@@ -40,6 +43,25 @@ class Kind:
 
 Named = tuple[DefinitionKind, str]
 """Kind and key of a definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """What a project defines once, and has by default: `shape` without any member. It is stored as shown.
+
+    `kind` is its path and its key, too. `example` is a body of PUT. `beside` says what is shown with it and
+    cannot be put, given what was put and what else the project has defined, by kind and key.
+    """
+
+    kind: DefinitionKind
+    noun: str
+    shape: type[OwnShape]
+    example: dict[str, Any]
+    beside: Callable[[Mapping[str, Any], Bodies], dict[str, Any]] | None = None
+
+    def complete(self, stored: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What holds. A member that joined after this was stored has its default."""
+        return self.shape().model_dump() | dict(stored or {})
 
 
 def check_slug(id_name: str, value: str) -> None:

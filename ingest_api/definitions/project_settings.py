@@ -7,10 +7,11 @@ Stored as shown: `time_zone`, `reporting_currency`, `lookback_days`, `half_life_
 import re
 import zoneinfo
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from ingest_api.definitions.kind import Single
 from ingest_api.fields import Currency
 from ingest_api.native import OwnShape, Whole
 
@@ -50,6 +51,16 @@ def _host(value: str) -> str:
 Hosts = Annotated[list[Annotated[str, AfterValidator(_host)]], Field(max_length=MAX_HOSTS)]
 
 
+def web_host(value: str) -> str:
+    """A host of web pages, in lower case. Raises ValueError."""
+    if value.lower().startswith("android-app:"):
+        raise ValueError("must be a host of web pages, not an app")
+    return _host(value)
+
+
+WebHosts = Annotated[list[Annotated[str, AfterValidator(web_host)]], Field(max_length=MAX_HOSTS)]
+
+
 class ProjectSettings(OwnShape):
     """Windows include their end; a session ends after `session_gap_minutes` without a page view.
 
@@ -66,16 +77,20 @@ class ProjectSettings(OwnShape):
     postbacks_take_extended_status: bool = False
     own_hosts: Hosts = Field(default_factory=list)
     ignored_referrers: Hosts = Field(default_factory=list)
-    link_hosts: Hosts = Field(default_factory=list)
+    link_hosts: WebHosts = Field(default_factory=list)
 
 
-EXAMPLE: dict[str, Any] = {
-    "time_zone": "Europe/Madrid",
-    "reporting_currency": "EUR",
-    "lookback_days": 60,
-    "counts_direct": True,
-    "own_hosts": ["shop.example", "checkout.example"],
-    "ignored_referrers": ["bank.example"],
-    "link_hosts": ["shop.example", "offers.example"],
-}
-"""A body of PUT."""
+SETTINGS = Single(
+    kind="settings",
+    noun="settings",
+    shape=ProjectSettings,
+    example={
+        "time_zone": "Europe/Madrid",
+        "reporting_currency": "EUR",
+        "lookback_days": 60,
+        "counts_direct": True,
+        "own_hosts": ["shop.example", "checkout.example"],
+        "ignored_referrers": ["bank.example"],
+        "link_hosts": ["shop.example", "offers.example"],
+    },
+)

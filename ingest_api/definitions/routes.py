@@ -1,4 +1,4 @@
-"""Definitions over HTTP: the same four routes for every kind, and three for a project's settings."""
+"""Definitions over HTTP: the same four routes for every kind, three for what a project has one of."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,12 @@ from ingest_api.definitions import versions
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
-from ingest_api.definitions.kind import Kind, Named
+from ingest_api.definitions.held import HeldDefinitions
+from ingest_api.definitions.kind import Kind, Named, Single
 from ingest_api.definitions.link import LINKS
 from ingest_api.definitions.page import PAGES
-from ingest_api.definitions.project_settings import EXAMPLE, ProjectSettings
+from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.tracker import TRACKER
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.landing_reader import MAX_PAGE_BYTES
@@ -29,11 +31,10 @@ from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
 KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
+SINGLES = (SETTINGS, TRACKER)
 
 router = APIRouter()
 
-_SETTINGS_PATH = "/v1/projects/{project_id}/settings"
-_SETTINGS_KEY = "settings"
 _Shape = TypeVar("_Shape", bound=OwnShape)
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -92,9 +93,8 @@ def _add_routes(kind: Kind) -> None:
         project_id = caller.project_id
         check = None
         if kind.check_settings is not None:
-            newest = await versions.newest(request, project_id, "settings", "settings")
-            settings = (newest.body if newest else None) or {}
-            check = partial(kind.check_settings, settings)
+            newest = await versions.newest(request, project_id, SETTINGS.kind, SETTINGS.kind)
+            check = partial(kind.check_settings, SETTINGS.complete(newest.body if newest else None))
         body = await _read(request, project_id, kind.shape, kind.stored, check)
         if is_trial:
             before = await versions.newest(request, project_id, kind.kind, key)
@@ -148,48 +148,60 @@ for _kind in KINDS:
     _add_routes(_kind)
 
 
-@router.put(_SETTINGS_PATH, openapi_extra=described_body(ProjectSettings.model_json_schema(), EXAMPLE))
-async def put_settings(request: Request, caller: AdminCaller) -> Response:
-    """Set the project's settings; those left out take their defaults."""
-    is_trial = is_dry_run(request)
-    body = await _read(request, caller.project_id, ProjectSettings, ProjectSettings.model_dump)
-    if is_trial:
-        before = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
-        return json_answer(_shown_settings(_after(before, body)), {DRY_RUN: "1"})
-    return json_answer(
-        _shown_settings(await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, body))
-    )
+def _add_single_routes(single: Single) -> None:
+    path = f"/v1/projects/{{project_id}}/{single.kind}"
+
+    async def newest(request: Request, project_id: str) -> Version | None:
+        return await versions.newest(request, project_id, single.kind, single.kind)
+
+    async def append(request: Request, project_id: str, body: dict[str, Any] | None) -> Version:
+        return await versions.append(request, project_id, single.kind, single.kind, body)
+
+    async def shown(request: Request, project_id: str, version: Version | None) -> dict[str, Any]:
+        holds = single.complete(version.body if version else None)
+        beside: dict[str, Any] = {}
+        if single.beside is not None:
+            definitions: HeldDefinitions = request.app.state.definitions
+            beside = single.beside(holds, (await definitions.of(project_id)).bodies)
+        return {
+            "version": version.number if version else 0,
+            "received_us": version.received_us if version else None,
+            **holds,
+            **beside,
+        }
+
+    @router.put(path, openapi_extra=described_body(single.shape.model_json_schema(), single.example))
+    async def put(request: Request, caller: AdminCaller) -> Response:
+        """What is left out takes its default."""
+        is_trial = is_dry_run(request)
+        body = await _read(request, caller.project_id, single.shape, single.shape.model_dump)
+        if is_trial:
+            trial = _after(await newest(request, caller.project_id), body)
+            return json_answer(await shown(request, caller.project_id, trial), {DRY_RUN: "1"})
+        version = await append(request, caller.project_id, body)
+        return json_answer(await shown(request, caller.project_id, version))
+
+    @router.get(path)
+    async def get(request: Request, caller: ReadOrAdminCaller) -> Response:
+        """What was put last, else the defaults (version 0, or the deletion's)."""
+        version = await newest(request, caller.project_id)
+        return json_answer(await shown(request, caller.project_id, version))
+
+    @router.delete(path, status_code=204)
+    async def delete(request: Request, caller: AdminCaller) -> Response:
+        """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
+        is_trial = is_dry_run(request)
+        version = await newest(request, caller.project_id)
+        if version is None or version.body is None:
+            raise Refusal(404, f"Nothing is stored of the {single.noun}; the defaults apply.")
+        if is_trial:
+            return Response(status_code=204, headers={DRY_RUN: "1"})
+        await append(request, caller.project_id, None)
+        return Response(status_code=204)
 
 
-@router.get(_SETTINGS_PATH)
-async def get_settings(request: Request, caller: ReadOrAdminCaller) -> Response:
-    """The project's settings: what was put last, else the defaults (version 0, or the deletion's)."""
-    return json_answer(
-        _shown_settings(await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY))
-    )
-
-
-@router.delete(_SETTINGS_PATH, status_code=204)
-async def delete_settings(request: Request, caller: AdminCaller) -> Response:
-    """Go back to the defaults; 404 when they hold already. Versions stay in the record."""
-    is_trial = is_dry_run(request)
-    version = await versions.newest(request, caller.project_id, "settings", _SETTINGS_KEY)
-    if version is None or version.body is None:
-        raise Refusal(404, "No settings are stored; the defaults apply.")
-    if is_trial:
-        return Response(status_code=204, headers={DRY_RUN: "1"})
-    await versions.append(request, caller.project_id, "settings", _SETTINGS_KEY, None)
-    return Response(status_code=204)
-
-
-def _shown_settings(version: Version | None) -> dict[str, Any]:
-    body = version.body if version else None
-    return {
-        "version": version.number if version else 0,
-        "received_us": version.received_us if version else None,
-        # What was stored before a setting joined has its default.
-        **(ProjectSettings().model_dump() | (body or {})),
-    }
+for _single in SINGLES:
+    _add_single_routes(_single)
 
 
 async def _read(

@@ -212,6 +212,6 @@ def _without_json_keys(text: str, value: dict[str, Any]) -> str:
 
 
 ROUTES = tuple(
-    Route(path=path, read=read, schema=BODY_SCHEMA, answer=answer, refuse=refuse, is_postback=True)
+    Route(path=path, read=read, schema=BODY_SCHEMA, answer=answer, refuse=refuse, sender="postback")
     for path in ("/pb", "/pb/{project_id}", "/pb/{project_id}/{secret}")
 )

@@ -18,7 +18,7 @@ Vendor's page: "Conversions & goals", https://openanalyticsapi.com
 | `transaction_id`, else `properties.order_id` | `transaction_id` |
 | `status` | `status` |
 | `experiments`, `properties` | the same names, as JSON |
-| click ids (ours), all of `CLICK_IDS` | `click_id_type` and `click_id`: the first; `properties`: each |
+| click ids (ours), all of `CLICK_ID_TYPES` | `click_id_type` and `click_id`: the first; `properties`: each |
 | `timestamp` | `occurred_us` |
 | `event_id` | `event_id` |
 """
@@ -57,26 +57,12 @@ from ingest_api.fields import (
 from ingest_api.hints import Fields
 from ingest_api.lengths import NAME_BYTES, cut, within
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_items, without_members
+from record.click_id_types import CLICK_ID_TYPES
 from record.contract import Event, Kind, PageKind
 
 MAX_ITEMS = 1000
 
-CLICK_IDS = (
-    "gclid",
-    "gbraid",
-    "wbraid",
-    "dclid",
-    "msclkid",
-    "ttclid",
-    "twclid",
-    "li_fat_id",
-    "ScCid",
-    "epik",
-    "fbclid",
-)
-"""By their parameters in addresses, in the order in which they fill the columns."""
-
-_CLICK_IDS = frozenset(CLICK_IDS)
+_CLICK_IDS = frozenset(CLICK_ID_TYPES)
 _ITEMS = Most(MAX_ITEMS, f"the array must hold 1 to {MAX_ITEMS} events; split it")
 _NAME = ("name", "event_name")
 _USER = ("user_id", "user_id")
@@ -130,8 +116,15 @@ class Report(TypedDict, total=False):
     twclid: ClickId
     li_fat_id: ClickId
     ScCid: ClickId
+    sccid: ClickId
     epik: ClickId
+    rdt_cid: ClickId
+    yclid: ClickId
+    qclid: ClickId
+    tblci: ClickId
+    obclid: ClickId
     fbclid: ClickId
+    external: ClickId
     experiments: Experiments
     properties: Properties
     occurred_us: Annotated[Time, Field(validation_alias="timestamp")]
@@ -246,7 +239,7 @@ def _event(index: int, item: Slice, arrival: Arrival) -> Event:
     if properties is not None and "transaction_id" not in report:
         report["transaction_id"] = order_id(properties)
     if not _CLICK_IDS.isdisjoint(report):
-        clicks = {name: report.pop(name) for name in CLICK_IDS if name in report}
+        clicks = {name: report.pop(name) for name in CLICK_ID_TYPES if name in report}
         clicks = {name: click_id for name, click_id in clicks.items() if click_id is not None}
         if clicks:
             report["click_id_type"], report["click_id"] = next(iter(clicks.items()))

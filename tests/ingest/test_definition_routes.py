@@ -14,10 +14,10 @@ from servers import Server
 
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
-from ingest_api.definitions import project_settings
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.project_settings import MAX_HOSTS, MAX_LABELS, SETTINGS
 from ingest_api.definitions.routes import KINDS
 from read_api.dashboard.pages.definitions import MOST_STEPS
 
@@ -427,8 +427,8 @@ def test_defaults_of_settings_are_those_of_the_models() -> None:
     assert DEFAULTS["half_life_days"] == variables["half_life_days"]
     assert DEFAULTS["session_gap_minutes"] == variables["session_gap_minutes"]
     assert DEFAULTS["reporting_currency"] == variables["default_currency"]
-    assert variables["hosts_at_most"] == project_settings.MAX_HOSTS
-    assert variables["host_labels_at_most"] == project_settings.MAX_LABELS
+    assert variables["hosts_at_most"] == MAX_HOSTS
+    assert variables["host_labels_at_most"] == MAX_LABELS
 
 
 def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
@@ -441,7 +441,7 @@ def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
 
 BODIES = {
     **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
-    "settings": ("PUT", project_settings.EXAMPLE),
+    "settings": ("PUT", SETTINGS.example),
     "costs": ("POST", costs.EXAMPLE),
 }
 

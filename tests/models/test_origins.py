@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ingest_api.dialects import openanalytics, superfunnel
 from orchestration.manifest import DBT_PROJECT
+from record.click_id_types import CLICK_ID_TYPES
 
 MODELS = ("int_host_domains", "int_hosts")
 APP = "android-app://"
@@ -151,7 +152,9 @@ def test_many_hosts_of_many_labels_cost_a_few_rows_each(warehouse: duckdb.DuckDB
 
 def test_every_click_id_that_a_dialect_takes_is_known_to_the_models() -> None:
     known = {row["click_id_type"] for row in seed("click_id_types")}
-    assert {*openanalytics.CLICK_IDS, *superfunnel.CLICK_IDS} <= known
+    assert known == {*CLICK_ID_TYPES}
+    assert known <= openanalytics.Report.__annotations__.keys()
+    assert known >= {*superfunnel.CLICK_IDS}
 
 
 def test_the_seeds_are_as_wide_as_promised() -> None:

@@ -1,0 +1,87 @@
+"""What a project's script is told, as `tracker/README.md` lists it: its tracker, goals and pages.
+
+Goals and pages that would make it larger than `CONFIG_BYTES` are left out, and the tracker's definition is
+shown with their number.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingest_api.definitions.kind import Bodies
+from ingest_api.definitions.project_settings import SETTINGS
+from record.click_id_types import CLICK_ID_TYPES
+
+CONFIG_BYTES = 8 * 1024
+PAGES_BYTES = 2 * 1024
+"""Of them for the ids and paths of landers, and of offers."""
+MOST_PAGES = 200
+"""Landers, and as many offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What the script is told, as JSON in ASCII that may stand in a script, and how much is missing in it."""
+
+    text: bytes
+    left_out_goals: int
+    left_out_pages: int
+
+
+def config_of(tracker: Mapping[str, Any], bodies: Bodies) -> Config:
+    """The config of a project's tracker, whose every member is there."""
+    said = {name: value for name, value in tracker.items() if value is not None}
+    if "session_minutes" not in said:
+        settings = SETTINGS.complete(bodies["settings"].get(SETTINGS.kind))
+        said["session_minutes"] = settings["session_gap_minutes"]
+    said["click_ids"] = CLICK_ID_TYPES
+    left_out_pages = 0
+    for kind in ("lander", "offer"):
+        said[f"{kind}s"], left_out = _pages(bodies["page"], kind)
+        left_out_pages += left_out
+    said["goals"], left_out_goals = _goals(bodies["goal"], CONFIG_BYTES - len(_json({**said, "goals": {}})))
+    return Config(_json(said), left_out_goals, left_out_pages)
+
+
+def left_out(tracker: Mapping[str, Any], bodies: Bodies) -> dict[str, Any]:
+    """How many goals and pages the script is not told of, since its config would be too large."""
+    config = config_of(tracker, bodies)
+    return {"left_out_goals": config.left_out_goals, "left_out_pages": config.left_out_pages}
+
+
+def _pages(pages: Mapping[str, dict[str, Any]], kind: str) -> tuple[list[str], int]:
+    """Ids and paths of the first pages of a kind, and how many there are besides."""
+    of_kind = {key: page for key, page in pages.items() if page["kind"] == kind}
+    listed: list[str] = []
+    room = PAGES_BYTES
+    count = 0
+    for key, page in of_kind.items():
+        texts = [key, page["path"]] if page["path"] else [key]
+        room -= sum(len(_json(text)) + 1 for text in texts)
+        if room < 0 or count == MOST_PAGES:
+            break
+        listed += texts
+        count += 1
+    return listed, len(of_kind) - count
+
+
+def _goals(goals: Mapping[str, dict[str, Any]], room: int) -> tuple[dict[str, str], int]:
+    """Id of each goal with a name, by name and by itself, as far as there is room; and how many lack it."""
+    labels: dict[str, str] = {}
+    named = [(key, goal["name"]) for key, goal in goals.items() if goal["name"]]
+    for count, (key, name) in enumerate(named):
+        # An id is never another goal's name.
+        added = [label for label in dict.fromkeys((key, name)) if label == key or label not in goals]
+        added = [label for label in added if label not in labels]
+        room -= sum(len(_json({label: key})) for label in added)
+        if room < 0:
+            return labels, len(named) - count
+        labels |= dict.fromkeys(added, key)
+    return labels, 0
+
+
+def _json(value: Any) -> bytes:
+    """JSON in ASCII: neither a tag nor a line separator of JavaScript can stand in it."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").encode()
