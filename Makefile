@@ -17,7 +17,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo check test test-long test-slow lint fix docs contract build serve wheel bench clean --once
+.PHONY: help demo check test test-long test-slow lint fix docs contract build serve wheel tracker bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ wheel: .venv/installed ## make the wheel that `pip install` takes, in dist/
 	rm -rf build dist
 	$(BIN)/pip wheel --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build
+
+# npm writes a lock file with the registry's address, which is nobody else's.
+tracker: ## build the script that pages load, and print its size (needs Node 18 or newer)
+	cd tracker && npm install --no-package-lock --no-audit --no-fund --silent && npm run --silent build
 
 bench: .venv/installed ## measure ingest, as ratios within one run, and its memory under overload
 	$(BIN)/python -m benchmarks.ingest --datasette

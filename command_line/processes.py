@@ -167,9 +167,6 @@ def up(settings: Settings) -> None:
 
 
 def _run_all(settings: Settings, mark: str) -> None:
-    logs = settings.home_dir / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    dagster = settings.address(settings.dagster_port)
     with Processes(settings, mark) as processes:
         # First of all, for what is sent meanwhile is lost to senders who do not repeat it.
         processes.serve()
@@ -178,8 +175,7 @@ def _run_all(settings: Settings, mark: str) -> None:
         deployed_or_first(settings)
         if (differs := said_difference(settings)) is not None:
             click.echo(differs)
-        _start_dagster(processes, settings, logs)
-        processes.wait_until_ready("dagster", f"{dagster}/server_info")
+        dagster, logs = start_dagster(processes, settings)
         click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")
         click.echo(f"read     {settings.address(settings.read_port)}   (OpenAPI: /read/openapi.json)")
         click.echo(f"dagster  {dagster}   (logs in {logs})")
@@ -242,8 +238,14 @@ def sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None:
-    """One code server, which loads the definitions once for the scheduler and for the web page."""
+def start_dagster(processes: Processes, settings: Settings) -> tuple[str, Path]:
+    """Start the scheduler and the web page; returns the page's address, which answers, and the logs' folder.
+
+    One code server loads the definitions once for both. Raises ProcessesError.
+    """
+    logs = settings.home_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    address = settings.address(settings.dagster_port)
     code_port = str(_free_port())
     code = ["--workspace", str(write_workspace(settings, int(code_port)))]
     python = [sys.executable, "-m"]
@@ -269,6 +271,8 @@ def _start_dagster(processes: Processes, settings: Settings, logs: Path) -> None
         ],
         logs / "dagster-web.log",
     )
+    processes.wait_until_ready("dagster", f"{address}/server_info")
+    return address, logs
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     read_port: int = Field(default=8002, description="Port of the read API.")
     dagster_port: int = Field(default=8003, description="Port of Dagster's web page.")
+    demo_shop_port: int = Field(default=8004, description="Port of the demo's shop.")
     postback_rate_limit: str = Field(
         default="3000/minute",
         pattern=rf"^(?:off|{RATE_LIMIT})$",
@@ -57,14 +58,6 @@ class Settings(BaseSettings):
         pattern=rf"^(?:off|{RATE_LIMIT})$",
         description="Requests of a project's page keys, N/second|minute|hour|day, or off.",
     )
-    link_rate_limit: str = Field(
-        default="3000/minute",
-        pattern=rf"^(?:off|{RATE_LIMIT})$",
-        description="Clicks on links that are recorded per client address, N/second|minute|hour|day, or off.",
-    )
-    link_wait_ms: int = Field(
-        default=250, ge=0, le=10_000, description="Milliseconds that a click waits to be recorded at most."
-    )
     tracker_rate_limit: str = Field(
         default="600/minute",
         pattern=rf"^(?:off|{RATE_LIMIT})$",
@@ -74,6 +67,14 @@ class Settings(BaseSettings):
         default="t",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="First part of the tracker's addresses; `t` is answered too.",
+    )
+    link_rate_limit: str = Field(
+        default="3000/minute",
+        pattern=rf"^(?:off|{RATE_LIMIT})$",
+        description="Clicks on links that are recorded per client address, N/second|minute|hour|day, or off.",
+    )
+    link_wait_ms: int = Field(
+        default=250, ge=0, le=10_000, description="Milliseconds that a click waits to be recorded at most."
     )
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_split)] = (
         Field(default=(), description="Proxies whose word on the client is believed: addresses, networks.")

@@ -104,14 +104,14 @@ def create_app() -> FastAPI:
     app.state.admit = admit
     app.state.key_use = KeyUse()
     app.state.rate_limits = RateLimits(
-        postbacks=settings.postback_rate_limit,
-        pages=settings.page_rate_limit,
-        tracker=settings.tracker_rate_limit,
-        clicks=settings.link_rate_limit,
+        settings.postback_rate_limit,
+        settings.page_rate_limit,
+        settings.tracker_rate_limit,
+        settings.link_rate_limit,
     )
+    app.state.scripts = Scripts()
     app.state.link_wait_seconds = settings.link_wait_ms / 1000
     app.state.clicks_landing = set()
-    app.state.scripts = Scripts()
     app.state.proxies = TrustedProxies(settings.trusted_proxies, settings.country_header)
     app.add_middleware(AnswerFields)
     app.add_middleware(TrailingSlash, ids=window.EVENT_IDS)

@@ -10,9 +10,7 @@ from orchestration.assets import COPIED_TO_POSTGRES, old_rows_leave
 from orchestration.build_inputs import inputs_now, inputs_published
 from orchestration.build_lock import BuildRunningError, build_lock, is_build_running
 from orchestration.instance import JOB, LOST, UNFINISHED, end_lost_runs
-
-LOOK_EVERY_S = 10
-SHORTEST_INTERVAL_S = 60.0
+from orchestration.pace import LOOK_EVERY_S, shortest_interval_s
 
 LONGEST_INTERVAL_S = 3600.0
 """After failed builds the interval doubles up to here."""
@@ -25,8 +23,8 @@ def arrivals_sensor(settings: Settings) -> dg.SensorDefinition:
 
     What is published counts, never what was seen or asked for: so a build that was killed or failed is begun
     again, and one from the command line is not repeated. At most one build every `max(60 s, twice the last
-    build)`, from start to start, so that builds leave at least half of the machine's time; each failed one in
-    a row doubles that, until the code changes, which the cursor is for. It only looks at the landing store
+    build)`, from start to start; each failed one in a row doubles that, until the code changes, which the
+    cursor is for. It only looks at the landing store
     and at build.json: never at the warehouse.
     """
 
@@ -102,6 +100,6 @@ def _seconds_until_next_build(instance: dg.DagsterInstance, now: float, is_same_
     failed = 0
     while failed < len(records) and records[failed].dagster_run.status is not dg.DagsterRunStatus.SUCCESS:
         failed += 1
-    shortest = max(SHORTEST_INTERVAL_S, 2 * took)
+    shortest = shortest_interval_s(took)
     doubled = shortest * 2 ** max(0, failed - 1) if is_same_code else shortest
     return started + min(doubled, max(LONGEST_INTERVAL_S, shortest)) - now

@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from funnelhouse.problems import Refusal
-from ingest_api import dialects
+from ingest_api import dialects, tracker
 from ingest_api.dialect import Route
 from ingest_api.dialect_table import ROUTES
 
 _SAID = {
     operation: about
-    for path in sorted(Path(dialects.__file__).parent.glob("*.yaml"))
+    for room in (dialects, tracker)
+    for path in sorted(Path(room.__path__[0]).glob("*.yaml"))
     for operation, about in yaml.safe_load(path.read_text(encoding="utf-8"))["operations"].items()
 }
 
@@ -58,7 +59,12 @@ SENT = [Sent(route, _SAID[f"POST {route.path}"]["within"]) for route in ROUTES]
 BY_KEY = [sent for sent in SENT if sent.route.sender == "key"]
 
 # A path without a project is only understood while one project takes postbacks.
-OF_A_PROJECT = [sent for sent in SENT if sent in BY_KEY or "{project_id}" in sent.template]
+OF_A_PROJECT = BY_KEY + [
+    sent for sent in SENT if sent.route.sender == "postback" and "{project_id}" in sent.template
+]
+
+OF_PAGES = [sent for sent in SENT if sent.route.sender == "page"]
+"""What is wrong with a body is answered 200 there."""
 
 
 def names(schema: Any) -> Iterator[str]:

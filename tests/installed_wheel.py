@@ -60,6 +60,7 @@ class Wheel:
             "FUNNELHOUSE_INGEST_PORT": str(settings.ingest_port),
             "FUNNELHOUSE_READ_PORT": str(settings.read_port),
             "FUNNELHOUSE_DAGSTER_PORT": str(settings.dagster_port),
+            "FUNNELHOUSE_DEMO_SHOP_PORT": str(settings.demo_shop_port),
         }
 
     def start(self, settings: Settings, *arguments: str, **options: object) -> subprocess.Popen[str]:

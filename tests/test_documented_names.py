@@ -40,6 +40,7 @@ SETTINGS = {
     "FUNNELHOUSE_INGEST_PORT": UP,
     "FUNNELHOUSE_READ_PORT": UP,
     "FUNNELHOUSE_DAGSTER_PORT": UP,
+    "FUNNELHOUSE_DEMO_SHOP_PORT": "command_line/test_demo_shop.py::running_shop",
     "FUNNELHOUSE_INGEST_URL": "dashboard/conftest.py::house",
     "FUNNELHOUSE_POSTBACK_RATE_LIMIT": PROXY,
     "FUNNELHOUSE_PAGE_RATE_LIMIT": "ingest/test_page_keys.py::limited",

@@ -97,6 +97,6 @@ def test_every_package_is_installed_and_type_checked() -> None:
     there = {file.parent.name for file in CHECKOUT.glob("*/__init__.py")}
     tools = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]
     installed = {name.removesuffix("*") for name in tools["setuptools"]["packages"]["find"]["include"]}
-    assert installed == PACKAGES | {"dbt_project"}
+    assert installed == PACKAGES | {"dbt_project", "tracker"}
     # Benchmarks run from the checkout only.
     assert there == set(tools["mypy"]["packages"]) == PACKAGES | {"benchmarks"}

@@ -1,6 +1,7 @@
 """The house as a user runs it, from the wheel: `funnelhouse up` builds what arrives, and the demo adds up."""
 
 import importlib.util
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from installed_wheel import Wheel
 from servers import free_port
+from shop_visitor import journey, visitor
 
 from funnelhouse.keys import create_key
 from funnelhouse.settings import CHECKOUT, Settings
@@ -35,6 +37,7 @@ def settings(tmp_path: Path) -> Settings:
         ingest_port=free_port(),
         read_port=free_port(),
         dagster_port=free_port(),
+        demo_shop_port=free_port(),
     )
 
 
@@ -125,6 +128,26 @@ def test_a_demo_that_is_killed_ends_its_servers(
     finally:
         demo.kill()
         demo.wait()
+
+
+@needs_demo_data
+def test_a_visitor_of_the_demo_finds_the_own_journey_explained(wheel: Wheel, settings: Settings) -> None:
+    demo = wheel.start(settings, "demo", stdout=subprocess.PIPE)
+    try:
+        said = ""
+        assert demo.stdout is not None
+        while "Ctrl-C" not in said:
+            said += demo.stdout.readline() or pytest.fail(f"the demo ended: {said}")
+        [shop] = re.findall(r"^Shop +(\S+)", said, re.MULTILINE)
+        keys = re.findall(r"^Key +(\S+)", said, re.MULTILINE)
+        with visitor() as page:
+            # Nobody asks for builds: the scheduler makes them.
+            journey(page, shop, keys[-1], build=lambda: None)
+    finally:
+        demo.terminate()
+        assert demo.wait(120) == 0
+    ports = (settings.ingest_port, settings.read_port, settings.dagster_port, settings.demo_shop_port)
+    assert not any(map(is_listening, ports))
 
 
 @needs_demo_data

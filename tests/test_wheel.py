@@ -16,7 +16,15 @@ PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 PACKAGES = [name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]]
 
 # For who edits or reads the sources.
-NOT_INSTALLED = ("dbt_project/README.md", "dbt_project/sqlfluff_dbt/")
+NOT_INSTALLED = (
+    "dbt_project/README.md",
+    "dbt_project/sqlfluff_dbt/",
+    "tracker/README.md",
+    "tracker/build.js",
+    "tracker/node_modules/",
+    "tracker/package",
+    "tracker/source/",
+)
 # dbt writes there where it is told nothing else.
 _WRITTEN = ("dbt_project/target/", "dbt_project/logs/")
 

@@ -1,10 +1,12 @@
-"""`funnelhouse demo`: servers up, journeys in over HTTP, a build, and the credit that comes out, checked."""
+"""`funnelhouse demo`: servers up, journeys in over HTTP, a build, and the credit that comes out; a shop."""
 
 import asyncio
 import shutil
 import socket
+import sys
 from collections import Counter
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +16,8 @@ from rich.table import Table
 from command_line.console import console, plain_table, print_build, progress_bar
 from command_line.demo.journeys import Journey, data_file, events_of, read_journeys
 from command_line.demo.replay import replay
-from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt
+from command_line.demo.shop import definitions as shop
+from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt, start_dagster
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
@@ -42,7 +45,7 @@ class DemoError(Exception):
 def run_demo(settings: Settings, once: bool) -> int:
     """Run the demo in `<home>/demo`, made anew; returns the exit code: 0 when all totals are right.
 
-    Leaves the servers running until Ctrl-C, unless `once`.
+    Leaves the servers running until Ctrl-C, with a shop and builds of what happens there, unless `once`.
     """
     try:
         journeys = list(read_journeys(data_file()))
@@ -52,12 +55,16 @@ def run_demo(settings: Settings, once: bool) -> int:
     settings = settings.isolated(settings.home_dir / "demo")
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
-            key = _empty_home(settings)
-            servers.serve(log=settings.home_dir / "servers.log")
+            log = settings.home_dir / "servers.log"
+            key = _empty_home(settings, once)
+            servers.serve(log)
+            # Before the build, which is the first of the shop's project, too.
+            shop_key = None if once else _prepare_shop(settings)
             _fill(settings, key, journeys)
             _show(settings, key, journeys)
             _print_addresses(settings, key)
-            if not once:
+            if shop_key is not None:
+                _open_shop(settings, servers, log, shop_key)
                 console.print("Running until Ctrl-C.")
                 with suppress(KeyboardInterrupt):
                     servers.watch()
@@ -68,15 +75,41 @@ def run_demo(settings: Settings, once: bool) -> int:
     return INTERRUPTED
 
 
-def _empty_home(settings: Settings) -> str:
+def _empty_home(settings: Settings, once: bool) -> str:
     """Make the demo's home anew and return a key for it. Raises DemoError while a port is taken."""
-    for port in (settings.ingest_port, settings.read_port):
+    for port in (
+        *(settings.ingest_port, settings.read_port),
+        *(() if once else (settings.dagster_port, settings.demo_shop_port)),
+    ):
         with socket.socket() as probe:
             if probe.connect_ex((settings.host, port)) == 0:
                 raise DemoError(f"Port {port} is in use, perhaps by another demo: end that one first.")
     shutil.rmtree(settings.home_dir, ignore_errors=True)
     with closing(open_store(settings.landing_store)) as store:
         return create_key(store, PROJECT, ["ingest", "read", "admin"])
+
+
+def _prepare_shop(settings: Settings) -> str:
+    """Make the shop's project and define it; returns a key for people."""
+    url = settings.address(settings.demo_shop_port)
+    with closing(open_store(settings.landing_store)) as store:
+        key = shop.open_project(store, [url])
+    shop.define(settings.ingest_base_url, key, url)
+    return key
+
+
+def _open_shop(settings: Settings, servers: Processes, log: Path, key: str) -> None:
+    """Start the shop, and the scheduler, whose builds show what is bought there."""
+    with console.status("Starting the shop and the scheduler"):
+        url = settings.address(settings.demo_shop_port)
+        servers.start("shop", [sys.executable, "-m", "command_line.demo.shop"], log)
+        servers.wait_until_ready("shop", url)
+        dagster, _ = start_dagster(servers, settings)
+    console.print(f"\nShop    [bold]{url}[/]  (click the ad, buy a lamp, refund it, find it under Pages)")
+    console.print(
+        f"Key     [bold]{key}[/]  (sign in to see the shop's project, {shop.PROJECT})", soft_wrap=True
+    )
+    console.print(f"Builds  {dagster}")
 
 
 def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:

@@ -19,6 +19,7 @@ from ingest_api import dialect_routes
 from ingest_api.arrival import Arrival, Rejection
 from ingest_api.rejected import rejected_rows
 from ingest_api.replay import READERS
+from ingest_api.tracker import wire
 from record.contract import Event, Rejected, columns, row_values
 from record.landing import Location, open_store
 from record.rejected import KEPT_BYTES
@@ -149,6 +150,7 @@ BODIES |= {
     "/v1/identify": b'{"anonymousId":"a","userId":"u"}',
     "/v1/group": b'{"userId":"u","groupId":"g"}',
     "/v1/alias": b'{"userId":"u","previousId":"p"}',
+    wire.PATH: b'{"ads":"denied","events":[{"api":"flux","type":"conversion","vid":"v","rev":"1.50"}]}',
     "/pb": b"tx=o&rev=1.5\nhit=h",
     "/pb/{project_id}": b"hit=h&tx=o&rev=1.5",
     "/pb/{project_id}/{secret}": b'\n{"hit": "h"}',
@@ -158,13 +160,13 @@ BODIES |= {
 
 def test_every_route_that_takes_events_can_be_replayed() -> None:
     taking = {route.path for route in dialect_routes.router.routes}  # type: ignore[attr-defined]
-    assert taking == READERS.keys() == BODIES.keys()
+    assert taking | {wire.PATH} == READERS.keys() == BODIES.keys()
 
 
 def test_a_replayed_report_is_what_it_would_have_been_and_was_learnt_now(
     ingest_server: Server, client: httpx.Client
 ) -> None:
-    ingest_server.set_postbacks("again", "open")
+    ingest_server.set_access("again", postbacks="open", origins=["https://shop.example"])
     browser = {"Origin": "https://shop.example", "User-Agent": "a browser"}
     for path, body in BODIES.items():
         project = "replayed"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dialects import BY_KEY, OF_A_PROJECT, SENT, Sent, names
+from dialects import BY_KEY, OF_A_PROJECT, OF_PAGES, SENT, Sent, names
 from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,9 +37,9 @@ FIELDS = sorted(
 @pytest.fixture(scope="module")
 def key(ingest_server: Server) -> Iterator[str]:
     key = ingest_server.key("http", "ingest")
-    ingest_server.set_postbacks("http", "open")
+    ingest_server.set_access("http", postbacks="open", origins=["https://shop.example"])
     yield key
-    ingest_server.set_postbacks("http", "off")
+    ingest_server.set_access("http", postbacks="off", origins=["off"])
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +129,17 @@ def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) ->
 
 def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) -> None:
     described = client.get("/ingest/openapi.json").json()["paths"]
-    defining = re.compile(r"/(goals|funnels|pages|traffic-sources|experiments|settings|costs|keys)(/|$)")
+    defining = re.compile(
+        r"/(goals|funnels|pages|traffic-sources|experiments|settings|tracker|costs|keys)(/|$)"
+    )
     receiving = {p for p, methods in described.items() if "post" in methods}
     taking = {p for p in receiving if not p.startswith("/ingest/") and not defining.search(p)}
     assert taking == {sent.template for sent in SENT}
     for path in taking:
         named = {p["name"] for p in described[path]["post"].get("parameters", ()) if p["in"] == "path"}
         assert named == set(re.findall(r"{(\w+)}", path))
-        assert set(described[path]["post"]["responses"]) >= {"400", "413", "415", "503"}
+        of_bodies = set() if path in {sent.template for sent in OF_PAGES} else {"413", "415"}
+        assert set(described[path]["post"]["responses"]) >= {"400", "503", *of_bodies}
 
 
 @pytest.mark.parametrize("sent", OF_A_PROJECT, ids=lambda sent: sent.template)
@@ -179,7 +182,7 @@ def test_health_and_description(client: httpx.Client) -> None:
     assert "422" not in goal["responses"]
 
 
-@pytest.mark.parametrize("path", [*PATHS, POSTBACK, f"{POSTBACK}?hit=h"])
+@pytest.mark.parametrize("path", [*PATHS, POSTBACK, f"{POSTBACK}?hit=h", "/t/http"])
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_body_ever_causes_a_server_error(client: httpx.Client, path: str, data: st.DataObject) -> None:

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request, Response
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE
 from read_api.dashboard.access import AnySignedIn, AnyViewer, Viewer
+from read_api.dashboard.defined import ingest_of
 from read_api.dashboard.figures import ago, moment
-from read_api.dashboard.ingest import Ingest, UnreachableError
+from read_api.dashboard.ingest import UnreachableError
 from read_api.dashboard.rendering import html
 from read_api.dashboard.view import ALL, View, frame, viewing
 from read_api.models import model_docs
@@ -61,7 +62,7 @@ def live_rows(request: Request, viewer: AnyViewer) -> Response:
 def one_event(request: Request, viewer: AnyViewer) -> Response:
     """All reports with one event id: as received, and as understood."""
     event_id = request.query_params.get("id", "")
-    found = _ingest(request).get(viewer.read, viewer.project_id, "events", event_id) if event_id else None
+    found = ingest_of(request).get(viewer.read, viewer.project_id, "events", event_id) if event_id else None
     if found is None:
         raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
     return frame(request, viewer, "live", "Event").render("event.html", {"event": _shown_event(found)})
@@ -155,7 +156,7 @@ def _events(request: Request, viewer: Viewer, view: View) -> dict[str, Any]:
     known: dict[str, Any] = {"kind": kind, "kinds": kinds}
     found: list[dict[str, Any]] = []
     before: str | None = ""
-    ingest = _ingest(request)
+    ingest = ingest_of(request)
     try:
         if kind in ("", REJECTED):
             answer = ingest.get(viewer.read, viewer.project_id, REJECTED, "recent", limit=SHOWN_EVENTS) or {}
@@ -242,8 +243,3 @@ def _shown_event(event: dict[str, Any]) -> dict[str, Any]:
 def _readable(name: str, value: Any) -> Any:
     """Microseconds as a time; all else as it is."""
     return moment((_EPOCH + timedelta(microseconds=value)), "milliseconds") if name.endswith("_us") else value
-
-
-def _ingest(request: Request) -> Ingest:
-    found: Ingest = request.app.state.ingest
-    return found

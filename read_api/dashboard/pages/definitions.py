@@ -10,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 
-from funnelhouse.problems import Refusal
 from read_api.dashboard import rules
 from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
-from read_api.dashboard.ingest import Ingest, NotTaken, UnreachableError
-from read_api.dashboard.rendering import HEADERS, html
+from read_api.dashboard.defined import FUNNELS, GOALS, Defined, see_other
+from read_api.dashboard.ingest import NotTaken, UnreachableError
+from read_api.dashboard.rendering import html
 from read_api.dashboard.view import View, frame, viewing
 from read_api.parameters import Days, Page
 from read_api.reader import Reader
@@ -39,7 +38,7 @@ def goal_list(request: Request, viewer: AnyViewer) -> Response:
         published = goals.goals(
             view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
         )
-        defined = _defined(request, viewer, "goals", "goal_id")
+        defined = Defined(request, viewer).all(GOALS)
         waiting = [
             {**goal, "rule": rules.words(goal)}
             for goal in (defined or {}).values()
@@ -124,7 +123,7 @@ def _picked(rows: Slice, rule: goals.Rule) -> Slice:
 @router.get(f"{PATH}/goals/{{goal_id}}/edit")
 def edit_goal(request: Request, viewer: Editor, goal_id: str) -> Response:
     """The form for an existing goal."""
-    goal = _one(request, viewer, "goals", goal_id)
+    goal = Defined(request, viewer).one(GOALS, goal_id)
     view = frame(request, viewer, "goals", goal["name"] or goal_id)
     return _goal_form(view, goal_id, _goal_fields(goal))
 
@@ -138,8 +137,8 @@ def update_goal(request: Request, viewer: Editor, goal_id: str, form: Form) -> R
 @router.post(f"{PATH}/goals/{{goal_id}}/delete")
 def delete_goal(request: Request, viewer: Editor, goal_id: str, _: Form) -> Response:
     """Delete a goal."""
-    _ingest(request).delete(viewer.admin or "", viewer.project_id, "goals", goal_id)
-    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
+    Defined(request, viewer).delete(GOALS, goal_id)
+    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 @router.get(f"{PATH}/funnels")
@@ -147,7 +146,7 @@ def funnel_page(request: Request, viewer: AnyViewer) -> Response:
     """One funnel as a picture, with who dropped out where, and by source of entry."""
     with viewing(request, viewer, "funnels") as view:
         every = funnels.funnels(view.reading, view.project_id, funnels.Filters(view.days, page=Page(10_000)))
-        defined = _defined(request, viewer, "funnels", "funnel_id")
+        defined = Defined(request, viewer).all(FUNNELS)
         names = {step.funnel_id: step.funnel_name for step in every}
         names |= {funnel_id: funnel["name"] for funnel_id, funnel in (defined or {}).items()}
         chosen = request.query_params.get("funnel", "")
@@ -232,7 +231,7 @@ def funnel_step(request: Request, viewer: Editor) -> Response:
 @router.get(f"{PATH}/funnels/{{funnel_id}}/edit")
 def edit_funnel(request: Request, viewer: Editor, funnel_id: str) -> Response:
     """The form for an existing funnel."""
-    funnel = _one(request, viewer, "funnels", funnel_id)
+    funnel = Defined(request, viewer).one(FUNNELS, funnel_id)
     return _funnel_form(frame(request, viewer, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
 
 
@@ -245,8 +244,8 @@ def update_funnel(request: Request, viewer: Editor, funnel_id: str, form: Form) 
 @router.post(f"{PATH}/funnels/{{funnel_id}}/delete")
 def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> Response:
     """Delete a funnel."""
-    _ingest(request).delete(viewer.admin or "", viewer.project_id, "funnels", funnel_id)
-    return _to(frame(request, viewer, "funnels").url("funnels"))
+    Defined(request, viewer).delete(FUNNELS, funnel_id)
+    return see_other(frame(request, viewer, "funnels").url("funnels"))
 
 
 def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
@@ -259,7 +258,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "is_micro": form.has("is_micro"),
             "stage": form.text("stage") or None,
         }
-        _put(request, viewer, "goals", goal_id, body, is_new)
+        Defined(request, viewer).put(GOALS, goal_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             "id": form.text("id"),
@@ -271,7 +270,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
         }
         view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
         return _goal_form(view, "" if is_new else goal_id, fields, str(refused))
-    return _to(frame(request, viewer, "goals").url("goals", saved=goal_id))
+    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str, is_new: bool) -> Response:
@@ -286,7 +285,7 @@ def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str,
             "window_days": int(window) if window.isascii() and window.isdigit() else window,
             "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
         }
-        _put(request, viewer, "funnels", funnel_id, body, is_new)
+        Defined(request, viewer).put(FUNNELS, funnel_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
         fields = {
             **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
@@ -294,17 +293,7 @@ def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str,
         }
         view = frame(request, viewer, "funnels", "New funnel" if is_new else funnel_id)
         return _funnel_form(view, "" if is_new else funnel_id, fields, str(refused))
-    return _to(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
-
-
-def _put(request: Request, viewer: Viewer, kind: str, key: str, body: dict[str, Any], is_new: bool) -> None:
-    """Define it through the ingest API. Raises NotTaken, also for a new one under an id that is taken."""
-    if not key:
-        raise NotTaken("Give it a name or an id.")
-    ingest, admin = _ingest(request), viewer.admin or ""
-    if is_new and ingest.get(admin, viewer.project_id, kind, key) is not None:
-        raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
-    ingest.put(admin, viewer.project_id, kind, key, body=body)
+    return see_other(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
 
 
 def _goal_form(view: View, goal_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
@@ -351,27 +340,6 @@ def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _defined(request: Request, viewer: Viewer, kind: str, id_name: str) -> dict[str, dict[str, Any]] | None:
-    """What the ingest API has, by id; None while it does not answer: figures are shown all the same."""
-    found: dict[str, dict[str, Any]] = {}
-    after: str | None = ""
-    while after is not None:
-        try:
-            page = _ingest(request).get(viewer.read, viewer.project_id, kind, after=after) or {}
-        except UnreachableError:
-            return None
-        found |= {each[id_name]: each for each in page.get(kind, [])}
-        after = page.get("next")
-    return found
-
-
-def _one(request: Request, viewer: Viewer, kind: str, key: str) -> dict[str, Any]:
-    found = _ingest(request).get(viewer.admin or "", viewer.project_id, kind, key)
-    if found is None:
-        raise Refusal(404, "It is not defined, or was deleted. What a seed defines is edited there.")
-    return found
-
-
 def _is_after(received_us: int, reader: Reader) -> bool:
     """Whether something arrived after the build began, which therefore does not know it."""
     began = datetime.fromisoformat(reader.facts.get("started_at", reader.facts["published_at"]))
@@ -385,12 +353,3 @@ def _published_rule(goal: goals.Goal) -> str:
     condition = {"key": goal.property_key, "value": goal.property_value} if goal.property_key else None
     match = {"type": goal.match_type, "operator": goal.match_operator or "exact", "value": goal.match_value}
     return rules.words({"match": match, "property": condition, "minimum_amount": goal.minimum_amount})
-
-
-def _ingest(request: Request) -> Ingest:
-    found: Ingest = request.app.state.ingest
-    return found
-
-
-def _to(address: str) -> RedirectResponse:
-    return RedirectResponse(address, 303, HEADERS)

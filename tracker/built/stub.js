@@ -1,0 +1,1 @@
+(()=>{(i=>{if(i.oa)return;let n=i.flux={q:[],decorate:t=>t},r=i.oa=(...t)=>{n.q.push(t)};"track consent experiment reset optOut".split(" ").map(t=>n[t]=(...e)=>r(t,...e)),i._pgnt={variables(){let t={};return"session_id user_id visit_id conversion_id experiment_id experiment_numeric_id variation_id is_control endpoint_path".split(" ").map(e=>t[e]=null),t}}})(window);})()
