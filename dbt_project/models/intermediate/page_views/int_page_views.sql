@@ -152,7 +152,8 @@ classified as (
             else click_id_types.{{ column }}
         end as click_{{ column }},
         {% endfor %}
-        coalesce(user_agents.is_bot, false) as is_bot,
+        -- Whoever follows a link has a user agent, unless it is a program.
+        coalesce(user_agents.is_bot, linked.dialect = 'links', false) as is_bot,
         coalesce(
             pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
         ) as page,
