@@ -124,8 +124,8 @@ def create_app() -> FastAPI:
     add_docs_page(app, "/ingest/docs")
     # Not included as a router: looking a path up in one takes a tenth of a small request's time.
     app.router.routes.extend(dialect_routes.router.routes)
+    app.router.routes.extend(links.router.routes)
     app.router.routes.extend(tracker.router.routes)
-    app.include_router(links.router)
     app.include_router(definitions.router)
     app.include_router(costs.router)
     app.include_router(keys.router)

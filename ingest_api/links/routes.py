@@ -6,8 +6,8 @@ https://wicg.github.io/nav-speculation/prefetch.html says what `Sec-Purpose` is.
 """
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,10 +18,14 @@ from ingest_api import metrics
 from ingest_api.access import PROJECT
 from ingest_api.arrival import Arrival
 from ingest_api.definitions.held import Held, HeldDefinitions
+from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.tracker import tracker_of
 from ingest_api.group_commit import ROW_BYTES
+from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.links.clicks import Browser, Followed, cut_address, follow, unfilled
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import now_us, stores
+from ingest_api.tracker.visitor_cookie import cookies_of, may_remember, visitor_cookie
 from record.contract import Event, row_values
 
 UNKNOWN_LINK = "There is no such link here."
@@ -31,7 +35,6 @@ _HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 _ROUTES = ("/c/{link_id}", "/c/{project_id}/{link_id}")
 
 router = APIRouter()
-_log = logging.getLogger(__name__)
 _event_row = row_values(Event)
 
 
@@ -56,17 +59,18 @@ async def get(request: Request) -> Response:
         return _redirect(unfilled(link))
     if _is_ahead_of_a_click(request):
         raise Refusal(503, PREFETCHED)
-    arrival = Arrival(project_id, now_us(), "browser", cut_address(request.headers.get("user-agent")))
-    proxies: TrustedProxies = request.app.state.proxies
-    browser = Browser(
-        referrer=cut_address(request.headers.get("referer")),
-        user_agent=arrival.user_agent,
-        country=proxies.country(request),
-    )
+    tracker = tracker_of(held.bodies)
+    arrival = Arrival(project_id, now_us(), "browser", user_agent=None)
+    browser = _browser(request, arrival, tracker, held)
     query: bytes = request.scope["query_string"]
-    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], [])
+    cross_domains: list[str] = tracker["cross_domains"]
+    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], cross_domains)
     await _record(request, followed)
-    return _redirect(followed.location)
+    answer = _redirect(followed.location)
+    cookie = visitor_cookie(request, tracker, followed.visitor_id)
+    if cookie is not None:
+        answer.headers["Set-Cookie"] = cookie
+    return answer
 
 
 for _path in _ROUTES:
@@ -86,6 +90,31 @@ async def _project(request: Request) -> tuple[str, Held]:
         raise Refusal(404, UNKNOWN_LINK)
     request.scope[PROJECT] = project_id
     return project_id, await definitions.of(project_id)
+
+
+def _browser(request: Request, arrival: Arrival, tracker: Mapping[str, Any], held: Held) -> Browser:
+    """What of a request besides its query may be used, by the project's tracker and the visitor's will."""
+    headers, proxies = request.headers, request.app.state.proxies
+    cookies = cookies_of(request)
+    may_know = may_remember(request, tracker, cookies.consent)
+    asks_for_privacy = headers.get("sec-gpc") == "1"
+    minutes = tracker["session_minutes"]
+    if minutes is None:
+        minutes = SETTINGS.complete(held.bodies["settings"].get(SETTINGS.kind))["session_gap_minutes"]
+    seen_ms = cookies.session_seen_ms or 0
+    is_session_over = arrival.received_us // 1000 - seen_ms > minutes * 60_000
+    return Browser(
+        referrer=cut_address(headers.get("referer"), tracker["removed"]),
+        user_agent=cut(headers.get("user-agent", ""), ADDRESS_BYTES) or None,
+        country=proxies.country(request),
+        visitor_id=cookies.visitor_id if may_know else None,
+        session_id=cookies.session_id if may_know and not is_session_over else None,
+        is_silent=cookies.consent == "denied"
+        or (asks_for_privacy and tracker["gpc"] == "all")
+        or (headers.get("dnt") == "1" and tracker["dnt"] == "all"),
+        are_ads_denied="denied" in (cookies.consent, cookies.ads)
+        or (asks_for_privacy and tracker["gpc"] != "ignore"),
+    )
 
 
 def _redirect(location: str) -> Response:
