@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ import httpx
 from funnelhouse.access import set_access
 from funnelhouse.keys import create_key
 from record.landing import open_store
+from record.landing.store import LandingStore
 
 EVENT: dict[str, Any] = {
     "event_type": "conversion",
@@ -306,16 +307,24 @@ class Server:
 
 
 @contextmanager
-def ingest_server(landing: str = "", code: str = SERVE, checkout: Path | None = None) -> Iterator[Server]:
+def ingest_server(
+    landing: str = "",
+    code: str = SERVE,
+    checkout: Path | None = None,
+    prepare: Callable[[LandingStore], None] | None = None,
+) -> Iterator[Server]:
     """A server on an empty home, or on an empty PostgreSQL database; stopped at the end.
 
-    It runs what is in `checkout`, by the environment in there, or this checkout's.
+    It runs what is in `checkout`, by the environment in there, or this checkout's. `prepare` is given the
+    landing store, in which the project `bench` is, before it starts.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = ("127.0.0.1", free_port())
         with closing(open_store(landing or Path(folder) / "landing.sqlite")) as store:
             key = create_key(store, "bench", ["ingest"])
             set_access(store, "bench", origins=[ORIGIN])
+            if prepare is not None:
+                prepare(store)
         environment = {
             **os.environ,
             "FUNNELHOUSE_HOME": folder,

@@ -219,12 +219,7 @@ class AccessRules:
 
         While the store cannot be read, what was known last holds. Raises LandingError when nothing was.
         """
-        try:
-            rules = self._read()
-        except LandingError:
-            if not self._until:
-                raise
-            rules = self._rules
+        rules = self._read_if_possible()
         return frozenset(origin for access in _own_and_live(rules, project_id) for origin in access.origins)
 
     def of(self, project_id: str) -> ProjectAccess:
@@ -240,9 +235,12 @@ class AccessRules:
         return self._by_host.get(host_name(host), self._the_open_one)
 
     def _read_if_possible(self) -> Mapping[str, ProjectAccess]:
+        """What holds, else what was known last. Raises LandingError when nothing was."""
         try:
             return self._read()
         except LandingError:
+            if not self._until:
+                raise
             return self._rules
 
     def _read(self) -> Mapping[str, ProjectAccess]:

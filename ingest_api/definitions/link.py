@@ -104,7 +104,7 @@ def _check_settings(settings: dict[str, Any], link: Link) -> None:
     urls = {f"to.{index}.url": target.url for index, target in enumerate(link.to)}
     if link.fallback_url is not None:
         urls["fallback_url"] = link.fallback_url
-    listed = settings.get("link_hosts")
+    listed = settings["link_hosts"]
     faults = [
         f"{field}: its host is not in the project's setting link_hosts; add it there, or lead to one that is"
         for field, url in urls.items()

@@ -77,7 +77,7 @@ class ProjectSettings(OwnShape):
     postbacks_take_extended_status: bool = False
     own_hosts: Hosts = Field(default_factory=list)
     ignored_referrers: Hosts = Field(default_factory=list)
-    link_hosts: Hosts = Field(default_factory=list)
+    link_hosts: WebHosts = Field(default_factory=list)
 
 
 SETTINGS = Single(

@@ -93,9 +93,8 @@ def _add_routes(kind: Kind) -> None:
         project_id = caller.project_id
         check = None
         if kind.check_settings is not None:
-            newest = await versions.newest(request, project_id, "settings", "settings")
-            settings = (newest.body if newest else None) or {}
-            check = partial(kind.check_settings, settings)
+            newest = await versions.newest(request, project_id, SETTINGS.kind, SETTINGS.kind)
+            check = partial(kind.check_settings, SETTINGS.complete(newest.body if newest else None))
         body = await _read(request, project_id, kind.shape, kind.stored, check)
         if is_trial:
             before = await versions.newest(request, project_id, kind.kind, key)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
+from record.click_id_types import CLICK_ID_TYPES
+
 URL_CHARACTERS = 2048
 """Of an address as it is defined."""
 
@@ -17,15 +19,11 @@ MOST_BYTES = 3500
 """Of an address that is answered; what does not fit is left out. Proxies keep 4 KB for all header fields of
 an answer: a longer one would be their 502."""
 
-CLICK_IDS = (
-    *("gclid", "gbraid", "wbraid", "dclid", "msclkid", "ttclid", "twclid", "li_fat_id", "ScCid", "sccid"),
-    *("epik", "rdt_cid", "yclid", "qclid", "tblci", "obclid", "fbclid", "external"),
-)
-"""Parameters of ad clicks, the one that counts first of several at the front."""
-
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
 
-TOKENS = frozenset({"hit", "visitor", "vid", "session", "clickid", "link", "page", "time", *CLICK_IDS, *UTM})
+TOKENS = frozenset(
+    {"hit", "visitor", "vid", "session", "clickid", "link", "page", "time", *CLICK_ID_TYPES, *UTM}
+)
 _DATA = re.compile(r"data-([A-Za-z0-9_.~-]{1,100})")
 _KNOWN = (
     "{hit}, {visitor}, {vid}, {session}, {external}, {clickid}, {gclid} and other click ids, {utm_source} "

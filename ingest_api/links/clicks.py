@@ -3,10 +3,10 @@
 | of the request | column |
 |---|---|
 | `vid`, else the cookie's, else a new one | `visitor_id` |
-| `sid`, else the cookie's while its session lasts | `session_id` |
+| `sid`, else the cookie's while its session lasts; for a sister site a new one of who is new | `session_id` |
 | `hit` | `hit_id` of the click: the page view that it leaves |
 | `utm_*` | the same names |
-| click ids, all of `CLICK_IDS` | `click_id_type` and `click_id`: the first; `properties`: each of several |
+| click ids, all of `CLICK_ID_TYPES` | `click_id_type` and `click_id`: the first; `properties`: each |
 | `Referer` | `referrer`, without fragment |
 | `link_id`, `target` (its number, from 1), its `weight`, its `url` as filled | `properties` of the click |
 | `page_id` of the link | `page_id` of the click |
@@ -18,17 +18,20 @@ What cannot be used is left out: nothing that a request says keeps a visitor fro
 
 import hashlib
 import os
+import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ingest_api.arrival import Arrival
 from ingest_api.definitions.link import CLICK
 from ingest_api.lengths import ADDRESS_BYTES, CLICK_ID_BYTES, ID_BYTES, UTM_BYTES, cut, or_none
-from ingest_api.links.addresses import CLICK_IDS, UTM, data_name, is_among, read_address
+from ingest_api.links.addresses import UTM, data_name, is_among, read_address
 from ingest_api.strict_json import dump
+from record.click_id_types import CLICK_ID_TYPES
 from record.contract import Event
 
 MOST_PARAMETERS = 200
@@ -36,6 +39,8 @@ MOST_PARAMETERS = 200
 
 _AFTER_US = 1
 """Who clicks arrives later, if only by this."""
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,13 @@ def follow(
 ) -> Followed:
     """What becomes of a click on a link as it is stored; `pages` are those that are defined, by id."""
     sent = parameters(query)
-    clicks = {name: found for name in CLICK_IDS if (found := or_none(sent.get(name, ""), CLICK_ID_BYTES))}
+    clicks = {
+        name: found
+        for name in CLICK_ID_TYPES
+        if name in sent and (found := or_none(sent[name], CLICK_ID_BYTES))
+    }
     if browser.are_ads_denied:
-        for name in CLICK_IDS:
+        for name in CLICK_ID_TYPES:
             sent.pop(name, None)
         clicks = {}
     given = {} if browser.is_silent else {name: _id(sent.get(name, "")) for name in ("vid", "sid", "hit")}
@@ -85,6 +94,11 @@ def follow(
     session_id = given.get("sid") or (browser.session_id if visitor_id == browser.visitor_id else None)
     left_hit = given.get("hit")
     number, target = chosen(link["to"], visitor_id, link_id)
+    address = read_address(target["url"])
+    takes_visitor = is_among(address.host, cross_domains) and not browser.is_silent
+    if takes_visitor and not (given.get("vid") or browser.visitor_id):
+        # What the target goes on with begins here: else it would take somebody new for somebody else.
+        session_id = new_id(arrival.received_us)
     new_hit = None if target["page_id"] is None else new_id(arrival.received_us)
     first_click_id = next(iter(clicks), None)
 
@@ -104,9 +118,8 @@ def follow(
             return said[token] or ""
         return sent.get(data_name(token) or token, "")
 
-    address = read_address(target["url"])
     added = [("vid", visitor_id)] if link["append_vid"] else []
-    if session_id and is_among(address.host, cross_domains):
+    if takes_visitor and session_id and all(map(_PLAIN_ID.fullmatch, (visitor_id, session_id))):
         added.append(("_fh", f"{visitor_id}.{session_id}.{_base36(arrival.received_us // 1000)}"))
     added += _passed(sent, link["pass"])
     location = address.filled(value, added)
@@ -127,13 +140,13 @@ def follow(
         "click_id": clicks.get(first_click_id or ""),
         **{name: cut(sent[name], UTM_BYTES) for name in UTM if name in sent},
     }
+    said_of_both = clicks | ({"consent": "denied"} if browser.are_ads_denied else {})
     properties: dict[str, Any] = {
         "link_id": link_id,
         "target": number,
         "weight": target["weight"],
         "url": location,
-        **(clicks if len(clicks) > 1 else {}),
-        **({"consent": {"ads": "denied"}} if browser.are_ads_denied else {}),
+        **said_of_both,
     }
     click = Event(
         event_id=arrival.new_event_id(0),
@@ -155,7 +168,7 @@ def follow(
             url=location,
             page_id=target["page_id"],
             page_kind=pages.get(target["page_id"], {}).get("kind"),
-            properties=dump({"link_id": link_id}),
+            properties=dump({"link_id": link_id, **said_of_both}),
             **common,
         )
         events.append(visit)
@@ -222,7 +235,7 @@ def _payload(query: bytes, are_ads_denied: bool) -> str:
     if not are_ads_denied:
         return text
     pairs = text.split("&")
-    return "&".join(pair for pair in pairs if _text(pair.partition("=")[0].encode()) not in CLICK_IDS)
+    return "&".join(pair for pair in pairs if _text(pair.partition("=")[0].encode()) not in CLICK_ID_TYPES)
 
 
 def _base36(number: int) -> str:
@@ -233,6 +246,14 @@ def _base36(number: int) -> str:
     return digits
 
 
-def cut_address(text: str | None) -> str | None:
-    """An address in a header, as a column holds it."""
-    return cut((text or "").partition("#")[0], ADDRESS_BYTES) or None
+def cut_address(text: str | None, removed: Sequence[str] = ()) -> str | None:
+    """An address in a header, as a column holds it: without fragment, nor what `removed` parameters say."""
+    address = (text or "").partition("#")[0]
+    if "?" in address and removed:
+        address = _of_parameters(tuple(removed)).sub(r"\1removed", address)
+    return cut(address, ADDRESS_BYTES) or None
+
+
+@lru_cache(maxsize=1000)
+def _of_parameters(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"([?&](?:{'|'.join(map(re.escape, names))})=)[^&]*")

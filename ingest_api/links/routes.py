@@ -6,8 +6,8 @@ https://wicg.github.io/nav-speculation/prefetch.html says what `Sec-Purpose` is.
 """
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,10 +18,14 @@ from ingest_api import metrics
 from ingest_api.access import PROJECT
 from ingest_api.arrival import Arrival
 from ingest_api.definitions.held import Held, HeldDefinitions
+from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.tracker import tracker_of
 from ingest_api.group_commit import ROW_BYTES
+from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.links.clicks import Browser, Followed, cut_address, follow, unfilled
 from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import now_us, stores
+from ingest_api.tracker.visitor_cookie import cookies_of, may_remember, visitor_cookie
 from record.contract import Event, row_values
 
 UNKNOWN_LINK = "There is no such link here."
@@ -31,7 +35,6 @@ _HEADERS = {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"}
 _ROUTES = ("/c/{link_id}", "/c/{project_id}/{link_id}")
 
 router = APIRouter()
-_log = logging.getLogger(__name__)
 _event_row = row_values(Event)
 
 
@@ -56,17 +59,18 @@ async def get(request: Request) -> Response:
         return _redirect(unfilled(link))
     if _is_ahead_of_a_click(request):
         raise Refusal(503, PREFETCHED)
-    arrival = Arrival(project_id, now_us(), "browser", cut_address(request.headers.get("user-agent")))
-    proxies: TrustedProxies = request.app.state.proxies
-    browser = Browser(
-        referrer=cut_address(request.headers.get("referer")),
-        user_agent=arrival.user_agent,
-        country=proxies.country(request),
-    )
+    tracker = tracker_of(held.bodies)
+    arrival = Arrival(project_id, now_us(), "browser", user_agent=None)
+    browser = _browser(request, arrival, tracker, held)
     query: bytes = request.scope["query_string"]
-    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], [])
-    await _record(request, followed)
-    return _redirect(followed.location)
+    cross_domains: list[str] = tracker["cross_domains"]
+    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], cross_domains)
+    await _record(request, followed, arrival, link_id)
+    answer = _redirect(followed.location)
+    cookie = visitor_cookie(request, tracker, followed.visitor_id)
+    if cookie is not None:
+        answer.headers["Set-Cookie"] = cookie
+    return answer
 
 
 for _path in _ROUTES:
@@ -88,6 +92,31 @@ async def _project(request: Request) -> tuple[str, Held]:
     return project_id, await definitions.of(project_id)
 
 
+def _browser(request: Request, arrival: Arrival, tracker: Mapping[str, Any], held: Held) -> Browser:
+    """What of a request besides its query may be used, by the project's tracker and the visitor's will."""
+    headers, proxies = request.headers, request.app.state.proxies
+    cookies = cookies_of(request)
+    may_know = may_remember(request, tracker, cookies.consent)
+    asks_for_privacy = headers.get("sec-gpc") == "1"
+    minutes = tracker["session_minutes"]
+    if minutes is None:
+        minutes = SETTINGS.complete(held.bodies["settings"].get(SETTINGS.kind))["session_gap_minutes"]
+    seen_ms = cookies.session_seen_ms or 0
+    is_session_over = arrival.received_us // 1000 - seen_ms > minutes * 60_000
+    return Browser(
+        referrer=cut_address(headers.get("referer"), tracker["removed"]),
+        user_agent=cut(headers.get("user-agent", ""), ADDRESS_BYTES) or None,
+        country=proxies.country(request),
+        visitor_id=cookies.visitor_id if may_know else None,
+        session_id=cookies.session_id if may_know and not is_session_over else None,
+        is_silent=cookies.consent == "denied"
+        or (asks_for_privacy and tracker["gpc"] == "all")
+        or (headers.get("dnt") == "1" and tracker["dnt"] == "all"),
+        are_ads_denied="denied" in (cookies.consent, cookies.ads)
+        or (asks_for_privacy and tracker["gpc"] != "ignore"),
+    )
+
+
 def _redirect(location: str) -> Response:
     headers = {"Location": location, "Referrer-Policy": "strict-origin-when-cross-origin", **_HEADERS}
     return Response(status_code=302, headers=headers)
@@ -98,14 +127,14 @@ def _is_ahead_of_a_click(request: Request) -> bool:
     return any("prefetch" in purpose.lower() or "prerender" in purpose.lower() for purpose in purposes)
 
 
-async def _record(request: Request, followed: Followed) -> None:
-    """Land what a click is, and wait for it as long as a visitor may."""
+async def _record(request: Request, followed: Followed, arrival: Arrival, link_id: str) -> None:
+    """Land what a click is, and wait for it as long as a visitor may; what is not landed is counted."""
     rate_limits: RateLimits = request.app.state.rate_limits
     proxies: TrustedProxies = request.app.state.proxies
     if not rate_limits.takes_click(proxies.client(request)):
-        metrics.CLICKS_UNRECORDED.labels("rate_limit").inc()
+        _count_unrecorded(request, arrival, link_id, "rate_limit")
         return
-    landing = asyncio.create_task(_land(request, followed.events))
+    landing = asyncio.create_task(_land(request, followed.events, arrival, link_id))
     # Kept by the loop only as long as somebody waits for it.
     pending: set[asyncio.Task[None]] = request.app.state.clicks_landing
     pending.add(landing)
@@ -113,12 +142,18 @@ async def _record(request: Request, followed: Followed) -> None:
     await asyncio.wait([landing], timeout=request.app.state.link_wait_seconds)
 
 
-async def _land(request: Request, events: Sequence[Event]) -> None:
+async def _land(request: Request, events: Sequence[Event], arrival: Arrival, link_id: str) -> None:
     rows = [_event_row(event) for event in events]
     size = sum(len(event.payload) + len(event.url or "") + len(event.properties or "") for event in events)
     try:
         await stores(request).commits.submit("events", rows, size + ROW_BYTES * len(rows))
     except Refusal:
-        metrics.CLICKS_UNRECORDED.labels("store").inc()
+        _count_unrecorded(request, arrival, link_id, "store")
     else:
         metrics.ACKNOWLEDGED.labels("links").inc(len(rows))
+
+
+def _count_unrecorded(request: Request, arrival: Arrival, link_id: str, reason: str) -> None:
+    metrics.CLICKS_UNRECORDED.labels(reason).inc()
+    counts = stores(request).unrecorded
+    counts.count(arrival.project_id, arrival.received_us, {(link_id, reason): 1})

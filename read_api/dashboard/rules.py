@@ -116,6 +116,20 @@ def number(text: str, name: str) -> int | float:
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 
 
+def value(fields: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a conversion is worth, of a form's `amount` and `currency`. Raises NotTaken."""
+    if not fields["amount"] and not fields["currency"]:
+        return None
+    return {"amount": number(fields["amount"], "amount"), "currency": fields["currency"].upper()}
+
+
+def shown_value(known: Mapping[str, Any] | None) -> dict[str, str]:
+    """The same of the API, as a form's fields."""
+    if known is None:
+        return {"amount": "", "currency": ""}
+    return {"amount": str(known["amount"]), "currency": known["currency"]}
+
+
 def whole(text: str) -> int | str:
     """A whole number as a form has it; what is none stays as it is, for the ingest API to name."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text

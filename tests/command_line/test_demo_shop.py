@@ -165,7 +165,7 @@ def test_a_visitor_finds_the_own_journey_explained(tmp_path: Path) -> None:
     read = start_read(tmp_path / "home", FUNNELHOUSE_INGEST_URL=ingest.url)
     try:
         with running_shop(ingest, read.settings.read_port) as shop, visitor() as page:
-            journey(page, shop.url, shop.key, lambda: build(ingest.settings))
+            journey(page, shop.url, shop.key, lambda: build(ingest.settings), within_s=30)
     finally:
         read.stop()
         ingest.stop()

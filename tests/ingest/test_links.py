@@ -4,13 +4,16 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
+from postgres import Cluster
 from servers import Server, start_ingest
 
 from ingest_api.links.clicks import chosen
@@ -35,6 +38,8 @@ def admin(ingest_server: Server) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def visitor(ingest_server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=ingest_server.url, headers={"user-agent": BROWSER}) as client:
+        # Each test says itself which cookies a browser has.
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         yield client
 
 
@@ -104,6 +109,7 @@ def test_a_click_is_recorded_and_leads_on(
         "click_id_type": "gclid",
         "payload": "vid=v-1&hit=h-1&sid=s-1&utm_source=mail&gclid=g-1&other=x",
         "properties": {
+            "gclid": "g-1",
             "link_id": "plain",
             "target": 1,
             "weight": 1,
@@ -365,7 +371,264 @@ def test_an_address_that_clicks_too_often_is_led_on_unrecorded(limited: Server) 
         assert "retry-after" not in answer.headers
     assert len(recorded(limited, "flooded")) == 3
     assert 'funnelhouse_clicks_unrecorded_total{why="rate_limit"} 2.0' in metrics_of(limited)
+    until([("flooded", "rate_limit", 2)], lambda: unrecorded(limited))
 
 
 def metrics_of(server: Server) -> list[str]:
     return httpx.get(f"{server.url}/ingest/metrics").text.splitlines()
+
+
+@pytest.fixture
+def tracker(admin: httpx.Client) -> Iterator[Callable[..., None]]:
+    """`tracker(…)`: put the project's tracker, and wait until it holds."""
+
+    def put(**members: Any) -> None:
+        assert admin.put(f"/v1/projects/{PROJECT}/tracker", json=members).status_code == 200
+        time.sleep(1)
+
+    yield put
+    admin.delete(f"/v1/projects/{PROJECT}/tracker")
+    time.sleep(1)
+
+
+def session_cookie(idle_minutes: float = 0) -> str:
+    """A session's cookie, as the tracker's script writes it."""
+    last_ms = int((time.time() - idle_minutes * 60) * 1000)
+    return f"fh_ses=s-cookie.{last_ms - 60_000}.{last_ms}"
+
+
+def last(server: Server, link_id: str) -> dict[str, Any]:
+    return recorded(server, link_id)[-1]
+
+
+def test_cookies_know_visitor_and_session(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    path = defined(admin, "cookies")
+    first = visitor.get(path)
+    made = query(first)["vid"]
+    assert re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", made)
+    cookie = f"fh_vid={made}; Max-Age=34560000; Path=/; SameSite=Lax"
+    assert first.headers["set-cookie"] == cookie
+    again = visitor.get(path, headers={"cookie": f"fh_vid={made}; {session_cookie()}"})
+    assert (query(again)["vid"], again.headers["set-cookie"]) == (made, cookie)
+    assert last(ingest_server, "cookies")["session_id"] == "s-cookie"
+    visitor.get(path, headers={"cookie": f"fh_vid={made}; {session_cookie(31)}"})
+    assert last(ingest_server, "cookies")["session_id"] is None
+    # The address goes before the cookie, whose session is another visitor's then, and which stays.
+    other = visitor.get(f"{path}?vid=v-9", headers={"cookie": f"fh_vid={made}; {session_cookie()}"})
+    assert (query(other)["vid"], other.headers.get("set-cookie")) == ("v-9", None)
+    assert last(ingest_server, "cookies")["session_id"] is None
+    for cookie in ("fh_vid=%0d%0a; fh_ses=x", "fh_vid=a b; fh_ses=s.1", "fh_vid=" + "a" * 5000, "=;;"):
+        answer = visitor.get(path, headers={"cookie": cookie})
+        assert re.fullmatch("[0-9a-f-]{36}", query(answer)["vid"])
+
+
+def test_who_asks_not_to_be_known_is_not(
+    ingest_server: Server,
+    admin: httpx.Client,
+    visitor: httpx.Client,
+    tracker: Callable[..., None],
+) -> None:
+    to = [{"url": f"{OFFER}?v={{vid}}&h={{hit}}&g={{gclid}}&c={{clickid}}"}]
+    path = defined(admin, "privacy", to=to, append_vid=False)
+    known = f"{path}?vid=v-1&hit=h-1&sid=s-1&gclid=g-1&external=e-1&utm_source=mail"
+    cookie = f"fh_vid=v-cookie; {session_cookie()}"
+
+    def followed(address: str = known, **headers: str) -> tuple[httpx.Response, dict[str, Any]]:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = visitor.get(address, headers={"cookie": cookie, **names})
+        assert answer.status_code == 302
+        return answer, last(ingest_server, "privacy")
+
+    # By default Global Privacy Control is about ads.
+    answer, click = followed(sec_gpc="1")
+    assert query(answer) == {"v": "v-1", "h": "h-1", "utm_source": "mail"}
+    assert (click["click_id"], click["properties"]["consent"]) == (None, "denied")
+    assert click["payload"] == "vid=v-1&hit=h-1&sid=s-1&utm_source=mail"
+    answer, click = followed(sec_gpc="0")
+    assert (query(answer)["g"], query(answer)["c"]) == ("g-1", "e-1")
+    assert "consent" not in click["properties"]
+    answer, click = followed(path, cookie=f"{cookie}; fh_consent=granted.denied")
+    assert (click["visitor_id"], click["properties"]["consent"]) == ("v-cookie", "denied")
+
+    for members, headers in (
+        ({"gpc": "all"}, {"sec_gpc": "1"}),
+        ({"dnt": "all"}, {"dnt": "1"}),
+        ({}, {"cookie": f"{cookie}; fh_consent=denied"}),
+    ):
+        tracker(**members)
+        answer, click = followed(**headers)
+        assert (click["hit_id"], click["session_id"], click["utm_source"]) == (None, None, "mail")
+        assert click["visitor_id"] == query(answer)["v"] not in ("v-1", "v-cookie")
+        assert "set-cookie" not in answer.headers
+        # It is of this click alone.
+        assert query(followed(**headers)[0])["v"] != query(answer)["v"]
+
+    tracker(storage="none")
+    answer, click = followed(path)
+    assert click["visitor_id"] != "v-cookie" and "set-cookie" not in answer.headers
+    # A page that knows its visitor without storage says so in the address.
+    answer, click = followed()
+    assert (click["visitor_id"], click["session_id"]) == ("v-1", "s-1")
+
+    tracker(consent="required")
+    answer, click = followed(path)
+    assert click["visitor_id"] != "v-cookie" and "set-cookie" not in answer.headers
+    answer, click = followed(path, cookie=f"{cookie}; fh_consent=granted.granted")
+    assert click["visitor_id"] == "v-cookie" and "fh_vid=v-cookie;" in answer.headers["set-cookie"]
+
+
+def test_a_cookie_of_a_domain_is_set_below_it_only(
+    admin: httpx.Client, visitor: httpx.Client, tracker: Callable[..., None]
+) -> None:
+    path = defined(admin, "domain")
+    tracker(cookie_domain=".shop.example", cross_domains=["sister.example"])
+    for host, is_set in (("go.shop.example", True), ("shop.example:8443", True), ("badshop.example", False)):
+        answer = visitor.get(path, headers={"host": host})
+        assert ("Domain=shop.example" in answer.headers.get("set-cookie", "")) == is_set
+
+
+def test_a_sister_site_takes_the_visitor_along(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client, tracker: Callable[..., None]
+) -> None:
+    to = [{"url": "https://de.sister.example/x", "page_id": "x"}]
+    path = defined(admin, "sister", to=to)
+    assert "_fh" not in query(visitor.get(f"{path}?vid=v-1&sid=s-1"))
+    tracker(cross_domains=["sister.example"])
+    visitor_id, session_id, ms = query(visitor.get(f"{path}?vid=v-1&sid=s-1"))["_fh"].split(".")
+    assert (visitor_id, session_id) == ("v-1", "s-1")
+    assert abs(int(ms, 36) / 1000 - time.time()) < 60
+    assert "_fh" not in query(visitor.get(f"{path}?vid=v-1"))
+    assert "_fh" not in query(visitor.get(f"{path}?vid=v.1&sid=s-1"))
+    # Who comes from an ad is new: the session begins with the click.
+    entered = query(visitor.get(f"{path}?utm_source=mail"))["_fh"].split(".")
+    click, *_ = [e for e in recorded(ingest_server, "sister") if e["utm_source"] == "mail"]
+    assert [click["visitor_id"], click["session_id"]] == entered[:2]
+
+
+def test_what_a_tracker_removes_of_addresses_is_not_recorded(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    path = defined(admin, "removed")
+    visitor.get(path, headers={"referer": "https://shop.example/?a=1&token=secret&email=x@y.example#frag"})
+    assert last(ingest_server, "removed")["referrer"] == (
+        "https://shop.example/?a=1&token=removed&email=removed"
+    )
+
+
+# The store is away
+
+
+HELD = """
+import os, time
+from pathlib import Path
+import apsw
+held = Path(os.environ["FUNNELHOUSE_HOME"]) / "held"
+
+class File(apsw.VFSFile):
+    def __init__(self, name, flags):
+        super().__init__("unix", name, flags)
+
+    def xSync(self, flags):
+        while held.exists():
+            if held.read_text() == "fails":
+                raise apsw.IOError("injected")
+            time.sleep(0.02)
+        super().xSync(flags)
+
+class Shim(apsw.VFS):
+    def __init__(self):
+        super().__init__("held", "unix", makedefault=True)
+
+    def xOpen(self, name, flags):
+        return File(name, flags)
+
+shim = Shim()
+from funnelhouse.settings import Settings
+from ingest_api.server import serve
+serve(Settings())
+"""
+"""A disk that answers no sync, or fails, as long as a file says so."""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Server]:
+    server = start_ingest(tmp_path / "home", code=HELD)
+    yield server
+    (server.settings.home_dir / "held").unlink(missing_ok=True)
+    assert server.stop() == 0
+
+
+def follow_many(server: Server, path: str, number: int) -> list[httpx.Response]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        return [client.get(path) for _ in range(number)]
+
+
+def unrecorded(server: Server) -> list[tuple[str, str, int]]:
+    with closing(server.store()) as store:
+        return store.query(
+            "SELECT link_id, reason, sum(occurrences) FROM unrecorded_clicks GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+
+
+def until(expected: Any, found: Callable[[], Any], seconds: float = 15) -> None:
+    """Wait until something is found."""
+    deadline = time.monotonic() + seconds
+    while found() != expected:
+        assert time.monotonic() < deadline, found()
+        time.sleep(0.1)
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody(held: Server) -> None:
+    headers = {"x-api-key": held.key(PROJECT, "admin")}
+    with httpx.Client(base_url=held.url, headers=headers) as admin:
+        path = defined(admin, "held", to=[{"url": f"{OFFER}?hit={{hit}}", "page_id": "offer"}])
+    (held.settings.home_dir / "held").write_text("waits")
+    answers = follow_many(held, path, 5)
+    assert {answer.status_code for answer in answers} == {302}
+    assert all(query(answer)["hit"] for answer in answers)
+    # What waited is recorded when the disk answers again: nothing was lost.
+    (held.settings.home_dir / "held").unlink()
+    until(10, lambda: len(recorded(held, "held")))
+    assert unrecorded(held) == []
+    hits = {query(answer)["hit"] for answer in answers}
+    assert {each["hit_id"] for each in recorded(held, "held") if each["kind"] == "visit"} == hits
+
+
+def test_what_the_store_does_not_take_is_counted_when_it_does_again(held: Server) -> None:
+    headers = {"x-api-key": held.key(PROJECT, "admin")}
+    with httpx.Client(base_url=held.url, headers=headers) as admin:
+        path = defined(admin, "failing")
+    (held.settings.home_dir / "held").write_text("fails")
+    answers = follow_many(held, path, 4)
+    assert {answer.status_code for answer in answers} == {302}
+    assert not any("retry-after" in answer.headers for answer in answers)
+    until(True, lambda: 'funnelhouse_clicks_unrecorded_total{why="store"} 4.0' in metrics_of(held))
+    (held.settings.home_dir / "held").unlink()
+    until([("failing", "store", 4)], lambda: unrecorded(held))
+    assert recorded(held, "failing") == []
+
+
+def test_links_lead_on_while_postgresql_is_stopped(tmp_path: Path, postgres: Cluster) -> None:
+    server = start_ingest(tmp_path / "home", postgres.new_database())
+    try:
+        headers = {"x-api-key": server.key(PROJECT, "admin")}
+        with httpx.Client(base_url=server.url, headers=headers) as admin:
+            path = defined(admin, "stopped")
+            server.set_access(PROJECT, host="go.example")
+            assert admin.get("/c/stopped", headers={"host": "go.example"}).status_code == 302
+        postgres.stop("immediate")
+        try:
+            # Longer than anything is cached for.
+            for _ in range(4):
+                assert [answer.status_code for answer in follow_many(server, path, 2)] == [302] * 2
+                by_host = httpx.get(f"{server.url}/c/stopped", headers={"host": "go.example"}, timeout=30)
+                assert by_host.status_code == 302
+                time.sleep(0.5)
+            assert httpx.get(f"{server.url}/c/{PROJECT}/nothing").status_code == 404
+        finally:
+            postgres.start()
+        until(12, lambda: sum(number for *_, number in unrecorded(server)), 30)
+    finally:
+        assert server.stop() == 0

@@ -250,6 +250,7 @@ def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> 
 
 def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
     rule = rules.read_rules(form)[0]
+    worth = {name: form.text(name) for name in ("amount", "currency")}
     try:
         body = {
             "name": form.text("name") or None,
@@ -257,6 +258,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
             "stage": form.text("stage") or None,
+            "value": rules.value(worth),
         }
         Defined(request, viewer).put(GOALS, goal_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
@@ -266,6 +268,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "stage": form.text("stage"),
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
+            **worth,
             "rule": rule,
         }
         view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
@@ -309,13 +312,14 @@ def _goal_fields(goal: dict[str, Any] | None) -> dict[str, Any]:
     """A goal of the API, or a new one, as the form's fields."""
     if goal is None:
         blank = {"id": "", "name": "", "stage": "", "counts_as_conversion": False, "is_micro": False}
-        return {**blank, "rule": rules.empty_rule()}
+        return {**blank, **rules.shown_value(None), "rule": rules.empty_rule()}
     return {
         "id": goal["goal_id"],
         "name": goal["name"] or "",
         "stage": goal["stage"] or "",
         "counts_as_conversion": goal["counts_as_conversion"],
         "is_micro": goal["is_micro"],
+        **rules.shown_value(goal["value"]),
         "rule": rules.shown_rule(goal),
     }
 

@@ -12,7 +12,7 @@ from read_api.dashboard.access import Editor, Fields, Form, Viewer, find_key
 from read_api.dashboard.defined import ingest_of, see_other
 from read_api.dashboard.first_steps import all_keys
 from read_api.dashboard.ingest import NotTaken, UnreachableError
-from read_api.dashboard.view import View, frame
+from read_api.dashboard.view import FEW_ROWS, View, frame
 
 PATH = "/app/projects/{project_id}/setup/keys"
 
@@ -48,7 +48,7 @@ class ShownKey:
 
 @dataclass(frozen=True)
 class Keys:
-    """Those that work, the latest first, and those that have ended."""
+    """Those that work and the latest of those that have ended; the latest first."""
 
     working: list[ShownKey]
     ended: list[ShownKey]
@@ -67,7 +67,8 @@ def key_list(request: Request, viewer: Viewer) -> Keys | None:
     }
     shown = [_shown(key, own) for key in reversed(found)]
     now = datetime.now(UTC).replace(tzinfo=None)
-    return Keys([key for key in shown if key.expires > now], [key for key in shown if key.expires <= now])
+    ended = [key for key in shown if key.expires <= now]
+    return Keys([key for key in shown if key.expires > now], ended[:FEW_ROWS])
 
 
 @router.get(f"{PATH}/new")

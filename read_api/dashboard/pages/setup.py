@@ -41,12 +41,15 @@ def setup(request: Request, viewer: AnyViewer) -> Response:
     defined = Defined(request, viewer)
     pages, sources = defined.all(PAGES), defined.all(TRAFFIC_SOURCES)
     chosen = networks().get(request.query_params.get("network", ""), ANY)
+    order = [kind for kind, _ in PAGE_KINDS]
+    listed = sorted((pages or {}).values(), key=lambda page: (order.index(page["kind"]), page["page_id"]))
     context = {
         "addresses": addresses(request, viewer.project_id),
         "left_out": _left_out(request, viewer),
         "calls": CALLS,
         "is_ingest_there": pages is not None and sources is not None,
-        "pages": list((pages or {}).values()),
+        "pages": listed[: view.most_rows],
+        "is_cut": len(listed) > view.most_rows,
         "converting": CONVERTING,
         "kinds": dict(PAGE_KINDS),
         "networks": [("", ANY.name), *((each.network_id, each.name) for each in networks().values())],
