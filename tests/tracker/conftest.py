@@ -14,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from servers import Server, start_ingest
-from website import Website, make_certificate, proxied, running_website
+from website import NO_LIMITS, Website, make_certificate, proxied, running_website
 
 from funnelhouse.access import CACHE_SECONDS, set_access
 from funnelhouse.keys import create_key
@@ -28,9 +28,6 @@ PROJECTS = [f"shop-{number}" for number in range(150)]
 """One for each test: what the server knows of a project may be a second old."""
 
 NEXT_PROJECT = list(PROJECTS)
-
-NO_LIMITS = {"FUNNELHOUSE_TRACKER_RATE_LIMIT": "1000000/minute"}
-"""All visitors have one address."""
 
 VISITOR = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
@@ -48,9 +45,7 @@ def website(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Website]:
 @pytest.fixture(scope="session")
 def ingest(website: Website, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real ingest server behind the sites, which all `PROJECTS` have as their origins."""
-    server = start_ingest(
-        tmp_path_factory.mktemp("ingest") / "home", FUNNELHOUSE_TRUSTED_PROXIES="127.0.0.1", **NO_LIMITS
-    )
+    server = start_ingest(tmp_path_factory.mktemp("ingest") / "home", **NO_LIMITS)
     hosts = ("shop.test", "sister.test", "localhost")
     with closing(server.store()) as store:
         for project in PROJECTS:

@@ -21,6 +21,12 @@ from funnelhouse.settings import CHECKOUT
 
 BUILT = CHECKOUT / "tracker" / "built"
 TAG = '<script defer src="/t/shop.js"></script>'
+NO_LIMITS = {
+    "FUNNELHOUSE_TRUSTED_PROXIES": "127.0.0.1",
+    "FUNNELHOUSE_TRACKER_RATE_LIMIT": "1000000/minute",
+}
+"""All visitors have one address."""
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
