@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,6 +16,7 @@ from typing import Literal, get_args
 
 from funnelhouse.keys import TEST_SUFFIX
 from funnelhouse.settings import RATE_LIMIT
+from record.landing import Location, open_existing
 from record.landing.store import LandingError, LandingStore, Row
 
 Mode = Literal["open", "secret", "off"]
@@ -45,6 +47,10 @@ class ProjectAccess:
     """Origins of web pages that may read our answers (CORS), as browsers write them."""
     rate_limit: str | None = None
     """Requests per time, e.g. `1000/minute`; of page keys the setting `page_rate_limit` says how many."""
+
+    def address(self, base_url: str) -> str:
+        """Where browsers and networks find ingest: at the project's own host, else at `base_url`."""
+        return f"https://{self.host}" if self.host else base_url
 
     def shown(self) -> dict[str, str]:
         """By option of `funnelhouse projects set`, as it takes them; never the secret."""
@@ -216,6 +222,15 @@ class AccessRules:
         rules = self._read_if_possible()
         return frozenset(origin for access in _own_and_live(rules, project_id) for origin in access.origins)
 
+    def of(self, project_id: str) -> ProjectAccess:
+        """What holds for a project. Test keys share what was set for their live project, but its postbacks.
+
+        Raises LandingError.
+        """
+        own, live = _own_and_live(self._read(), project_id)
+        origins = tuple(dict.fromkeys((*own.origins, *live.origins)))
+        return replace(own, origins=origins, rate_limit=own.rate_limit or live.rate_limit)
+
     def _meant(self, host: str) -> str | None:
         return self._by_host.get(host_name(host), self._the_open_one)
 
@@ -242,6 +257,25 @@ class AccessRules:
 
 
 _NOTHING_SAID = ProjectAccess()
+
+
+class SharedAccessRules:
+    """As `AccessRules`, of a landing store that may not be there yet; safe to share between threads."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._lock = threading.Lock()
+        self._rules: AccessRules | None = None
+
+    def of(self, project_id: str) -> ProjectAccess:
+        """What holds for a project. Raises LandingError."""
+        with self._lock:
+            if self._rules is None:
+                store = open_existing(self._location)
+                if store is None:
+                    return _NOTHING_SAID
+                self._rules = AccessRules(store)
+            return self._rules.of(project_id)
 
 
 def _own_and_live(rules: Mapping[str, ProjectAccess], project_id: str) -> tuple[ProjectAccess, ProjectAccess]:

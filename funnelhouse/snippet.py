@@ -5,7 +5,10 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from html import escape
+
+from funnelhouse.settings import CHECKOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,16 @@ CALLS = (
 )
 
 
+@cache
+def built_stub() -> str:
+    """The script that keeps calls until the tracker is there, as `tracker/` has built it."""
+    return (CHECKOUT / "tracker" / "built" / "stub.js").read_text(encoding="utf-8")
+
+
 def tag(script_url: str, stub: str, page_id: str | None = None, kind: str | None = None) -> str:
     """The tag for a page's head; of a page node, with its id and kind.
 
-    `stub` is the script that keeps calls until the tracker is there.
+    `stub` is what `built_stub` reads.
     """
     attributes = {"src": script_url, "data-page": page_id, "data-kind": kind}
     said = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items() if value is not None)

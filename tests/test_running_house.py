@@ -142,7 +142,7 @@ def test_a_visitor_of_the_demo_finds_the_own_journey_explained(wheel: Wheel, set
         keys = re.findall(r"^Key +(\S+)", said, re.MULTILINE)
         with visitor() as page:
             # Nobody asks for builds: the scheduler makes them.
-            journey(page, shop, keys[-1], build=lambda: None)
+            journey(page, shop, keys[-1])
     finally:
         demo.terminate()
         assert demo.wait(120) == 0

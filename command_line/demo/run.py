@@ -91,7 +91,7 @@ def _empty_home(settings: Settings, once: bool) -> str:
 
 def _prepare_shop(settings: Settings) -> str:
     """Make the shop's project and define it; returns a key for people."""
-    url = settings.address(settings.demo_shop_port)
+    url = shop.shop_url(settings)
     with closing(open_store(settings.landing_store)) as store:
         key = shop.open_project(store, [url])
     shop.define(settings.ingest_base_url, key, url)
@@ -101,14 +101,12 @@ def _prepare_shop(settings: Settings) -> str:
 def _open_shop(settings: Settings, servers: Processes, log: Path, key: str) -> None:
     """Start the shop, and the scheduler, whose builds show what is bought there."""
     with console.status("Starting the shop and the scheduler"):
-        url = settings.address(settings.demo_shop_port)
         servers.start("shop", [sys.executable, "-m", "command_line.demo.shop"], log)
-        servers.wait_until_ready("shop", url)
+        ready = f"{settings.address(settings.demo_shop_port)}{shop.FIRST_ASKED}"
+        servers.wait_until_ready("shop", ready)
         dagster, _ = start_dagster(servers, settings)
-    console.print(f"\nShop    [bold]{url}[/]  (click the ad, buy a lamp, refund it, find it under Pages)")
-    console.print(
-        f"Key     [bold]{key}[/]  (sign in to see the shop's project, {shop.PROJECT})", soft_wrap=True
-    )
+    console.print(f"\nShop    [bold]{shop.shop_url(settings)}[/]  (click the ad, buy a lamp, be refunded)")
+    console.print(f"Key     [bold]{key}[/]  (sign in to its project, {shop.PROJECT})", soft_wrap=True)
     console.print(f"Builds  {dagster}")
 
 

@@ -42,13 +42,14 @@ nullif(regexp_replace({{ trimmed(text) }}, '^([0-9]+)[.]0+$', '\1'), '')
 case
     when {{ event }}.dialect = 'pagent' and {{ event }}.transaction_id is not null
         then 'goal:' || {{ id_part(event ~ '.goal_id') }} || ':' || {{ id_part(event ~ '.transaction_id') }}
-    -- A postback names the hit, else the visitor and the page that converted.
-    when {{ event }}.dialect = 'funnelflux' and {{ event }}.hit_id is not null
+    -- A postback names the hit, else the visitor and the page that converted; an event that a page emits does not.
+    when {{ event }}.dialect = 'funnelflux' and {{ event }}.kind = 'conversion' and {{ event }}.hit_id is not null
         then
             'hit:' || {{ id_part(event ~ '.hit_id') }}
             || coalesce(':' || {{ id_part(event ~ '.transaction_id') }}, '')
     when
         {{ event }}.dialect = 'funnelflux'
+        and {{ event }}.kind = 'conversion'
         and {{ event }}.visitor_id is not null
         and {{ event }}.transaction_id is not null
         then

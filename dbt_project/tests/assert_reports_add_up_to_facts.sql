@@ -1,43 +1,103 @@
--- What the reports show is what the facts hold: sessions, conversions and money, by project.
+-- What the reports show is what the facts hold: sessions, conversions, money and costs, by project.
 {{ config(meta={'dagster': {'ref': {'name': 'rpt_attribution'}}}) }}
 {% set facts = [
-    ('sessions', 'count(*)', 'fct_sessions', 'not is_bot'),
-    ('conversions', 'count(*)', 'fct_conversions', "state <> 'rejected'"),
-    ('money', 'sum(net_amount_minor)', 'fct_conversions', "state <> 'rejected'"),
+    ('sessions', 'count(*)', ref('fct_sessions'), 'not is_bot'),
+    ('conversions', 'count(*)', ref('fct_conversions'), "state <> 'rejected'"),
+    ('money', 'sum(net_amount_minor)', ref('fct_conversions'), "state <> 'rejected'"),
+    (
+        'money_on_pages',
+        'sum(net_amount_minor)',
+        ref('fct_conversions'),
+        "state <> 'rejected' and page_id is not null",
+    ),
+    ('money_assisted', 'sum(amount_minor)', ref('int_pages_counted'), "figure = 'assisted_conversion'"),
+    (
+        'money_with_touches',
+        'sum(credited_amount_minor)',
+        ref('fct_attribution'),
+        "model = 'last_touch' and touch_id is not null",
+    ),
+    (
+        'money_of_frequent_paths',
+        'sum(net_amount_minor)',
+        ref('int_conversion_paths'),
+        '(project_id, path) in (select project_id, path from ' ~ ref('rpt_paths') ~ ')',
+    ),
+    ('money_of_goals', 'sum(net_amount_minor)', 'goal_conversions', 'true'),
+    ('costs', 'sum(amount_minor)', 'costs', 'true'),
 ] %}
 {% set reports = [
-    ('sessions', 'sum(sessions)', 'rpt_sources', 'true'),
-    ('conversions', 'sum(conversions)', 'rpt_sources', 'true'),
-    ('money', 'sum(net_amount_minor)', 'rpt_sources', 'true'),
-    ('sessions', 'sum(sessions)', 'rpt_landing_pages', 'true'),
-    ('conversions', 'sum(conversions)', 'rpt_landing_pages', 'true'),
-    ('money', 'sum(net_amount_minor)', 'rpt_landing_pages', 'true'),
-    ('conversions', 'sum(conversions)', 'rpt_cohorts', 'true'),
-    ('money', 'sum(net_amount_minor)', 'rpt_cohorts', 'true'),
-    ('sessions', 'sum(sessions)', 'rpt_traffic', 'true'),
-    ('conversions', 'sum(credit_nano) / 1000000000', 'rpt_traffic', 'true'),
-    ('money', 'sum(net_amount_minor)', 'rpt_traffic', 'true'),
-    ('money', 'sum(net_amount_minor)', 'rpt_campaigns', 'true'),
-    ('sessions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'clicks'"),
-    ('conversions', 'sum(completions)', 'rpt_funnel_stages', "stage = 'conversions'"),
-    ('conversions', 'sum(occurrences)', 'rpt_data_trust', "measure = 'conversions' and detail <> 'rejected'"),
+    ('sessions', 'sum(sessions)', ref('rpt_sources'), 'true'),
+    ('conversions', 'sum(conversions)', ref('rpt_sources'), 'true'),
+    ('money', 'sum(net_amount_minor)', ref('rpt_sources'), 'true'),
+    ('sessions', 'sum(sessions)', ref('rpt_landing_pages'), 'true'),
+    ('conversions', 'sum(conversions)', ref('rpt_landing_pages'), 'true'),
+    ('money', 'sum(net_amount_minor)', ref('rpt_landing_pages'), 'true'),
+    ('conversions', 'sum(conversions)', ref('rpt_cohorts'), 'true'),
+    ('money', 'sum(net_amount_minor)', ref('rpt_cohorts'), 'true'),
+    ('sessions', 'sum(sessions)', ref('rpt_traffic'), 'true'),
+    ('conversions', 'sum(credit_nano) / 1000000000', ref('rpt_traffic'), 'true'),
+    ('money', 'sum(net_amount_minor)', ref('rpt_traffic'), 'true'),
+    ('money', 'sum(net_amount_minor)', ref('rpt_campaigns'), 'true'),
+    ('sessions', 'sum(completions)', ref('rpt_funnel_stages'), "stage = 'clicks'"),
+    ('conversions', 'sum(completions)', ref('rpt_funnel_stages'), "stage = 'conversions'"),
+    ('conversions', 'sum(occurrences)', ref('rpt_data_trust'), "measure = 'conversions' and detail <> 'rejected'"),
     (
         'sessions',
         "sum(case measure when 'sessions' then occurrences else -occurrences end)",
-        'rpt_data_trust',
+        ref('rpt_data_trust'),
         "measure in ('sessions', 'bot_sessions')",
     ),
+    ('money_on_pages', 'sum(net_amount_minor)', ref('rpt_pages'), 'true'),
+    ('money_assisted', 'sum(assisted_amount_minor)', ref('rpt_pages'), 'true'),
+    ('money_with_touches', 'sum(net_amount_minor)', ref('rpt_time_to_convert'), 'true'),
+    ('money_of_frequent_paths', 'sum(net_amount_minor)', ref('rpt_paths'), 'true'),
+    ('costs', 'sum(amount_minor)', ref('fct_costs'), 'true'),
 ] %}
 {% for model in var('attribution_models') %}
-{% do reports.append(('money', 'sum(net_amount_minor)', 'rpt_attribution', "model = '" ~ model ~ "'")) %}
+{% set is_of_model = "model = '" ~ model ~ "'" %}
+{% do reports.append(('money', 'sum(net_amount_minor)', ref('rpt_attribution'), is_of_model)) %}
+{% do reports.append(('money_of_goals', 'sum(net_amount_minor)', ref('rpt_goal_attribution'), is_of_model)) %}
 {% endfor %}
-with facts as (
+with goal_conversions as (
+    -- Once for each goal that it completes.
+    select
+        conversions.project_id,
+        conversions.net_amount_minor
+    from {{ ref('fct_goal_completions') }} as completions
+    inner join {{ ref('fct_conversions') }} as conversions
+        on completions.conversion_id = conversions.conversion_id
+    where conversions.state <> 'rejected'
+),
+
+cost_reports as (
+    select * from {{ ref('stg_raw__costs') }}
+    where set_aside_reason is null
+),
+
+latest_costs as (
+    select max(seq) as seq
+    from cost_reports
+    group by project_id, day, source, coalesce(medium, '(none)'), campaign
+),
+
+costs as (
+    select
+        cost_reports.project_id,
+        {{ minor_units('cost_reports.amount_text', 'coalesce(currencies.minor_per_major, 100)') }}
+            as amount_minor
+    from cost_reports
+    inner join latest_costs on cost_reports.seq = latest_costs.seq
+    left join {{ ref('currencies') }} as currencies on cost_reports.currency = currencies.currency
+),
+
+facts as (
     {% for figure, total, relation, condition in facts %}
     select
         project_id,
         '{{ figure }}' as figure,
         {{ total }} as total
-    from {{ ref(relation) }}
+    from {{ relation }}
     where {{ condition }}
     group by project_id
     {% if not loop.last %}union all{% endif %}
@@ -50,7 +110,7 @@ reports as (
         project_id,
         '{{ figure }}' as figure,
         {{ total }} as total
-    from {{ ref(relation) }}
+    from {{ relation }}
     where {{ condition }}
     group by project_id
     {% if not loop.last %}union all{% endif %}

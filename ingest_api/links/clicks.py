@@ -3,7 +3,7 @@
 | of the request | column |
 |---|---|
 | `vid`, else the cookie's, else a new one | `visitor_id` |
-| `sid`, else the cookie's while its session lasts | `session_id` |
+| `sid`, else the cookie's while its session lasts; for a sister site a new one of who is new | `session_id` |
 | `hit` | `hit_id` of the click: the page view that it leaves |
 | `utm_*` | the same names |
 | click ids, all of `CLICK_ID_TYPES` | `click_id_type` and `click_id`: the first; `properties`: each |
@@ -94,6 +94,11 @@ def follow(
     session_id = given.get("sid") or (browser.session_id if visitor_id == browser.visitor_id else None)
     left_hit = given.get("hit")
     number, target = chosen(link["to"], visitor_id, link_id)
+    address = read_address(target["url"])
+    takes_visitor = is_among(address.host, cross_domains) and not browser.is_silent
+    if takes_visitor and not (given.get("vid") or browser.visitor_id):
+        # What the target goes on with begins here: else it would take somebody new for somebody else.
+        session_id = new_id(arrival.received_us)
     new_hit = None if target["page_id"] is None else new_id(arrival.received_us)
     first_click_id = next(iter(clicks), None)
 
@@ -113,13 +118,8 @@ def follow(
             return said[token] or ""
         return sent.get(data_name(token) or token, "")
 
-    address = read_address(target["url"])
     added = [("vid", visitor_id)] if link["append_vid"] else []
-    if (
-        session_id
-        and is_among(address.host, cross_domains)
-        and all(map(_PLAIN_ID.fullmatch, (visitor_id, session_id)))
-    ):
+    if takes_visitor and session_id and all(map(_PLAIN_ID.fullmatch, (visitor_id, session_id))):
         added.append(("_fh", f"{visitor_id}.{session_id}.{_base36(arrival.received_us // 1000)}"))
     added += _passed(sent, link["pass"])
     location = address.filled(value, added)

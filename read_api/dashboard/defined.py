@@ -21,9 +21,12 @@ class Kind:
     id_name: str
 
 
+_OF_A_VERSION = ("version", "received_us")
+
 GOALS = Kind("goals", "goals", "goal_id")
 FUNNELS = Kind("funnels", "funnels", "funnel_id")
 PAGES = Kind("pages", "pages", "page_id")
+LINKS = Kind("links", "links", "link_id")
 TRAFFIC_SOURCES = Kind("traffic-sources", "traffic_sources", "traffic_source_id")
 
 
@@ -55,12 +58,17 @@ class Defined:
         return found
 
     def put(self, kind: Kind, key: str, body: dict[str, Any], is_new: bool) -> None:
-        """Define it. Raises NotTaken, also for a new one under an id that is taken, UnreachableError."""
+        """Define it; of one that is there, members that `body` has not stay as they are.
+
+        Raises NotTaken, also for a new one under an id that is taken, UnreachableError.
+        """
         if not key:
             raise NotTaken("Give it a name or an id.")
-        if is_new and self._ingest.get(self._admin, self._viewer.project_id, kind.path, key) is not None:
+        known = self._ingest.get(self._admin, self._viewer.project_id, kind.path, key) or {}
+        if is_new and known:
             raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
-        self._ingest.put(self._admin, self._viewer.project_id, kind.path, key, body=body)
+        kept = {name: value for name, value in known.items() if name not in (kind.id_name, *_OF_A_VERSION)}
+        self._ingest.put(self._admin, self._viewer.project_id, kind.path, key, body={**kept, **body})
 
     def delete(self, kind: Kind, key: str) -> None:
         """Delete it; harmless when there is none. Raises UnreachableError."""

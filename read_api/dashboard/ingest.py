@@ -3,6 +3,8 @@
 The key never reaches the browser. Everything that is written in the dashboard is written through this.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ REQUESTS_OF_A_PROJECT = 4
 # Of an id as an address spells it; longer ones there are none.
 MOST_LETTERS = 4_000
 
+_IN_A_LIST = re.compile(r"\b([a-z_]+)\.([0-9]+)\.(?=[a-z_])")
+
 _SILENT = "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?"
 _BUSY = "The ingest API is asked too much at once; try again."
 _STRANGER = (
@@ -36,10 +40,13 @@ class UnreachableError(Refusal):
 
 
 class NotTaken(Refusal):
-    """The ingest API refused what was sent; the message is its own and names the field."""
+    """The ingest API refused what was sent; the message is its own and names the field.
+
+    Of a list the fields are named as a form shows them: `to.0.url` is `to 1, url`.
+    """
 
     def __init__(self, detail: str) -> None:
-        super().__init__(422, detail)
+        super().__init__(422, _IN_A_LIST.sub(lambda found: f"{found[1]} {int(found[2]) + 1}, ", detail))
 
 
 class Ingest:
@@ -63,8 +70,16 @@ class Ingest:
         """Define something. Raises NotTaken, UnreachableError."""
         self._send("PUT", key, project_id, path, content=orjson.dumps(body))
 
+    def post(
+        self, key: str, project_id: str, *path: str, body: dict[str, Any], idempotency_key: str
+    ) -> dict[str, Any]:
+        """Make something, once for each idempotency key. Raises NotTaken, UnreachableError."""
+        headers = {"Idempotency-Key": idempotency_key}
+        answer = self._send("POST", key, project_id, path, headers, content=orjson.dumps(body))
+        return {} if answer is None else dict(orjson.loads(answer.content))
+
     def delete(self, key: str, project_id: str, *path: str) -> None:
-        """Delete a definition; harmless when there is none. Raises UnreachableError."""
+        """Delete something; harmless when there is none. Raises NotTaken, UnreachableError."""
         self._send("DELETE", key, project_id, path)
 
     def close(self) -> None:
@@ -72,23 +87,29 @@ class Ingest:
         self._client.close()
 
     def _send(
-        self, method: str, key: str, project_id: str, path: tuple[str, ...], **more: Any
+        self,
+        method: str,
+        key: str,
+        project_id: str,
+        path: tuple[str, ...],
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> httpx.Response | None:
         address = "/".join(["/v1/projects", *(_segment(part) for part in (project_id, *path))])
-        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        sent = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", **(headers or {})}
         try:
             with self._places.take(project_id):
-                answer = self._client.request(method, address, headers=headers, **more)
+                answer = self._client.request(method, address, headers=sent, **more)
         except BusyError as error:
             raise UnreachableError(_BUSY) from error
         except httpx.TransportError as error:
             raise UnreachableError(_SILENT) from error
         if answer.is_success:
             return answer
-        if answer.status_code == 404 and method != "PUT":
+        if answer.status_code == 404 and method in ("GET", "DELETE"):
             return None
         detail = _detail(answer)
-        if answer.status_code in (400, 404, 422):
+        if answer.status_code in (400, 403, 404, 422):
             raise NotTaken(detail)
         raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
 

@@ -7,16 +7,16 @@ from urllib.parse import urlencode
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
+from funnelhouse.access import SharedAccessRules
 from funnelhouse.problems import Refusal, Renderer
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.settings import Settings
 from read_api.dashboard import rendering, sign_in
 from read_api.dashboard.ingest import Ingest
-from read_api.dashboard.pages import behaviour, data, definitions, results, traffic
+from read_api.dashboard.pages import behaviour, data, definitions, keys, links, results, setup, traffic
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import Sessions
-from read_api.dashboard.view import failed_at
-from read_api.publications import NotPublishedError
+from read_api.dashboard.view import NoFiguresError
 
 PATH = "/app"
 
@@ -27,7 +27,9 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.sign_in_attempts = sign_in.Attempts()
     app.state.proxies = TrustedProxies(settings.trusted_proxies)
     app.state.ingest = Ingest(settings.ingest_base_url)
-    for module in (rendering, sign_in, results, traffic, behaviour, definitions, data):
+    app.state.access_rules = SharedAccessRules(settings.landing_store)
+    app.state.tracker_prefix = settings.tracker_prefix
+    for module in (rendering, sign_in, results, traffic, behaviour, definitions, links, setup, keys, data):
         app.include_router(module.router)
 
 
@@ -52,10 +54,8 @@ def error_page(request: Request) -> Renderer:
     def render(refusal: Refusal) -> Response:
         if refusal.status == 401:
             return _to_sign_in(request)
-        if isinstance(refusal, NotPublishedError):
-            project_id = request.path_params.get("project_id", "")
-            live = f"/app/projects/{project_id}/live"
-            return html("unpublished.html", {"live": live, "failed_at": failed_at(request)})
+        if isinstance(refusal, NoFiguresError):
+            return refusal.view.render("no_figures.html")
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

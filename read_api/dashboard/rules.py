@@ -69,12 +69,12 @@ def api_rule(fields: dict[str, str]) -> dict[str, Any]:
         match["value"] = fields["value"] or None
     if fields["match_type"] == "url_path":
         match["operator"] = fields["operator"]
-    rule: dict[str, Any] = {"match": match}
-    if fields["property_key"]:
-        rule["property"] = {"key": fields["property_key"], "value": fields["property_value"]}
-    if fields["minimum_amount"]:
-        rule["minimum_amount"] = _number(fields["minimum_amount"])
-    return rule
+    key, amount = fields["property_key"], fields["minimum_amount"]
+    return {
+        "match": match,
+        "property": {"key": key, "value": fields["property_value"]} if key else None,
+        "minimum_amount": number(amount, "minimum amount") if amount else None,
+    }
 
 
 def conditions(fields: Mapping[str, str]) -> list[str]:
@@ -104,12 +104,32 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:63].rstrip("-")
 
 
-def _number(text: str) -> int | float:
+def number(text: str, name: str) -> int | float:
+    """An amount as a form has it, for the API. Raises NotTaken, naming the field."""
     try:
-        number = Decimal(text)
+        exact = Decimal(text)
     except InvalidOperation:
-        raise NotTaken("minimum amount: must be a number such as 10 or 9.99") from None
+        raise NotTaken(f"{name}: must be a number such as 10 or 9.99") from None
     # Beyond these no amount is meant, and a float would not be the number that was written.
-    if not number.is_finite() or not -6 <= number.adjusted() <= 14:
-        raise NotTaken("minimum amount: must be a number such as 10 or 9.99")
-    return int(number) if number == number.to_integral_value() else float(number)
+    if not exact.is_finite() or not -6 <= exact.adjusted() <= 14:
+        raise NotTaken(f"{name}: must be a number such as 10 or 9.99")
+    return int(exact) if exact == exact.to_integral_value() else float(exact)
+
+
+def value(fields: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a conversion is worth, of a form's `amount` and `currency`. Raises NotTaken."""
+    if not fields["amount"] and not fields["currency"]:
+        return None
+    return {"amount": number(fields["amount"], "amount"), "currency": fields["currency"].upper()}
+
+
+def shown_value(known: Mapping[str, Any] | None) -> dict[str, str]:
+    """The same of the API, as a form's fields."""
+    if known is None:
+        return {"amount": "", "currency": ""}
+    return {"amount": str(known["amount"]), "currency": known["currency"]}
+
+
+def whole(text: str) -> int | str:
+    """A whole number as a form has it; what is none stays as it is, for the ingest API to name."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text

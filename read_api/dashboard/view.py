@@ -8,25 +8,29 @@ link shows a page, not an error.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
+from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
+from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.parameters import Days
-from read_api.publications import Publications
+from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
 from read_api.reports import builds
 from read_api.reports.conversion import ModelCredit
@@ -65,6 +69,7 @@ MENU = (
         (
             ("sources", "Sources"),
             ("landing-pages", "Landing pages"),
+            ("links", "Links"),
             ("attribution", "Attribution"),
             ("channel-importance", "Channel importance"),
             ("paths", "Paths"),
@@ -80,7 +85,7 @@ MENU = (
             ("people", "People"),
         ),
     ),
-    ("Data", (("live", "Live events"), ("data-trust", "Data trust"))),
+    ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
 )
 
 _TITLES = {slug: title for _, pages in MENU for slug, title in pages}
@@ -107,9 +112,18 @@ class View:
     countries: list[str] = field(default_factory=list)
     currencies: Currencies = field(default_factory=lambda: Currencies("USD", {}))
     units: Units = field(default_factory=lambda: Units({}))
+    is_empty: bool = False
+    """Whether the project has no figures yet: then the page shows what is to be done for the first ones."""
+    is_said_when_empty: bool = False
+    """Whether the page has something to say without figures; others show the steps alone."""
 
     menu = MENU
     date_options = DATE_OPTIONS
+
+    @cached_property
+    def steps(self) -> Steps:
+        """The first steps, of a project that is empty."""
+        return first_steps(self.request, self.viewer)
 
     @property
     def project_id(self) -> str:
@@ -224,6 +238,11 @@ class View:
         return read_kept(self.request.app.state.publications.published_dir).held is not None
 
     @property
+    def once(self) -> str:
+        """For a form that does something once, however often it is sent."""
+        return secrets.token_urlsafe(16)
+
+    @property
     def ingest_url(self) -> str:
         """The project in the ingest API, as examples show it."""
         ingest: Ingest = self.request.app.state.ingest
@@ -279,9 +298,37 @@ def _address(project_id: str, page: str, query: Mapping[str, str]) -> str:
     return f"{address}?{urlencode(query)}" if query else address
 
 
+class NoFiguresError(NotPublishedError):
+    """Nothing is published: `view` shows the first steps."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        view.is_empty = True
+        self.view = view
+
+
 def frame(request: Request, viewer: Viewer, page: str, title: str = "") -> View:
     """A page without figures of a build."""
     return View(request, viewer, page, title=title or _TITLES[page])
+
+
+def frame_with_steps(request: Request, viewer: Viewer, page: str) -> View:
+    """A page without figures of a build, which shows the first steps while the project has none."""
+    view = frame(request, viewer, page)
+    view.is_empty, view.is_said_when_empty = not has_figures(request, viewer), True
+    return view
+
+
+def has_figures(request: Request, viewer: Viewer) -> bool:
+    """Whether an event of the project is in the current build; true where that cannot be read."""
+    publications: Publications = request.app.state.publications
+    try:
+        with publications.current(viewer.project_id) as reader:
+            return project(reader, viewer.project_id).events > 0
+    except NotPublishedError:
+        return False
+    except Refusal:
+        return True
 
 
 @contextmanager
@@ -294,19 +341,31 @@ def viewing(
     dates: bool = True,
     country: bool = False,
     default: str = LATEST,
+    said_when_empty: bool = False,
+    also_known: Callable[[Reader, str], Days] | None = None,
 ) -> Iterator[View]:
-    """A page over the current build, which may choose `dates` and `country`. Raises NotPublishedError.
+    """A page over the current build, which may choose `dates` and `country`. Raises NoFiguresError.
 
-    `default` are the dates of an address that names none.
+    `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days
+    of a project on which the page knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
-    with publications.current(viewer.project_id) as reader:
-        view = frame(request, viewer, page, title)
+    view = frame(request, viewer, page, title)
+    try:
+        current = publications.current(viewer.project_id)
+    except NotPublishedError:
+        raise NoFiguresError(view) from None
+    with current as reader:
         view.reader = reader
+        view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_country = dates, country
         asked = request.query_params
         view.known, conversions = _known(reader, viewer.project_id)
-        view.currencies = Currencies(project(reader, viewer.project_id).reporting_currency, conversions)
+        if also_known is not None:
+            view.known = _both(view.known, also_known(reader, viewer.project_id))
+        known = project(reader, viewer.project_id)
+        view.is_empty = not known.events
+        view.currencies = Currencies(known.reporting_currency, conversions)
         view.units = Units(reader.facts.get("currency_decimals"))
         view.dates, view.days = _days(reader, viewer.project_id, asked, default, view.known)
         if country:
@@ -362,6 +421,13 @@ def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
     lasts = [last for _, _, last, _ in rows if last is not None]
     conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
     return Days(min(firsts, default=None), max(lasts, default=None)), conversions
+
+
+def _both(one: Days, other: Days) -> Days:
+    """From the first day of either to the last."""
+    firsts = [first for first in (one.first, other.first) if first is not None]
+    lasts = [last for last in (one.last, other.last) if last is not None]
+    return Days(min(firsts, default=None), max(lasts, default=None))
 
 
 def _countries(reader: Reader, project_id: str) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from servers import Server, free_port, start_ingest, start_read
 from shop_visitor import journey, visitor
 
-from command_line.demo.shop.definitions import LAMPS, PROJECT, define, open_project
+from command_line.demo.shop.definitions import FIRST_ASKED, LAMPS, PROJECT, define, open_project, shop_url
 from command_line.processes import Processes
 from funnelhouse.settings import Settings
 
@@ -25,9 +25,10 @@ PAGES = ("/", "/lamps", *(f"/lamps/{lamp.lamp_id}" for lamp in LAMPS), "/checkou
 
 @dataclass
 class Shop:
-    """A shop that runs, and the key for people."""
+    """A shop that runs, and the key for people. `url` is for browsers; programs need not know its host."""
 
     url: str
+    address: str
     key: str
     ingest: Server
 
@@ -37,7 +38,7 @@ class Shop:
             return list(
                 store.query(
                     "SELECT kind, dialect, sender, name, transaction_id, amount_text, visitor_id, hit_id"
-                    " FROM events WHERE project_id = ? AND transaction_id = ? ORDER BY seq",
+                    " FROM events WHERE project_id = ? AND transaction_id = ? ORDER BY id",
                     *(PROJECT, number),
                 )
             )
@@ -56,20 +57,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def running_shop(ingest: Server, read_port: int) -> Iterator[Shop]:
     ports = {"read_port": read_port, "demo_shop_port": free_port()}
     settings = ingest.settings.model_copy(update=ports)
-    url = settings.address(settings.demo_shop_port)
+    url, address = shop_url(settings), settings.address(settings.demo_shop_port)
     with closing(ingest.store()) as store:
         key = open_project(store, [url])
     define(ingest.url, key, url)
     with Processes(settings) as processes:
         processes.start("shop", [sys.executable, "-m", "command_line.demo.shop"])
-        processes.wait_until_ready("shop", url)
-        yield Shop(url, key, ingest)
+        processes.wait_until_ready("shop", f"{address}{FIRST_ASKED}")
+        yield Shop(url, address, key, ingest)
 
 
 @pytest.fixture
 def client(shop: Shop) -> Iterator[httpx.Client]:
     """A browser's window: it keeps cookies."""
-    with httpx.Client(base_url=shop.url, follow_redirects=True, timeout=30) as client:
+    named = {"Host": urlsplit(shop.url).netloc}
+    with httpx.Client(base_url=shop.address, headers=named, follow_redirects=True, timeout=30) as client:
         yield client
 
 
@@ -78,6 +80,12 @@ def buy(client: httpx.Client, **form: str) -> str:
     answer = client.post("/orders", data={"lamp": "desk", **form})
     assert answer.status_code == 200
     return answer.url.path.rpartition("/")[2]
+
+
+def test_it_is_visited_under_the_name_that_is_tracked(shop: Shop) -> None:
+    assert httpx.get(shop.address).headers["Location"] == shop.url
+    settings = Settings(host="192.0.2.7", demo_shop_port=8004)
+    assert shop_url(settings) == "http://192.0.2.7:8004"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -107,7 +115,7 @@ def test_the_ad_leads_over_the_link_to_the_lander(shop: Shop, client: httpx.Clie
 
 def test_orders_and_refunds_are_reported_before_they_are_answered(shop: Shop, client: httpx.Client) -> None:
     number = buy(client, vid="visitor-1", hit="hit-1", sessionId="session-1")
-    sale = ("conversion", "openanalytics", "server", "purchase", number, "49", "visitor-1", "hit-1")
+    sale = ("conversion", "openanalytics", "server", "purchase", number, "49.0", "visitor-1", "hit-1")
     assert shop.reports(number) == [sale]
     assert number in client.get("/account").text
     for _ in range(2):
@@ -123,7 +131,7 @@ def test_what_is_no_id_is_not_reported_as_one(shop: Shop, client: httpx.Client) 
 
 def test_orders_are_shown_to_whoever_made_them(shop: Shop, client: httpx.Client) -> None:
     number = buy(client)
-    with httpx.Client(base_url=shop.url) as stranger:
+    with httpx.Client(base_url=shop.address) as stranger:
         for path in (f"/orders/{number}", f"/orders/{number}/figures"):
             assert client.get(path).status_code == 200
             assert stranger.get(path).status_code == 404
@@ -157,7 +165,7 @@ def test_a_visitor_finds_the_own_journey_explained(tmp_path: Path) -> None:
     read = start_read(tmp_path / "home", FUNNELHOUSE_INGEST_URL=ingest.url)
     try:
         with running_shop(ingest, read.settings.read_port) as shop, visitor() as page:
-            journey(page, shop.url, shop.key, lambda: build(ingest.settings))
+            journey(page, shop.url, shop.key, lambda: build(ingest.settings), within_s=30)
     finally:
         read.stop()
         ingest.stop()

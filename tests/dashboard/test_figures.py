@@ -6,16 +6,22 @@ from typing import get_args
 
 import pytest
 
+from funnelhouse import keys
+from ingest_api.definitions import link
 from ingest_api.definitions.funnel import Funnel
+from ingest_api.definitions.link import Fires
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
 from read_api.dashboard.layout import Currencies, bins
+from read_api.dashboard.pages.keys import SCOPES
+from read_api.dashboard.pages.links import FIRES, PASSED
+from read_api.dashboard.pages.setup import PAGE_KINDS
 from read_api.dashboard.pages.traffic import heat, sankey
 from read_api.parameters import Days
 from read_api.ranking import Line
 from read_api.slices import Figure, Slice
-from record.contract import MatchOperator, MatchType
+from record.contract import MatchOperator, MatchType, PageKind
 
 UNITS = figures.Units({"JPY": 0, "KWD": 3})
 
@@ -178,6 +184,17 @@ def test_forms_offer_what_ingest_takes() -> None:
     assert set(dict(rules.OPERATORS)) == set(get_args(MatchOperator))
     assert set(dict(rules.MODES)) == set(get_args(Funnel.model_fields["mode"].annotation))
     assert set(dict(rules.UNITS)) == set(get_args(Funnel.model_fields["unit"].annotation))
+    assert set(dict(PAGE_KINDS)) == set(get_args(PageKind))
+    assert set(dict(FIRES)) == {"", *get_args(Fires.model_fields["type"].annotation)}
+    assert tuple(PASSED.split(", ")) == link.PASSED
+    assert {scope for scopes, _ in SCOPES for scope in scopes.split(",")} == set(keys.SCOPES)
+
+
+def test_what_a_list_lacks_is_counted_as_people_do() -> None:
+    assert str(NotTaken("to.0.url: required; steps.11.match: value: required")) == (
+        "to 1, url: required; steps 12, match: value: required"
+    )
+    assert str(NotTaken("amount: must be 9.99")) == "amount: must be 9.99"
 
 
 @pytest.mark.parametrize("amount", ["ten", "nan", "1e999999999", "Infinity"])

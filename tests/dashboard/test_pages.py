@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
 
 from funnelhouse.settings import CHECKOUT
+from read_api.dashboard.view import MENU
 
 NewContext = Callable[..., BrowserContext]
 
@@ -21,6 +22,7 @@ PAGES = (
     "sources",
     "sources?by=campaign",
     "landing-pages",
+    "links",
     "attribution",
     "attribution?model=markov&measure=amount",
     "attribution?goal=big-order",
@@ -32,10 +34,16 @@ PAGES = (
     "experiments",
     "people",
     "people?id=b-3",
+    "setup",
+    "setup?network=everflow",
     "live",
     "data-trust",
     "goals/new",
     "funnels/new",
+    "links/new",
+    "setup/pages/new",
+    "setup/traffic-sources/new",
+    "setup/keys/new",
 )
 
 LOOKS: dict[str, dict[str, Any]] = {
@@ -43,6 +51,9 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 360, "height": 780}, "has_touch": True},
 }
+
+UNNAMED = "all => all.filter(e => !(e.labels?.length || e.innerText || e.ariaLabel)).map(e => e.outerHTML)"
+"""Controls that nobody can tell what they are for."""
 
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -137,7 +148,8 @@ def number(text: str) -> float:
 
 
 def test_before_the_first_build_pages_say_what_to_do(defined: Defined) -> None:
-    assert "Nothing published yet" in defined.unpublished
+    assert "First steps" in defined.unpublished
+    assert "Waiting for a build" in defined.unpublished, "events have arrived"
     assert "funnelhouse build" in defined.unpublished
 
 
@@ -153,6 +165,8 @@ def test_every_page_renders(look: str, published: House, defined: Defined, new_c
         keep_picture(seen.page, f"{look}-{re.sub('[^a-z]+', '-', path)}")
         assert seen.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than the screen"
         assert seen.page.locator("h1").count() == 1, path
+        controls = seen.page.locator("input:visible, select:visible, textarea:visible, button:visible")
+        assert controls.evaluate_all(UNNAMED) == [], path
         assert seen.faults == [], path
 
 
@@ -213,13 +227,18 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
 
 
-def test_without_journeys_channel_importance_says_what_to_send(
+def test_a_project_without_events_shows_its_steps_on_every_page(
     published: House, new_context: NewContext
 ) -> None:
     seen = watched(new_context(), published)
     sign_in(seen.page, published, published.ingest.key("quiet", "read"))
-    seen.page.get_by_role("link", name="Channel importance").click()
-    expect(seen.page.get_by_role("heading", name="No journeys yet")).to_be_visible()
+    for _, pages in MENU:
+        for slug, title in pages:
+            seen.page.goto(f"{published.read.url}/app/projects/quiet/{slug}")
+            expect(seen.page.get_by_role("heading", name=title, level=1)).to_be_visible()
+            steps = seen.page.locator("#first-steps")
+            expect(steps).to_contain_text("Waiting for the first event")
+            expect(steps.locator(".is-done")).to_have_count(0)
     assert seen.faults == []
 
 
@@ -427,10 +446,6 @@ def test_pages_can_be_used_by_keyboard(seen: Watched, published: House) -> None:
     with page.expect_response("**/attribution?*"):
         page.keyboard.press("ArrowDown")
     expect(page.get_by_label("Model", exact=True)).to_be_focused()
-    unnamed = page.locator("input:visible, select:visible, button:visible").evaluate_all(
-        "all => all.filter(e => !(e.labels?.length || e.innerText || e.ariaLabel)).map(e => e.outerHTML)"
-    )
-    assert unnamed == []
 
 
 def test_the_menu_opens_on_a_phone(published: House, new_context: NewContext) -> None:
@@ -447,7 +462,7 @@ def test_the_menu_opens_on_a_phone(published: House, new_context: NewContext) ->
 def test_whoever_may_only_read_is_offered_no_form(published: House, new_context: NewContext) -> None:
     page = new_context().new_page()
     sign_in(page, published, published.read_key)
-    for path in ("goals", "funnels"):
+    for path in ("goals", "funnels", "links", "setup"):
         page.goto(published.page(path))
         expect(page.get_by_role("link", name=re.compile("^New"))).to_have_count(0)
     page.goto(published.page("goals"))

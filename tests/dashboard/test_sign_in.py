@@ -12,6 +12,7 @@ import pytest
 from servers import Server, free_port, start_read
 
 from funnelhouse.keys import CACHE_SECONDS, list_keys, revoke_key
+from read_api.app import create_app
 from read_api.dashboard.sign_in import ATTEMPTS
 
 _addresses = count(1)
@@ -205,11 +206,34 @@ def test_projects_are_those_of_the_sessions_keys(client: httpx.Client, server: S
     assert client.get("/app/projects/first/goals/new").status_code == 200
 
 
+def edited(method: str) -> list[str]:
+    """What changes something of a project, and with GET the forms for it; every id is `some`."""
+    routers = [getattr(each, "original_router", None) for each in create_app().routes]
+    routes = [route for router in routers if router for route in router.routes]
+    posted = {route.path for route in routes if "POST" in route.methods and "{project_id}" in route.path}
+    found = {route.path for route in routes if method in route.methods and route.path in posted}
+    return sorted(re.sub(r"\{\w+\}", "some", path.partition("{project_id}/")[2]) for path in found)
+
+
 def test_reading_does_not_allow_editing(client: httpx.Client, server: Server) -> None:
     sign_in(client, server.key("readers", "read"))
     form = {"csrf": token(client.get("/app/keys")), "name": "n"}
-    for path in ("goals/new", "goals/a/edit", "goals/a/delete", "funnels/new", "funnels/a/delete"):
+    assert len(edited("POST")) > 15
+    for path in edited("POST"):
         assert client.post(f"/app/projects/readers/{path}", data=form).status_code == 403, path
+    assert len(edited("GET")) > 10
+    for path in edited("GET"):
+        assert client.get(f"/app/projects/readers/{path}").status_code == 403, path
+
+
+def test_every_form_wants_the_sessions_token_and_our_origin(client: httpx.Client, server: Server) -> None:
+    sign_in(client, server.key("editors"))
+    right = token(client.get("/app/keys"))
+    for path in edited("POST"):
+        address = f"/app/projects/editors/{path}"
+        assert client.post(address, data={"name": "n"}).status_code == 403, path
+        elsewhere = {"Origin": "https://evil.example"}
+        assert client.post(address, data={"csrf": right}, headers=elsewhere).status_code == 403, path
 
 
 @pytest.mark.parametrize(
@@ -231,10 +255,11 @@ def test_what_is_no_form_is_refused(
 
 def test_nothing_published_says_what_to_do(client: httpx.Client, server: Server) -> None:
     sign_in(client, server.key("early", "read"))
-    page = client.get("/app/projects/early/overview")
-    assert page.status_code == 200
-    assert "Nothing published yet" in page.text
-    assert "funnelhouse build" in page.text
+    for path in ("overview", "goals", "paths"):
+        page = client.get(f"/app/projects/early/{path}")
+        assert page.status_code == 200
+        assert "First steps" in page.text
+        assert "funnelhouse build" in page.text
 
 
 def test_while_ingest_is_down_pages_say_so_and_forms_keep_their_fields(

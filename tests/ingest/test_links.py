@@ -490,7 +490,7 @@ def test_a_cookie_of_a_domain_is_set_below_it_only(
 
 
 def test_a_sister_site_takes_the_visitor_along(
-    admin: httpx.Client, visitor: httpx.Client, tracker: Callable[..., None]
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client, tracker: Callable[..., None]
 ) -> None:
     to = [{"url": "https://de.sister.example/x", "page_id": "x"}]
     path = defined(admin, "sister", to=to)
@@ -501,6 +501,10 @@ def test_a_sister_site_takes_the_visitor_along(
     assert abs(int(ms, 36) / 1000 - time.time()) < 60
     assert "_fh" not in query(visitor.get(f"{path}?vid=v-1"))
     assert "_fh" not in query(visitor.get(f"{path}?vid=v.1&sid=s-1"))
+    # Who comes from an ad is new: the session begins with the click.
+    entered = query(visitor.get(f"{path}?utm_source=mail"))["_fh"].split(".")
+    click, *_ = [e for e in recorded(ingest_server, "sister") if e["utm_source"] == "mail"]
+    assert [click["visitor_id"], click["session_id"]] == entered[:2]
 
 
 def test_what_a_tracker_removes_of_addresses_is_not_recorded(

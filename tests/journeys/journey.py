@@ -9,6 +9,7 @@ then all is built; some send more `later`, and a second build follows, of what i
 | `superfunnel`, `pagent`, `pagent_v2` | one report in that dialect |
 | `segment` | one call of a Segment batch |
 | `postback` | the query of a FunnelFlux postback |
+| `tracker` | a batch of the tracker's, from a page of the project |
 | `goal`, `page`, `funnel`, `traffic_source`, `experiment` | a definition with its `id`; that alone deletes |
 | `link` | the same |
 | `click` | a click on a `link`, its other members are the query; `by: bot` with a bot's user agent |
@@ -40,6 +41,9 @@ from record.landing.store import LandingStore
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
+ORIGIN = "https://shop.example"
+"""Of every project's pages."""
+
 _EVENT_TYPES = {"view": "pageview"} | {
     kind: kind for kind in ("event", "conversion", "refund", "identify", "alias", "unalias")
 }
@@ -52,7 +56,7 @@ _DEFINITIONS = {
     "link": "links",
 }
 _HEADERS = {
-    "browser": {"Origin": "https://shop.example"},
+    "browser": {"Origin": ORIGIN},
     "bot": {"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"},
 }
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -83,7 +87,7 @@ def make_projects(told: list[Journey], store: LandingStore) -> dict[str, str]:
     """A project for each journey, which postbacks may report to; returns a key for each, by name."""
     keys = {each.name: create_key(store, each.name, ["ingest", "admin"], 1) for each in told}
     for each in told:
-        set_access(store, each.name, postbacks="open")
+        set_access(store, each.name, postbacks="open", origins=[ORIGIN])
     return keys
 
 
@@ -92,8 +96,10 @@ def send(journey: Journey, steps: list[dict[str, Any]], client: httpx.Client) ->
     led: dict[str, str] = {}
     for step in steps:
         for method, path, body in _requests(journey.name, step, led):
-            answer = client.request(method, path, json=body, headers=_HEADERS.get(step.get("by", ""), {}))
-            assert answer.status_code < 400, f"{journey.name}: {step}: {answer.status_code} {answer.text}"
+            headers = _HEADERS["browser"] if "tracker" in step else _HEADERS.get(step.get("by", ""), {})
+            answer = client.request(method, path, json=body, headers=headers)
+            is_done = answer.status_code < 400 and not ("tracker" in step and answer.json()["error"])
+            assert is_done, f"{journey.name}: {step}: {answer.status_code} {answer.text}"
             if "location" in answer.headers:
                 led = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 
@@ -111,6 +117,8 @@ def _requests(project: str, step: dict[str, Any], led: dict[str, str]) -> Iterat
         yield "POST", "/v2/conversions", body
     elif kind == "segment":
         yield "POST", "/v1/batch", {"batch": [body]}
+    elif kind == "tracker":
+        yield "POST", f"/t/{project}", body
     elif kind == "postback":
         yield "GET", f"/pb/{project}/?{body}", None
     elif kind == "click":

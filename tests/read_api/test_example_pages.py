@@ -81,6 +81,11 @@ def test_pages_say_that_the_operator_went_back_to_a_build(home: Settings) -> Non
     assert said not in shop("overview")
 
 
+def test_without_journeys_channel_importance_says_what_to_send(home: Settings) -> None:
+    shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_channel_importance": []})
+    assert "No journeys yet" in shop("channel-importance")
+
+
 def test_a_path_of_several_currencies_has_one_median(home: Settings) -> None:
     [path] = STORY["rpt_paths"]
     blog = {**path, "path_rank": 2, "path": "blog", "path_median_seconds": 9000}

@@ -77,7 +77,7 @@ def test_no_address_is_an_error_of_ours(client: httpx.Client, odd: str) -> None:
         if "{project_id}" in path:
             asked.append(re.sub(r"\{[^}]+\}", "one", path.replace("{project_id}", odd)))
         plain = re.sub(r"\{[^}]+\}", "fct_touches" if "/marts/" in path else "one", shop)
-        names = ("id", "offset", "from", "funnel", "cursor", "limit", "match_value")
+        names = ("id", "offset", "from", "funnel", "cursor", "limit", "match_value", "network", "seen")
         asked += [
             f"{plain}?{name}={odd}&match_type=url_path&match_operator=wildcard&dates=own" for name in names
         ]
@@ -93,6 +93,9 @@ def test_no_form_is_an_error_of_ours(client: httpx.Client, odd: str) -> None:
     token = csrf(client.get("/app/keys").text)
     rule = ("match_type", "operator", "value", "property_key", "property_value", "minimum_amount")
     fields = ("name", "id", "stage", "step_name", "window_days", "mode", "unit", *rule)
+    fields += ("kind", "path", "valid_from", "amount", "currency", "source", "medium", "is_paid")
+    fields += ("scopes", "days", "once", "page_id", "url", "weight", "to_page_id", "pass", "fallback_url")
+    fields += ("fires", "fires_name")
     rest = "&".join((f"csrf={token}", *(f"{name}={odd}" for name in fields)))
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     for path in paths("POST"):

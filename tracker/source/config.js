@@ -2,41 +2,29 @@
 
 /* global CONFIG */
 
-/** The attributes of the script's tag; a module has none, and names no endpoint either. */
-const tag = document.currentScript || { dataset: {} };
+/** Of the script's tag; a module has none, and names no endpoint either. */
+export const { src = "", dataset: attributes = {} } = document.currentScript || {};
 
-export const attributes = tag.dataset;
+export const config = { ...CONFIG };
 
-export const config = CONFIG || {};
+for (const name in attributes) config[name.replace(/[A-Z]/g, "_$&").toLowerCase()] = attributes[name] || true;
 
-if (!CONFIG) {
-    for (const name in attributes) {
-        config[name.replace(/[A-Z]/g, (letter) => "_" + letter.toLowerCase())] = attributes[name] || true;
-    }
-}
-
-export const isDebug = "debug" in attributes;
-
-const source = tag.src && tag.src.replace(/(\.js)?([?#].*)?$/, CONFIG ? "" : "/" + attributes.project);
-
-export const endpoint = config.endpoint || source;
+export const endpoint = config.endpoint || src.replace(/\.js([?#].*)?$/, config.project ? "/" + config.project : "");
 
 /** Where links begin: the endpoint's last two segments replaced by "c/". */
-export const links = endpoint && endpoint.replace(/[^/]*\/[^/]*$/, "c/");
+export const links = endpoint.replace(/[^/]*\/[^/]*$/, "c/");
 
 /** A list, also one that an attribute holds as text. */
-export const list = (value) => `${value || ""}`.split(/[\s,]+/);
+export const list = (value) => `${value}`.split(/[\s,]+/);
 
-export const removed = list(config.removed || "token,code,password,email,phone,key,secret");
+export const removed = list(config.removed);
 
-export const clickIds = list(
-    config.click_ids || "gclid,gbraid,wbraid,dclid,msclkid,ttclid,twclid,li_fat_id,ScCid,epik,rdt_cid,yclid,fbclid",
-);
-
-const isPrivate = navigator.globalPrivacyControl;
+export const clickIds = list(config.click_ids);
 
 /** The part of an address that is no page's name. What begins like a path may be the route. */
 export const fragment = config.hash_routes ? /#(?![!/]).*/ : /#.*/;
+
+const isPrivate = navigator.globalPrivacyControl;
 
 /** Ads are denied unless the visitor says otherwise on this site. */
 export const isAdFree = isPrivate && config.gpc !== "ignore";
@@ -44,7 +32,6 @@ export const isAdFree = isPrivate && config.gpc !== "ignore";
 /** Nothing is recorded here: files, a developer's own machine, and visitors whose browser says no. */
 export const isSilent =
     !endpoint ||
-    !/^http/.test(location.protocol) ||
-    (!isDebug && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname)) ||
+    (!config.debug && /^(?!http)|\/\/(localhost(:|$)|127\.|\[::1)/.test(location.origin)) ||
     (isPrivate && config.gpc === "all") ||
     (config.dnt === "all" && navigator.doNotTrack > 0);

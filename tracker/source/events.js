@@ -1,26 +1,34 @@
-// An event, from the call that made it to the queue.
+// The page of the moment, and an event's way from the call that made it to the queue.
 
-import { config, isSilent } from "./config.js";
+import { campaign, sent } from "./addresses.js";
+import { attributes, config, isSilent } from "./config.js";
 import { hashOf, idOf, newId } from "./ids.js";
-import { discard, enqueue, resume } from "./queue.js";
-import { addressed, current, firstView, sessionFacts } from "./sessions.js";
-import { forget, get, isDenied, isOpen, local, put, setLocal } from "./stores.js";
+import { enqueue, send } from "./queue.js";
+import { current, sessionFacts, setSessionFacts } from "./sessions.js";
+import { forget, get, isDenied, isOpen, put } from "./stores.js";
 
 const MOST_WAITING = 50;
 
-/** The page view of the moment: its address, referrer, hit, time, node and the node's kind; its session, once said. */
+/** The page view of the moment, in the wire's words: url, ref, hit, t, page and pk; and sid, once it is said. */
 export let page;
 
-export const setPage = (view) => {
-    page = view;
-};
-
-let isOut;
-let hasViewed;
+/** Events that wait for the visitor's decision. */
 let waiting = [];
 
+const loaded = { path: location.pathname, ...attributes };
+
+/** Turn to the page that the address bar shows. What the tag says of its page is not said of a router's next one. */
+export function turn(ref, hit = newId()) {
+    const isNamed = location.pathname === loaded.path || attributes.page !== loaded.page;
+    const { page: node, kind } = isNamed ? attributes : {};
+    page = { url: location.href, ref, hit, t: Date.now(), page: node, pk: kind };
+}
+
+/** A page view of its own. */
+export const view = (props) => emit("oa", "pageview", { props });
+
 /** Nothing of this visitor is recorded. */
-const isOff = () => isSilent || isOut || local("fh_out");
+const isOff = () => isSilent || get("fh_out");
 
 /** Ids may be shown to the page. */
 export const mayIdentify = () => !isOff() && !isDenied();
@@ -29,77 +37,62 @@ export const mayIdentify = () => !isOff() && !isDenied();
 export const mayHandOn = () => mayIdentify() && !isOpen();
 
 /** Send an event, have it wait for the visitor's decision, or forget it. */
-export function emit(api, type, fields, at = Date.now(), view = page) {
+export function emit(api, type, fields, t = Date.now(), view = page) {
     if (isOff()) return;
     if (isOpen()) {
-        waiting = waiting.slice(1 - MOST_WAITING).concat([[api, type, fields, at, view]]);
+        if (!waiting[MOST_WAITING - 1]) waiting.push([api, type, fields, t, view]);
         return;
     }
-    const event = { id: newId(), api, type, t: at, ...addressed(view.href, view.ref), page: view.page, pk: view.kind };
+    const event = { ...view, ...sent(view), id: newId(), api, type, t };
     if (isDenied()) {
         if (config.denied !== "anonymous" || type === "identify") return;
-        fields = { ...fields, vid: undefined, hit: undefined };
+        Object.assign(event, fields, { vid: undefined, sid: undefined, hit: undefined });
     } else {
-        const isView = type === "pageview";
-        const { vid, sid } = current(true, isView && view);
-        const { hit } = view;
+        const isView = type === "pageview" && view;
+        const { vid, sid } = current(1, isView);
+        const facts = sessionFacts(sid);
         if (isView) {
             view.sid = sid;
-            // Made now, for a link that is clicked later: the hashes take a moment.
-            hashOf(sid);
-            hashOf(hit);
+            if (!facts.url) setSessionFacts(Object.assign(facts, sent(view), { t: view.t }));
         }
-        Object.assign(event, { first: firstView(sid, view, isView), exp: sessionFacts(sid).exp });
-        if (api === "flux" && type === "conversion") {
-            // With a hit or a session of ours, the models would take that view; so they take the latest of an offer.
-            if (!fields.hit) event.vid = vid;
-            // A page that is loaded again reports the same conversion.
-            if (!fields.tx) event.id = idOf(sid + view.href.replace(/[?#].*/, "") + JSON.stringify(fields));
-        } else {
-            Object.assign(event, { vid, sid, hit });
+        const first = facts.url && { ...sent(facts), t: facts.t, ...campaign(facts.url) };
+        // FunnelFlux' conversions say that they have no session. When nothing else tells them from the next,
+        // they are told by what they say: a page that is loaded again reports the same conversion.
+        if ("sid" in fields && !fields.tx) {
+            event.id = idOf(sid + view.url.replace(/[?#].*/, "") + JSON.stringify(fields));
         }
+        Object.assign(event, { vid, sid, first, exp: facts.exp }, fields);
+        // Made now, for a link that is clicked later: the hashes take a moment.
+        hashOf(sid);
+        hashOf(view.hit);
     }
-    for (const name in fields) event[name] = fields[name] || event[name];
     enqueue(event);
 }
 
-/** A page view of its own. */
-export function view(props) {
-    hasViewed = true;
-    emit("oa", "pageview", { props });
-}
-
 /** Forget the visitor, here and in the browser's stores. */
-export function forgetAll() {
-    forget();
-    discard();
+function forgetAll() {
+    forget("fh_vid", "fh_ses", "fh_first", "fh_q");
     page = { ...page, hit: newId(), sid: undefined };
+    waiting = [];
 }
 
 /** The visitor's decision, with that of ads. */
-export function consent(all, ads) {
-    const wasDenied = isDenied();
-    put("fh_consent", `${all}.${ads}`);
+export function consent(decision) {
     const held = waiting;
     waiting = [];
-    if (isDenied()) {
-        forgetAll();
-    } else {
-        // What was made while the visitor had not decided is kept; what the browser knew stands above it.
-        put("fh_ses", get("fh_ses"));
-        put("fh_vid", get("fh_vid"));
-        resume();
-        // The page was opened when it might not be recorded.
-        if (wasDenied && hasViewed) view();
-    }
+    put("fh_consent", decision);
+    if (isDenied()) forgetAll();
+    else send();
     for (const each of held) emit(...each);
 }
 
+/** Another visitor is here, who hasn't viewed this page. */
+export function reset() {
+    forget("fh_vid", "fh_ses", "fh_first");
+    page = { ...page, hit: undefined, sid: undefined };
+}
+
 export function optOut(out = true) {
-    isOut = out;
-    setLocal("fh_out", out && "1");
-    if (out) {
-        forgetAll();
-        waiting = [];
-    }
+    put("fh_out", out ? "1" : "");
+    if (out) forgetAll();
 }

@@ -1,57 +1,54 @@
 // Cookies, localStorage, and memory where neither may be had; and the visitor's decision, which rules them.
 
-import { config, isAdFree } from "./config.js";
-import { quiet } from "./quiet.js";
+import { config, isAdFree, isSilent } from "./config.js";
+import { attempt } from "./quiet.js";
 
-const DAY = 86400;
+const DAY = 864e5;
 
-/** Names of cookies and how long they live, in seconds. */
-const LIFE = { fh_vid: 400 * DAY, fh_ses: DAY, fh_consent: 180 * DAY };
+/** How many days what is kept in a cookie lives. All is kept in localStorage, too, after the time of its writing. */
+const DAYS = { fh_vid: 400, fh_ses: 1, fh_consent: 180 };
 
-const isFull = config.storage !== "none";
+const isFull = config.storage !== "none" && !isSilent;
 
-let memory = {};
+const memory = {};
 let isLive;
 
-/** Browsers refuse their stores in sandboxed frames, where cookies are blocked, and when they are full. */
-const attempt = (work) => quiet(work, () => {})();
+/** The project's domain, where this page is below it. */
+const domain = `.${location.hostname}`.endsWith(config.cookie_domain) ? ";domain=" + config.cookie_domain : "";
 
-const domain = config.cookie_domain;
-const isFitting = domain && `.${location.hostname}`.endsWith(domain.replace(/^\.?/, "."));
-
-const setCookie = (name, value, seconds, isShared) =>
+// Browsers refuse their stores in sandboxed frames, where cookies are blocked, and when they are full.
+const setCookie = (name, value, days, where) =>
     attempt(() => {
         document.cookie =
-            `${name}=${value};path=/;samesite=lax;max-age=${seconds}` +
-            (/s:/.test(location.protocol) ? ";secure" : "") +
-            (isShared ? ";domain=" + domain : "");
+            `${name}=${value};path=/;samesite=lax;max-age=${days * 86400}` + where + (location.protocol[5] ? ";secure" : "");
     });
 
-/** What localStorage holds under a name. */
-export const local = (name) => attempt(() => localStorage[name]);
+const drop = (name) => attempt(() => localStorage.removeItem(name));
 
-/** Puts it there; nothing takes the name away. */
-export const setLocal = (name, text) =>
-    attempt(() => (text ? localStorage.setItem(name, text) : localStorage.removeItem(name)));
-
-/** Browsers' stores may be used for this name. */
-const mayUse = (name) => isFull && (name === "fh_consent" || mayKeep());
+/** Browsers' stores may be used for this name: for the visitor's decisions always, for others where these let us. */
+export const mayUse = (name, isRead) =>
+    /out/.test(name) || (isFull && (/con/.test(name) || ((isRead || isLive) && !isOpen() && !isDenied())));
 
 export function get(name) {
-    if (mayUse(name)) {
-        const [, found] = attempt(() => document.cookie.match(`\\b${name}=([^;]+)`)) || [];
-        const [value, since] = `${local(name)}`.split("~");
-        if (found || Date.now() - since < LIFE[name] * 1e3) return found || value;
-    }
-    return memory[name];
+    const isReadable = mayUse(name, 1);
+    const [, since, text] = (isReadable && attempt(() => localStorage[name].match(/(\d+)~(.*)/))) || [];
+    return (
+        (isReadable && attempt(() => document.cookie.match(`\\b${name}=([\\w.-]+)`)[1])) ||
+        (Date.now() - since < (DAYS[name] || 1e4) * DAY ? text : memory[name]) ||
+        ""
+    );
 }
 
-/** Keep a value: on this page, and where they may be written in the browser's stores. */
-export function put(name, value) {
-    memory[name] = value;
-    if (!isLive || !mayUse(name)) return;
-    setCookie(name, value, LIFE[name], isFitting);
-    if (name !== "fh_ses") setLocal(name, `${value}~${Date.now()}`);
+/** Keep a text: on this page, and where they may be written in the browser's stores. */
+export function put(name, text) {
+    memory[name] = text;
+    if (!mayUse(name)) return;
+    if (DAYS[name]) setCookie(name, text, DAYS[name], domain);
+    attempt(
+        () => localStorage.setItem(name, Date.now() + "~" + text),
+        // What is kept there is no longer true.
+        () => drop(name),
+    );
 }
 
 /** From now on the browser's stores may be written. */
@@ -59,30 +56,25 @@ export const live = () => {
     isLive = true;
 };
 
-/** Forget all that is known of the visitor, everywhere. */
-export function forget() {
-    const { fh_consent } = memory;
-    memory = { fh_consent };
-    for (const name of ["fh_vid", "fh_ses", "fh_first"]) {
-        setCookie(name, "", 0);
-        setCookie(name, "", 0, isFitting);
-        setLocal(name);
+/** Forget what is kept under these names, everywhere. */
+export const forget = (...names) => {
+    for (const name of names) {
+        memory[name] = "";
+        drop(name);
+        ["", domain].map((where) => setCookie(name, "", 0, where));
     }
-}
+};
 
 /** What was decided of everything, and what follows for ads; undefined where nothing was. */
 export function decision() {
-    const [all, ads] = (get("fh_consent") || "").split(".");
-    return { all: all || undefined, ads: ads || (isAdFree || all === "denied" ? "denied" : all || undefined) };
+    const [all, ads] = get("fh_consent").split(".");
+    return { consent: all || undefined, ads: ads || (isAdFree || all === "denied" ? "denied" : all) || undefined };
 }
 
-export const isDenied = () => decision().all === "denied";
+export const isDenied = () => decision().consent === "denied";
 
 /** Nothing may be written or sent yet. */
-export const isOpen = () => config.consent === "required" && !decision().all;
-
-/** The visitor's ids may be kept in the browser. */
-export const mayKeep = () => isFull && !isOpen() && !isDenied();
+export const isOpen = () => config.consent === "required" && !decision().consent;
 
 /** Click ids may be sent and handed on. */
 export const mayAdvertise = () => decision().ads !== "denied";

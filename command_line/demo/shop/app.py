@@ -16,13 +16,22 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from command_line.demo.shop.definitions import AD, CURRENCY, LAMPS, LANDER, PROJECT, PURCHASE, Lamp
+from command_line.demo.shop.definitions import (
+    AD,
+    CURRENCY,
+    LAMPS,
+    LANDER,
+    PROJECT,
+    PURCHASE,
+    Lamp,
+    shop_url,
+)
 from command_line.demo.shop.figures import Figures
 from command_line.demo.shop.orders import Order, OrderBook
 from funnelhouse.keys import create_key
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import ending_with_parent
-from funnelhouse.settings import CHECKOUT, Settings
+from funnelhouse.settings import TRACKER_BUILT, Settings
 from funnelhouse.snippet import tag
 from record.landing import open_store
 
@@ -55,6 +64,7 @@ def create_app() -> FastAPI:
     app.state.figures = Figures(settings, read_key)
     app.state.templates = _templates(settings)
     app.state.ingest_url = settings.ingest_base_url
+    app.state.url = shop_url(settings)
     install_refusals(app, lambda request: lambda refusal: _refused(request, refusal))
     app.include_router(router)
     return app
@@ -102,6 +112,10 @@ Form = Annotated[Mapping[str, str], Depends(_form)]
 @router.get("/")
 def magazine(request: Request) -> Response:
     """Somebody else's page, without the tracker. Its ad's link is one of the project's."""
+    url: str = request.app.state.url
+    if request.headers.get("host") != urlsplit(url).netloc:
+        # Under another name nothing would be tracked.
+        return RedirectResponse(url)
     utm = {"utm_source": "quiet-rooms", "utm_medium": "display", "utm_campaign": "reading-lamps"}
     # The network's own id of the click, which it puts in when it shows the ad.
     query = urlencode({**utm, "external": f"click-{secrets.token_hex(4)}"})
@@ -224,7 +238,7 @@ def _templates(settings: Settings) -> Environment:
         lstrip_blocks=True,
     )
     script_url = f"{settings.ingest_base_url}/{settings.tracker_prefix}/{PROJECT}.js"
-    stub = (CHECKOUT / "tracker" / "built" / "stub.js").read_text(encoding="utf-8")
+    stub = (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8")
 
     def tag_of(page_id: str | None = None, kind: str | None = None) -> Markup:
         return Markup(tag(script_url, stub, page_id, kind))  # noqa: S704 (it escapes its arguments)

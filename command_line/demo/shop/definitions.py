@@ -12,6 +12,7 @@ import httpx
 
 from funnelhouse.access import set_access
 from funnelhouse.keys import create_key
+from funnelhouse.settings import Settings
 from record.landing.store import LandingStore
 
 PROJECT = "demo-shop"
@@ -23,6 +24,12 @@ LANDER = "lamps"
 """Page node of the page that the ad leads to."""
 AD = "quiet-rooms-ad"
 """The link of the ad."""
+
+
+HOST = "shop.localhost"
+
+FIRST_ASKED = "/lamp.svg"
+"""A path of the shop that answers whatever it is called by: who waits for it asks for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,17 @@ LAMPS = (
 def dollars(cents: int) -> str:
     """An amount as people read it."""
     return f"{cents / 100:,.2f} {CURRENCY}"
+
+
+def shop_url(settings: Settings) -> str:
+    """Where visitors find the shop, without a slash at the end.
+
+    The tracker is silent at a developer's own address. Browsers know names below `localhost` as this machine,
+    and it takes them for sites.
+    """
+    address = settings.address(settings.demo_shop_port)
+    is_own = urlsplit(address).hostname in ("127.0.0.1", "::1", "localhost")
+    return f"http://{HOST}:{settings.demo_shop_port}" if is_own else address
 
 
 def open_project(store: LandingStore, origins: Sequence[str]) -> str:

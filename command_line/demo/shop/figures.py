@@ -45,13 +45,17 @@ class Figures:
         return False, self._next_build()
 
     def _next_build(self) -> str:
-        """When the scheduler's next build will be published, as far as the last one tells."""
+        """When the scheduler's next build will be there, as far as the last one tells."""
         last = read_last_build(self._settings.last_build_path)
         if last is None:
             return "The next build shows it."
-        may_begin = last.started_us / 1_000_000 + shortest_interval_s(last.seconds)
-        wait_s = max(0.0, may_begin - time.time()) + LOOK_EVERY_S + last.seconds
-        return f"The next build shows it, in about {_rounded(wait_s)}."
+        took = _rounded(last.seconds)
+        wait_s = last.started_us / 1_000_000 + shortest_interval_s(last.seconds) - time.time()
+        if wait_s <= 0:
+            return f"A build begins or runs, for about {took}. It shows what was reported before it began."
+        return (
+            f"The next build shows it. It begins in about {_rounded(wait_s + LOOK_EVERY_S)} and takes {took}."
+        )
 
 
 def _rounded(seconds: float) -> str:

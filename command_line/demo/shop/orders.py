@@ -79,6 +79,8 @@ class OrderBook:
 
     def refund(self, order: Order) -> None:
         """Refund an order in full, once. Raises httpx.HTTPError when ingest does not take the report."""
+        if order.is_refunded:
+            return
         self._report("refund", order, {})
         with self._lock:
             self._orders[order.number] = replace(order, is_refunded=True)

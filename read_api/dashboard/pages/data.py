@@ -15,7 +15,7 @@ from read_api.dashboard.defined import ingest_of
 from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import UnreachableError
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import ALL, View, frame, viewing
+from read_api.dashboard.view import ALL, View, frame, frame_with_steps, viewing
 from read_api.models import model_docs
 from read_api.parameters import Days, Page
 from read_api.publications import Publications
@@ -44,7 +44,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/live")
 def live(request: Request, viewer: AnyViewer) -> Response:
     """The newest events, as they arrive, before any build."""
-    view = frame(request, viewer, "live")
+    view = frame_with_steps(request, viewer, "live")
     return view.render("live.html", _events(request, viewer, view))
 
 
@@ -77,7 +77,7 @@ def model_pages(request: Request, _: AnySignedIn) -> Response:
 @router.get(f"{PATH}/data-trust")
 def data_trust_page(request: Request, viewer: AnyViewer) -> Response:
     """How fresh the figures are, what could skew them, and what the last builds checked."""
-    with viewing(request, viewer, "data-trust", default=ALL) as view:
+    with viewing(request, viewer, "data-trust", default=ALL, said_when_empty=True) as view:
         if view.dates == ALL:
             # Reports count on their day of arrival, which may be long after the last day of sessions.
             view.days = Days(view.days.first, today(view.reading, view.project_id, datetime.now(UTC)))

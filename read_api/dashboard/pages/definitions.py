@@ -16,7 +16,7 @@ from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
 from read_api.dashboard.defined import FUNNELS, GOALS, Defined, see_other
 from read_api.dashboard.ingest import NotTaken, UnreachableError
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import View, frame, viewing
+from read_api.dashboard.view import View, frame, has_figures, viewing
 from read_api.parameters import Days, Page
 from read_api.reader import Reader
 from read_api.reports import funnels, goals
@@ -34,7 +34,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/goals")
 def goal_list(request: Request, viewer: AnyViewer) -> Response:
     """Goals with their completions; what was defined or deleted since the last build says so."""
-    with viewing(request, viewer, "goals", country=True) as view:
+    with viewing(request, viewer, "goals", country=True, said_when_empty=True) as view:
         published = goals.goals(
             view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
         )
@@ -89,16 +89,16 @@ def preview_goal(request: Request, viewer: AnyViewer) -> Response:
     asked = request.query_params
     kind, operator = asked.get("match_type", ""), asked.get("operator", "exact")
     value = asked.get("value", "").strip()
-    context: dict[str, Any] = {"counts": None}
+    context: dict[str, Any] = {"counts": None, "is_built": has_figures(request, viewer)}
     is_rule = kind in goals.MATCH_TYPES and (bool(value) or kind == "any_conversion")
-    if is_rule and operator in goals.OPERATORS:
+    if is_rule and operator in goals.OPERATORS and context["is_built"]:
         rule = goals.Rule(kind, value, operator if kind == "url_path" else "exact")
         with viewing(request, viewer, "goals") as view:
             found = goals.preview(view.reading, view.project_id, rule, Days())
             latest = [count for count in found if view.first <= count.day <= view.last]
             rows = _picked(view.rows("rpt_event_counts", None), rule)
             of_latest = rows.on("event_date", view.days)
-            context = {
+            context |= {
                 "counts": rows.figure("sum(completions)", sum(count.completions for count in found)),
                 "events": rows.figure("sum(events)", sum(count.events for count in found)),
                 "first": found[0].day if found else None,
@@ -144,7 +144,7 @@ def delete_goal(request: Request, viewer: Editor, goal_id: str, _: Form) -> Resp
 @router.get(f"{PATH}/funnels")
 def funnel_page(request: Request, viewer: AnyViewer) -> Response:
     """One funnel as a picture, with who dropped out where, and by source of entry."""
-    with viewing(request, viewer, "funnels") as view:
+    with viewing(request, viewer, "funnels", said_when_empty=True) as view:
         every = funnels.funnels(view.reading, view.project_id, funnels.Filters(view.days, page=Page(10_000)))
         defined = Defined(request, viewer).all(FUNNELS)
         names = {step.funnel_id: step.funnel_name for step in every}
@@ -250,6 +250,7 @@ def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> 
 
 def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
     rule = rules.read_rules(form)[0]
+    worth = {name: form.text(name) for name in ("amount", "currency")}
     try:
         body = {
             "name": form.text("name") or None,
@@ -257,6 +258,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
             "stage": form.text("stage") or None,
+            "value": rules.value(worth),
         }
         Defined(request, viewer).put(GOALS, goal_id, body, is_new)
     except (NotTaken, UnreachableError) as refused:
@@ -266,6 +268,7 @@ def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_
             "stage": form.text("stage"),
             "counts_as_conversion": form.has("counts_as_conversion"),
             "is_micro": form.has("is_micro"),
+            **worth,
             "rule": rule,
         }
         view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
@@ -277,12 +280,11 @@ def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str,
     names = form.all("step_name")
     steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
     try:
-        window = form.text("window_days")
         body = {
             "name": form.text("name"),
             "mode": form.text("mode"),
             "unit": form.text("unit"),
-            "window_days": int(window) if window.isascii() and window.isdigit() else window,
+            "window_days": rules.whole(form.text("window_days")),
             "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
         }
         Defined(request, viewer).put(FUNNELS, funnel_id, body, is_new)
@@ -310,13 +312,14 @@ def _goal_fields(goal: dict[str, Any] | None) -> dict[str, Any]:
     """A goal of the API, or a new one, as the form's fields."""
     if goal is None:
         blank = {"id": "", "name": "", "stage": "", "counts_as_conversion": False, "is_micro": False}
-        return {**blank, "rule": rules.empty_rule()}
+        return {**blank, **rules.shown_value(None), "rule": rules.empty_rule()}
     return {
         "id": goal["goal_id"],
         "name": goal["name"] or "",
         "stage": goal["stage"] or "",
         "counts_as_conversion": goal["counts_as_conversion"],
         "is_micro": goal["is_micro"],
+        **rules.shown_value(goal["value"]),
         "rule": rules.shown_rule(goal),
     }
 

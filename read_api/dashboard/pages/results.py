@@ -58,7 +58,6 @@ def overview(request: Request, viewer: AnyViewer) -> Response:
         is_empty = not sources and not net.totals
         context: dict[str, Any] = {
             "is_empty": is_empty,
-            "is_silent": known.events == 0,
             "total": sources.total,
             "net": net,
             "currency": currency,

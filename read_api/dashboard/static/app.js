@@ -14,7 +14,20 @@
     if (remove) {
       remove.closest(remove.dataset.remove).remove();
     }
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      copied(document.getElementById(copy.dataset.copy)).then((isDone) => {
+        copy.querySelector(".copy-word").textContent = isDone ? "Copied" : "Press Ctrl+C";
+      });
+    }
   });
+
+  // Whether the text is in the clipboard. It is selected, too: a page without https may not write there.
+  function copied(element) {
+    getSelection().selectAllChildren(element);
+    const written = navigator.clipboard?.writeText(element.textContent) ?? Promise.reject();
+    return written.then(() => true, () => document.execCommand("copy"));
+  }
 
   // Before htmx sends the form: another project is another address.
   document.addEventListener(
@@ -28,10 +41,10 @@
     true,
   );
 
-  // Live events: a paused or hidden page asks for nothing.
+  // What asks by itself: a paused or hidden page asks for nothing.
   document.addEventListener("htmx:before:request", (event) => {
-    const isPolled = event.target.id === "events";
-    if (isPolled && (document.hidden || document.getElementById("pause").checked)) {
+    const isPolled = event.target.matches?.("[data-polled]");
+    if (isPolled && (document.hidden || document.getElementById("pause")?.checked)) {
       event.preventDefault();
     }
   });

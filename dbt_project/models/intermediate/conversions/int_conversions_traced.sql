@@ -92,8 +92,10 @@ select
     visit.page_view_seq,
     case when visit.is_named then visit.page_view_seq end as named_page_view_seq,
     coalesce(found_activity.first_page_view_seq, visit.own_first_page_view_seq) as first_page_view_seq,
-    visit.dialect = 'funnelflux' and coalesce(page_views.page_kind not in ('lander', 'offer'), false)
-        as has_other_page_kind
+    -- A page that reports itself may be of any kind.
+    visit.dialect = 'funnelflux'
+    and visit.sender = 'server'
+    and coalesce(page_views.page_kind not in ('lander', 'offer'), false) as has_other_page_kind
 from ranked as visit
 inner join ranked as person
     on visit.conversion_id = person.conversion_id and person.person_preference = 1

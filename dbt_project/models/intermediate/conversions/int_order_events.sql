@@ -19,6 +19,7 @@ told as (
         events.project_id,
         events.event_id,
         events.dialect,
+        events.kind,
         events.received_us,
         events.occurred_us,
         events.hit_id,

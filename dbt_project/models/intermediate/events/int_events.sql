@@ -63,7 +63,8 @@ timed as (
     -- A clock that is wrong was as wrong when it sent as when it happened.
     select
         *,
-        coalesce(received_us - (sent_us - occurred_us), occurred_us) as told_us
+        coalesce(received_us - (sent_us - occurred_us), occurred_us) as told_us,
+        coalesce(dialect_version = 'browser-1', false) as is_trackers
     from deduplicated
 ),
 
@@ -77,6 +78,14 @@ believed as (
             and (
                 timed.told_us < {{ var('first_occurred_us') }}
                 or timed.told_us >= {{ var('end_occurred_us') }}
+            )
+        )
+        or (
+            -- A browser keeps what it could not send for so long, and knows nothing of the future.
+            timed.is_trackers
+            and (
+                timed.told_us < timed.received_us - {{ days_us(var('tracker_queue_days')) }}
+                or timed.told_us > timed.received_us
             )
         ) as is_time_unusable,
         coalesce(timed.currency, projects.reporting_currency) as amount_currency
@@ -144,7 +153,13 @@ select
     junk_order.junk_id is not null as has_junk_order_id,
     believed.status,
     believed.experiments,
-    believed.properties
+    believed.properties,
+    coalesce(
+        case
+            when believed.is_trackers then {{ json_value('believed.properties', "'automated'") }} = 'true'
+        end,
+        false
+    ) as is_automated
 from believed
 {% for identifier in identifiers %}
 left join junk as junk_{{ identifier }}

@@ -29,7 +29,14 @@ user_agents as (
 ),
 
 click_id_types as (
-    select * from {{ ref('click_id_types') }}
+    -- That of any traffic source has no source of its own.
+    select
+        click_id_type,
+        precedence,
+        is_always_paid,
+        nullif(source, '') as source,
+        nullif(medium, '') as medium
+    from {{ ref('click_id_types') }}
 ),
 
 pages as (
@@ -153,7 +160,8 @@ classified as (
         end as click_{{ column }},
         {% endfor %}
         -- Whoever follows a link has a user agent, unless it is a program.
-        coalesce(user_agents.is_bot, linked.dialect = 'links', false) as is_bot,
+        coalesce(user_agents.is_bot, linked.dialect = 'links', false) or coalesce(linked.is_automated, false)
+            as is_bot,
         coalesce(
             pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
         ) as page,

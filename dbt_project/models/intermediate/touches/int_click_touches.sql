@@ -51,6 +51,8 @@ named as (
 
 click_id_types as (
     select * from {{ ref('click_id_types') }}
+    -- That of any traffic source says nothing of which one it was.
+    where source <> ''
 )
 
 select

@@ -17,7 +17,7 @@ with postbacks as (
     where
         visitor_id is not null
         and case dialect
-            when 'funnelflux' then hit_id is null
+            when 'funnelflux' then kind = 'conversion' and hit_id is null
             when 'links' then kind = 'event' and page_id is not null
         end
 ),
