@@ -3,7 +3,8 @@
 Run it with `python -m benchmarks.ingest`; it prints markdown tables. The servers and the load generator are
 processes of their own on the same machine. Each case runs for a few seconds, in turn with what it is compared
 with, so that both meet the same machine. `--beside` takes another checkout, with an environment of its own,
-into the same run. `--datasette` installs datasette into a temporary environment.
+into the same run. `--tracker` measures what pages send beside what servers send. `--datasette` installs
+datasette into a temporary environment.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +27,10 @@ from typing import Any
 import apsw
 import httpx
 
+from funnelhouse.access import set_access
 from funnelhouse.keys import create_key
 from record.landing import open_store
+from record.landing.store import LandingStore
 
 EVENT: dict[str, Any] = {
     "event_type": "conversion",
@@ -44,6 +47,29 @@ EVENT: dict[str, Any] = {
     "timestamp": 1790000000000,
 }
 
+VIEW: dict[str, Any] = {
+    "id": "019caa4a-6a00-7000-8000-000000000001",
+    "api": "oa",
+    "type": "pageview",
+    "t": 1790000000000,
+    "vid": "019caa4a-6a00-7000-8000-00000000000a",
+    "sid": "019caa4a-6a00-7000-8000-00000000000b",
+    "hit": "019caa4a-6a00-7000-8000-00000000000c",
+    "url": "https://shop.example/offers/lamp?utm_source=google&utm_medium=cpc&gclid=Cj0KCQiA-aBcDeFgHiJkLmNoP",
+    "ref": "https://www.google.com/",
+    "page": "offer-1",
+    "pk": "offer",
+    "first": {
+        "url": "https://shop.example/offers/lamp?utm_source=google&utm_medium=cpc&gclid=Cj0KCQiA-aBcDeFgHiJkLmNoP",
+        "ref": "https://www.google.com/",
+        "t": 1790000000000,
+        "utm_source": "google",
+        "utm_medium": "cpc",
+        "gclid": "Cj0KCQiA-aBcDeFgHiJkLmNoP",
+    },
+}
+"""As the tracker's script sends it."""
+
 SERVE = "from funnelhouse.settings import Settings; from ingest_api.server import serve; serve(Settings())"
 
 SERVE_WITHOUT_COMMIT = f"""
@@ -59,6 +85,8 @@ GroupCommit._commit = commit_nothing
 besides makes it slower, and the ratio better."""
 
 DURABLE, NO_COMMIT = "durable", "no commit"
+NATIVE, TRACKER = "native events", "tracker"
+ORIGIN = "https://shop.example"
 BESIDE = ", beside"
 
 DATASETTE = "datasette==1.0a41"
@@ -74,11 +102,13 @@ class Case:
     events: int
     connections: int
     to: str
+    per_second: int = 0
+    """Requests a second, however long their answers take; 0: each connection as fast as it is answered."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Answers in `seconds`; latencies in milliseconds. Any answer but 201 and 202 ends the run."""
+    """Answers in `seconds`; latencies in milliseconds. Any answer but 200 to 202 ends the run."""
 
     requests: int
     seconds: float
@@ -92,11 +122,14 @@ class Result:
 
 
 class _Client(asyncio.Protocol):
-    """One keep-alive connection that sends its request again as soon as it is answered."""
+    """One keep-alive connection that sends its request again as soon as it is answered, and due.
 
-    def __init__(self, request: bytes, deadline: float, latencies: list[float]) -> None:
+    A latency counts from when the request was due: what waits for a slow answer is slow, too.
+    """
+
+    def __init__(self, request: bytes, times: tuple[float, float, float], latencies: list[float]) -> None:
         self._request = request
-        self._deadline = deadline
+        self._due, self._interval, self._deadline = times
         self._latencies = latencies
         self._buffer = b""
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -104,11 +137,17 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._send()
+        self._send_when_due()
 
-    def _send(self) -> None:
-        self._sent = time.perf_counter()
-        self._transport.write(self._request)
+    def _send_when_due(self) -> None:
+        now = time.perf_counter()
+        if self._interval and now < self._due:
+            asyncio.get_running_loop().call_later(self._due - now, self._send_when_due)
+            return
+        self._sent = self._due if self._interval else now
+        self._due += self._interval
+        if not self._transport.is_closing():
+            self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -122,7 +161,7 @@ class _Client(asyncio.Protocol):
                 return
         elif len(self._buffer) < head + 4 + int(self._buffer[mark + 16 : self._buffer.find(b"\r\n", mark)]):
             return
-        if not self._buffer.startswith((b"HTTP/1.1 202", b"HTTP/1.1 201")):
+        if not self._buffer.startswith((b"HTTP/1.1 202", b"HTTP/1.1 201", b"HTTP/1.1 200")):
             self.finished.set_exception(RuntimeError(self._buffer.decode()))
             self._transport.close()
             return
@@ -130,7 +169,7 @@ class _Client(asyncio.Protocol):
         self._latencies.append(now - self._sent)
         self._buffer = b""
         if now < self._deadline:
-            self._send()
+            self._send_when_due()
         else:
             self._transport.close()
 
@@ -144,27 +183,33 @@ def load(server: "Server", case: Case, seconds: float) -> Result:
     if case.to == "datasette":
         path, rows = "/bench/events/-/insert", [datasette_row(EVENT)] * case.events
         value: Any = {"rows": rows} if case.events > 1 else {"row": rows[0]}
+    elif case.to == TRACKER:
+        path, value = (
+            "/t/bench",
+            {"v": 1, "sent": 1790000000500, "ads": "granted", "events": [VIEW] * case.events},
+        )
     else:
         path, value = "/v1/projects/bench/events", [EVENT] * case.events if case.events > 1 else EVENT
     # Compact, as JavaScript and most clients write it.
     body = json.dumps(value, separators=(",", ":")).encode()
-    request = (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {server.key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    rest = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     latencies: list[float] = []
 
     async def run() -> float:
         loop = asyncio.get_running_loop()
         start = time.perf_counter()
-        clients = [
-            (
-                await loop.create_connection(
-                    lambda: _Client(request, start + seconds, latencies), *server.address
-                )
-            )[1]
-            for _ in range(case.connections)
-        ]
+        interval = case.connections / case.per_second if case.per_second else 0.0
+
+        async def connected(number: int) -> _Client:
+            head = f"POST {path} HTTP/1.1\r\nHost: bench\r\n{_who(case, server, number)}\r\n"
+            due = start + interval * number / case.connections
+            times = (due, interval, start + seconds)
+            _, client = await loop.create_connection(
+                lambda: _Client(head.encode() + rest, times, latencies), *server.address
+            )
+            return client
+
+        clients = [await connected(number) for number in range(case.connections)]
         await asyncio.gather(*(client.finished for client in clients))
         return time.perf_counter() - start
 
@@ -176,6 +221,42 @@ def load(server: "Server", case: Case, seconds: float) -> Result:
         1000 * latencies[len(latencies) // 2],
         1000 * latencies[len(latencies) * 99 // 100],
     )
+
+
+def _who(case: Case, server: "Server", number: int) -> str:
+    """The header that says who sends; each connection of the tracker is another visitor's."""
+    if case.to == TRACKER:
+        return f"Origin: {ORIGIN}\r\nX-Forwarded-For: 198.51.{number // 250}.{number % 250}"
+    return f"Authorization: Bearer {server.key}"
+
+
+def beside_pages(server: "Server", seconds: float, rounds: int) -> str:
+    """What pages send beside what servers send, to one server, and at a thousand batches a second."""
+    best: dict[Case, Result] = {}
+    rates = [Case(events, count, to) for events in (1, 10) for count in (64, 256) for to in (NATIVE, TRACKER)]
+    paced = [Case(events, 64, to, 1000) for events in (1, 10) for to in (NATIVE, TRACKER)]
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for case in (*rates, *paced):
+            for _ in range(rounds):
+                result = pool.apply(load, (server, case, seconds))
+                slower = case in best and (
+                    result.p99_ms > best[case].p99_ms if case.per_second else result.rate < best[case].rate
+                )
+                if not slower:
+                    best[case] = result
+    lines = [
+        "| events a request | connections | | requests/s wanted | requests/s | p50 ms | p99 ms "
+        "| tracker ÷ native |",
+        "|---:|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for case, result in best.items():
+        is_compared = case.to == TRACKER and not case.per_second
+        ratio = f"{result.rate / best[replace(case, to=NATIVE)].rate:.2f}" if is_compared else ""
+        lines.append(
+            f"| {case.events} | {case.connections} | {case.to} | {case.per_second or 'all'} "
+            f"| {result.rate:,.0f} | {result.p50_ms:.1f} | {result.p99_ms:.1f} | {ratio} |"
+        )
+    return "\n".join(lines)
 
 
 def measure(
@@ -226,20 +307,31 @@ class Server:
 
 
 @contextmanager
-def ingest_server(landing: str = "", code: str = SERVE, checkout: Path | None = None) -> Iterator[Server]:
+def ingest_server(
+    landing: str = "",
+    code: str = SERVE,
+    checkout: Path | None = None,
+    prepare: Callable[[LandingStore], None] | None = None,
+) -> Iterator[Server]:
     """A server on an empty home, or on an empty PostgreSQL database; stopped at the end.
 
-    It runs what is in `checkout`, by the environment in there, or this checkout's.
+    It runs what is in `checkout`, by the environment in there, or this checkout's. `prepare` is given the
+    landing store, in which the project `bench` is, before it starts.
     """
     with tempfile.TemporaryDirectory() as folder:
         address = ("127.0.0.1", free_port())
         with closing(open_store(landing or Path(folder) / "landing.sqlite")) as store:
             key = create_key(store, "bench", ["ingest"])
+            set_access(store, "bench", origins=[ORIGIN])
+            if prepare is not None:
+                prepare(store)
         environment = {
             **os.environ,
             "FUNNELHOUSE_HOME": folder,
             "FUNNELHOUSE_LANDING": landing,
             "FUNNELHOUSE_INGEST_PORT": str(address[1]),
+            "FUNNELHOUSE_TRACKER_RATE_LIMIT": "off",
+            "FUNNELHOUSE_TRUSTED_PROXIES": "127.0.0.1",
         }
         process = subprocess.Popen(
             [checkout / ".venv/bin/python" if checkout else sys.executable, "-c", code],
@@ -324,7 +416,12 @@ def main() -> None:
     parser.add_argument(
         "--datasette", action="store_true", help="compare with datasette's insert API as well"
     )
+    parser.add_argument("--tracker", action="store_true", help="only what pages send beside what servers do")
     options = parser.parse_args()
+    if options.tracker:
+        with ingest_server(options.landing) as server:
+            print(beside_pages(server, options.seconds, options.rounds))
+        return
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
         checkouts = {"": None, BESIDE: options.beside.resolve()} if options.beside else {"": None}

@@ -214,6 +214,39 @@ def show_project(project: str) -> None:
 
 
 @main.group()
+def tracker() -> None:
+    """The script that pages load."""
+
+
+@tracker.command("snippet")
+@click.option("--project", required=True, help="Project whose pages they are; <project>.test for trials.")
+@click.option("--url", help="Where browsers reach ingest, e.g. https://shop.example. Default: this machine.")
+def print_snippet(project: str, url: str | None) -> None:
+    """Print what to paste into pages: the tag, and each vendor's own calls.
+
+    Says on stderr what is missing for the script to be served.
+    """
+    from funnelhouse.access import AccessRules
+    from funnelhouse.keys import TEST_SUFFIX
+    from funnelhouse.settings import TRACKER_BUILT
+    from funnelhouse.snippet import snippet
+
+    settings = Settings()
+    with _landing_store() as store:
+        origins = AccessRules(store).origins(project)
+    base = (url or settings.ingest_base_url).rstrip("/")
+    stub = (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8")
+    click.echo(snippet(f"{base}/{settings.tracker_prefix}/{project}.js", stub), nl=False)
+    if not origins:
+        live = project.removesuffix(TEST_SUFFIX)
+        click.echo(
+            f"The script is not served yet: `funnelhouse projects set {live} --origins https://shop.example`"
+            " lists the origins of the pages that may load it.",
+            err=True,
+        )
+
+
+@main.group()
 def rejected() -> None:
     """Reports of senders with a key that could not be accepted; kept for 30 days."""
 

@@ -13,6 +13,9 @@ which is only read."""
 
 IS_CHECKOUT = (CHECKOUT / "pyproject.toml").is_file()
 
+TRACKER_BUILT = CHECKOUT / "tracker" / "built"
+"""What pages load: the tracker's script, and the stub that stands before it."""
+
 RATE_LIMIT = r"[1-9][0-9]{0,8}/(?:second|minute|hour|day)"
 """Requests per time, e.g. `1000/minute`; a regular expression."""
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import Depends, Request
+from starlette.types import Scope
 
 from funnelhouse.access import AccessRules
 from funnelhouse.keys import Key
@@ -54,6 +55,12 @@ def sent_by(request: Request) -> Anybody | None:
     return found
 
 
+def tracked_project(scope: Scope) -> str | None:
+    """Whose pages sent an admitted request, where the tracker did."""
+    project: str | None = scope[PROJECT] if scope.get(_SENT_BY) == "tracker" else None
+    return project
+
+
 def _admit_to(request: Request, project_id: str) -> None:
     request.scope[PROJECT] = project_id
     limit = _asked(request, lambda rules: rules.rate_limit(project_id))
@@ -90,8 +97,8 @@ async def _tracked_project(request: Request) -> str:
     project: str = request.path_params["project_id"]
     if not tracked_origins(request, project):
         raise Refusal(404, NO_TRACKER)
-    request.scope[_SENT_BY] = "tracker"
     _admit_to(request, project)
+    request.scope[_SENT_BY] = "tracker"
     return project
 
 

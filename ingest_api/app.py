@@ -24,6 +24,7 @@ from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, keys, metrics
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
+from ingest_api.counts import land_counts
 from ingest_api.definitions import routes as definitions
 from ingest_api.definitions.held import HeldDefinitions
 from ingest_api.group_commit import NOT_READY, GroupCommit
@@ -36,7 +37,6 @@ from ingest_api.rate_limits import RateLimits
 from ingest_api.requests import Stores, now_us, stores
 from ingest_api.tracker import routes as tracker
 from ingest_api.tracker.script import Scripts
-from ingest_api.unread import land_unread
 from ingest_api.window import routes as window
 from ingest_api.window.cursors import Cursors
 from ingest_api.window.stream import Feed
@@ -69,7 +69,7 @@ def create_app() -> FastAPI:
         gc.set_threshold(50_000, 20, 50)
         tasks = [
             asyncio.create_task(app.state.definitions.follow()),
-            asyncio.create_task(land_unread(held.unread, commits, now_us)),
+            asyncio.create_task(land_counts([held.unread, held.unrecorded], commits, now_us)),
             asyncio.create_task(write_key_use(app.state.key_use, writer)),
         ]
         try:

@@ -1,7 +1,8 @@
 """What requests hold while they are not answered: their bodies, the rows made of them, the parser's time.
 
-All of it is shared. A request is its project's as soon as its key is known; of page keys, which anybody may
+All of it is shared. A request is its project's as soon as its key is known; of pages, whose keys anybody may
 know, and of strangers, who have shown no key (or postbacks, which have none), each address has a small share.
+What the tracker sends needs no key: it is of the pages of its path's project.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from funnelhouse.auth import CALLER
 from funnelhouse.problems import Refusal
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.shares import Shares
+from ingest_api.access import tracked_project
 
 MAX_HELD_BYTES = 64 * 1024 * 1024
 """Of all requests that are not answered yet: bodies, and what the rows of small events take beyond them."""
@@ -28,7 +30,7 @@ _T = TypeVar("_T")
 
 
 class _Owner(NamedTuple):
-    """Whose a request is: a project's by one of its keys, or nobody's."""
+    """Whose a request is: a project's by one of its keys or pages, or nobody's."""
 
     project_id: str | None
     is_public: bool
@@ -44,7 +46,7 @@ class _Multiples(NamedTuple):
 
 _STRANGER = _Owner(None, is_public=True)
 
-# Of 64 MB: a project 51 MB when it is alone, its page keys 13 MB, all strangers together 7 MB; an address of
+# Of 64 MB: a project 51 MB when it is alone, its pages 13 MB, all strangers together 7 MB; an address of
 # either of these 2 MB, which is room for a body of the largest size.
 _KNOWN = _Multiples(4, 4)
 _PAGES = _Multiples(1 / 4, 1 / 32)
@@ -53,7 +55,10 @@ _STRANGERS = _Multiples(1 / 8, 1 / 32)
 
 def _owner(scope: Scope) -> _Owner:
     key = scope.get(CALLER)
-    return _STRANGER if key is None else _Owner(key.project_id, "page" in key.scopes)
+    if key is not None:
+        return _Owner(key.project_id, "page" in key.scopes)
+    project_id = tracked_project(scope)
+    return _STRANGER if project_id is None else _Owner(project_id, is_public=True)
 
 
 def is_stranger(request: Request) -> bool:

@@ -16,6 +16,7 @@ from ingest_api import metrics
 from ingest_api.access import sent_by
 from ingest_api.arrival import Arrival, NotForPages, Reading, Rejection
 from ingest_api.body import UndecodableBody, read_body
+from ingest_api.counts import Counts, unread_fields, unrecorded_clicks
 from ingest_api.dialect import Read
 from ingest_api.group_commit import ROW_BYTES, GroupCommit
 from ingest_api.hints import told
@@ -25,7 +26,6 @@ from ingest_api.landing_reader import LandingReader, LandingWriter
 from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.rejected import Quotas, rejected_rows
 from ingest_api.strict_json import BadInput
-from ingest_api.unread import UnreadFields
 from record.contract import Event, Rejected, row_values
 from record.landing.answers import find_answer
 from record.landing.store import Answer, LandingError, LandingStore, Row
@@ -54,7 +54,8 @@ class Stores:
     writer: LandingWriter
     """For what is changed besides reports: keys."""
     quotas: Quotas = field(default_factory=Quotas)
-    unread: UnreadFields = field(default_factory=UnreadFields)
+    unread: Counts[str] = field(default_factory=unread_fields)
+    unrecorded: Counts[tuple[str, str]] = field(default_factory=unrecorded_clicks)
 
 
 def stores(request: Request) -> Stores:

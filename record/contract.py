@@ -156,7 +156,21 @@ class UnreadField:
     occurrences: Annotated[int, Doc("How often it came.")]
 
 
-RawRow = Event | Definition | Cost | Rejected | UnreadField
+@dataclass(slots=True, kw_only=True)
+class UnrecordedClick:
+    """How many clicks on a link were not recorded, as one ingest process counted them for a while."""
+
+    project_id: Annotated[str, Doc("Tenant that the link belongs to.")]
+    received_us: Annotated[int, Doc("When the first of them was made, Unix microseconds.")]
+    link_id: Annotated[str | None, Doc("Link; absent beyond the first 50 links and reasons of a day.")]
+    reason: Annotated[
+        str | None,
+        Doc("`store` when the landing store took none, `rate_limit` when their address made too many."),
+    ]
+    occurrences: Annotated[int, Doc("How many there were.")]
+
+
+RawRow = Event | Definition | Cost | Rejected | UnreadField | UnrecordedClick
 
 RAW_TABLES: dict[str, type[RawRow]] = {
     "events": Event,
@@ -164,6 +178,7 @@ RAW_TABLES: dict[str, type[RawRow]] = {
     "costs": Cost,
     "rejected": Rejected,
     "unread_fields": UnreadField,
+    "unrecorded_clicks": UnrecordedClick,
 }
 """Tables of the landing store that are sealed into the raw zone, and the class that describes a row."""
 

@@ -20,7 +20,7 @@ from record.sealed_files import files_of, name_of, received_on, span_of
 from record.sealing import sync_folder, write_empty
 from record.verifying import REJECTED_DAYS, Fault, IncompleteRecordError, RangeFiles
 
-PRUNED_TABLES = ("events", "costs", "rejected", "unread_fields")
+PRUNED_TABLES = ("events", "costs", "rejected", "unread_fields", "unrecorded_clicks")
 
 CHUNK_ROWS = 1000
 """Rows of one transaction. In SQLite ingest's commits wait for it: some milliseconds."""

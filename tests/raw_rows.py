@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from record.contract import Cost, Definition, Event, RawRow, Rejected, UnreadField
+from record.contract import Cost, Definition, Event, RawRow, Rejected, UnreadField, UnrecordedClick
 
 ROWS: dict[str, Callable[[int], RawRow]] = {
     "events": lambda us: Event(
@@ -33,5 +33,8 @@ ROWS: dict[str, Callable[[int], RawRow]] = {
         project_id="shop", path="/v1/batch", received_us=us, reason="why", body="e30="
     ),
     "unread_fields": lambda us: UnreadField(project_id="shop", received_us=us, name="amount", occurrences=1),
+    "unrecorded_clicks": lambda us: UnrecordedClick(
+        project_id="shop", received_us=us, link_id="spring", reason="store", occurrences=1
+    ),
 }
 """By table: makes the row that was received at a time, in Unix microseconds."""

@@ -15,6 +15,7 @@ from orchestration.manifest import DBT_PROJECT
 from record import sealed_files, status_words
 from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US, RAW_TABLES, Kind, columns
 from record.landing import open_store
+from record.public_suffixes import is_public_suffix
 from record.sealing import parquet_schema
 
 SQLITE = {"VARCHAR": "TEXT", "BIGINT": "INTEGER", "BOOLEAN": "INTEGER"}
@@ -64,12 +65,40 @@ def test_models_hold_the_bounds_that_ingest_holds() -> None:
 
 def test_ingest_and_the_models_know_the_same_status_words() -> None:
     seed = DBT_PROJECT / "seeds" / "status_words.csv"
-    ours = Path(status_words.__file__).with_suffix(".csv")
-    assert seed.samefile(ours), f"{seed} has to be a link to {ours}"
     with seed.open(encoding="utf-8", newline="") as lines:
         assert {row["word"] for row in csv.DictReader(lines)} == status_words.status_words().keys()
     assert status_words.meaning(" Charge Back ") == status_words.Meaning("refunded", is_extension=True)
     assert status_words.meaning("paid?") is None
+
+
+@pytest.mark.parametrize("name", ["status_words", "public_suffixes", "click_id_types"])
+def test_what_ingest_knows_is_what_the_models_know(name: str) -> None:
+    seed = DBT_PROJECT / "seeds" / f"{name}.csv"
+    ours = Path(status_words.__file__).with_name(f"{name}.csv")
+    assert seed.is_symlink() and seed.samefile(ours), f"{seed} has to be a link to {ours}"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_suffix"),
+    [
+        ("com", True),
+        ("shop.com", False),
+        ("co.uk", True),
+        ("shop.co.uk", False),
+        ("github.io", True),
+        ("one.github.io", False),
+        ("localhost", True),
+        ("unlisted", True),
+        ("shop.unlisted", False),
+        # A rule with a wildcard, and the exception from it.
+        ("kawasaki.jp", True),
+        ("any.kawasaki.jp", True),
+        ("shop.any.kawasaki.jp", False),
+        ("city.kawasaki.jp", False),
+    ],
+)
+def test_public_suffixes_are_told_by_their_rules(host: str, is_suffix: bool) -> None:
+    assert is_public_suffix(host) == is_suffix
 
 
 def test_models_read_the_range_in_a_files_name_as_python_does() -> None:

@@ -44,6 +44,8 @@ SETTINGS = {
     "FUNNELHOUSE_INGEST_URL": "dashboard/conftest.py::house",
     "FUNNELHOUSE_POSTBACK_RATE_LIMIT": PROXY,
     "FUNNELHOUSE_PAGE_RATE_LIMIT": "ingest/test_page_keys.py::limited",
+    "FUNNELHOUSE_TRACKER_RATE_LIMIT": "ingest/test_tracker.py::limited",
+    "FUNNELHOUSE_TRACKER_PREFIX": "ingest/test_tracker.py::limited",
     "FUNNELHOUSE_LINK_RATE_LIMIT": "ingest/test_links.py::limited",
     "FUNNELHOUSE_LINK_WAIT_MS": "ingest/test_links.py::limited",
     "FUNNELHOUSE_TRUSTED_PROXIES": PROXY,
@@ -66,6 +68,10 @@ COMMANDS = {
     "projects set": [ACCESS],
     "projects list": [ACCESS],
     "projects show": [ACCESS],
+    "tracker snippet": [
+        "command_line/test_tracker_cli.py::printed",
+        "command_line/test_tracker_cli.py::test_what_to_paste_is_printed_and_what_is_missing_is_said",
+    ],
     "rejected list": ["command_line/test_rejected_cli.py::listed", LISTED],
     "rejected show": [
         "command_line/test_rejected_cli.py::test_a_refused_report_is_listed_shown_and_still_refused"

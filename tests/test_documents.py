@@ -1,6 +1,9 @@
 """The documents hold together: links resolve, and what they name in the checkout is there."""
 
+import base64
+import hashlib
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +11,9 @@ import pytest
 from test_documented_names import DOCUMENTS
 
 from funnelhouse import gauges
-from funnelhouse.settings import CHECKOUT
+from funnelhouse.settings import CHECKOUT, TRACKER_BUILT
+from funnelhouse.snippet import tag
+from ingest_api.definitions.tracker import TRACKER
 
 README = (CHECKOUT / "README.md").read_text()
 LINKED = [*DOCUMENTS, CHECKOUT / "CHANGELOG.md", CHECKOUT / "benchmarks/README.md"]
@@ -65,6 +70,24 @@ def test_every_target_of_make_that_a_document_names_is_there(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"(?:^|`)make ((?:[a-z-]+ ?)+)", (CHECKOUT / name).read_text(), re.MULTILINE)
     assert {target for words in named for target in words.split()} <= targets
+
+
+def test_the_trackers_settings_are_described_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", (CHECKOUT / "docs/tracker.md").read_text(), re.MULTILINE)
+    shown = {name: default.strip().strip("`") for name, default in rows}
+
+    def written(value: object) -> str:
+        return ", ".join(value) or "[]" if isinstance(value, list) else json.dumps(value).strip('"')
+
+    defaults = {name: written(value) for name, value in TRACKER.complete(None).items()}
+    assert {name: shown.get(name) for name in defaults} == defaults
+
+
+def test_the_stubs_hash_is_that_of_what_is_pasted() -> None:
+    stub = (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8").strip()
+    assert f"<script>{stub}</script>" in tag("https://shop.example/t/shop.js", stub)
+    digest = base64.b64encode(hashlib.sha256(stub.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in (CHECKOUT / "docs/tracker.md").read_text()
 
 
 def test_every_package_is_in_the_table_of_the_architecture() -> None:

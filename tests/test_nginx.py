@@ -1,16 +1,14 @@
 """The proxy of `deploy/nginx.conf`, tried: both APIs behind one host, clients told apart and bounded."""
 
-import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import which
 
 import httpx
 import pytest
+from proxies import client_of, connect, make_certificate, nginx_around, program, wait_until_open
 from servers import Server, free_port, start_ingest, start_read
 
 CONFIGURATION = Path(__file__).parent.parent / "deploy" / "nginx.conf"
@@ -28,33 +26,21 @@ class Proxy:
 
     def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
         """A connection, from an address of this machine."""
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
-        return ssl.create_default_context(cafile=self.certificate).wrap_socket(plain, server_hostname=HOST)
+        return connect(self.port, self.certificate, HOST, source)
 
     def client(self, source: str = "127.0.0.1") -> httpx.Client:
         """A client at an address of this machine."""
-        context = ssl.create_default_context(cafile=self.certificate)
-        context.check_hostname = False
-        return httpx.Client(
-            base_url=f"https://127.0.0.1:{self.port}",
-            headers={"Host": HOST},
-            transport=httpx.HTTPTransport(verify=context, local_address=source),
-            timeout=20,
-        )
+        return client_of(self.port, self.certificate, HOST, source)
 
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    nginx = which("nginx") or which("nginx", path="/usr/sbin")
-    if nginx is None or which("openssl") is None:
+    nginx = program("nginx")
+    if nginx is None or program("openssl") is None:
         # A developer's machine may have none; `.ci/run` installs both, and fails when a test is skipped.
         pytest.skip("needs nginx and openssl: apt-get install nginx openssl")
     folder = tmp_path_factory.mktemp("nginx")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    made = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={HOST} -addext subjectAltName=DNS:{HOST}"
-    subprocess.run(
-        ["openssl", *made.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
+    certificate, key = make_certificate(folder, HOST)
     believed = {"FUNNELHOUSE_TRUSTED_PROXIES": "127.0.0.1", "FUNNELHOUSE_POSTBACK_RATE_LIMIT": "2/minute"}
     ingest = start_ingest(folder / "home", **believed)
     read = start_read(folder / "home", **believed)
@@ -72,26 +58,13 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         assert written in text
         text = text.replace(written, here)
     (folder / "funnelhouse.conf").write_text(text)
-    kept = "".join(f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi"))
-    kept += "".join(f"{name}_temp_path {folder}/{name};" for name in ("uwsgi", "scgi"))
-    (folder / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;"
-        f"events {{ worker_connections 1024; }} http {{ {kept} include {folder}/funnelhouse.conf; }}"
-    )
+    whole = nginx_around(folder, folder / "funnelhouse.conf")
     process = subprocess.Popen(
-        [nginx, "-p", folder, "-c", folder / "nginx.conf"], stderr=subprocess.DEVNULL, start_new_session=True
+        [nginx, "-p", folder, "-c", whole], stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        proxy = Proxy(port, certificate, ingest)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                proxy.connect().close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, (folder / "error.log").read_text()
-                time.sleep(0.1)
-        yield proxy
+        wait_until_open(port, certificate, HOST, folder / "error.log")
+        yield Proxy(port, certificate, ingest)
     finally:
         process.terminate()
         process.wait(10)

@@ -21,7 +21,7 @@ async function built(name, before, after) {
     });
     const { code } = await minify(before + bundled.outputFiles[0].text + after, {
         ecma: 2020,
-        compress: { passes: 4, unsafe: true, unsafe_arrows: true, expression: true },
+        compress: { passes: 4, unsafe_arrows: true, expression: true },
         format: { ascii_only: true, wrap_func_args: false, semicolons: true },
     });
     // Whoever serves the tracker calls it; the stub is a script as it is.
@@ -31,6 +31,7 @@ async function built(name, before, after) {
     console.log(`${name}.js: ${text.length} bytes minified, ${gzipSync(text, { level: 9 }).length} gzipped`);
 }
 
-// The names of all modules become those of one function, whose parameter is the config.
-await built("tracker", "((CONFIG) => {", "})");
+// The names of all modules become those of one function, which knows the config. A second copy does nothing.
+const otherwise = "})() } catch (error) { console.warn(error) } })";
+await built("tracker", "((CONFIG) => { try { window.flux?.fh || (() => {", otherwise);
 await built("stub", "", "");

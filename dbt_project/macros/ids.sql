@@ -56,6 +56,11 @@ case
             'visitor:' || {{ id_part(event ~ '.visitor_id') }}
             || ':' || {{ id_part("coalesce(" ~ event ~ ".page_id, '')") }}
             || ':' || {{ id_part(event ~ '.transaction_id') }}
+    -- A click on a link leaves a page view once, however often it is repeated.
+    when {{ event }}.dialect = 'links' and {{ event }}.hit_id is not null
+        then
+            'link:' || {{ id_part(event ~ '.hit_id') }}
+            || ':' || coalesce({{ json_value(event ~ '.properties', "'link_id'") }}, '')
     when {{ event }}.name is not null and {{ event }}.transaction_id is not null
         then 'order:' || {{ id_part(event ~ '.name') }} || ':' || {{ id_part(event ~ '.transaction_id') }}
     else 'event:' || {{ event }}.event_id

@@ -9,6 +9,7 @@ with named as (
         'conversion_ledger',
         'goal_completions',
         'experiment_exposures',
+        'link_clicks',
         'attribution',
     ] %}
     select person_id from {{ ref('fct_' ~ fact) }}

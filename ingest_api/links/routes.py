@@ -65,7 +65,7 @@ async def get(request: Request) -> Response:
     query: bytes = request.scope["query_string"]
     cross_domains: list[str] = tracker["cross_domains"]
     followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], cross_domains)
-    await _record(request, followed)
+    await _record(request, followed, arrival, link_id)
     answer = _redirect(followed.location)
     cookie = visitor_cookie(request, tracker, followed.visitor_id)
     if cookie is not None:
@@ -127,14 +127,14 @@ def _is_ahead_of_a_click(request: Request) -> bool:
     return any("prefetch" in purpose.lower() or "prerender" in purpose.lower() for purpose in purposes)
 
 
-async def _record(request: Request, followed: Followed) -> None:
-    """Land what a click is, and wait for it as long as a visitor may."""
+async def _record(request: Request, followed: Followed, arrival: Arrival, link_id: str) -> None:
+    """Land what a click is, and wait for it as long as a visitor may; what is not landed is counted."""
     rate_limits: RateLimits = request.app.state.rate_limits
     proxies: TrustedProxies = request.app.state.proxies
     if not rate_limits.takes_click(proxies.client(request)):
-        metrics.CLICKS_UNRECORDED.labels("rate_limit").inc()
+        _count_unrecorded(request, arrival, link_id, "rate_limit")
         return
-    landing = asyncio.create_task(_land(request, followed.events))
+    landing = asyncio.create_task(_land(request, followed.events, arrival, link_id))
     # Kept by the loop only as long as somebody waits for it.
     pending: set[asyncio.Task[None]] = request.app.state.clicks_landing
     pending.add(landing)
@@ -142,12 +142,18 @@ async def _record(request: Request, followed: Followed) -> None:
     await asyncio.wait([landing], timeout=request.app.state.link_wait_seconds)
 
 
-async def _land(request: Request, events: Sequence[Event]) -> None:
+async def _land(request: Request, events: Sequence[Event], arrival: Arrival, link_id: str) -> None:
     rows = [_event_row(event) for event in events]
     size = sum(len(event.payload) + len(event.url or "") + len(event.properties or "") for event in events)
     try:
         await stores(request).commits.submit("events", rows, size + ROW_BYTES * len(rows))
     except Refusal:
-        metrics.CLICKS_UNRECORDED.labels("store").inc()
+        _count_unrecorded(request, arrival, link_id, "store")
     else:
         metrics.ACKNOWLEDGED.labels("links").inc(len(rows))
+
+
+def _count_unrecorded(request: Request, arrival: Arrival, link_id: str, reason: str) -> None:
+    metrics.CLICKS_UNRECORDED.labels(reason).inc()
+    counts = stores(request).unrecorded
+    counts.count(arrival.project_id, arrival.received_us, {(link_id, reason): 1})

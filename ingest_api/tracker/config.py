@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from ingest_api.definitions.kind import Bodies
 from ingest_api.definitions.project_settings import SETTINGS
@@ -57,13 +58,18 @@ def _pages(pages: Mapping[str, dict[str, Any]], kind: str) -> tuple[list[str], i
     room = PAGES_BYTES
     count = 0
     for key, page in of_kind.items():
-        texts = [key, page["path"]] if page["path"] else [key]
+        texts = [key, _path(page["path"])] if page["path"] else [key]
         room -= sum(len(_json(text)) + 1 for text in texts)
         if room < 0 or count == MOST_PAGES:
             break
         listed += texts
         count += 1
     return listed, len(of_kind) - count
+
+
+def _path(path: str) -> str:
+    """A path as the script compares it: decoded, and without a slash at its end."""
+    return unquote(path, errors="replace").rstrip("/") or "/"
 
 
 def _goals(goals: Mapping[str, dict[str, Any]], room: int) -> tuple[dict[str, str], int]:

@@ -1,18 +1,17 @@
 """The script as it is served: what `tracker/` has built, and the call that starts it."""
 
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 from functools import cache
 
 from fastapi import Request, Response
 
-from funnelhouse.settings import CHECKOUT
+from funnelhouse.settings import TRACKER_BUILT
 from ingest_api.definitions.held import Held
+from ingest_api.definitions.kind import Bodies
 from ingest_api.definitions.tracker import tracker_of
 from ingest_api.tracker.config import config_of
-
-BUILT = CHECKOUT / "tracker" / "built"
 
 _HEADERS = {
     "Cache-Control": "public, max-age=300, stale-while-revalidate=86400",
@@ -51,8 +50,9 @@ class Scripts:
 
 @cache
 def script_alone() -> Script:
-    """The script that reads its config from the attributes of its tag."""
-    return _script(b"")
+    """The script with the defaults, which reads all else from the attributes of its tag."""
+    nothing: Bodies = defaultdict(dict)
+    return _script(config_of(tracker_of(nothing), nothing).text)
 
 
 def served(request: Request, script: Script) -> Response:
@@ -72,7 +72,7 @@ def no_script() -> Response:
 
 @cache
 def _built() -> bytes:
-    return (BUILT / "tracker.js").read_bytes()
+    return (TRACKER_BUILT / "tracker.js").read_bytes()
 
 
 def _script(config: bytes) -> Script:

@@ -9,7 +9,7 @@ link shows a page, not an error.
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -342,10 +342,12 @@ def viewing(
     country: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
+    also_known: Callable[[Reader, str], Days] | None = None,
 ) -> Iterator[View]:
     """A page over the current build, which may choose `dates` and `country`. Raises NoFiguresError.
 
-    `default` are the dates of an address that names none. `said_when_empty`: see View.
+    `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days
+    of a project on which the page knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -359,6 +361,8 @@ def viewing(
         view.takes_dates, view.takes_country = dates, country
         asked = request.query_params
         view.known, conversions = _known(reader, viewer.project_id)
+        if also_known is not None:
+            view.known = _both(view.known, also_known(reader, viewer.project_id))
         known = project(reader, viewer.project_id)
         view.is_empty = not known.events
         view.currencies = Currencies(known.reporting_currency, conversions)
@@ -417,6 +421,13 @@ def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
     lasts = [last for _, _, last, _ in rows if last is not None]
     conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
     return Days(min(firsts, default=None), max(lasts, default=None)), conversions
+
+
+def _both(one: Days, other: Days) -> Days:
+    """From the first day of either to the last."""
+    firsts = [first for first in (one.first, other.first) if first is not None]
+    lasts = [last for last in (one.last, other.last) if last is not None]
+    return Days(min(firsts, default=None), max(lasts, default=None))
 
 
 def _countries(reader: Reader, project_id: str) -> list[str]:

@@ -1,10 +1,14 @@
 """Clicks on links: how many there were, of how many visitors, and what they fired."""
 
+from collections.abc import Iterable, Sequence
+
+from read_api.parameters import Days
 from read_api.reader import Reader
 from read_api.slices import Figure, Slice
 
 MART = "fct_link_clicks"
 GOALS = "rpt_goals"
+_GOAL_OF = "link-"
 
 COLUMNS = {
     "clicks": "count(*)",
@@ -12,6 +16,17 @@ COLUMNS = {
     "conversions": "count(distinct conversion_id)",
 }
 _NUMBERS = ", ".join(f"{column} as {name}" for name, column in COLUMNS.items())
+
+
+def clicked_days(reader: Reader, project_id: str) -> Days:
+    """The first and the last day with a click; none in builds of older versions, which know no links."""
+    if MART not in reader.marts:
+        return Days()
+    [(first, last)] = reader.rows(
+        f"select min(click_date), max(click_date) from {MART} where project_id = ?",  # noqa: S608
+        [project_id],
+    )
+    return Days(first, last)
 
 
 def by_link(reader: Reader, rows: Slice) -> dict[str, dict[str, Figure]]:
@@ -32,30 +47,28 @@ def of_all(reader: Reader, rows: Slice) -> dict[str, Figure]:
     return _figures(rows, numbers)
 
 
-def none(rows: Slice, link_id: str) -> dict[str, Figure]:
-    """Figures of a link without clicks."""
-    return _figures(rows.where("link_id", link_id), [0] * len(COLUMNS))
+def unclicked(rows: Slice, link_id: str, number: int | None) -> dict[str, Figure]:
+    """Figures of a link without clicks; None where it is not known whether it has some."""
+    return _figures(rows.where("link_id", link_id), [number] * len(COLUMNS))
 
 
-def goal_of(link_id: str) -> str:
-    """Id of the goal that is written with a link which fires something."""
-    return f"link-{link_id}"
-
-
-def events_fired(reader: Reader, rows: Slice) -> dict[str, Figure]:
-    """Completions by goal id, in these rows of `GOALS`."""
-    condition, values = rows.condition
+def events_fired(reader: Reader, rows: Slice, link_ids: Iterable[str]) -> dict[str, Figure]:
+    """By link the completions, in these rows of `GOALS`, of the goal that is written with what it fires."""
+    goals = {f"{_GOAL_OF}{link_id}": link_id for link_id in link_ids}
+    if not goals:
+        return {}
+    condition, values = rows.where("goal_id", tuple(goals)).condition
     found = reader.rows(
         f"select goal_id, sum(completions) from {rows.mart} where {condition} group by goal_id",  # noqa: S608
         values,
     )
     return {
-        goal_id: rows.where("goal_id", goal_id).figure("sum(completions)", number)
+        goals[goal_id]: rows.where("goal_id", goal_id).figure("sum(completions)", number)
         for goal_id, number in found
     }
 
 
-def _figures(rows: Slice, numbers: list[int] | tuple[int, ...]) -> dict[str, Figure]:
+def _figures(rows: Slice, numbers: Sequence[int | None]) -> dict[str, Figure]:
     return {
         name: rows.figure(column, number)
         for (name, column), number in zip(COLUMNS.items(), numbers, strict=True)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from example_marts import EXAMPLE_ROWS, publish_rows
+from figures_in_html import Reading
 from playwright.sync_api import BrowserContext, expect
 from servers import start_ingest, start_read
 from shop_pages import House, sign_in, watched
@@ -261,7 +262,9 @@ def test_the_tag_is_the_commands_and_its_script_is_served(house: House, visit: V
         assert copyable(setup, f"call-{number}") == call.code
     # Test keys share the origins.
     tester = visit("tagged", is_test=True)
-    assert copyable(tester.get("setup"), "tag") == tag(f"{house.ingest.url}/t/tagged.test.js", built_stub())
+    script = f"{house.ingest.url}/t/tagged.test.js"
+    assert copyable(tester.get("setup"), "tag") == tag(script, built_stub())
+    assert httpx.get(script).status_code == 200
 
 
 def test_goals_without_room_in_the_script_are_counted(visit: Visit) -> None:
@@ -439,6 +442,18 @@ def test_a_key_gives_only_what_its_maker_has(visit: Visit) -> None:
     tester = visit("modest", is_test=True)
     sent = {"name": "Of a test", "scopes": "ingest", "days": "1", "once": once(tester.get("setup/keys/new"))}
     assert copyable(tester.post("setup/keys/new", **sent), "key").startswith("fh_test_")
+
+
+def test_every_number_is_a_name_or_somebodys_word(house: House, visit: Visit) -> None:
+    shop = visit("numbers")
+    house.ingest.set_access("numbers", origins=["https://shop.example:8443"], postbacks="open")
+    payouts = [{"valid_from": f"2026-0{month}-01", "amount": month, "currency": "USD"} for month in (1, 2)]
+    page = {"name": "Offer 1", "kind": "offer", "path": "/1", "payouts": payouts}
+    shop.api.put("pages/offer-1", json=page).raise_for_status()
+    shop.api.put("traffic-sources/ads-1", json={"name": "Ads 1", "source": "1"}).raise_for_status()
+    shop.api.put("links/link-1", json={**LINK, "name": "Link 1"}).raise_for_status()
+    for path in ("setup?network=adcombo", "links", "links/link-1/edit", "setup/pages/offer-1/edit"):
+        assert Reading(shop.get(path).text).homeless == [], path
 
 
 def test_whoever_may_only_read_sees_addresses_and_no_key(visit: Visit) -> None:

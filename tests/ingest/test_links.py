@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
+from postgres import Cluster
 from servers import Server, start_ingest
 
 from ingest_api.links.clicks import chosen
@@ -369,6 +371,7 @@ def test_an_address_that_clicks_too_often_is_led_on_unrecorded(limited: Server) 
         assert "retry-after" not in answer.headers
     assert len(recorded(limited, "flooded")) == 3
     assert 'funnelhouse_clicks_unrecorded_total{why="rate_limit"} 2.0' in metrics_of(limited)
+    until([("flooded", "rate_limit", 2)], lambda: unrecorded(limited))
 
 
 def metrics_of(server: Server) -> list[str]:
@@ -512,3 +515,120 @@ def test_what_a_tracker_removes_of_addresses_is_not_recorded(
     assert last(ingest_server, "removed")["referrer"] == (
         "https://shop.example/?a=1&token=removed&email=removed"
     )
+
+
+# The store is away
+
+
+HELD = """
+import os, time
+from pathlib import Path
+import apsw
+held = Path(os.environ["FUNNELHOUSE_HOME"]) / "held"
+
+class File(apsw.VFSFile):
+    def __init__(self, name, flags):
+        super().__init__("unix", name, flags)
+
+    def xSync(self, flags):
+        while held.exists():
+            if held.read_text() == "fails":
+                raise apsw.IOError("injected")
+            time.sleep(0.02)
+        super().xSync(flags)
+
+class Shim(apsw.VFS):
+    def __init__(self):
+        super().__init__("held", "unix", makedefault=True)
+
+    def xOpen(self, name, flags):
+        return File(name, flags)
+
+shim = Shim()
+from funnelhouse.settings import Settings
+from ingest_api.server import serve
+serve(Settings())
+"""
+"""A disk that answers no sync, or fails, as long as a file says so."""
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Server]:
+    server = start_ingest(tmp_path / "home", code=HELD)
+    yield server
+    (server.settings.home_dir / "held").unlink(missing_ok=True)
+    assert server.stop() == 0
+
+
+def follow_many(server: Server, path: str, number: int) -> list[httpx.Response]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        return [client.get(path) for _ in range(number)]
+
+
+def unrecorded(server: Server) -> list[tuple[str, str, int]]:
+    with closing(server.store()) as store:
+        return store.query(
+            "SELECT link_id, reason, sum(occurrences) FROM unrecorded_clicks GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+
+
+def until(expected: Any, found: Callable[[], Any], seconds: float = 15) -> None:
+    """Wait until something is found."""
+    deadline = time.monotonic() + seconds
+    while found() != expected:
+        assert time.monotonic() < deadline, found()
+        time.sleep(0.1)
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody(held: Server) -> None:
+    headers = {"x-api-key": held.key(PROJECT, "admin")}
+    with httpx.Client(base_url=held.url, headers=headers) as admin:
+        path = defined(admin, "held", to=[{"url": f"{OFFER}?hit={{hit}}", "page_id": "offer"}])
+    (held.settings.home_dir / "held").write_text("waits")
+    answers = follow_many(held, path, 5)
+    assert {answer.status_code for answer in answers} == {302}
+    assert all(query(answer)["hit"] for answer in answers)
+    # What waited is recorded when the disk answers again: nothing was lost.
+    (held.settings.home_dir / "held").unlink()
+    until(10, lambda: len(recorded(held, "held")))
+    assert unrecorded(held) == []
+    hits = {query(answer)["hit"] for answer in answers}
+    assert {each["hit_id"] for each in recorded(held, "held") if each["kind"] == "visit"} == hits
+
+
+def test_what_the_store_does_not_take_is_counted_when_it_does_again(held: Server) -> None:
+    headers = {"x-api-key": held.key(PROJECT, "admin")}
+    with httpx.Client(base_url=held.url, headers=headers) as admin:
+        path = defined(admin, "failing")
+    (held.settings.home_dir / "held").write_text("fails")
+    answers = follow_many(held, path, 4)
+    assert {answer.status_code for answer in answers} == {302}
+    assert not any("retry-after" in answer.headers for answer in answers)
+    until(True, lambda: 'funnelhouse_clicks_unrecorded_total{why="store"} 4.0' in metrics_of(held))
+    (held.settings.home_dir / "held").unlink()
+    until([("failing", "store", 4)], lambda: unrecorded(held))
+    assert recorded(held, "failing") == []
+
+
+def test_links_lead_on_while_postgresql_is_stopped(tmp_path: Path, postgres: Cluster) -> None:
+    server = start_ingest(tmp_path / "home", postgres.new_database())
+    try:
+        headers = {"x-api-key": server.key(PROJECT, "admin")}
+        with httpx.Client(base_url=server.url, headers=headers) as admin:
+            path = defined(admin, "stopped")
+            server.set_access(PROJECT, host="go.example")
+            assert admin.get("/c/stopped", headers={"host": "go.example"}).status_code == 302
+        postgres.stop("immediate")
+        try:
+            # Longer than anything is cached for.
+            for _ in range(4):
+                assert [answer.status_code for answer in follow_many(server, path, 2)] == [302] * 2
+                by_host = httpx.get(f"{server.url}/c/stopped", headers={"host": "go.example"}, timeout=30)
+                assert by_host.status_code == 302
+                time.sleep(0.5)
+            assert httpx.get(f"{server.url}/c/{PROJECT}/nothing").status_code == 404
+        finally:
+            postgres.start()
+        until(12, lambda: sum(number for *_, number in unrecorded(server)), 30)
+    finally:
+        assert server.stop() == 0

@@ -113,6 +113,20 @@ def test_one_project_leaves_room_for_others(server: Server) -> None:
         client.close()
 
 
+def test_one_projects_visitors_leave_room_for_those_of_others(server: Server) -> None:
+    for project in ("flooded", "visited"):
+        server.key(project)
+        server.set_access(project, origins=["https://shop.example"])
+    held = [begin(server, "/t/flooded", 50_000, f"127.0.2.{number}") for number in range(1, 10)]
+    assert any(map(is_refused, held)), "a project's visitors have a share together"
+    batch = b'{"events":[{"api":"oa","type":"pageview","vid":"v"}]}'
+    for path in ("/t/visited", "/v1/track"):
+        body = batch if path == "/t/visited" else CALL % server.key("visited", "ingest").encode()
+        assert httpx.post(server.url + path, content=body).status_code == 200
+    for client in held:
+        client.close()
+
+
 def test_one_projects_streams_leave_places_for_others(tmp_path: Path) -> None:
     code = f"from ingest_api.window import stream; stream.MAX_STREAMS = 40; {SERVE_INGEST}"
     server = start_ingest(tmp_path / "home", code=code)

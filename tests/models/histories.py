@@ -49,6 +49,7 @@ _REFERRERS = (
     ),
 )
 _CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "Spring"), ("google", "cpc", None))
+_BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
 _CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
@@ -131,7 +132,7 @@ class _World:
         """Add the project's rows to the batches."""
         acts = [self._visit] * 6 + [self._order] * 3 + [self._postback] * 2 + [self._login] * 3
         acts += [self._report_of_a_click, self._alias, self._goal_report, self._shared_email]
-        acts += [self._refund] * 2 + [self._event] + [self._order_event] * 2
+        acts += [self._refund] * 2 + [self._event] + [self._order_event] * 2 + [self._click] * 2
         for _ in range(self._random.randint(8, 40)):
             self._random.choice(acts)()
         if self._random.random() < 0.15:
@@ -333,6 +334,31 @@ class _World:
                 forwardable=self._of(None, False),
                 **named,
             )
+
+    def _click(self) -> None:
+        """A visitor or a bot follows a link, once or twice, to a page that is a view of its own or not."""
+        link = self._of("l1", "l1", "l2")
+        click_type, click = self._of((None, None), (None, None), *_CLICKS)
+        about = {
+            "sender": "browser",
+            "visitor_id": self._of(*self._visitors),
+            "session_id": self._of(None, None, *self._sessions),
+            "user_agent": self._of(_BROWSER, _BROWSER, _BROWSER, _BOT, None),
+            "referrer": self._of(*_REFERRERS),
+            "click_id_type": click_type,
+            "click_id": click,
+        }
+        left = {"hit_id": self._of(None, *self._hits), "page_id": self._of(None, "o1", "l1", "/offer")}
+        arrives = self._of(False, True)
+        for _ in range(self._of(1, 1, 2)):
+            batch, _ = self._moment()
+            properties = json.dumps({"link_id": link, "target": 1, "weight": 1, "url": _URLS[1]})
+            about["properties"] = properties
+            self._says(batch, AT_ARRIVAL, "event", dialect="links", name="click", **about, **left)
+            if arrives:
+                hit = self._of(*self._hits, "arrived")
+                arrived = {"hit_id": hit, "page_id": "o1", "url": _URLS[1]}
+                self._says(batch, AT_ARRIVAL, "visit", dialect="links", **about, **arrived)
 
     def _goal_report(self) -> None:
         """Pagent's: a goal by name, money in cents, the visitor and a session."""

@@ -6,6 +6,7 @@ from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
 from ingest_api.definitions.kind import Kind
+from ingest_api.definitions.link import LINKS
 from ingest_api.definitions.page import PAGES
 from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 
@@ -18,6 +19,8 @@ _SIGNUP = {"type": "event_name", "value": "signup"}
 _OFFER = {"type": "url_path", "value": "/offer"}
 _THANKS = {"type": "url_path", "operator": "prefix", "value": "/thanks"}
 _CONVERSION = {"type": "any_conversion"}
+_CLICK = {"type": "event_name", "value": "click"}
+_FOLLOWED = {"key": "link_id", "value": "l1"}
 _STEPS = (
     [{"name": "Offer", "match": _OFFER}, {"name": "Sale", "match": _CONVERSION}],
     [
@@ -43,12 +46,24 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
         "thanks": [_goal(_THANKS, counts_as_conversion=True), _goal(_THANKS, is_micro=True)],
         "offer": [_goal(_OFFER, is_micro=True), _goal(_OFFER, counts_as_conversion=True, stage="checkout")],
         "big": [_goal(_CONVERSION, minimum_amount=amount, is_micro=True) for amount in (5, 20)],
+        "link-l1": [
+            _goal(_CLICK, property=_FOLLOWED, counts_as_conversion=counts, value=value)
+            for counts, value in (
+                (False, None),
+                (True, None),
+                (True, {"amount": 1.5, "currency": "EUR"}),
+                (True, {"amount": 2, "currency": "USD"}),
+            )
+        ],
         "pro": [
             _goal(
                 {"type": "event_type", "value": kind}, property={"key": "plan", "value": "pro"}, stage="pro"
             )
             for kind in ("event", "conversion")
         ],
+    },
+    "link": {
+        "l1": [{"name": "L", "to": [{"url": url}]} for url in ("https://a.example/", "https://b.example/")]
     },
     "page": {
         page: [
@@ -85,7 +100,9 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
         ]
     },
 }
-_KINDS: dict[str, Kind] = {kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS)}
+_KINDS: dict[str, Kind] = {
+    kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
+}
 
 
 def stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:

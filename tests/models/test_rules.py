@@ -22,6 +22,7 @@ PASSES_ROWS_ON = {
     "stg_raw__costs",
     "stg_raw__rejected",
     "stg_raw__unread_fields",
+    "stg_raw__unrecorded_clicks",
     "int_events_set_aside",
     "fct_touches",
 }

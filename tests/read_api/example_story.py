@@ -258,6 +258,22 @@ STORY: dict[str, list[dict[str, Any]]] = {
             "is_micro": True,
         },
     ],
+    "fct_link_clicks": [
+        {
+            **SHOP,
+            "event_id": "click-1",
+            "link_id": "spring",
+            "target_number": 1,
+            "page_id": "advertorial",
+            "clicked_at": at(2),
+            "click_date": DAY,
+            "person_id": ADA,
+            "visitor_id": "b1",
+            "session_id": "shop/s1",
+            "is_bot": False,
+            "url": "https://offers.example/spring",
+        },
+    ],
     "fct_costs": [
         {
             **SHOP,

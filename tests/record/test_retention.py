@@ -14,7 +14,7 @@ from record import retention, sealing
 from record.contract import RAW_TABLES, row_values
 from record.landing import Location, open_store
 from record.landing.store import LandingError
-from record.retention import prune
+from record.retention import PRUNED_TABLES, prune
 from record.sealing import seal
 
 DAY_US = 86_400_000_000
@@ -70,14 +70,13 @@ def test_rows_older_than_the_setting_leave_and_younger_ones_stay(location: Locat
     for table in RAW_TABLES:
         land(location, table, received)
     seal(location, raw)
-    assert prune(location, raw, 7, NOW_US) == {"events": 7, "costs": 7, "rejected": 7, "unread_fields": 7}
-    for table in ("events", "costs", "rejected", "unread_fields"):
+    assert prune(location, raw, 7, NOW_US) == dict.fromkeys(PRUNED_TABLES, 7)
+    assert set(RAW_TABLES) - set(PRUNED_TABLES) == {"definitions"}
+    for table in PRUNED_TABLES:
         assert left(location, table) == received[7:]
         assert [us for _, us in sealed(raw, table)] == received
     assert left(location, "definitions") == received
-    assert prune(location, raw, 7, NOW_US) == dict.fromkeys(
-        ("events", "costs", "rejected", "unread_fields"), 0
-    )
+    assert prune(location, raw, 7, NOW_US) == dict.fromkeys(PRUNED_TABLES, 0)
 
 
 def test_what_is_not_sealed_stays_however_old(

@@ -194,7 +194,7 @@ def test_only_rows_whose_file_is_good_leave_the_landing_store(location: Location
         prune(location, raw, 7, NOW_US)
     # Of each table three rows are older; the last two have them.
     assert {table: left(location, table) for table in RAW_TABLES} == {
-        "events": 9, "definitions": 9, "costs": 9, "rejected": 6, "unread_fields": 6,
+        "events": 9, "definitions": 9, "costs": 9, "rejected": 6, "unread_fields": 6, "unrecorded_clicks": 6,
     }  # fmt: skip
     with pytest.raises(IncompleteRecordError, match="content has changed"):
         check_record(location, raw, NOW_US)

@@ -1,7 +1,11 @@
 """A browser, web sites over https, and a tracker on their pages."""
 
+import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +13,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from website import Website, make_certificate, recording, running_website
 
 HOW_TO_GET_IT = "needs Chromium and openssl: apt-get install chromium openssl"
+
+ARGUMENTS = ("--no-sandbox", "--host-resolver-rules=MAP *.test 127.0.0.1", "--ignore-certificate-errors")
 
 VISITOR = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
@@ -23,28 +29,47 @@ def website(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Website]:
     yield from running_website(make_certificate(tmp_path_factory.mktemp("certificate")))
 
 
-# Of a module: while it is open, an event loop runs in this thread, which other tests want for themselves.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium, as visitors have it: with its back/forward cache, and not called a robot."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Where Chromium is."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
         # A developer's machine may have none; `.ci/run` installs it, and fails when a test is skipped.
         pytest.skip(HOW_TO_GET_IT)
-    arguments = (
-        "--no-sandbox",
-        "--host-resolver-rules=MAP *.test 127.0.0.1",
-        "--ignore-certificate-errors",
-        "--disable-blink-features=AutomationControlled",
-    )
+    return path
+
+
+# Of a module: while it is open, an event loop runs in this thread, which other tests want for themselves.
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    """Headless Chromium, as visitors have it: with its back/forward cache, and not called a robot."""
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
-            executable_path=chromium,
-            args=list(arguments),
+            executable_path=chromium_path,
+            args=[*ARGUMENTS, "--disable-blink-features=AutomationControlled"],
             ignore_default_args=["--disable-back-forward-cache"],
         )
         yield running
         running.close()
+
+
+@pytest.fixture
+def chromium(chromium_path: str, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """`chromium(address)`: open a page in a browser that nobody drives."""
+    processes = []
+
+    def open_page(address: str) -> None:
+        options = ["--headless", "--user-data-dir=" + str(tmp_path), *ARGUMENTS]
+        processes.append(
+            subprocess.Popen(
+                [chromium_path, *options, address], stderr=subprocess.DEVNULL, start_new_session=True
+            )
+        )
+
+    yield open_page
+    for process in processes:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
 
 
 @pytest.fixture

@@ -22,7 +22,11 @@ BUILT = CHECKOUT / "tracker" / "built"
 ALONE = {
     "removed": ["token", "code", "password", "email", "phone", "key", "secret"],
     "click_ids": ["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "fbclid", "clickid"],
+    "link_domains": "landers",
+    "cross_domains": [],
+    "session_minutes": 30,
 }
+TAG = '<script defer src="/t/shop.js"></script>'
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -78,15 +82,26 @@ class Website:
 
     def reports(self, path: str = "/t/shop") -> list[dict[str, Any]]:
         """The batches that were posted, in the order of their arrival."""
-        posted = [each for each in list(self.requests) if each.method == "POST" and each.path == path]
-        return [each.batch() for each in posted]
+        return [each.batch() for each in self.posted(path)]
+
+    def posted(self, path: str) -> list[Request]:
+        """What was posted to a path, whatever its query."""
+        return [
+            each for each in list(self.requests) if each.method == "POST" and urlsplit(each.path).path == path
+        ]
 
     def events(self, path: str = "/t/shop") -> list[dict[str, Any]]:
-        """Their events; of repeats the first."""
-        found = {event["id"]: event for batch in self.reports(path) for event in reversed(batch["events"])}
-        events = {event["id"]: event for batch in self.reports(path) for event in batch["events"]}
-        assert found.keys() == events.keys()
+        """Their events, each once."""
+        events: dict[str, dict[str, Any]] = {}
+        for batch in self.reports(path):
+            for event in batch["events"]:
+                first = events.setdefault(event["id"], event)
+                assert first | {"t": 0} == event | {"t": 0}, "sent again, and otherwise"
         return list(events.values())
+
+    def views(self) -> list[dict[str, Any]]:
+        """Those that are page views."""
+        return [event for event in self.events() if event["type"] == "pageview"]
 
     def answer(self, request: Request) -> Answer | None:
         self.requests.append(request)
@@ -171,8 +186,9 @@ def recording(config: dict[str, Any]) -> Callable[[Request], Answer | None]:
             "Access-Control-Allow-Headers": "Funnelhouse-Dry-Run",
             "Access-Control-Expose-Headers": "Retry-After",
         }
-        if request.method == "GET" and request.path.endswith(".js"):
-            called = json.dumps(ALONE if request.path == "/t.js" else ALONE | config)
+        path = urlsplit(request.path).path
+        if request.method == "GET" and path.endswith(".js"):
+            called = json.dumps(ALONE if path == "/t.js" else ALONE | config)
             return 200, {"Content-Type": "text/javascript", **allowed}, f"{script}({called});".encode()
         return 200, {"Content-Type": "application/json", **allowed}, b"{}"
 

@@ -1,12 +1,11 @@
 // The names that pages call: flux, oa and _pgnt. Behind them is one table of calls.
 
 import { config } from "./config.js";
-import { consent, emit, mayIdentify, optOut, page, setPage } from "./events.js";
+import { consent, emit, mayIdentify, optOut, page, reset } from "./events.js";
 import { decorate } from "./links.js";
 import { next } from "./pages.js";
 import { attempt, quiet, warn } from "./quiet.js";
 import { current, sessionFacts, setSessionFacts } from "./sessions.js";
-import { forget } from "./stores.js";
 
 const LONGEST_OBJECT = 20000;
 
@@ -16,7 +15,7 @@ const ignore = (value) => warn("ignored:", value);
 const text = (value) => (/^[sn]/.test(typeof value) ? "" + value : value && ignore(value));
 
 /** The same of conversions: a macro that nobody replaced, and a sum that failed, say nothing. */
-const said = (value) => (/^\s*(VALUE|REPLACE|NaN)?\s*$|\{.*\}|%7b.*%7d/i.test(value) ? undefined : text(value));
+const said = (value) => (/^\s*(VALUE|REPLACE|null)?\s*$|\{.*\}|%7b.*%7d/i.test(value) ? undefined : text(value));
 
 /** A copy of an object's data; nothing where it has none. */
 function object(value) {
@@ -26,7 +25,7 @@ function object(value) {
 }
 
 /** Calls for an event that has a name. */
-const named = (work) => (name, data) => (name?.trim ? work(name, object(data)) : ignore(name));
+const named = (work) => (name, data) => (name?.trim?.() ? work(name, object(data)) : ignore(name));
 
 /** What a conversion was worth, in FunnelFlux' names or in OpenAnalytics'. */
 const money = ({ rev, revenue, currency, tx, order_id, transaction_id }) => ({
@@ -38,8 +37,8 @@ const money = ({ rev, revenue, currency, tx, order_id, transaction_id }) => ({
 const CALLS = {
     track: named((name, data = {}) => {
         if (name !== "conversion") return emit("flux", "event", { name, props: object(data) });
-        const { vid, hit, p, ...props } = data;
-        const fields = { hit: said(hit), ...money(props), props: object(props) };
+        const { vid, hit, p, rev, tx, currency, ...others } = data;
+        const fields = { hit: said(hit), ...money(data), props: object(others) };
         if (said(p)) fields.page = said(p);
         if (said(vid) || fields.hit) fields.vid = said(vid);
         if (said(vid) && fields.hit) warn("vid and hit: give one");
@@ -62,11 +61,7 @@ const CALLS = {
         const facts = sessionFacts(current(0, !page.sid && page).sid);
         setSessionFacts({ ...facts, x, exp: { ...facts.exp, [x.id]: x.variation } });
     },
-    reset() {
-        forget("fh_vid", "fh_ses", "fh_first");
-        // What follows on this page is another visitor's, who hasn't viewed it.
-        setPage({ ...page, hit: undefined, sid: undefined });
-    },
+    reset,
     optOut,
 };
 
@@ -93,7 +88,7 @@ const variables = quiet((label) => {
         session_id: sid,
         user_id: vid,
         visit_id: (vid && page.hit) ?? null,
-        conversion_id: new Map(Object.entries(config.goals || {})).get(label) ?? null,
+        conversion_id: { __proto__: null, ...config.goals }[label] ?? null,
         experiment_id: x.id ?? null,
         experiment_numeric_id: x.numeric_id ?? null,
         variation_id: x.variation ?? null,
@@ -102,17 +97,18 @@ const variables = quiet((label) => {
     };
 });
 
-/** Take the three names, and the calls that a stub has collected; a stub that the page kept works on. */
-export function takeNames() {
-    const { flux = {}, oa = {}, _pgnt = {} } = window;
-    const hear = (call) => run([...call]);
-    for (const queue of [flux.q, oa.q]) {
-        if (!queue) continue;
-        queue.map(hear);
-        queue.push = hear;
+// The three names, and the calls that a stub has collected; a stub that the page kept works on.
+const { flux = {}, oa = {}, _pgnt = {} } = window;
+
+for (const { q } of [flux, oa]) {
+    const take = (call) => run([...call]);
+    if (q) {
+        q.map(take);
+        q.push = take;
     }
-    for (const name in CALLS) flux[name] = (...given) => run([name, ...given]);
-    window.flux = Object.assign(flux, { fh: 1, decorate });
-    window.oa = (...given) => run(given);
-    window._pgnt = Object.assign(_pgnt, { variables });
 }
+
+for (const name in CALLS) flux[name] = (...given) => run([name, ...given]);
+window.flux = Object.assign(flux, { fh: 1, decorate });
+window.oa = (...given) => run(given);
+window._pgnt = Object.assign(_pgnt, { variables });

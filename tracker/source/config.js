@@ -15,7 +15,7 @@ export const endpoint = config.endpoint || src.replace(/\.js([?#].*)?$/, config.
 export const links = endpoint.replace(/[^/]*\/[^/]*$/, "c/");
 
 /** A list, also one that an attribute holds as text. */
-export const list = (value = "") => `${value}`.split(/[\s,]+/);
+export const list = (value) => `${value}`.split(/[\s,]+/);
 
 export const removed = list(config.removed);
 
@@ -32,7 +32,6 @@ export const isAdFree = isPrivate && config.gpc !== "ignore";
 /** Nothing is recorded here: files, a developer's own machine, and visitors whose browser says no. */
 export const isSilent =
     !endpoint ||
-    !/^http/.test(location.protocol) ||
-    (!config.debug && /^(localhost$|127\.|\[::1)/.test(location.hostname)) ||
+    (!config.debug && /^(?!http)|\/\/(localhost(:|$)|127\.|\[::1)/.test(location.origin)) ||
     (isPrivate && config.gpc === "all") ||
     (config.dnt === "all" && navigator.doNotTrack > 0);

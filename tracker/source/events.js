@@ -1,10 +1,10 @@
-// An event, from the call that made it to the queue.
+// The page of the moment, and an event's way from the call that made it to the queue.
 
-import { config, isSilent } from "./config.js";
+import { campaign, sent } from "./addresses.js";
+import { attributes, config, isSilent } from "./config.js";
 import { hashOf, idOf, newId } from "./ids.js";
 import { enqueue, send } from "./queue.js";
-import { current, firstView, sessionFacts } from "./sessions.js";
-import { sent } from "./addresses.js";
+import { current, sessionFacts, setSessionFacts } from "./sessions.js";
 import { forget, get, isDenied, isOpen, put } from "./stores.js";
 
 const MOST_WAITING = 50;
@@ -12,11 +12,20 @@ const MOST_WAITING = 50;
 /** The page view of the moment, in the wire's words: url, ref, hit, t, page and pk; and sid, once it is said. */
 export let page;
 
-export const setPage = (view) => {
-    page = view;
-};
-
+/** Events that wait for the visitor's decision. */
 let waiting = [];
+
+const loaded = { path: location.pathname, ...attributes };
+
+/** Turn to the page that the address bar shows. What the tag says of its page is not said of a router's next one. */
+export function turn(ref, hit = newId()) {
+    const isNamed = location.pathname === loaded.path || attributes.page !== loaded.page;
+    const { page: node, kind } = isNamed ? attributes : {};
+    page = { url: location.href, ref, hit, t: Date.now(), page: node, pk: kind };
+}
+
+/** A page view of its own. */
+export const view = (props) => emit("oa", "pageview", { props });
 
 /** Nothing of this visitor is recorded. */
 const isOff = () => isSilent || get("fh_out");
@@ -31,7 +40,7 @@ export const mayHandOn = () => mayIdentify() && !isOpen();
 export function emit(api, type, fields, t = Date.now(), view = page) {
     if (isOff()) return;
     if (isOpen()) {
-        if (!waiting[MOST_WAITING]) waiting.push([api, type, fields, t, view]);
+        if (!waiting[MOST_WAITING - 1]) waiting.push([api, type, fields, t, view]);
         return;
     }
     const event = { ...view, ...sent(view), id: newId(), api, type, t };
@@ -41,11 +50,18 @@ export function emit(api, type, fields, t = Date.now(), view = page) {
     } else {
         const isView = type === "pageview" && view;
         const { vid, sid } = current(1, isView);
-        if (isView) view.sid = sid;
-        // A page that is loaded again reports the same conversion.
-        if (isRepeatable(fields)) event.id = idOf(sid + view.url.replace(/[?#].*/, "") + JSON.stringify(fields));
-        const first = firstView(sid, view, isView);
-        Object.assign(event, { vid, sid, first, exp: sessionFacts(sid).exp }, fields);
+        const facts = sessionFacts(sid);
+        if (isView) {
+            view.sid = sid;
+            if (!facts.url) setSessionFacts(Object.assign(facts, sent(view), { t: view.t }));
+        }
+        const first = facts.url && { ...sent(facts), t: facts.t, ...campaign(facts.url) };
+        // FunnelFlux' conversions say that they have no session. When nothing else tells them from the next,
+        // they are told by what they say: a page that is loaded again reports the same conversion.
+        if ("sid" in fields && !fields.tx) {
+            event.id = idOf(sid + view.url.replace(/[?#].*/, "") + JSON.stringify(fields));
+        }
+        Object.assign(event, { vid, sid, first, exp: facts.exp }, fields);
         // Made now, for a link that is clicked later: the hashes take a moment.
         hashOf(sid);
         hashOf(view.hit);
@@ -53,14 +69,8 @@ export function emit(api, type, fields, t = Date.now(), view = page) {
     enqueue(event);
 }
 
-/** FunnelFlux' conversions say that they have no session; some have nothing else that tells them from the next. */
-const isRepeatable = (fields) => "sid" in fields && !fields.tx;
-
-/** A page view of its own. */
-export const view = (props) => emit("oa", "pageview", { props });
-
 /** Forget the visitor, here and in the browser's stores. */
-export function forgetAll() {
+function forgetAll() {
     forget("fh_vid", "fh_ses", "fh_first", "fh_q");
     page = { ...page, hit: newId(), sid: undefined };
     waiting = [];
@@ -68,18 +78,18 @@ export function forgetAll() {
 
 /** The visitor's decision, with that of ads. */
 export function consent(decision) {
-    put("fh_consent", decision);
     const held = waiting;
     waiting = [];
-    if (isDenied()) {
-        forgetAll();
-    } else {
-        // What was made while the visitor had not decided is kept; what the browser knew stands above it.
-        put("fh_ses", get("fh_ses"));
-        put("fh_vid", get("fh_vid"));
-        send();
-    }
+    put("fh_consent", decision);
+    if (isDenied()) forgetAll();
+    else send();
     for (const each of held) emit(...each);
+}
+
+/** Another visitor is here, who hasn't viewed this page. */
+export function reset() {
+    forget("fh_vid", "fh_ses", "fh_first");
+    page = { ...page, hit: undefined, sid: undefined };
 }
 
 export function optOut(out = true) {

@@ -10,24 +10,25 @@ import { broughtBy, current } from "./sessions.js";
 /** How long a link stays changed: some pages follow their links a moment after the click. */
 const CHANGED_FOR = 1000;
 
-const isLander = () =>
-    page.pk
-        ? page.pk === "lander"
-        : [page.page, decoded(location.pathname).replace(/(.)\/$/, "$1")].some((each) => config.landers?.includes(each));
-
 const isOneOf = (hosts, host) => hosts.some((each) => `.${host}`.endsWith("." + each));
+
+/** The ids of the visitor, the page view, and the session that it belongs to. */
+function ids() {
+    const { vid, sid } = current();
+    return { vid, hit: page.hit, sid: page.sid || sid };
+}
 
 /** What a link to this address hands on. */
 function handedOn({ href, host, hostname }) {
-    const { vid, ...latest } = current();
-    const { hit, sid = latest.sid } = page;
+    const { vid, hit, sid } = ids();
     if (href.startsWith(links)) return { vid, hit, sid };
-    if (host === location.host) return {};
-    const domains = list(config.link_domains || "landers");
-    const isLinked = domains[0] === "all" || (domains[0] === "landers" ? isLander() : isOneOf(domains, hostname));
+    if (host === location.host) return;
+    const path = decoded(location.pathname).replace(/(.)\/$/, "$1");
+    const isLander = page.pk ? page.pk === "lander" : [page.page, path].some((each) => config.landers?.includes(each));
+    const domains = list(config.link_domains);
     const { gclid, fbclid, msclkid } = broughtBy(page, sid);
     return {
-        ...(isLinked && {
+        ...((domains[0] === "all" || (domains[0] === "landers" ? isLander : isOneOf(domains, hostname))) && {
             sessionId: sid,
             sessionHash: hashOf(sid),
             visitHash: hit && hashOf(hit),
@@ -46,7 +47,7 @@ export const decorate = (address) =>
     attempt(
         () => {
             const url = new URL(address, document.baseURI);
-            const given = /^http/.test(url.protocol) && mayHandOn() ? handedOn(url) : {};
+            const given = /^http/.test(url.protocol) && mayHandOn() && handedOn(url);
             let { search } = url;
             for (const name in given) {
                 // Not by searchParams, which spell what is there their own way.
@@ -61,7 +62,7 @@ export const decorate = (address) =>
         () => address,
     );
 
-function onClick(event) {
+on(document, "click auxclick", (event) => {
     if (event.button > 1) return;
     const path = event.composedPath();
     const named = path.find(({ dataset }) => dataset?.fhEvent);
@@ -78,19 +79,14 @@ function onClick(event) {
     link.href = changed;
     // An address that somebody copies later must not hand this visitor on.
     later(() => link.setAttribute("href", written), CHANGED_FOR);
-}
+});
 
-function onSubmit({ target }) {
+on(document, "submit", ({ target }) => {
     if (!target.matches("[data-fh-fill]") || !mayHandOn()) return;
-    const { vid, sid } = current();
-    const given = { vid, hit: page.hit, sessionId: page.sid || sid };
+    const { vid, hit, sid: sessionId } = ids();
+    const given = { vid, hit, sessionId };
     for (const name in given) {
         const input = target.querySelector(`[name=${name}]`) || target.appendChild(document.createElement("input"));
         Object.assign(input, { type: "hidden", name, value: given[name] || "" });
     }
-}
-
-export function watchLinks() {
-    on(document, "click auxclick", onClick);
-    on(document, "submit", onSubmit);
-}
+});

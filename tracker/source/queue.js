@@ -131,9 +131,8 @@ export function flush() {
     }
 }
 
-export const watchNetwork = () =>
-    on(window, "online", () => {
-        if (Date.now() < notBefore) return;
-        failures = 0;
-        again();
-    });
+on(window, "online", () => {
+    if (Date.now() < notBefore) return;
+    failures = 0;
+    again();
+});

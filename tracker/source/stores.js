@@ -1,6 +1,6 @@
 // Cookies, localStorage, and memory where neither may be had; and the visitor's decision, which rules them.
 
-import { config, isAdFree } from "./config.js";
+import { config, isAdFree, isSilent } from "./config.js";
 import { attempt } from "./quiet.js";
 
 const DAY = 864e5;
@@ -8,7 +8,7 @@ const DAY = 864e5;
 /** How many days what is kept in a cookie lives. All is kept in localStorage, too, after the time of its writing. */
 const DAYS = { fh_vid: 400, fh_ses: 1, fh_consent: 180 };
 
-const isFull = config.storage !== "none";
+const isFull = config.storage !== "none" && !isSilent;
 
 const memory = {};
 let isLive;

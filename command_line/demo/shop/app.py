@@ -31,7 +31,7 @@ from command_line.demo.shop.orders import Order, OrderBook
 from funnelhouse.keys import create_key
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.serving import ending_with_parent
-from funnelhouse.settings import CHECKOUT, Settings
+from funnelhouse.settings import TRACKER_BUILT, Settings
 from funnelhouse.snippet import tag
 from record.landing import open_store
 
@@ -238,7 +238,7 @@ def _templates(settings: Settings) -> Environment:
         lstrip_blocks=True,
     )
     script_url = f"{settings.ingest_base_url}/{settings.tracker_prefix}/{PROJECT}.js"
-    stub = (CHECKOUT / "tracker" / "built" / "stub.js").read_text(encoding="utf-8")
+    stub = (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8")
 
     def tag_of(page_id: str | None = None, kind: str | None = None) -> Markup:
         return Markup(tag(script_url, stub, page_id, kind))  # noqa: S704 (it escapes its arguments)

@@ -2,7 +2,7 @@
 -- A table, because each view of the record asks it again.
 {{ config(materialized='table') }}
 with files as (
-    {% for table in ['events', 'definitions', 'costs', 'rejected', 'unread_fields'] %}
+    {% for table in ['events', 'definitions', 'costs', 'rejected', 'unread_fields', 'unrecorded_clicks'] %}
     select distinct
         '{{ table }}' as table_name,
         filename

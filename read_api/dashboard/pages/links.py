@@ -38,53 +38,40 @@ class Line:
     figures: dict[str, Figure]
     fired: Figure
 
+    @property
+    def fires_events(self) -> bool:
+        """Whether what is counted as fired are events, not conversions."""
+        return self.fired.of.mart == link_clicks.GOALS
+
 
 @router.get(PATH)
 def link_list(request: Request, viewer: AnyViewer) -> Response:
     """Links with what became of their clicks; those that nobody followed stand at the end."""
-    with viewing(request, viewer, "links", said_when_empty=True) as view:
+    known_days = link_clicks.clicked_days
+    with viewing(request, viewer, "links", said_when_empty=True, also_known=known_days) as view:
         defined = Defined(request, viewer).all(LINKS)
         # Builds of older versions know no links.
         is_counted = link_clicks.MART in view.reading.marts
-        rows = view.rows(link_clicks.MART, "click_date", is_bot=False)
+        rows = view.rows(link_clicks.MART, "click_date", is_bot=False).where("link_id.is", "set")
         counted = link_clicks.by_link(view.reading, rows) if is_counted else {}
-        lines = _lines(request, view, defined or {}, counted)
-        listed = lines[: view.most_rows]
+        events = link_clicks.events_fired(view.reading, view.rows(link_clicks.GOALS), counted)
+        known = addresses(request, viewer.project_id)
+        lines = []
+        for link_id in [*counted, *sorted(set(defined or ()) - set(counted))]:
+            unclicked = link_clicks.unclicked(rows, link_id, 0 if is_counted else None)
+            figures = counted.get(link_id, unclicked)
+            # A goal of custom events makes no conversions.
+            fired = figures["conversions"] or events.get(link_id, figures["conversions"])
+            definition = (defined or {}).get(link_id)
+            lines.append(Line(link_id, known.link(link_id), definition, figures, fired))
         context = {
-            "lines": listed,
-            "is_cut": len(lines) > len(listed),
+            "lines": lines[: view.most_rows],
+            "is_cut": len(lines) > view.most_rows,
             "total": link_clicks.of_all(view.reading, rows) if is_counted else None,
             "is_ingest_there": defined is not None,
             "saved": request.query_params.get("saved", ""),
         }
         return view.render("links.html", context)
-
-
-def _lines(
-    request: Request,
-    view: View,
-    defined: Mapping[str, dict[str, Any]],
-    counted: Mapping[str, dict[str, Figure]],
-) -> list[Line]:
-    known = addresses(request, view.project_id)
-    rows = view.rows(link_clicks.MART, "click_date", is_bot=False)
-    firing = tuple(
-        link_clicks.goal_of(link_id)
-        for link_id, link in defined.items()
-        if link["fires"] and link["fires"]["type"] == "event"
-    )
-    goals = view.rows(link_clicks.GOALS).where("goal_id", firing)
-    events = link_clicks.events_fired(view.reading, goals) if firing else {}
-    found = []
-    for link_id in [*counted, *sorted(set(defined) - set(counted))]:
-        figures = counted.get(link_id) or link_clicks.none(rows, link_id)
-        goal_id = link_clicks.goal_of(link_id)
-        fired = figures["conversions"]
-        if goal_id in firing:
-            none = view.rows(link_clicks.GOALS, goal_id=goal_id).figure("sum(completions)", 0)
-            fired = events.get(goal_id, none)
-        found.append(Line(link_id, known.link(link_id), defined.get(link_id), figures, fired))
-    return found
 
 
 @router.get(f"{PATH}/new")

@@ -14,6 +14,23 @@ with counting_goals as (
     group by goals_matched.seq
 ),
 
+goal_values as (
+    -- Of several goals that say what a conversion is worth, the first by id.
+    select
+        goals_matched.seq,
+        min(goals_matched.goal_id) as goal_id
+    from {{ ref('int_goals_matched') }} as goals_matched
+    inner join {{ events }} as events on goals_matched.seq = events.seq
+    inner join {{ ref('int_goals') }} as goals
+        on events.project_id = goals.project_id and goals_matched.goal_id = goals.goal_id
+    where goals.counts_as_conversion and goals.value_minor is not null
+    group by goals_matched.seq
+),
+
+goals as (
+    select * from {{ ref('int_goals') }}
+),
+
 activities as (
     select * from {{ ref('int_activities_sessionized') }}
 ),
@@ -30,9 +47,13 @@ counted as (
     select
         events.*,
         counting_goals.goal_id as counting_goal_id,
+        goals.value_minor as goal_value_minor,
+        goals.value_currency as goal_value_currency,
         coalesce(activities.first_page_view_seq, events.seq) as session_seq
     from {{ events }} as events
     left join counting_goals on events.seq = counting_goals.seq
+    left join goal_values on events.seq = goal_values.seq
+    left join goals on events.project_id = goals.project_id and goal_values.goal_id = goals.goal_id
     left join activities on events.seq = activities.seq
     where events.kind = 'conversion' or counting_goals.seq is not null
 ),
@@ -98,5 +119,7 @@ select
         partition by conversion_id
     ) = 0 as is_deciding,
     case when amount_minor >= 0 then amount_minor end as amount_minor,
-    currency
+    currency,
+    goal_value_minor,
+    goal_value_currency
 from stated

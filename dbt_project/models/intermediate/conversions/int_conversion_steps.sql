@@ -12,8 +12,8 @@ order_events as (
     select * from {{ ref('int_order_events') }}
 ),
 
-pages as (
-    select * from {{ ref('int_conversion_pages') }}
+defaults as (
+    select * from {{ ref('int_conversion_defaults') }}
 ),
 
 steps as (
@@ -171,11 +171,11 @@ select
     case when known.is_refund then known.occurred_us else known.decided_us end as decided_us,
     known.has_server = 1 as has_server,
     known.state,
-    -- The page's default payout, until an amount is given.
-    case when known.state is not null then coalesce(known.given_minor, pages.payout_minor) end
+    -- The default, until an amount is given.
+    case when known.state is not null then coalesce(known.given_minor, defaults.amount_minor) end
         as amount_minor,
-    case when known.state is not null then coalesce(known.given_currency, pages.payout_currency) end
+    case when known.state is not null then coalesce(known.given_currency, defaults.currency) end
         as currency
 from known
-left join pages on known.story_id = pages.conversion_id
+left join defaults on known.story_id = defaults.conversion_id
 where not known.is_repeated

@@ -11,6 +11,10 @@ pages as (
     select * from {{ ref('int_conversion_pages') }}
 ),
 
+defaults as (
+    select * from {{ ref('int_conversion_defaults') }}
+),
+
 deciding as (
     -- A report that it was refunded says nothing else: without another there is no conversion.
     select
@@ -97,10 +101,10 @@ select
     last_report.state,
     last_report.status,
     last_report.is_status_unknown,
-    -- Only where no report ever gave an amount does the page's default payout count.
-    coalesce(amounts.amount_minor, pages.payout_minor) as amount_minor,
-    coalesce(amounts.currency, pages.payout_currency, first_report.currency) as currency,
-    amounts.amount_minor is null and pages.payout_minor is not null as is_default_payout,
+    -- Only where no report ever gave an amount does a default count.
+    coalesce(amounts.amount_minor, defaults.amount_minor) as amount_minor,
+    coalesce(amounts.currency, defaults.currency, first_report.currency) as currency,
+    amounts.amount_minor is null and defaults.amount_minor is not null as is_default_payout,
     counts.has_server_report,
     counts.reports
 from deciding as first_report
@@ -109,5 +113,6 @@ inner join states as last_report
 inner join counts on first_report.conversion_id = counts.conversion_id
 left join amounts on first_report.conversion_id = amounts.conversion_id and amounts.recency = 1
 left join pages on first_report.conversion_id = pages.conversion_id
+left join defaults on first_report.conversion_id = defaults.conversion_id
 left join countries on first_report.conversion_id = countries.conversion_id and countries.country_number = 1
 where first_report.report_number = 1

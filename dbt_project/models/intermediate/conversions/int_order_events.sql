@@ -27,6 +27,7 @@ told as (
         events.page_id,
         events.goal_id,
         events.transaction_id,
+        events.properties,
         order_events.order_name as name,
         nullif(order_events.state, '') as state,
         {{ decimal_of("coalesce(" ~ json_value('events.properties', "'revenue'") ~ ", "

@@ -10,7 +10,8 @@ with conversions as (
 told_apart as (
     select
         *,
-        not has_server_report and transaction_id is null as is_browsers,
+        -- What a link fires is no order, whatever it is worth.
+        not has_server_report and transaction_id is null and coalesce(dialect, '') <> 'links' as is_browsers,
         case when has_server_report and transaction_id is not null then 1 else 0 end as is_servers
     from conversions
 ),

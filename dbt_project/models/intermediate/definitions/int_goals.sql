@@ -23,28 +23,37 @@ defined as (
         {{ json_value('body', "'minimum_amount'") }} as minimum_amount,
         {{ json_value('body', "'counts_as_conversion'") }} = 'true' as counts_as_conversion,
         {{ json_value('body', "'is_micro'") }} = 'true' as is_micro,
-        {{ json_value('body', "'stage'") }} as stage
+        {{ json_value('body', "'stage'") }} as stage,
+        {{ json_value('body', "'value_amount'") }} as value_amount,
+        {{ json_value('body', "'value_currency'") }} as value_currency
     from put
     where not is_deleted
+),
+
+currencies as (
+    select * from {{ ref('currencies') }}
 )
 
 select
-    project_id,
-    goal_id,
+    defined.project_id,
+    defined.goal_id,
     'api' as defined_by,
-    version,
-    defined_us,
-    name,
-    match_type,
-    match_operator,
-    match_value,
-    property_key,
-    property_value,
-    minimum_amount,
-    coalesce(counts_as_conversion, false) as counts_as_conversion,
-    coalesce(is_micro, false) as is_micro,
-    stage
+    defined.version,
+    defined.defined_us,
+    defined.name,
+    defined.match_type,
+    defined.match_operator,
+    defined.match_value,
+    defined.property_key,
+    defined.property_value,
+    defined.minimum_amount,
+    coalesce(defined.counts_as_conversion, false) as counts_as_conversion,
+    coalesce(defined.is_micro, false) as is_micro,
+    defined.stage,
+    {{ minor_units('defined.value_amount', 'coalesce(currencies.minor_per_major, 100)') }} as value_minor,
+    defined.value_currency
 from defined
+left join currencies on defined.value_currency = currencies.currency
 union all
 select
     seeded.project_id,
@@ -61,7 +70,9 @@ select
     seeded.minimum_amount,
     coalesce(seeded.counts_as_conversion, false) as counts_as_conversion,
     coalesce(seeded.is_micro, false) as is_micro,
-    seeded.stage
+    seeded.stage,
+    cast(null as bigint) as value_minor,
+    cast(null as varchar) as value_currency
 from seeded
 -- A goal deleted over the API stays deleted, even where a seed names it.
 left join put on seeded.project_id = put.project_id and seeded.goal_id = put.key

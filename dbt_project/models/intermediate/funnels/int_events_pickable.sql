@@ -44,7 +44,12 @@ views as (
 
 other_seqs as (
     select seq from {{ events }}
-    where kind in ('event', 'conversion', 'identify')
+    where
+        kind in ('event', 'conversion', 'identify')
+        and seq not in (
+            select clicks.seq from {{ ref('int_link_clicks') }} as clicks
+            where clicks.is_bot
+        )
     union
     select seq from reports
 ),

@@ -10,6 +10,11 @@ page_views as (
     select * from {{ ref('int_page_views_in_work') }}
 ),
 
+bots_clicks as (
+    select seq from {{ ref('int_link_clicks') }}
+    where is_bot
+),
+
 events as (
     select
         events.*,
@@ -20,6 +25,8 @@ events as (
     where
         events.kind in ('visit', 'event', 'conversion', 'identify')
         and events.project_id in (select project_id from steps)
+        -- A bot's click is no step, as it is no conversion.
+        and events.seq not in (select seq from bots_clicks)
 )
 
 select

@@ -10,6 +10,11 @@ page_views as (
     select * from {{ ref('int_page_views_in_work') }}
 ),
 
+bots_clicks as (
+    select seq from {{ ref('int_link_clicks') }}
+    where is_bot
+),
+
 events as (
     select
         events.*,
@@ -17,7 +22,10 @@ events as (
         page_views.page_path
     from {{ ref('int_events_in_work') }} as events
     left join page_views on events.seq = page_views.seq
-    where events.kind in ('visit', 'event', 'conversion', 'identify')
+    where
+        events.kind in ('visit', 'event', 'conversion', 'identify')
+        -- What a bot's click fires is nothing.
+        and events.seq not in (select seq from bots_clicks)
 ),
 
 picked as (

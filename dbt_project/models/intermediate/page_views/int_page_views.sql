@@ -159,7 +159,9 @@ classified as (
             else click_id_types.{{ column }}
         end as click_{{ column }},
         {% endfor %}
-        coalesce(user_agents.is_bot, false) or coalesce(linked.is_automated, false) as is_bot,
+        -- Whoever follows a link has a user agent, unless it is a program.
+        coalesce(user_agents.is_bot, linked.dialect = 'links', false) or coalesce(linked.is_automated, false)
+            as is_bot,
         coalesce(
             pages_by_id.page_id, {{ page_key('linked.page_id') }}, pages_by_path.page_id, linked.page_path
         ) as page,

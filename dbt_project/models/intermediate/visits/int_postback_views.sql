@@ -1,5 +1,4 @@
--- One row per postback that names a visitor and no hit, and the page view found in the visitor's current run.
--- What a page itself reports in the postbacks' dialect is looked up like one.
+-- One row per postback or click that is looked up by its visitor: the page view in the visitor's current run.
 with postbacks as (
     -- All reports of one transaction look the visit up as of the earliest, so a status change never moves it.
     select
@@ -7,6 +6,7 @@ with postbacks as (
         project_id,
         visitor_id,
         page_id,
+        dialect = 'links' as is_click,
         case
             when transaction_id is null then occurred_us
             else min(occurred_us) over (
@@ -15,10 +15,11 @@ with postbacks as (
         end as as_of_us
     from {{ ref('int_events_in_work') }}
     where
-        dialect = 'funnelflux'
-        and kind = 'conversion'
-        and hit_id is null
-        and visitor_id is not null
+        visitor_id is not null
+        and case dialect
+            when 'funnelflux' then kind = 'conversion' and hit_id is null
+            when 'links' then kind = 'event' and page_id is not null
+        end
 ),
 
 visitors as (
@@ -198,6 +199,7 @@ found as (
 
 select
     postbacks.seq,
+    postbacks.is_click,
     found.page_view_seq,
     case
         when found.page_view_seq is not null then null

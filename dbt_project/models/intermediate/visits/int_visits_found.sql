@@ -26,8 +26,9 @@ named as (
     where
         {{ key_type }}_id is not null
         {% if key_type == 'visitor' %}
-        -- The visitor of a postback is looked up by rules of its own, and by nothing else.
+        -- The visitor of a postback, and of a click that names its page, is looked up by rules of its own.
         and not (dialect = 'funnelflux' and sender = 'server')
+        and not (dialect = 'links' and page_id is not null)
         {% endif %}
     union all
     {% endfor %}
@@ -142,7 +143,7 @@ found as (
     union all
     select
         seq,
-        'postback' as key_type,
+        case when is_click then 'page' else 'postback' end as key_type,
         page_view_seq,
         unmatched_reason
     from postback_views
@@ -159,8 +160,11 @@ ranked as (
                     -- A page that reports in the postbacks' dialect means its visitor's latest offer,
                     -- though it names its session too; on a site without offers that is what counts.
                     when 'postback' then 0
-                    {% for key_type in page_view_keys %}
-                    when '{{ key_type }}' then {{ loop.index }}
+                    when 'hit' then 1
+                    -- The page that a click left, by its visitor.
+                    when 'page' then 2
+                    {% for key_type in page_view_keys if key_type != 'hit' %}
+                    when '{{ key_type }}' then {{ loop.index + 2 }}
                     {% endfor %}
                 end
         ) as preference
@@ -173,10 +177,10 @@ select
     case
         when page_view_seq is null then null
         when key_type in ('hit', 'session', 'click', 'visitor') then key_type
-        when key_type = 'postback' then 'visitor'
+        when key_type in ('postback', 'page') then 'visitor'
         else 'hash'
     end as matched_by,
-    page_view_seq is not null and key_type not in ('visitor', 'postback') as is_named,
+    page_view_seq is not null and key_type not in ('visitor', 'postback', 'page') as is_named,
     unmatched_reason
 from ranked
 where preference = 1

@@ -27,7 +27,9 @@ select
     minimum_amount,
     counts_as_conversion,
     is_micro,
-    stage
+    stage,
+    value_minor,
+    value_currency
 from goals
 union all
 select
@@ -45,7 +47,9 @@ select
     cast(null as varchar) as minimum_amount,
     false as counts_as_conversion,
     false as is_micro,
-    cast(null as varchar) as stage
+    cast(null as varchar) as stage,
+    cast(null as bigint) as value_minor,
+    cast(null as varchar) as value_currency
 from named
 left join goals on named.project_id = goals.project_id and named.goal_id = goals.goal_id
 where goals.goal_id is null

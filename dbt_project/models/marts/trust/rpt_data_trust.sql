@@ -208,6 +208,14 @@ counted as (
     from {{ ref('int_unread_fields_counted') }}
     union all
     select
+        project_id,
+        click_date as report_date,
+        'clicks_unrecorded' as measure,
+        link_id || ' ' || reason as detail,
+        occurrences
+    from {{ ref('int_unrecorded_clicks_counted') }}
+    union all
+    select
         largest_clusters.project_id,
         {{ project_date('largest_clusters.received_us', 'projects.time_zone') }} as report_date,
         'largest_cluster' as measure,
