@@ -181,7 +181,7 @@ def running_website(certificate: Path) -> Iterator[Website]:
 
 
 def proxied(url: str, project: str) -> Callable[[Request], Answer | None]:
-    """What hands requests to an ingest server, as a proxy on the site's own host does; None where there is none.
+    """What hands requests to an ingest server, as a proxy on the site's host does; None where there is none.
 
     The pages' project is called `shop`; behind the proxy it is another one for each test.
     """
