@@ -66,7 +66,8 @@ def run_demo(settings: Settings, once: bool) -> int:
             if shop_key is not None:
                 _open_shop(settings, servers, log, shop_key)
                 console.print("Running until Ctrl-C.")
-                with suppress(KeyboardInterrupt):
+                # Once more: in a build Dagster lets SIGTERM do what SIGINT does, which a script may ignore.
+                with sigterm_as_interrupt(), suppress(KeyboardInterrupt):
                     servers.watch()
         except (DemoError, ProcessesError) as wrong:
             console.print(f"[red]{wrong}[/]")

@@ -106,7 +106,7 @@ def _definitions(shop_url: str) -> dict[str, dict[str, Any]]:
             "name": f"{lamp.name}, from the lander",
             "page_id": LANDER,
             "to": [{"url": f"{shop_url}/lamps/{lamp.lamp_id}"}],
-            "fires": {"type": "event", "name": "Lamp chosen"},
+            "fires": {"type": "event", "name": f"{lamp.name} chosen"},
         }
         for lamp in LAMPS
     }
@@ -116,6 +116,12 @@ def _definitions(shop_url: str) -> dict[str, dict[str, Any]]:
         "tracker": {"cross_domains": [urlsplit(shop_url).hostname]},
         f"pages/{LANDER}": {"name": "Reading lamps", "kind": "lander", "path": "/lamps"},
         **lamp_pages,
+        "traffic-sources/quiet-rooms": {
+            "name": "Quiet Rooms",
+            "source": "quiet-rooms",
+            "medium": "display",
+            "is_paid": True,
+        },
         f"links/{AD}": {
             "name": "Ad in Quiet Rooms",
             "to": [{"url": f"{shop_url}/lamps"}],

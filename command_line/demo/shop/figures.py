@@ -53,9 +53,8 @@ class Figures:
         wait_s = last.started_us / 1_000_000 + shortest_interval_s(last.seconds) - time.time()
         if wait_s <= 0:
             return f"A build begins or runs, for about {took}. It shows what was reported before it began."
-        return (
-            f"The next build shows it. It begins in about {_rounded(wait_s + LOOK_EVERY_S)} and takes {took}."
-        )
+        begins = _rounded(wait_s + LOOK_EVERY_S)
+        return f"The next build shows it. It begins in about {begins} and takes about {took}."
 
 
 def _rounded(seconds: float) -> str:
