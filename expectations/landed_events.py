@@ -335,9 +335,13 @@ def _values(contract: list[Column]) -> list[Expectation]:
             "warning",
             "events",
             f"""
-            select dialect, count(*) as events, max(occurred_us - received_us) // {HOUR_US} as hours_ahead
+            select
+                dialect,
+                count(*) as events,
+                max(occurred_us - coalesce(sent_us, received_us)) // {HOUR_US} as hours_ahead
             from {{batch}}
-            where occurred_us - received_us > {DAY_US}
+            -- A clock that is wrong is corrected by when it says that it sent.
+            where occurred_us - coalesce(sent_us, received_us) > {DAY_US}
             group by dialect order by dialect
             """,  # noqa: S608
         ),

@@ -1,7 +1,8 @@
 """Domains below which strangers register theirs: no cookie may be set for all of them.
 
 `public_suffixes.csv` beside this file is the one list. dbt's seed of that name is a link to it: ingest
-refuses a cookie's domain by the rules by which the models tell sites apart.
+refuses a cookie's domain by the rules by which the models tell sites apart. It is made from the Public Suffix
+List; its licence stands beside the seed.
 """
 
 import csv

@@ -176,6 +176,12 @@ def test_a_time_ahead_of_its_arrival_warns_and_does_not_block(home):
     assert "hours_ahead 48" in result.warnings[0].observed
 
 
+def test_a_time_ahead_by_a_clock_that_was_as_wrong_at_sending_warns_nobody(home):
+    ahead_us = NOON_US + 2 * DAY_US
+    land(home, rows(replace(VISIT, occurred_us=ahead_us, sent_us=ahead_us + 1)))
+    assert failed(run(home)) == {}
+
+
 def days_of(events_a_day: list[int], lags: list[int]) -> list[dict]:
     """Events of consecutive days, and one more on the day after, which isn't over."""
     events = []
