@@ -67,6 +67,7 @@ class Single:
 
 @cache
 def _defaults(shape: type[OwnShape]) -> Mapping[str, Any]:
+    # Each click on a link asks for them.
     return shape().model_dump()
 
 
