@@ -220,7 +220,9 @@ def tracker() -> None:
 
 @tracker.command("snippet")
 @click.option("--project", required=True, help="Project whose pages they are; <project>.test for trials.")
-@click.option("--url", help="Where browsers reach ingest, e.g. https://shop.example. Default: this machine.")
+@click.option(
+    "--url", help="Where browsers reach ingest, e.g. https://shop.example. Default: the project's host."
+)
 def print_snippet(project: str, url: str | None) -> None:
     """Print what to paste into pages: the tag, and each vendor's own calls.
 
@@ -228,14 +230,14 @@ def print_snippet(project: str, url: str | None) -> None:
     """
     from funnelhouse.access import AccessRules
     from funnelhouse.keys import TEST_SUFFIX
-    from funnelhouse.snippet import built_stub, snippet
+    from funnelhouse.snippet import built_stub, script_url, snippet
 
     settings = Settings()
     with _landing_store() as store:
-        origins = AccessRules(store).origins(project)
-    base = (url or settings.ingest_base_url).rstrip("/")
-    click.echo(snippet(f"{base}/{settings.tracker_prefix}/{project}.js", built_stub()), nl=False)
-    if not origins:
+        access = AccessRules(store).of(project)
+    base = (url or access.address(settings.ingest_base_url)).rstrip("/")
+    click.echo(snippet(script_url(base, settings.tracker_prefix, project), built_stub()), nl=False)
+    if not access.origins:
         live = project.removesuffix(TEST_SUFFIX)
         click.echo(
             f"The script is not served yet: `funnelhouse projects set {live} --origins https://shop.example`"

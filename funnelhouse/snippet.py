@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 
-from funnelhouse.settings import CHECKOUT
+from funnelhouse.settings import TRACKER_BUILT
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +74,20 @@ CALLS = (
 @cache
 def built_stub() -> str:
     """The script that keeps calls until the tracker is there, as `tracker/` has built it."""
-    return (CHECKOUT / "tracker" / "built" / "stub.js").read_text(encoding="utf-8")
+    return (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8")
 
 
-def tag(script_url: str, stub: str, page_id: str | None = None, kind: str | None = None) -> str:
+def script_url(base_url: str, prefix: str, project_id: str) -> str:
+    """Where a project's script is served; `prefix` is the setting `tracker_prefix`."""
+    return f"{base_url}/{prefix}/{project_id}.js"
+
+
+def tag(script: str, stub: str, page_id: str | None = None, kind: str | None = None) -> str:
     """The tag for a page's head; of a page node, with its id and kind.
 
-    `stub` is what `built_stub` reads.
+    `script` is an address as `script_url` makes it, `stub` what `built_stub` reads.
     """
-    attributes = {"src": script_url, "data-page": page_id, "data-kind": kind}
+    attributes = {"src": script, "data-page": page_id, "data-kind": kind}
     said = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items() if value is not None)
     return f"<script>{stub.strip()}</script>\n<script defer{said}></script>"
 
@@ -94,13 +99,13 @@ def conversion_call(page_id: str) -> str:
     return f'<script>flux.track("conversion", {{p: {quoted}, rev: "VALUE"}})</script>'
 
 
-def snippet(script_url: str, stub: str) -> str:
+def snippet(script: str, stub: str) -> str:
     """The tag, and all calls with what each is for, as one text.
 
     The calls are a comment: pasted as a whole, the text tracks page views and converts nothing.
     """
     calls = "\n\n".join(f"{call.vendor}: {call.purpose}\n{call.code}" for call in CALLS)
     return (
-        f"<!-- Funnelhouse: into the head of every page. -->\n{tag(script_url, stub)}\n\n"
+        f"<!-- Funnelhouse: into the head of every page. -->\n{tag(script, stub)}\n\n"
         f"<!-- Calls, each for the pages that it belongs to.\n\n{calls}\n-->\n"
     )

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import Request
 
 from funnelhouse.access import ProjectAccess, SharedAccessRules
-from funnelhouse.snippet import built_stub, conversion_call, tag
+from funnelhouse.snippet import built_stub, conversion_call, script_url, tag
 from read_api.dashboard.networks import Network
 from record.landing.store import LandingError
 
@@ -69,7 +69,7 @@ class Addresses:
 
     @property
     def _script(self) -> str:
-        return f"{self._base}/{self.tracker_prefix}/{self.project_id}.js"
+        return script_url(self._base, self.tracker_prefix, self.project_id)
 
     def _postback(self, parameters: Mapping[str, str]) -> str:
         # It is known to nobody but who was shown it.

@@ -35,7 +35,9 @@ def test_what_to_paste_is_printed_and_what_is_missing_is_said(tmp_path: Path) ->
             assert text == snippet(f"http://127.0.0.1:8001/t/{project}.js", STUB)
             live = project.removesuffix(".test")
             assert f"funnelhouse projects set {live} --origins" in hint
-        set_access(store, "shop", origins=["https://shop.example"])
+        set_access(store, "shop", origins=["https://shop.example"], host="collect.shop.example")
+    text, _ = printed(tmp_path, "--project", "shop")
+    assert text == snippet("https://collect.shop.example/t/shop.js", STUB), "as the page Setup shows it"
     text, hint = printed(
         tmp_path,
         *("--project", "shop", "--url", "https://shop.example/"),
