@@ -89,6 +89,11 @@ def journey(
         "quiet-rooms / display / reading-lamps"
     )
     expect(page.locator("section", has_text="5 · Touchpoints")).to_contain_text("yes")
+    page.get_by_role("link", name="Links", exact=True).click()
+    for link in ("Ad in Quiet Rooms", "Desk lamp, from the lander"):
+        figures = page.get_by_role("row", name=link).get_by_role("cell")
+        expect(figures.nth(0)).to_have_text("1")
+        expect(figures.nth(1)).to_have_text("1")
     refund(page, shop_url, number)
     build()
     expect(page.locator("#figures")).to_have_text(
