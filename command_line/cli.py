@@ -228,15 +228,13 @@ def print_snippet(project: str, url: str | None) -> None:
     """
     from funnelhouse.access import AccessRules
     from funnelhouse.keys import TEST_SUFFIX
-    from funnelhouse.settings import TRACKER_BUILT
-    from funnelhouse.snippet import snippet
+    from funnelhouse.snippet import built_stub, snippet
 
     settings = Settings()
     with _landing_store() as store:
         origins = AccessRules(store).origins(project)
     base = (url or settings.ingest_base_url).rstrip("/")
-    stub = (TRACKER_BUILT / "stub.js").read_text(encoding="utf-8")
-    click.echo(snippet(f"{base}/{settings.tracker_prefix}/{project}.js", stub), nl=False)
+    click.echo(snippet(f"{base}/{settings.tracker_prefix}/{project}.js", built_stub()), nl=False)
     if not origins:
         live = project.removesuffix(TEST_SUFFIX)
         click.echo(

@@ -14,6 +14,9 @@ from fastapi import Request
 MAX_HOPS = 50
 """Of a request that names more, none is believed: reading thousands takes time."""
 
+_CLIENT = "funnelhouse.client"
+"""Key of the scope: what `client` found, which is asked for more than once."""
+
 _FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^;]*)', re.IGNORECASE)
 _FORWARDED_PROTO = re.compile(r'(?:^|[;,])\s*proto="?([a-z]+)', re.IGNORECASE)
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
@@ -32,6 +35,12 @@ class TrustedProxies:
         Of the addresses that a request came through, it is the last that is no trusted proxy. What can't be
         read, and headers that contradict each other, are not believed: the last known address is counted.
         """
+        known: str | None = request.scope.get(_CLIENT)
+        if known is None:
+            known = request.scope[_CLIENT] = self._client(request)
+        return known
+
+    def _client(self, request: Request) -> str:
         address = _peer(request)
         if self._trusts(address):
             for hop in reversed(_hops(request)):

@@ -41,8 +41,8 @@ from record.contract import END_OCCURRED_US, FIRST_OCCURRED_US
 MOST_FAULTS = 20
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS = FIRST_OCCURRED_US // 1000
-_END_MS = END_OCCURRED_US // 1000
+FIRST_MS = FIRST_OCCURRED_US // 1000
+END_MS = END_OCCURRED_US // 1000
 _RANGE = "must be a time in the years 2000 to 2100"
 
 # Reports sum minor units in 64 bits: of a currency with three decimals 900,000 of the largest amounts fit.
@@ -142,11 +142,11 @@ def unix_ms_to_us(value: Any) -> int:
         raise ValueError("must be a number of Unix milliseconds")
     if type(value) is float:
         value = Decimal(repr(value))
-    if not _FIRST_MS <= value < _END_MS:
+    if not FIRST_MS <= value < END_MS:
         hint = ""
-        if _FIRST_MS <= value * 1000 < _END_MS:
+        if FIRST_MS <= value * 1000 < END_MS:
             hint = "; this looks like seconds, send milliseconds"
-        elif _FIRST_MS <= value / 1000 < _END_MS:
+        elif FIRST_MS <= value / 1000 < END_MS:
             hint = "; this looks like microseconds, send milliseconds"
         raise ValueError(_RANGE + hint)
     return int(value * 1000)

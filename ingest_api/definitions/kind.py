@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from funnelhouse.problems import Refusal
@@ -61,7 +62,12 @@ class Single:
 
     def complete(self, stored: Mapping[str, Any] | None) -> dict[str, Any]:
         """What holds. A member that joined after this was stored has its default."""
-        return self.shape().model_dump() | dict(stored or {})
+        return {**_defaults(self.shape), **(stored or {})}
+
+
+@cache
+def _defaults(shape: type[OwnShape]) -> Mapping[str, Any]:
+    return shape().model_dump()
 
 
 def check_slug(id_name: str, value: str) -> None:

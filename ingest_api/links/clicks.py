@@ -197,7 +197,8 @@ def parameters(query: bytes) -> dict[str, str]:
     """What a query string says, by name: the first of equals; what is empty or no text is left out."""
     found: dict[str, str] = {}
     for pair in query.split(b"&", MOST_PARAMETERS)[:MOST_PARAMETERS]:
-        name, _, value = (_text(part) for part in pair.partition(b"="))
+        sent_name, _, sent_value = pair.partition(b"=")
+        name, value = _text(sent_name), _text(sent_value)
         if name and value:
             found.setdefault(name, value)
     return found
@@ -212,7 +213,8 @@ def new_id(now_us: int) -> str:
 
 def _text(sent: bytes) -> str:
     try:
-        text = unquote_to_bytes(sent.replace(b"+", b" ")).decode().strip()
+        is_plain = b"%" not in sent and b"+" not in sent
+        text = (sent if is_plain else unquote_to_bytes(sent.replace(b"+", b" "))).decode().strip()
     except UnicodeDecodeError:
         return ""
     return "" if "\0" in text else text

@@ -1,6 +1,6 @@
-"""What a project's script is told, as `tracker/README.md` lists it: its tracker, goals and pages.
+"""What a project's script is told, as `tracker/README.md` lists it: its tracker, goals and landers.
 
-Goals and pages that would make it larger than `CONFIG_BYTES` are left out, and the tracker's definition is
+Goals and landers that would make it larger than `CONFIG_BYTES` are left out, and the tracker's definition is
 shown with their number.
 """
 
@@ -16,9 +16,8 @@ from record.click_id_types import CLICK_ID_TYPES
 
 CONFIG_BYTES = 8 * 1024
 PAGES_BYTES = 2 * 1024
-"""Of them for the ids and paths of landers, and of offers."""
-MOST_PAGES = 200
-"""Landers, and as many offers."""
+"""Of them for the ids and paths of landers."""
+MOST_LANDERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Config:
 
     text: bytes
     left_out_goals: int
-    left_out_pages: int
+    left_out_landers: int
 
 
 def config_of(tracker: Mapping[str, Any], bodies: Bodies) -> Config:
@@ -37,34 +36,31 @@ def config_of(tracker: Mapping[str, Any], bodies: Bodies) -> Config:
         settings = SETTINGS.complete(bodies["settings"].get(SETTINGS.kind))
         said["session_minutes"] = settings["session_gap_minutes"]
     said["click_ids"] = CLICK_ID_TYPES
-    left_out_pages = 0
-    for kind in ("lander", "offer"):
-        said[f"{kind}s"], left_out = _pages(bodies["page"], kind)
-        left_out_pages += left_out
+    said["landers"], left_out_landers = _landers(bodies["page"])
     said["goals"], left_out_goals = _goals(bodies["goal"], CONFIG_BYTES - len(_json({**said, "goals": {}})))
-    return Config(_json(said), left_out_goals, left_out_pages)
+    return Config(_json(said), left_out_goals, left_out_landers)
 
 
 def left_out(tracker: Mapping[str, Any], bodies: Bodies) -> dict[str, Any]:
-    """How many goals and pages the script is not told of, since its config would be too large."""
+    """How many goals and landers the script is not told of, since its config would be too large."""
     config = config_of(tracker, bodies)
-    return {"left_out_goals": config.left_out_goals, "left_out_pages": config.left_out_pages}
+    return {"left_out_goals": config.left_out_goals, "left_out_landers": config.left_out_landers}
 
 
-def _pages(pages: Mapping[str, dict[str, Any]], kind: str) -> tuple[list[str], int]:
-    """Ids and paths of the first pages of a kind, and how many there are besides."""
-    of_kind = {key: page for key, page in pages.items() if page["kind"] == kind}
+def _landers(pages: Mapping[str, dict[str, Any]]) -> tuple[list[str], int]:
+    """Ids and paths of the first landers, and how many there are besides."""
+    landers = {key: page for key, page in pages.items() if page["kind"] == "lander"}
     listed: list[str] = []
     room = PAGES_BYTES
     count = 0
-    for key, page in of_kind.items():
+    for key, page in landers.items():
         texts = [key, _path(page["path"])] if page["path"] else [key]
         room -= sum(len(_json(text)) + 1 for text in texts)
-        if room < 0 or count == MOST_PAGES:
+        if room < 0 or count == MOST_LANDERS:
             break
         listed += texts
         count += 1
-    return listed, len(of_kind) - count
+    return listed, len(landers) - count
 
 
 def _path(path: str) -> str:

@@ -30,22 +30,6 @@ WRONG_ORIGIN = (
 router = APIRouter()
 
 
-@router.get("/t.js")
-async def get_script_alone(request: Request) -> Response:
-    """Its config is in the attributes of its tag, so that a site may pin it by its hash."""
-    return served(request, script_alone())
-
-
-@router.get("/t/{project_id}.js")
-async def get_script(request: Request, project_id: str) -> Response:
-    """The script with the project's config; empty and 404 for a project that has no origins."""
-    if not tracked_origins(request, project_id):
-        return no_script()
-    definitions: HeldDefinitions = request.app.state.definitions
-    scripts: Scripts = request.app.state.scripts
-    return served(request, scripts.of(project_id, await definitions.of(project_id)))
-
-
 async def post_batch(request: Request, project: TrackedProject) -> Response:
     """A batch of events."""
     definitions: HeldDefinitions = request.app.state.definitions
@@ -96,3 +80,19 @@ router.add_api_route(
     status_code=_route.status,
     openapi_extra=described_post(_route),
 )
+
+
+@router.get("/t.js")
+async def get_script_alone(request: Request) -> Response:
+    """Its config is in the attributes of its tag, so that a site may pin it by its hash."""
+    return served(request, script_alone())
+
+
+@router.get("/t/{project_id}.js")
+async def get_script(request: Request, project_id: str) -> Response:
+    """The script with the project's config; empty and 404 for a project that has no origins."""
+    if not tracked_origins(request, project_id):
+        return no_script()
+    definitions: HeldDefinitions = request.app.state.definitions
+    scripts: Scripts = request.app.state.scripts
+    return served(request, scripts.of(project_id, await definitions.of(project_id)))

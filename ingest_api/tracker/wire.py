@@ -32,6 +32,7 @@ so nothing of it sets a status, refunds, or joins people by an alias.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Required
 from urllib.parse import unquote_to_bytes
 
@@ -44,9 +45,10 @@ from ingest_api import answers, metrics
 from ingest_api.arrival import SENT_KEYS, Arrival, Reading, Rejection
 from ingest_api.dialect import Route
 from ingest_api.fields import (
+    END_MS,
+    FIRST_MS,
     SHAPE,
     Address,
-    ClickId,
     Currency,
     ReadableAmount,
     UsableEventId,
@@ -54,17 +56,26 @@ from ingest_api.fields import (
     UsableObject,
     UsableText,
     UsableTime,
-    UtmText,
     errors,
     named_order,
     present,
     usable_time_to_us,
 )
 from ingest_api.hints import Fields
-from ingest_api.lengths import EXPERIMENTS, ID_BYTES, NAME_BYTES, WORD_BYTES, cut, fits, or_none
+from ingest_api.lengths import (
+    CLICK_ID_BYTES,
+    EXPERIMENTS,
+    ID_BYTES,
+    NAME_BYTES,
+    UTM_BYTES,
+    WORD_BYTES,
+    cut,
+    fits,
+    or_none,
+)
 from ingest_api.strict_json import BadInput, Most, Slice, dump, parse_envelope, without_members
 from record.click_id_types import CLICK_ID_TYPES
-from record.contract import Event, Kind
+from record.contract import Event, Kind, PageKind
 
 PATH = "/t/{project_id}"
 VERSION = "browser-1"
@@ -82,8 +93,8 @@ _KINDS: dict[str, Kind] = {
     "conversion": "conversion",
     "identify": "identify",
 }
-_UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
-_ORIGIN = frozenset((*_UTM, *CLICK_ID_TYPES))
+_CLICKS = frozenset(CLICK_ID_TYPES)
+_ORIGIN = _CLICKS | {"utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"}
 _PAGE_KINDS = ("lander", "offer", "page")
 
 
@@ -145,9 +156,34 @@ class Report(TypedDict, total=False):
     props: UsableObject
 
 
+@with_config(SHAPE)
+class UsualReport(TypedDict, total=False):
+    """A report as the script nearly always sends it: texts that fit, nothing to convert but its time."""
+
+    api: Required[Literal["flux", "oa"]]
+    type: Required[Literal["pageview", "event", "conversion", "identify"]]
+    event_id: Annotated[str, Field(validation_alias="id", pattern="^[!-~]+$")]
+    occurred_us: Annotated[int, Field(validation_alias="t", ge=FIRST_MS, lt=END_MS)]
+    visitor_id: Annotated[str, Field(validation_alias="vid")]
+    session_id: Annotated[str, Field(validation_alias="sid")]
+    hit_id: Annotated[str, Field(validation_alias="hit")]
+    user_id: Annotated[str, Field(validation_alias="user")]
+    url: str
+    referrer: Annotated[str, Field(validation_alias="ref")]
+    page_id: Annotated[str, Field(validation_alias="page")]
+    page_kind: Annotated[PageKind, Field(validation_alias="pk")]
+    first: dict[str, Any]
+    name: str
+    amount_text: Annotated[str, Field(validation_alias="rev", pattern=r"^[0-9]{1,10}(\.[0-9]{1,30})?$")]
+    currency: Annotated[str, Field(validation_alias="cur", pattern="^[A-Z]{3}$")]
+    transaction_id: Annotated[str, Field(validation_alias="tx")]
+    # It is looked at member by member.
+    experiments: Annotated[None, Field(validation_alias="exp")]
+    props: dict[str, Any]
+
+
 _SHAPE: TypeAdapter[Any] = TypeAdapter(Report)
-_UTM_TEXT: TypeAdapter[Any] = TypeAdapter(UtmText)
-_CLICK_ID: TypeAdapter[Any] = TypeAdapter(ClickId)
+_USUAL: TypeAdapter[Any] = TypeAdapter(UsualReport)
 _EVENT = _SHAPE.json_schema()
 
 BODY_SCHEMA: dict[str, Any] = {
@@ -244,10 +280,7 @@ def _read(body: bytes, arrival: Arrival) -> Reading:
 
 def _event(index: int, item: Slice, said: dict[str, Any], sent_us: int | None, arrival: Arrival) -> Event:
     value, payload = item
-    try:
-        event: dict[str, Any] = _SHAPE.validator.validate_python(present(item))
-    except ValidationError as error:
-        raise BadInput(errors(error)) from None
+    event = columns_of(item)
     api, kind = event.pop("api"), _KINDS[event.pop("type")]
     name = event.pop("name", None)
     if name is None and (kind == "event" or (kind == "conversion" and api == "oa")):
@@ -263,8 +296,9 @@ def _event(index: int, item: Slice, said: dict[str, Any], sent_us: int | None, a
     if "experiments" in event:
         event["experiments"] = dump(event["experiments"])
     origin = _origin(event.get("url"), event.pop("first", {}))
-    clicks = {name: origin.pop(name) for name in CLICK_ID_TYPES if name in origin}
-    if clicks:
+    clicks: dict[str, str] = {}
+    if not _CLICKS.isdisjoint(origin):
+        clicks = {name: origin.pop(name) for name in CLICK_ID_TYPES if name in origin}
         event["click_id_type"], event["click_id"] = next(iter(clicks.items()))
     properties = {**clicks, **props, **said}
     event_id = event.pop("event_id", None)
@@ -295,6 +329,23 @@ def _alone(text: str, batch: Mapping[str, Any]) -> bytes:
     return f'{said[:-1]}{"," if len(said) > 2 else ""}"events":[{text}]}}'.encode()
 
 
+def columns_of(item: Slice) -> dict[str, Any]:
+    """The members of an event that are present, as columns. Raises BadInput."""
+    sent = present(item)
+    if len(item[1]) <= ID_BYTES and item[1].isascii():
+        # No text is longer than all of its event. What is not as usual is read again with care.
+        with suppress(ValidationError):
+            usual: dict[str, Any] = _USUAL.validator.validate_python(sent)
+            if "occurred_us" in usual:
+                usual["occurred_us"] *= 1000
+            return usual
+    try:
+        event: dict[str, Any] = _SHAPE.validator.validate_python(sent)
+    except ValidationError as error:
+        raise BadInput(errors(error)) from None
+    return event
+
+
 def _origin(url: str | None, first: Mapping[str, Any]) -> dict[str, Any]:
     """UTM and click ids: of the page view's own address where it has any, else of the session's first."""
     sent = _in_query(url) if url and "?" in url else {}
@@ -304,7 +355,7 @@ def _origin(url: str | None, first: Mapping[str, Any]) -> dict[str, Any]:
         }
     found: dict[str, Any] = {}
     for name, text in sent.items():
-        kept = (_UTM_TEXT if name in _UTM else _CLICK_ID).validate_python(text)
+        kept = or_none(text, CLICK_ID_BYTES) if name in _CLICKS else cut(text, UTM_BYTES)
         if kept is not None:
             found[name] = kept
     return found
@@ -321,6 +372,8 @@ def _in_query(url: str) -> dict[str, str]:
 
 
 def _decoded(value: str) -> str:
+    if "%" not in value and "+" not in value:
+        return value
     try:
         # U+0000 is no part of a text: not every store takes it.
         return unquote_to_bytes(value.replace("+", " ")).decode().replace("\0", "")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from example_shop import send_shop
+from example_shop import click_link, send_shop
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from servers import start_ingest, start_read
 from shop_pages import SHOP, House
@@ -23,6 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     read = start_read(home, FUNNELHOUSE_INGEST_URL=ingest.url)
     admin_key = ingest.key(SHOP)
     send_shop(ingest.url, SHOP, admin_key, VISITORS)
+    click_link(ingest.url, SHOP, admin_key)
     yield House(ingest, read, admin_key, ingest.key(SHOP, "read"))
     read.stop()
     ingest.stop()

@@ -54,6 +54,14 @@ GOALS = {
 }
 
 
+LINK_ID = "lamp-offer"
+LINK: dict[str, Any] = {
+    "name": "Lamp <offer>",
+    "to": [{"url": "https://offers.example/a/long/address/of/a/lamp/that/is/offered?sub={hit}"}],
+    "fires": {"type": "event", "name": "Offer clicked"},
+}
+
+
 def send_shop(ingest_url: str, project: str, key: str, visitors: int = 400) -> None:
     """Define and send everything; returns when all of it is acknowledged."""
     headers = {"Authorization": f"Bearer {key}"}
@@ -67,6 +75,21 @@ def send_shop(ingest_url: str, project: str, key: str, visitors: int = 400) -> N
         for start in range(0, len(events), 1000):
             client.post("/events", json=events[start : start + 1000]).raise_for_status()
         client.post("/costs", json=list(_costs())).raise_for_status()
+
+
+def click_link(ingest_url: str, project: str, key: str) -> None:
+    """Define a link, which four people follow, one of them twice, and a robot."""
+    headers = {"Authorization": f"Bearer {key}"}
+    httpx.put(
+        f"{ingest_url}/v1/projects/{project}/links/{LINK_ID}", json=LINK, headers=headers
+    ).raise_for_status()
+    browser = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+    for visitor, agent in (
+        *((f"b-{number}", browser) for number in (1, 2, 3, 4, 4)),
+        ("robot", {"User-Agent": "Googlebot/2.1"}),
+    ):
+        answer = httpx.get(f"{ingest_url}/c/{project}/{LINK_ID}?vid={visitor}", headers=agent)
+        assert answer.status_code == 302
 
 
 def shop_events(visitors: int) -> Iterator[dict[str, Any]]:

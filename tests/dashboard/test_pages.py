@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from example_shop import LINK, LINK_ID
 from playwright.sync_api import BrowserContext, Page, expect
 from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
 
@@ -382,6 +383,34 @@ def test_the_waterfall_ends_at_what_is_recognised(seen: Watched, published: Hous
         minor = sum(entry["amount_minor"] for entry in ledger if entry["currency"] == currency)
         total = f"{minor / 10**digits:,.{digits}f}"
         expect(section.locator("tfoot")).to_contain_text(total)
+
+
+def test_a_link_shows_who_followed_it_and_its_address(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("links"))
+    answer = httpx.get(
+        f"{published.read.url}/v1/projects/{SHOP}/marts/fct_link_clicks",
+        headers={"Authorization": f"Bearer {published.read_key}"},
+    )
+    clicks = [each for each in answer.json()["rows"] if not each["is_bot"]]
+    assert (len(clicks), len({each["visitor_id"] for each in clicks})) == (5, 4), "without the robot"
+    goals = {each["goal_id"]: each for each in api(published, "goals")["rows"]}
+    fired = goals[f"link-{LINK_ID}"]["completions"]
+    [row] = cells(page, "table")
+    assert row[0].startswith(LINK["name"])
+    assert row[1:4] == ["5", "4", f"{fired} events"]
+    assert row[4:6] == ["an entrance", LINK["to"][0]["url"]]
+    address = page.locator("#address-1").inner_text()
+    assert address == f"{published.ingest.url}/c/{SHOP}/{LINK_ID}"
+    page.get_by_role("button", name="Copy the address of Lamp").click()
+    assert page.evaluate("getSelection().toString()") == address
+    # Its form has what it says.
+    page.get_by_role("link", name=f"Edit {LINK_ID}").click()
+    assert page.get_by_label("Address").input_value() == row[5]
+    assert page.get_by_label("A click is").input_value() == "event"
+    expect(page.get_by_label("Worth")).to_be_hidden()
+    page.get_by_label("A click is").select_option("conversion")
+    expect(page.get_by_label("Worth")).to_be_visible()
 
 
 def test_what_senders_name_things_is_text_and_never_markup(seen: Watched, published: House) -> None:

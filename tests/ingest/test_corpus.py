@@ -4,7 +4,7 @@ A file has `inputs`; whatever else stands at its top is the default of each of t
 
 - `name`: a sentence; `method` (POST), `path` (the request target, sent as written), `headers` (added to a
   Bearer key; null takes one away). Each file has a project of its own, `<project>`; `<key>` is a key of it
-  with all scopes, the others are in `Texts` below.
+  with all scopes, the others are in `Texts` below. The project of a file of `links` has the link `spring`.
 - `body`: text, or a list of parts: text, `{base64}`, `{repeat, times}`, `{fill, to}` (repeat until the whole
   has that many bytes), `{gzip}`, `{of, less}` (cut off so many bytes at the end). `value` instead of it goes
   into `within`, in place of `<value>`. `chunks`: a list of such bodies, each sent as a chunk.
@@ -32,6 +32,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from dialects import BY_KEY, OF_A_PROJECT, OF_PAGES, Sent
@@ -42,6 +43,12 @@ from funnelhouse.keys import revoke_key
 from record.contract import Event, columns
 from record.landing.store import LandingStore
 
+LINK = {
+    "name": "Spring",
+    "page_id": "lander",
+    "to": [{"url": "https://offers.example/?s={hit}"}],
+    "append_vid": False,
+}
 CORPUS = Path(__file__).parent.parent / "corpus"
 FILES = {path: yaml.safe_load(path.read_text()) for path in sorted(CORPUS.glob("*/*.yaml"))}
 
@@ -58,7 +65,7 @@ SHAPES: dict[str, tuple[str, set[str]]] = {
     "told": ("application/json", {"queued", "accepted", "warnings", "understood"}),
     "told results": ("application/json", {"queued", "accepted", "results", "warnings", "understood"}),
 }
-"""Media type and members of the answers; besides them there are `json` (any object) and `empty`."""
+"""Media type and members of the answers; besides them there are `json` (any object), `text` and `empty`."""
 
 
 def routes_of(sent: list[Sent]) -> list[dict[str, Any]]:
@@ -162,6 +169,10 @@ class Texts:
         with self._landing.transaction():
             expired = texts["<expired>"].split("_")[2]
             self._landing.execute("UPDATE keys SET expires_us = 1 WHERE key_id = ?", expired)
+        if project.startswith("corpus-links-"):
+            link = f"{self._server.url}/v1/projects/{project}/links/spring"
+            answer = httpx.put(link, json=LINK, headers={"x-api-key": texts["<admin>"]})
+            assert answer.status_code == 200
         return texts
 
 
@@ -300,7 +311,7 @@ def expect_verdict(
         told = f"{answer.headers} {answer.body.decode()}"
         assert answer.status < 500
         assert "needle" not in told
-        assert "fh_" not in told
+        assert not re.search("fh_(live|test)_", told)
     if answers:
         expect_shape(answers[-1], verdict)
     events, others, rejected = landed(landing, before)
@@ -315,8 +326,14 @@ def expect_verdict(
 
 def expect_shape(answer: Answer, verdict: dict[str, Any]) -> None:
     shape = verdict["shape"]
+    for name, value in verdict.get("headers", {}).items():
+        assert answer.headers.get(name.lower()) == value
     if shape == "empty":
         assert answer.body == b""
+        return
+    if shape == "text":
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert verdict.get("says", "") in answer.body.decode()
         return
     body = json.loads(answer.body)
     if shape != "json":
@@ -327,8 +344,6 @@ def expect_shape(answer: Answer, verdict: dict[str, Any]) -> None:
     if shape == "accepted" and isinstance(verdict["status"], int) and isinstance(verdict.get("lands"), int):
         assert body["accepted"] == verdict["lands"]
     assert verdict.get("says", "") in answer.body.decode()
-    for name, value in verdict.get("headers", {}).items():
-        assert answer.headers.get(name.lower()) == value
 
 
 def written(case: dict[str, Any], method: str, texts: dict[str, str]) -> bytes:

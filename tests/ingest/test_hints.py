@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from servers import Server, start_ingest
 
 from funnelhouse.settings import Settings
+from ingest_api.counts import LONGEST_GAP_US, Counts, unread_fields
 from ingest_api.hints import MOST_NAMES, MOST_UNDERSTOOD_BYTES, MOST_WARNINGS
-from ingest_api.unread import LONGEST_GAP_US, UnreadFields
-from record.contract import DAY_US, UnreadField
+from record.contract import DAY_US
 
 SALE = {"event_type": "conversion", "event_name": "sale", "user_id": "u", "amount": 5, "order_id": "o"}
 DRY = {"Funnelhouse-Dry-Run": "1"}
@@ -157,8 +157,8 @@ reports = st.lists(
 
 @given(reports)
 def test_every_field_is_counted_once_and_few_names_are_told_apart(reports: list[Report]) -> None:
-    unread = UnreadFields()
-    rows: list[UnreadField] = []
+    unread = unread_fields()
+    rows: list[Any] = []
     now_us = 0
     for project, later_us, name, occurrences in reports:
         now_us += later_us
@@ -185,12 +185,12 @@ def test_every_field_is_counted_once_and_few_names_are_told_apart(reports: list[
 
 
 def test_a_project_lands_its_counts_some_forty_times_a_day_whatever_it_sends() -> None:
-    unread = UnreadFields()
+    unread = unread_fields()
     landings = [now_us for now_us in range(0, DAY_US, 500_000) if _sent_at(unread, now_us)]
     assert landings[0] == 1_000_000
     assert len(landings) < 40
 
 
-def _sent_at(unread: UnreadFields, now_us: int) -> bool:
+def _sent_at(unread: Counts[str], now_us: int) -> bool:
     unread.count("shop", now_us, {"amount": 1})
     return bool(unread.due(now_us))

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ingest_api.definitions.tracker import TRACKER
 from ingest_api.rejected import PAGE_DAILY_QUOTA
 from ingest_api.replay import replay
 from ingest_api.tracker import wire
-from ingest_api.tracker.config import CONFIG_BYTES, MOST_PAGES
+from ingest_api.tracker.config import CONFIG_BYTES, MOST_LANDERS
 from ingest_api.tracker.visitor_cookie import Cookies, cookies_of, visitor_cookie
 from record.rejected import kept
 
@@ -87,7 +88,7 @@ def test_the_script_is_served_with_the_projects_config(
     assert re.fullmatch(r'"[0-9a-f]{32}"', etag)
     said = config(answer.text)
     assert (said["consent"], said["session_minutes"], said["link_domains"]) == ("assumed", 30, "landers")
-    assert (said["goals"], said["landers"], said["offers"]) == ({}, [], [])
+    assert (said["goals"], said["landers"]) == ({}, [])
     assert said["click_ids"][0] == "gclid" and said["click_ids"][-1] == "external"
     assert said["removed"] == ["token", "code", "password", "email", "phone", "key", "secret"]
     assert "cookie_domain" not in said
@@ -100,7 +101,7 @@ def test_the_script_is_served_with_the_projects_config(
     admin = {"x-api-key": ingest_server.key(project, "admin")}
     of_project = f"/v1/projects/{project}"
     client.put(f"{of_project}/settings", headers=admin, json={"session_gap_minutes": 45})
-    lander = {"name": "L", "kind": "lander", "path": "/spring"}
+    lander = {"name": "L", "kind": "lander", "path": "/spring%20sale/"}
     client.put(f"{of_project}/pages/l-1", headers=admin, json=lander)
     client.put(f"{of_project}/pages/o-1", headers=admin, json={"name": "O", "kind": "offer"})
     client.put(f"{of_project}/pages/p-1", headers=admin, json={"name": "P", "kind": "page"})
@@ -111,7 +112,7 @@ def test_the_script_is_served_with_the_projects_config(
     client.put(f"{of_project}/tracker", headers=admin, json=body)
     said = config_within_a_second(client, project, "consent", "required")
     assert said["session_minutes"] == 45
-    assert (said["landers"], said["offers"]) == (["l-1", "/spring"], ["o-1"])
+    assert said["landers"] == ["l-1", "/spring sale"]
     assert said["goals"] == {"purchase": "g-1", "g-1": "g-1"}
     assert (said["cookie_domain"], said["outbound"]) == (".shop.example", True)
     assert client.get(f"/t/{project}.js").headers["etag"] != etag
@@ -121,7 +122,10 @@ def test_the_script_is_served_with_the_projects_config(
 
 def test_the_script_alone_needs_no_project(client: httpx.Client) -> None:
     answer = client.get("/t.js")
-    assert (answer.status_code, answer.text) == (200, f"{BUILT}();\n")
+    assert answer.status_code == 200
+    said = config(answer.text)
+    assert said.items() >= {n: v for n, v in TRACKER.complete(None).items() if v is not None}.items()
+    assert (said["session_minutes"], said["goals"], said["landers"]) == (30, {}, [])
     assert client.get("/t.js", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
@@ -162,17 +166,17 @@ def test_a_config_over_8_kb_leaves_goals_out_and_says_so(
     for number in range(220):
         goal = {"match": {"type": "any_conversion"}, "name": f"Goal {number:03} {'ä' * 20}"}
         client.put(f"{of_project}/goals/goal-{number:03}", headers=admin, json=goal)
-    for number in range(MOST_PAGES + 1):
+    for number in range(MOST_LANDERS + 1):
         page = {"name": "P", "kind": "lander"}
         client.put(f"{of_project}/pages/{number:03}", headers=admin, json=page)
     deadline = time.monotonic() + 10
-    while (shown := client.get(f"{of_project}/tracker", headers=admin).json())["left_out_pages"] != 1:
+    while (shown := client.get(f"{of_project}/tracker", headers=admin).json())["left_out_landers"] != 1:
         assert time.monotonic() < deadline, shown
         time.sleep(0.1)
     text = client.get(f"/t/{project}.js").text
     said = config(text)
     assert CONFIG_BYTES * 0.9 < len(text) - len(BUILT) - 4 <= CONFIG_BYTES
-    assert len(said["landers"]) == MOST_PAGES
+    assert len(said["landers"]) == MOST_LANDERS
     told = set(said["goals"].values())
     assert told == {f"goal-{number:03}" for number in range(len(told))}
     assert shown["left_out_goals"] == 220 - len(told) > 0
@@ -229,7 +233,7 @@ def test_a_tracker_is_versioned_and_starts_from_its_defaults(
     client: httpx.Client, ingest_server: Server
 ) -> None:
     url, admin = "/v1/projects/tracked/tracker", {"x-api-key": ingest_server.key("tracked", "admin")}
-    defaults = {**TRACKER.complete(None), "left_out_goals": 0, "left_out_pages": 0}
+    defaults = {**TRACKER.complete(None), "left_out_goals": 0, "left_out_landers": 0}
     assert client.get(url, headers=admin).json() == {"version": 0, "received_us": None, **defaults}
     assert client.delete(url, headers=admin).status_code == 404
     trial = client.put(url, json={"storage": "none"}, headers={**admin, "Funnelhouse-Dry-Run": "1"})
@@ -568,6 +572,49 @@ _BATCH = st.fixed_dictionaries(
     {"events": st.lists(_EVENT | _ANYTHING, max_size=4) | _ANYTHING},
     optional=dict.fromkeys(("v", "sent", "ads", "consent", "auto", "lost", "other"), _ANYTHING),
 )
+
+
+_PLAIN = st.sampled_from(
+    ["v-1", "ABC", "12.50", "1e3", "-1", "07", "a b", "", "EUR", "eur", "offer", "x\n", "."]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    event=st.fixed_dictionaries(
+        {
+            "api": st.sampled_from(["flux", "oa"]),
+            "type": st.sampled_from(["pageview", "event", "conversion"]),
+        },
+        optional={
+            "t": st.sampled_from(
+                [1772366400000, 1772366400000.0, 946684799999, 946684800000, 4133980800000, True]
+            ),
+            "exp": st.sampled_from([{}, {"a": "b"}, None]),
+            "first": st.sampled_from([{}, {"gclid": "g"}, []]),
+            "props": st.sampled_from([{}, {"order_id": 5.0}, []]),
+            **dict.fromkeys(("id", "vid", "sid", "hit", "url", "ref", "page", "pk", "name"), _PLAIN),
+            **dict.fromkeys(("user", "rev", "cur", "tx"), _PLAIN | st.just(5001)),
+        },
+    )
+)
+def test_a_usual_event_is_read_as_any_other(event: dict[str, Any]) -> None:
+    arrival = _Naming("shop", 1772366401000000, "browser", "UA")
+    # What is long is read with care.
+    short, long = (
+        wire.read(json.dumps({"events": [each]}).encode(), arrival)
+        for each in (event, {**event, "padding": "x" * 2000})
+    )
+    assert [each.reason for each in short.rejections] == [each.reason for each in long.rejections]
+    for one, other in zip(short.events, long.events, strict=True):
+        assert replace(one, payload="") == replace(other, payload="")
+
+
+class _Naming(Arrival):
+    """An arrival that gives the same id to all that come without one."""
+
+    def new_event_id(self, index: int) -> str:
+        return "given"
 
 
 @settings(max_examples=300, deadline=None)

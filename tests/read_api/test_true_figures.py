@@ -242,6 +242,27 @@ def assert_says_its_filters(said: dict[str, str], panel: Panel, filters: str, wh
         assert has_days or "cohort_week" in words or "dates" in panel.unfiltered, (where, panel.name, said)
 
 
+def test_links_count_what_people_clicked_and_what_it_fired(
+    shop: tuple[Page, duckdb.DuckDBPyConnection],
+) -> None:
+    page, marts = shop
+    shown = [each for each in Reading(page("links?dates=all")).shown if each.table == 1]
+    rows = [list(row) for _, row in groupby(shown, key=lambda each: each.cell[0])]
+    numbers = [[int(each.text.replace(",", "")) for each in row] for row in rows]
+    found = marts.execute(
+        "select count(*), count(distinct visitor_id), count(distinct conversion_id) from fct_link_clicks "
+        "where not is_bot group by grouping sets ((link_id), ()) order by link_id nulls last"
+    ).fetchall()
+    of_conversions, of_events, of_nothing, of_all = (list(each) for each in found)
+    # Each event is one click.
+    of_events[2] = of_events[0]
+    assert of_conversions[2] > 0
+    assert of_nothing[2] == 0
+    assert sorted(numbers[:-1]) == sorted([of_conversions, of_events, of_nothing])
+    assert numbers[-1] == of_all
+    assert numbers[:-1] == sorted(numbers[:-1], key=lambda each: -each[0])
+
+
 def test_lines_add_up_to_totals(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
     page, _ = shop
     for path in ("sources", "sources?by=landing_page", "landing-pages", "attribution", "overview", "paths"):

@@ -149,6 +149,21 @@ select 'shop' as project_id, conversion_date as report_date, 'sale' as goal_id, 
     count(*) as completions, count(*) as sessions, count(*) as conversions
 from touched group by all;
 
+-- One link fires conversions, one events; what fires nothing is left by bots, too.
+insert into fct_link_clicks by name
+select 'shop' as project_id, 'c' || number as event_id, 'link-' || number % 3 as link_id, 1 + number % 2 as target_number,
+    began as clicked_at, began::date as click_date, person_id, 'v' || (number % 700) as visitor_id,
+    'shop/s' || number as session_id, number % 11 = 0 as is_bot, 'https://offers.example/' as url,
+    case when number % 3 = 0 and number % 11 <> 0 then 'shop/c' || (number // 6) end as conversion_id
+from visits;
+
+insert into rpt_goals by name
+select 'shop' as project_id, 'link-link-1' as goal_id, click_date as report_date, count(*) as completions,
+    count(*) as sessions, 0 as conversions
+from fct_link_clicks where link_id = 'link-1' and not is_bot
+group by click_date;
+
+
 insert into rpt_goal_attribution by name
 select project_id, report_date, model, 'sale' as goal_id, source, medium, campaign, currency, credit_nano,
     conversions, net_amount_minor

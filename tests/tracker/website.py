@@ -5,6 +5,7 @@ One socket answers for every host; Chromium is told to look for `*.test` there.
 
 import http.client
 import json
+import re
 import ssl
 import subprocess
 import threading
@@ -19,14 +20,13 @@ from urllib.parse import urlsplit
 from funnelhouse.settings import CHECKOUT
 
 BUILT = CHECKOUT / "tracker" / "built"
-ALONE = {
-    "removed": ["token", "code", "password", "email", "phone", "key", "secret"],
-    "click_ids": ["gclid", "gbraid", "wbraid", "msclkid", "ttclid", "fbclid", "clickid"],
-    "link_domains": "landers",
-    "cross_domains": [],
-    "session_minutes": 30,
-}
 TAG = '<script defer src="/t/shop.js"></script>'
+NO_LIMITS = {
+    "FUNNELHOUSE_TRUSTED_PROXIES": "127.0.0.1",
+    "FUNNELHOUSE_TRACKER_RATE_LIMIT": "1000000/minute",
+}
+"""All visitors have one address."""
+
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -64,6 +64,8 @@ class Website:
     requests: list[Request] = field(default_factory=list)
     behind: Callable[[Request], Answer | None] | None = None
     """Answers what is no page; None drops the connection."""
+    landed: Callable[[], list[dict[str, Any]]] = list
+    """The rows of the pages' project, as ingest has landed them."""
 
     @property
     def port(self) -> int:
@@ -96,7 +98,8 @@ class Website:
         for batch in self.reports(path):
             for event in batch["events"]:
                 first = events.setdefault(event["id"], event)
-                assert first | {"t": 0} == event | {"t": 0}, "sent again, and otherwise"
+                same = {"t": 0, "url": ""}
+                assert first | same == event | same, "sent again, and otherwise"
         return list(events.values())
 
     def views(self) -> list[dict[str, Any]]:
@@ -106,6 +109,8 @@ class Website:
     def answer(self, request: Request) -> Answer | None:
         self.requests.append(request)
         page = self.pages.get(f"{request.host}{urlsplit(request.path).path}")
+        if request.path == "/favicon.ico":
+            return 204, {}, b""
         if page is not None and request.method in ("GET", "HEAD"):
             return page
         return self.behind(request) if self.behind else (404, {}, b"")
@@ -175,35 +180,19 @@ def running_website(certificate: Path) -> Iterator[Website]:
     server.server_close()
 
 
-def recording(config: dict[str, Any]) -> Callable[[Request], Answer | None]:
-    """What serves the script with a config and takes every batch."""
-    script = (BUILT / "tracker.js").read_text()
+def proxied(url: str, project: str) -> Callable[[Request], Answer | None]:
+    """What hands requests to an ingest server, as a proxy on the site's host does; None where there is none.
 
-    def answer(request: Request) -> Answer | None:
-        allowed = {
-            "Access-Control-Allow-Origin": request.headers.get("origin", "*"),
-            "Access-Control-Allow-Credentials": "true",
-            "Access-Control-Allow-Headers": "Funnelhouse-Dry-Run",
-            "Access-Control-Expose-Headers": "Retry-After",
-        }
-        path = urlsplit(request.path).path
-        if request.method == "GET" and path.endswith(".js"):
-            called = json.dumps(ALONE if path == "/t.js" else ALONE | config)
-            return 200, {"Content-Type": "text/javascript", **allowed}, f"{script}({called});".encode()
-        return 200, {"Content-Type": "application/json", **allowed}, b"{}"
-
-    return answer
-
-
-def proxied(url: str) -> Callable[[Request], Answer | None]:
-    """What hands requests to an ingest server, as a proxy on the site's own host does."""
+    The pages' project is called `shop`; behind the proxy it is another one for each test.
+    """
     target = urlsplit(url)
 
     def answer(request: Request) -> Answer | None:
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=10)
+        path = re.sub(r"^/(t|c|pb)/shop\b", rf"/\1/{project}", request.path)
         try:
-            headers = {**request.headers, "connection": "close"}
-            connection.request(request.method, request.path, request.body or None, headers)
+            headers = {**request.headers, "connection": "close", "x-forwarded-proto": "https"}
+            connection.request(request.method, path, request.body or None, headers)
             response = connection.getresponse()
             content = response.read()
             drop = ("content-length", "transfer-encoding", "connection")

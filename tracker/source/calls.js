@@ -1,10 +1,11 @@
 // The names that pages call: flux, oa and _pgnt. Behind them is one table of calls.
 
 import { config } from "./config.js";
-import { consent, emit, mayIdentify, optOut, page, reset } from "./events.js";
+import { consent, emit, mayIdentify, optOut, page, reset, wait } from "./events.js";
 import { decorate } from "./links.js";
 import { next } from "./pages.js";
 import { attempt, quiet, warn } from "./quiet.js";
+import { isLive } from "./stores.js";
 import { current, sessionFacts, setSessionFacts } from "./sessions.js";
 
 const LONGEST_OBJECT = 20000;
@@ -47,7 +48,11 @@ const CALLS = {
     }),
     conversion: named((name, props) => emit("oa", "conversion", { name, ...money(props || {}), props })),
     event: named((name, props) => emit("oa", "event", { name, props })),
-    pageview: (props) => next(object(props)),
+    pageview(given) {
+        const props = object(given);
+        if (isLive) next(props);
+        else wait(() => next(props));
+    },
     identify: (user, traits) =>
         text(user) ? emit("oa", "identify", { user: text(user), props: object(traits) }) : ignore(user),
     consent(all, { ads = "" } = {}) {
@@ -65,21 +70,10 @@ const CALLS = {
     optOut,
 };
 
-/** Calls from before the page view. */
-let early = [];
-
 const run = quiet(([name, ...given]) => {
-    if (!CALLS[name]) ignore(name);
-    else if (early && !/nsent|exp|opt/.test(name)) early.push([name, ...given]);
-    else CALLS[name](...given);
+    if (CALLS[name]) CALLS[name](...given);
+    else ignore(name);
 });
-
-/** Hear the calls that came early. Those that say how the page is recorded were heard at once. */
-export function hear() {
-    const calls = early;
-    early = undefined;
-    calls.map(run);
-}
 
 const variables = quiet((label) => {
     const { vid = null, sid = null } = mayIdentify() ? current() : {};
@@ -98,13 +92,12 @@ const variables = quiet((label) => {
 });
 
 // The three names, and the calls that a stub has collected; a stub that the page kept works on.
-const { flux = {}, oa = {}, _pgnt = {} } = window;
+const [flux, oa, _pgnt] = [window.flux, window.oa, window._pgnt].map(Object);
 
 for (const { q } of [flux, oa]) {
-    const take = (call) => run([...call]);
-    if (q) {
-        q.map(take);
-        q.push = take;
+    if (q?.map) {
+        q.map(run);
+        q.push = run;
     }
 }
 

@@ -5,15 +5,25 @@ import { attributes, config, isSilent } from "./config.js";
 import { hashOf, idOf, newId } from "./ids.js";
 import { enqueue, send } from "./queue.js";
 import { current, sessionFacts, setSessionFacts } from "./sessions.js";
-import { forget, get, isDenied, isOpen, put } from "./stores.js";
+import { forget, get, isDenied, isLive, isOpen, live, put } from "./stores.js";
 
 const MOST_WAITING = 50;
 
 /** The page view of the moment, in the wire's words: url, ref, hit, t, page and pk; and sid, once it is said. */
 export let page;
 
-/** Events that wait for the visitor's decision. */
+/** What is to be done when the page is looked at and the visitor has decided. */
 let waiting = [];
+
+export const wait = (work) => waiting[MOST_WAITING - 1] || waiting.push(work);
+
+/** Do it, and then what has waited for it. */
+function release(work) {
+    const held = waiting;
+    waiting = [];
+    work();
+    held.map((each) => each());
+}
 
 const loaded = { path: location.pathname, ...attributes };
 
@@ -25,7 +35,7 @@ export function turn(ref, hit = newId()) {
 }
 
 /** A page view of its own. */
-export const view = (props) => emit("oa", "pageview", { props });
+export const view = (props) => emit("oa", "pageview", { props }, page.t);
 
 /** Nothing of this visitor is recorded. */
 const isOff = () => isSilent || get("fh_out");
@@ -39,10 +49,7 @@ export const mayHandOn = () => mayIdentify() && !isOpen();
 /** Send an event, have it wait for the visitor's decision, or forget it. */
 export function emit(api, type, fields, t = Date.now(), view = page) {
     if (isOff()) return;
-    if (isOpen()) {
-        if (!waiting[MOST_WAITING - 1]) waiting.push([api, type, fields, t, view]);
-        return;
-    }
+    if (isOpen() || !isLive) return wait(() => emit(api, type, fields, t, view));
     const event = { ...view, ...sent(view), id: newId(), api, type, t };
     if (isDenied()) {
         if (config.denied !== "anonymous" || type === "identify") return;
@@ -77,14 +84,20 @@ function forgetAll() {
 }
 
 /** The visitor's decision, with that of ads. */
-export function consent(decision) {
-    const held = waiting;
-    waiting = [];
-    put("fh_consent", decision);
-    if (isDenied()) forgetAll();
-    else send();
-    for (const each of held) emit(...each);
-}
+export const consent = (decision) =>
+    release(() => {
+        put("fh_consent", decision);
+        if (isDenied()) forgetAll();
+        else send();
+    });
+
+/** The page is looked at. */
+export const open = () =>
+    release(() => {
+        live();
+        send();
+        view();
+    });
 
 /** Another visitor is here, who hasn't viewed this page. */
 export function reset() {

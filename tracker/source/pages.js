@@ -3,6 +3,7 @@
 import { fragment } from "./config.js";
 import { page, turn, view } from "./events.js";
 import { later, on } from "./quiet.js";
+import { isLive } from "./stores.js";
 
 /** Another page view, which came from the one before. */
 export function next(props) {
@@ -21,7 +22,7 @@ function judge(part) {
                 address.replace(fragment, "").replace(ignored, ""),
             );
             ignored = null;
-            if (before !== now) next();
+            if (isLive && before !== now) next();
         });
     }
     ignored = ignored === "" ? "" : part;

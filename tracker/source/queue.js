@@ -2,7 +2,7 @@
 
 import { config, endpoint } from "./config.js";
 import { attempt, later, on } from "./quiet.js";
-import { decision, forget, get, isDenied, mayUse, put } from "./stores.js";
+import { decision, forget, get, isDenied, isLive, mayUse, put } from "./stores.js";
 
 const MOST = 50;
 const MOST_KEPT = 65536;
@@ -24,7 +24,7 @@ let notBefore = 0;
 const waiting = () =>
     attempt(
         () => {
-            const [lost, ...events] = JSON.parse(get(NAME));
+            const [lost, ...events] = JSON.parse(isLive && get(NAME));
             return [+lost || 0, ...events.filter((event) => event.id && Date.now() - event.t < OLDEST)];
         },
         () => [0],

@@ -11,7 +11,13 @@ const DAYS = { fh_vid: 400, fh_ses: 1, fh_consent: 180 };
 const isFull = config.storage !== "none" && !isSilent;
 
 const memory = {};
-let isLive;
+
+/** The page is looked at: the browser's stores may be written, and events sent. */
+export let isLive;
+
+export const live = () => {
+    isLive = true;
+};
 
 /** The project's domain, where this page is below it. */
 const domain = `.${location.hostname}`.endsWith(config.cookie_domain) ? ";domain=" + config.cookie_domain : "";
@@ -50,11 +56,6 @@ export function put(name, text) {
         () => drop(name),
     );
 }
-
-/** From now on the browser's stores may be written. */
-export const live = () => {
-    isLive = true;
-};
 
 /** Forget what is kept under these names, everywhere. */
 export const forget = (...names) => {
