@@ -62,7 +62,7 @@ def refund(page: Page, shop_url: str, number: str) -> None:
 
 
 def journey(
-    page: Page, shop_url: str, key: str, build: Callable[[], None] = lambda: None, within_s: float = 600
+    page: Page, shop_url: str, key: str, build: Callable[[], None] = lambda: None, within_s: float = 3600
 ) -> None:
     """Buy, find the journey explained, be refunded, and find that, too.
 
