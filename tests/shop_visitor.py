@@ -62,7 +62,7 @@ def refund(page: Page, shop_url: str, number: str) -> None:
 
 
 def journey(
-    page: Page, shop_url: str, key: str, build: Callable[[], None] = lambda: None, within_s: float = 600
+    page: Page, shop_url: str, key: str, build: Callable[[], None] = lambda: None, within_s: float = 3600
 ) -> None:
     """Buy, find the journey explained, be refunded, and find that, too.
 
@@ -89,6 +89,11 @@ def journey(
         "quiet-rooms / display / reading-lamps"
     )
     expect(page.locator("section", has_text="5 · Touchpoints")).to_contain_text("yes")
+    page.get_by_role("link", name="Links", exact=True).click()
+    for link in ("Ad in Quiet Rooms", "Desk lamp, from the lander"):
+        figures = page.get_by_role("row", name=link).get_by_role("cell")
+        expect(figures.nth(0)).to_have_text("1")
+        expect(figures.nth(1)).to_have_text("1")
     refund(page, shop_url, number)
     build()
     expect(page.locator("#figures")).to_have_text(

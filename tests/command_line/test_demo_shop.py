@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import duckdb
 import httpx
 import pytest
 from servers import Server, free_port, start_ingest, start_read
@@ -101,6 +102,18 @@ def test_pages_load_nothing_of_other_hosts(shop: Shop, client: httpx.Client, pat
     assert ("/t/demo-shop.js" in page.text) == (path != "/")
 
 
+def test_pages_have_the_tag_that_is_printed(shop: Shop, client: httpx.Client) -> None:
+    settings = shop.ingest.settings
+    command = [sys.executable, "-m", "command_line", "tracker", "snippet", "--project", PROJECT]
+    given = {"HOME": settings.home, "INGEST_PORT": settings.ingest_port}
+    environment = {**os.environ, **{f"FUNNELHOUSE_{name}": str(value) for name, value in given.items()}}
+    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    stub, script = re.findall(r"^<script.*</script>$", printed.partition("Calls")[0], re.MULTILINE)
+    page = client.get("/checkout").text
+    assert stub in page
+    assert script in page
+
+
 def test_the_ad_leads_over_the_link_to_the_lander(shop: Shop, client: httpx.Client) -> None:
     [ad] = re.findall(r'class="ad" href="([^"]+)"', client.get("/").text)
     assert ad.startswith(f"{shop.ingest.url}/c/{PROJECT}/")
@@ -166,6 +179,13 @@ def test_a_visitor_finds_the_own_journey_explained(tmp_path: Path) -> None:
     try:
         with running_shop(ingest, read.settings.read_port) as shop, visitor() as page:
             journey(page, shop.url, shop.key, lambda: build(ingest.settings), within_s=30)
+            # From the ad on it is one person's.
+            marts = duckdb.connect(
+                str(ingest.settings.published_dir / "current" / "marts.duckdb"), read_only=True
+            )
+            people = marts.sql("select distinct person_id from fct_link_clicks").fetchall()
+            assert people == marts.sql("select person_id from fct_conversions").fetchall()
+            marts.close()
     finally:
         read.stop()
         ingest.stop()
