@@ -68,7 +68,8 @@ def test_a_refusal(shop: Shop, tab: Page, consent: str, denied: str) -> None:
     assert before == (consent == "assumed")
     tab.evaluate("flux.consent('denied')")
     tab.evaluate(
-        "oa('event', 'x'); oa('identify', 'u'); flux.track('conversion', {vid: 'V', hit: 'H', rev: 1, tx: 't'})"
+        "oa('event', 'x'); oa('identify', 'u');"
+        "flux.track('conversion', {vid: 'V', hit: 'H', rev: 1, tx: 't'})"
     )
     tab.wait_for_timeout(200)
     events = site.events()[before:]

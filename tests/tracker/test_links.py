@@ -223,7 +223,8 @@ def test_an_element_that_is_an_event(shop: Shop, tab: Page) -> None:
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_forms_are_filled(shop: Shop, tab: Page, method: str) -> None:
     site = shop()
-    form = f'<form data-fh-fill method="{method}" action="/done"><input name="a" value="1"><button id="go">go</button></form>'
+    fields = '<input name="a" value="1"><button id="go">go</button>'
+    form = f'<form data-fh-fill method="{method}" action="/done">{fields}</form>'
     tab.goto(site.put("shop.test/", TAG + form))
     (view,) = wait_until(site.views)
     tab.click("#go")

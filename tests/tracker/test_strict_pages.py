@@ -62,7 +62,7 @@ def test_browsers_that_refuse(shop: Shop, tab: Page, missing: str) -> None:
 
 def test_a_sandboxed_frame(shop: Shop, tab: Page) -> None:
     site = shop()
-    site.put("shop.test/inner", TAG.replace('"/t/', '"https://shop.test:%d/t/' % site.port))
+    site.put("shop.test/inner", TAG.replace('"/t/', f'"https://shop.test:{site.port}/t/'))
     tab.goto(site.put("shop.test/", '<iframe sandbox="allow-scripts" src="/inner"></iframe>'))
     tab.wait_for_timeout(500)
 
