@@ -32,6 +32,6 @@ async function built(name, before, after) {
 }
 
 // The names of all modules become those of one function, which knows the config. A second copy does nothing.
-const otherwise = "})() } catch (error) { console.warn(error) } })";
+const otherwise = "})() } catch {} })";
 await built("tracker", "((CONFIG) => { try { window.flux?.fh || (() => {", otherwise);
 await built("stub", "", "");

@@ -292,9 +292,8 @@ def test_a_stub_that_the_page_kept_works_on(shop: Shop, tab: Page) -> None:
 
 def test_a_vendors_own_stub(shop: Shop, tab: Page) -> None:
     site = shop()
-    stub = "window.oa = window.oa || function () { (oa.q = oa.q || []).push(arguments) };"
-    html = f"<script>{stub} oa('event', 'x')</script>"
-    tab.goto(site.put("shop.test/", html + TAG))
+    stub = "window.oa = window.oa || function () { (oa.q = oa.q || []).push(arguments) }"
+    tab.goto(site.put("shop.test/", f"<script>{stub}; oa('event', 'x')</script>{TAG}"))
     assert wait_until(lambda: len(site.events()) == 2 and site.events()[1])["name"] == "x"
 
 

@@ -194,6 +194,7 @@ def test_what_others_left_in_our_place(shop: Shop, tab: Page) -> None:
     wait_until(lambda: len({row["event_id"] for row in site.landed()}) == 7)
 
 
+VISITORS = 10
 STATES = ("working", "dropped", "refusing", "landing untold", "stopped", "killed")
 
 
@@ -224,8 +225,9 @@ def test_a_thousand_visits_while_ingest_fails(
     assert script is not None
     # The script itself comes from a cache, as it does in life.
     site.pages["shop.test/t/shop.js"] = script
-    for visitor in range(10):
+    for visitor in range(VISITORS):
         tab = new_visitor().new_page()
+        tab.set_default_timeout(30_000)
         for visit in range(100):
             state = STATES[visit // 5 % len(STATES)]
             if visit % 5 == 0:
@@ -250,7 +252,7 @@ def test_a_thousand_visits_while_ingest_fails(
     assert set(told.values()) == {1}, "doubled"
     missing = {
         (f"{visitor}-{visit}", kind)
-        for visitor in range(10)
+        for visitor in range(VISITORS)
         for visit in range(100)
         for kind in ("visit", "event")
     } - told.keys()

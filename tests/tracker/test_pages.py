@@ -157,11 +157,10 @@ def test_a_prerendered_page_is_counted_when_it_is_looked_at(
         "shop.test/next",
         TAG
         + "<script>"
-        + "const ids = () => ({method: 'POST', body: JSON.stringify(_pgnt.variables())});"
-        + "const tell = (what) => fetch(`/told?${what}`, ids());"
-        + "const look = () => tell(document.prerendering + document.cookie);"
-        + "addEventListener('load', () => setTimeout(look, 500));"
-        + "document.onprerenderingchange = () => setTimeout(() => tell('seen'), 500);"
+        + "const tell = (what) => setTimeout(() => fetch(`/told?${what()}`,"
+        + " {method: 'POST', body: JSON.stringify(_pgnt.variables())}), 500);"
+        + "addEventListener('load', () => tell(() => document.prerendering + document.cookie));"
+        + "document.onprerenderingchange = () => tell(() => 'seen');"
         + "</script>",
     )
     rules = (

@@ -181,14 +181,14 @@ def running_website(certificate: Path) -> Iterator[Website]:
 
 
 def proxied(url: str, project: str) -> Callable[[Request], Answer | None]:
-    """What hands requests to an ingest server, as a proxy on the site's host does; None where there is none.
+    """What hands requests to an ingest server, as a proxy on the site's own host does; None without one.
 
     The pages' project is called `shop`; behind the proxy it is another one for each test.
     """
     target = urlsplit(url)
 
     def answer(request: Request) -> Answer | None:
-        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=10)
+        connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=2)
         path = re.sub(r"^/(t|c|pb)/shop\b", rf"/\1/{project}", request.path)
         try:
             headers = {**request.headers, "connection": "close", "x-forwarded-proto": "https"}

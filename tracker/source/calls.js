@@ -16,7 +16,7 @@ const ignore = (value) => warn("ignored:", value);
 const text = (value) => (/^[sn]/.test(typeof value) ? "" + value : value && ignore(value));
 
 /** The same of conversions: a macro that nobody replaced, and a sum that failed, say nothing. */
-const said = (value) => (/^\s*(VALUE|REPLACE|null)?\s*$|\{.*\}|%7b.*%7d/i.test(value) ? undefined : text(value));
+const said = (value) => (/^(VALUE|REPLACE|null|\s*)$|\{.*\}|%7b.*%7d/i.test(value) ? undefined : text(value));
 
 /** A copy of an object's data; nothing where it has none. */
 function object(value) {
@@ -42,7 +42,7 @@ const CALLS = {
         const fields = { hit: said(hit), ...money(data), props: object(others) };
         if (said(p)) fields.page = said(p);
         if (said(vid) || fields.hit) fields.vid = said(vid);
-        if (said(vid) && fields.hit) warn("vid and hit: give one");
+        if (fields.vid && fields.hit) ignore("vid");
         // With a hit or a session of ours, the models would take that view. So they take the latest of an offer.
         emit("flux", name, { ...fields, sid: undefined });
     }),

@@ -24,7 +24,7 @@ function handedOn({ href, host, hostname }) {
     if (href.startsWith(links)) return { vid, hit, sid };
     if (host === location.host) return;
     const path = decoded(location.pathname).replace(/(.)\/$/, "$1");
-    const isLander = page.pk ? page.pk === "lander" : [page.page, path].some((each) => config.landers?.includes(each));
+    const isLander = page.pk ? page.pk === "lander" : [page.page, path].some((each) => config.landers.includes(each));
     const domains = list(config.link_domains);
     const { gclid, fbclid, msclkid } = broughtBy(page, sid);
     return {

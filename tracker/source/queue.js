@@ -79,11 +79,8 @@ export async function send() {
     const events = batch(all);
     const text = body(events, lost);
     try {
-        const response = await post(text, true).catch((error) => {
-            // Browsers hold 64 KiB for all such requests together; without keepalive there is no limit.
-            if (document.hidden) throw error;
-            return post(text);
-        });
+        // Browsers hold 64 KiB for all such requests together; without keepalive there is no limit.
+        const response = await post(text, true).catch(() => post(text));
         // Until its body is read, an answered request still counts against those 64 KiB.
         const said = await response.text().catch(() => {});
         const { status } = response;
@@ -95,7 +92,7 @@ export async function send() {
         failures = 0;
         change([], events, lost);
         // The answer to what was sent before the visitor said no may have set a cookie.
-        if (isDenied()) forget("fh_vid");
+        if (isDenied() || get("fh_out")) forget("fh_vid");
     } catch {
         const wait = Math.min(LONGEST_WAIT, 2e3 * 2 ** failures++ * (0.5 + Math.random()));
         timer = later(again, Math.max(wait, notBefore - Date.now() || 0));

@@ -35,19 +35,28 @@ const drop = (name) => attempt(() => localStorage.removeItem(name));
 export const mayUse = (name, isRead) =>
     /out/.test(name) || (isFull && (/con/.test(name) || ((isRead || isLive) && !isOpen() && !isDenied())));
 
+/** What was read in this task: browsers ask other processes for what they keep, which takes its time. */
+let seen = {};
+
 export function get(name) {
-    const isReadable = mayUse(name, 1);
-    const [, since, text] = (isReadable && attempt(() => localStorage[name].match(/(\d+)~(.*)/))) || [];
-    return (
-        (isReadable && attempt(() => document.cookie.match(`\\b${name}=([\\w.-]+)`)[1])) ||
-        (Date.now() - since < (DAYS[name] || 1e4) * DAY ? text : memory[name]) ||
-        ""
-    );
+    if (seen[name] == null) {
+        const isReadable = mayUse(name, 1);
+        const [, since, text] = (isReadable && attempt(() => localStorage[name].match(/(\d+)~(.*)/))) || [];
+        seen[name] =
+            (isReadable && attempt(() => document.cookie.match(`\\b${name}=([\\w.-]+)`)[1])) ||
+            (Date.now() - since < (DAYS[name] || 1e4) * DAY ? text : memory[name]) ||
+            "";
+        queueMicrotask(() => (seen = {}));
+    }
+    return seen[name];
 }
 
 /** Keep a text: on this page, and where they may be written in the browser's stores. */
 export function put(name, text) {
     memory[name] = text;
+    // The visitor's decision rules what may be read of the rest.
+    if (/con/.test(name)) seen = {};
+    seen[name] = text;
     if (!mayUse(name)) return;
     if (DAYS[name]) setCookie(name, text, DAYS[name], domain);
     attempt(
@@ -60,7 +69,7 @@ export function put(name, text) {
 /** Forget what is kept under these names, everywhere. */
 export const forget = (...names) => {
     for (const name of names) {
-        memory[name] = "";
+        memory[name] = seen[name] = "";
         drop(name);
         ["", domain].map((where) => setCookie(name, "", 0, where));
     }
