@@ -180,7 +180,7 @@ def running_website(certificate: Path) -> Iterator[Website]:
     server.server_close()
 
 
-def proxied(url: str, project: str) -> Callable[[Request], Answer | None]:
+def proxied(url: str, project: str = "shop") -> Callable[[Request], Answer | None]:
     """What hands requests to an ingest server, as a proxy on the site's own host does; None without one.
 
     The pages' project is called `shop`; behind the proxy it is another one for each test.
