@@ -187,6 +187,7 @@ _USUAL: TypeAdapter[Any] = TypeAdapter(UsualReport)
 _EVENT = _SHAPE.json_schema()
 
 BODY_SCHEMA: dict[str, Any] = {
+    "title": "Batch",
     "type": "object",
     "required": ["events"],
     "properties": {
