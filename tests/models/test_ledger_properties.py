@@ -133,9 +133,10 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             conversion_id varchar, seq bigint, project_id varchar, event_id varchar, received_us bigint,
             occurred_us bigint, state varchar, amount_minor bigint, currency varchar
         );
-        create table int_conversion_pages as
-        select '{WITH_PAYOUT}' as conversion_id, 'p' as page_id,
-            {DEFAULT_PAYOUT[0]}::bigint as payout_minor, '{DEFAULT_PAYOUT[1]}' as payout_currency;
+        create table int_conversion_pages as select '{WITH_PAYOUT}' as conversion_id, 'p' as page_id;
+        create table int_conversion_defaults as
+        select '{WITH_PAYOUT}' as conversion_id,
+            {DEFAULT_PAYOUT[0]}::bigint as amount_minor, '{DEFAULT_PAYOUT[1]}' as currency;
         create table work_limits as from '{DBT_PROJECT / "seeds/work_limits.csv"}';
         """
     )

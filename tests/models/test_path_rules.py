@@ -33,6 +33,7 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             amount_minor bigint, minor_per_major bigint
         );
         create table int_page_views_in_work (seq bigint, page_path varchar);
+        create table int_link_clicks (seq bigint, is_bot boolean);
         create table work_limits as from '{DBT_PROJECT / "seeds/work_limits.csv"}';
         """
     )

@@ -46,6 +46,17 @@ REPORTS = [
 # Scopes of which one is enough; none: no key is asked for.
 ALLOWED: dict[str, set[str]] = {
     **{f"GET /{api}/{path}": set() for api in ("ingest", "read") for path in ("metrics", "live", "ready")},
+    # What pages load and send, and links that they follow.
+    **{
+        name: set()
+        for name in (
+            "GET /t.js",
+            "GET /t/{project_id}.js",
+            "POST /t/{project_id}",
+            "GET /c/{link_id}",
+            "GET /c/{project_id}/{link_id}",
+        )
+    },
     # The hit that it names is the capability, and the project must have it on.
     **{
         f"{method} /pb{path}": set()
@@ -72,9 +83,11 @@ ALLOWED: dict[str, set[str]] = {
     **{f"GET {PROJECT}/{kind}": {"read", "admin"} for kind in KINDS},
     **{f"{method} {PROJECT}/keys": {"admin"} for method in ("GET", "POST")},
     **{f"{method} {PROJECT}/keys/{{key_id}}": {"admin"} for method in ("PUT", "DELETE")},
-    f"GET {PROJECT}/settings": {"read", "admin"},
-    f"PUT {PROJECT}/settings": {"admin"},
-    f"DELETE {PROJECT}/settings": {"admin"},
+    **{
+        f"{method} {PROJECT}/{single}": scopes
+        for single in ("settings", "tracker")
+        for method, scopes in (("PUT", {"admin"}), ("DELETE", {"admin"}), ("GET", {"read", "admin"}))
+    },
     f"POST {PROJECT}/costs": {"admin"},
     **{f"GET {PROJECT}/events/{path}": {"read", "admin"} for path in ("recent", "stream", "{event_id}")},
     f"GET {PROJECT}/rejected/recent": {"read", "admin"},
@@ -184,9 +197,9 @@ def test_every_route_with_every_kind_of_key(house: tuple[Server, dict[str, Route
     for name, route in found.items():
         allowed = ALLOWED[name]
         if not allowed:
-            # The same answer whatever key comes along: postbacks are off here, and off is 404.
+            # The same answer whatever key comes along: postbacks and the tracker are off, no link is there.
             statuses = {route.ask(key) for key in (*no_keys.values(), *elsewhere.values(), *keys.values())}
-            assert statuses == ({404} if route.path.startswith("/pb") else {200}), name
+            assert statuses == ({404} if route.path.startswith(("/pb", "/t/", "/c/")) else {200}), name
             continue
         for kind, key in no_keys.items():
             assert route.ask(key) == 401, f"{name} with {kind} key"
@@ -197,7 +210,9 @@ def test_every_route_with_every_kind_of_key(house: tuple[Server, dict[str, Route
                 assert status == 403, f"{name} with {kind}: {status}"
             else:
                 # What the example names need not be there, and nothing is there of the test project.
-                missing = "_id}" in route.path.removeprefix(PROJECT) or route.path.endswith("/settings")
+                missing = "_id}" in route.path.removeprefix(PROJECT) or route.path.endswith(
+                    ("/settings", "/tracker")
+                )
                 missing = (missing or kind.startswith("test")) and route.method in ("GET", "DELETE")
                 missing = missing or "{key_id}" in route.path
                 # The example is a key of a scope that the caller may not have.
