@@ -26,7 +26,7 @@ def test_pasted_as_a_whole_it_sends_a_page_view_and_nothing_else(shop: Shop, tab
 
 
 def test_each_call_sends_what_it_is_for(shop: Shop, tab: Page) -> None:
-    website = shop(goals={"purchase": "goal-1", "goal-1": "goal-1"})
+    website = shop(goals={"goal-1": "purchase"})
     calls = [call.code for call in CALLS if "<button" not in call.code]
     script = website.address("shop.test/t/shop.js")
     # Made before the script is there: the stub keeps them.

@@ -55,7 +55,9 @@ from clicks
 inner join events on clicks.seq = events.seq
 inner join people on clicks.seq = people.seq
 inner join projects on clicks.project_id = projects.project_id
-left join visits_found on clicks.seq = visits_found.seq
+-- An entrance leaves no page, whatever its visitor viewed.
+left join visits_found
+    on clicks.seq = visits_found.seq and (events.page_id is not null or visits_found.matched_by = 'hit')
 left join page_views on visits_found.page_view_seq = page_views.seq
 left join activities as left_view on visits_found.page_view_seq = left_view.seq
 left join activities on clicks.seq = activities.seq
