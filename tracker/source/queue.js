@@ -92,7 +92,7 @@ export async function send() {
         failures = 0;
         change([], events, lost);
         // The answer to what was sent before the visitor said no may have set a cookie.
-        if (isDenied() || get("fh_out")) forget("fh_vid");
+        if (isDenied() || get("fh_out")) forget("fh_vid", NAME);
     } catch {
         const wait = Math.min(LONGEST_WAIT, 2e3 * 2 ** failures++ * (0.5 + Math.random()));
         timer = later(again, Math.max(wait, notBefore - Date.now() || 0));
