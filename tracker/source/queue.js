@@ -90,9 +90,11 @@ export async function send() {
             throw status;
         }
         failures = 0;
-        change([], events, lost);
+        const isOut = get("fh_out");
+        // Whoever opts out has no queue any more.
+        if (!isOut) change([], events, lost);
         // The answer to what was sent before the visitor said no may have set a cookie.
-        if (isDenied() || get("fh_out")) forget("fh_vid", NAME);
+        if (isOut || isDenied()) forget("fh_vid");
     } catch {
         const wait = Math.min(LONGEST_WAIT, 2e3 * 2 ** failures++ * (0.5 + Math.random()));
         timer = later(again, Math.max(wait, notBefore - Date.now() || 0));
