@@ -10,7 +10,7 @@ import { current, sessionFacts, setSessionFacts } from "./sessions.js";
 
 const LONGEST_OBJECT = 20000;
 
-const ignore = (value) => warn("ignored:", value);
+const ignore = (value) => warn(value);
 
 /** A text, also of a number; nothing where nothing is said. */
 const text = (value) => (/^[sn]/.test(typeof value) ? "" + value : value && ignore(value));
