@@ -239,7 +239,7 @@ def test_a_thousand_visits_while_ingest_fails(
                     ingest.stop(signal.SIGKILL)
                 elif ingest.process.poll() is not None:
                     started_again(ingest)
-            tab.goto(f"{address}?{visitor}-{visit}", wait_until="load" if visit % 2 else "commit")
+            tab.goto(f"{address}?{visitor}-{visit}", wait_until="load" if visit % 2 else "domcontentloaded")
             tab.locator("#go").dispatch_event("click")
         if ingest.process.poll() is not None:
             started_again(ingest)

@@ -62,8 +62,12 @@ export const decorate = (address) =>
         () => address,
     );
 
+let undo;
+
 on(document, "click auxclick", (event) => {
     if (event.button > 1) return;
+    // Out of the back/forward cache a link comes as it was followed.
+    undo?.();
     const path = event.composedPath();
     const named = path.find(({ dataset }) => dataset?.fhEvent);
     if (named) emit("oa", "event", { name: named.dataset.fhEvent });
@@ -78,7 +82,8 @@ on(document, "click auxclick", (event) => {
     if (changed === href) return;
     link.href = changed;
     // An address that somebody copies later must not hand this visitor on.
-    later(() => link.setAttribute("href", written), CHANGED_FOR);
+    undo = () => link.setAttribute("href", written);
+    later(undo, CHANGED_FOR);
 });
 
 on(document, "submit", ({ target }) => {

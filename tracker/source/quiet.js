@@ -1,6 +1,6 @@
 // The page must not suffer from the tracker: whatever goes wrong ends here.
 
-export const warn = (...what) => console.warn("funnelhouse:", ...what);
+export const { warn } = console;
 
 /** What the work returns, or what `otherwise` makes of its error. */
 export const attempt = (work, otherwise = () => {}) => {

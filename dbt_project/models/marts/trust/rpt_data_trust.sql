@@ -125,6 +125,8 @@ others_measured as (
     from ledger
     where conversion_id is null and reporting_amount_minor is null
     group by project_id, refund_event_id, conversion_date, currency, reporting_currency
+    -- What a sale took back since is not missing anywhere.
+    having sum(amount_minor) <> 0
     union all
     select
         project_id,
