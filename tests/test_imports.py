@@ -13,6 +13,7 @@ from orchestration.build_inputs import CODE_OF_A_BUILD
 FLOORS = (
     {"command_line"},
     {"ingest_api", "orchestration", "read_api"},
+    {"forwarding"},
     {"funnelhouse", "expectations"},
     {"record", "publication"},
 )
