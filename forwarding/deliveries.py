@@ -152,6 +152,9 @@ class Platform(Protocol):
     """So long deliveries of one destination are gathered before a request that is not full."""
     schedule_s: Sequence[float]
     """Seconds to wait before each try, the first included."""
+    check_after_s: Sequence[float]
+    """Seconds to wait before each question what became of accepted deliveries (`check`), the first included.
+    Empty where answers say at once."""
 
     def skip_reason(self, destination: Destination, delivery: Delivery, now_us: int) -> str | None:
         """Why this cannot be told (too_old, no_identifier, no_click_id, no_currency, cannot_restate,
@@ -173,3 +176,10 @@ class Platform(Protocol):
         self, destination: Destination, remote_id: str, deliveries: Sequence[Delivery], exchange: Exchange
     ) -> Mapping[str, Outcome] | None:
         """What became of accepted deliveries; None while the platform does not know yet."""
+
+    async def ask(
+        self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange
+    ) -> Mapping[str, Outcome]:
+        """Ask the platform whether it would take these, without effect. Raises NotImplementedError where
+        it has no such question.
+        """
