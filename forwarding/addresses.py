@@ -24,8 +24,8 @@ class Allowing(Protocol):
         """Ports of https."""
 
     @property
-    def forward_allow(self) -> Collection[str]:
-        """`host:port` of receivers that may be inside, and may speak http."""
+    def forward_allow(self) -> Collection[tuple[str, int]]:
+        """Hosts, without brackets, and ports of receivers that may be inside and may speak http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,11 @@ _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _AUTHORITY = re.compile(
     rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]{{2,45}}\])(?::(?P<port>[0-9]{{1,5}}))?"
 )
-_UNSAFE = re.compile(
+UNSAFE = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ud800-\udfff]"
 )
+"""Characters that no address holds: control characters, white space, what nobody sees, lone surrogates."""
+
 _ASCII = "".join(map(chr, range(0x80)))
 # A host whose last label is a number is an IPv4 address to whoever dials it, in one of many spellings.
 _NUMERIC = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z")
@@ -117,7 +119,7 @@ def judge_url(url: str, settings: Allowing, *, allow_http: bool = False) -> Plac
 
 def judged(url: str, settings: Allowing, *, allow_http: bool = False) -> Place:
     """As `judge_url`, of an address of any length: one whose tokens were filled in."""
-    if _UNSAFE.search(url):
+    if UNSAFE.search(url):
         raise ValueError("must hold no white space and no control characters; write a blank as %20")
     if "\\" in url:
         raise ValueError("must hold no backslash; write %5C")
@@ -139,7 +141,7 @@ def judged(url: str, settings: Allowing, *, allow_http: bool = False) -> Place:
     port = int(named["port"] or (443 if scheme == "https" else 80))
     literal = _literal(host)
     place = Place(scheme, str(literal or host), port, literal, is_allowed=False)
-    if place.written in _listed(settings.forward_allow):
+    if _is_listed(place, settings.forward_allow):
         return Place(scheme, place.host, port, literal, is_allowed=True)
     if scheme == "http" and not allow_http:
         raise ValueError("must begin with https://")
@@ -156,15 +158,12 @@ def in_ascii(url: str) -> str:
     return quote(url, safe=_ASCII)
 
 
-def _listed(receivers: Collection[str]) -> set[str]:
-    """The operator's receivers, as `Place.written` writes them."""
-    listed = set()
-    for receiver in receivers:
-        host, _, port = receiver.strip().lower().rpartition(":")
-        with suppress(ValueError):  # What is no address is a name that nobody can write.
-            literal = _literal(host.strip("[]"))
-            listed.add(f"[{literal}]:{port}" if isinstance(literal, IPv6Address) else f"{host}:{port}")
-    return listed
+def _is_listed(place: Place, receivers: Collection[tuple[str, int]]) -> bool:
+    for host, port in receivers:
+        with suppress(ValueError):  # What is neither an address nor a name can't be written in a URL.
+            if port == place.port and str(_literal(host) or host.lower()) == place.host:
+                return True
+    return False
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
