@@ -24,8 +24,8 @@ class Allowing(Protocol):
         """Ports of https."""
 
     @property
-    def forward_allow(self) -> Collection[tuple[str, int]]:
-        """Hosts, without brackets, and ports of receivers that may be inside and may speak http."""
+    def forward_allow(self) -> Collection[str]:
+        """`host:port`, in lower case, of receivers that may be inside and may speak http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,12 @@ def in_ascii(url: str) -> str:
     return quote(url, safe=_ASCII)
 
 
-def _is_listed(place: Place, receivers: Collection[tuple[str, int]]) -> bool:
-    for host, port in receivers:
+def _is_listed(place: Place, receivers: Collection[str]) -> bool:
+    for receiver in receivers:
+        host, _, port = receiver.rpartition(":")
+        host = host.strip("[]")
         with suppress(ValueError):  # What is neither an address nor a name can't be written in a URL.
-            if port == place.port and str(_literal(host) or host.lower()) == place.host:
+            if port == str(place.port) and str(_literal(host) or host) == place.host:
                 return True
     return False
 
