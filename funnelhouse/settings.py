@@ -1,11 +1,14 @@
 """Settings: read from the environment (`FUNNELHOUSE_…`) or `.env`; `.env.example` explains each."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from record.secrets import SecretKey, parse_secret_keys
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that has the packages and the dbt project: a checkout, or `site-packages` of an installed wheel,
@@ -28,6 +31,33 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _host_and_port(value: str) -> str:
+    """`host:port` as an address has it: in lower case, an IPv6 address in brackets."""
+    found = _HOST_AND_PORT.fullmatch(value)
+    if found is None or not 1 <= int(found[2]) <= 65535:
+        raise ValueError("must be host:port, without a scheme; an IPv6 address stands in brackets")
+    return f"{found[1].lower()}:{int(found[2])}"
+
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):([0-9]{1,5})", re.ASCII)
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+BaseUrl = Annotated[
+    str, Field(pattern=r"^https?://[^\s/?#@]+(?:/[^\s?#@]*)?$"), AfterValidator(_without_slash)
+]
+
+
+def _secret_keys(value: Any) -> Any:
+    return parse_secret_keys(value) if isinstance(value, str) else value
+
+
 def _free_prefix(prefix: str) -> str:
     if prefix in _TAKEN:
         raise ValueError("is the beginning of other addresses; choose another word")
@@ -37,7 +67,10 @@ def _free_prefix(prefix: str) -> str:
 class Settings(BaseSettings):
     """Where things are and on which ports they listen."""
 
-    model_config = SettingsConfigDict(env_prefix="FUNNELHOUSE_", env_file=".env", extra="ignore")
+    # An error names the setting; what stands in it may be a password or a key.
+    model_config = SettingsConfigDict(
+        env_prefix="FUNNELHOUSE_", env_file=".env", extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("data"), description="Folder of all stores.")
     landing: str = Field(
@@ -112,6 +145,34 @@ class Settings(BaseSettings):
         default=False, description="Whether a publication has Parquet files beside marts.duckdb."
     )
 
+    secret_keys: Annotated[tuple[SecretKey, ...], NoDecode, BeforeValidator(_secret_keys)] = Field(
+        default=(),
+        description="Keys of destinations' secrets, id:base64, …; the first encrypts, all decrypt.",
+        repr=False,
+    )
+    forward_allow: Annotated[
+        tuple[Annotated[str, AfterValidator(_host_and_port)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
+        default=(), description="Receivers that may be inside and plain http, host:port, …; empty: none."
+    )
+    forward_ports: Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(443, 8443), description="Ports of receivers outside."
+    )
+    meta_url: BaseUrl = Field(
+        default="https://graph.facebook.com", description="Where Meta's Conversions API is."
+    )
+    google_url: BaseUrl = Field(
+        default="https://datamanager.googleapis.com", description="Where Google's Data Manager API is."
+    )
+    google_token_url: BaseUrl = Field(
+        default="https://oauth2.googleapis.com/token", description="Where Google gives access tokens."
+    )
+    installation: str = Field(
+        default="",
+        max_length=200,
+        description="Name of the installation that sends; empty: machine and home folder.",
+    )
+
     @property
     def home_dir(self) -> Path:
         """The home folder as an absolute path."""
@@ -128,8 +189,14 @@ class Settings(BaseSettings):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def isolated(self, home: Path) -> "Settings":
-        """The same for another home, for trials: what it lands, reads and publishes stays in its folder."""
-        alone = {"landing": "", "ingest_url": "", "publish_postgres": ""}
+        """The same for another home, for trials: what it lands, reads and publishes stays in its folder.
+
+        It is another installation without keys of secrets, and can send nothing to anybody.
+        """
+        alone = {
+            **{"landing": "", "ingest_url": "", "publish_postgres": ""},
+            **{"secret_keys": (), "installation": ""},
+        }
         return self.model_copy(update={"home": home, **alone})
 
     @property
@@ -141,6 +208,11 @@ class Settings(BaseSettings):
     def landing_store(self) -> Path | str:
         """Where an accepted report is before its sender is answered: a SQLite file, or a PostgreSQL URL."""
         return self.landing or self.landing_path
+
+    @property
+    def outbox_path(self) -> Path:
+        """What is to be told to destinations, what was told, and what they answered; a SQLite file."""
+        return self.home_dir / "outbox.sqlite"
 
     @property
     def raw_dir(self) -> Path:
