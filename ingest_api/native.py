@@ -79,8 +79,8 @@ async def shaped(
 ) -> _T:
     """What `shape` makes of the body's JSON value, or its Refusal 400; then the body is kept as rejected.
 
-    Without `keeps_refused` it is not: there may be a secret in it. Raises Refusal 400 also when the body is no
-    JSON.
+    Without `keeps_refused` it is not: there may be a secret in it. Raises Refusal 400 also when the body is
+    no JSON.
     """
     try:
         return await parsed(request, body, lambda body: shape(parse(body)[0]))

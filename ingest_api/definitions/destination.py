@@ -14,9 +14,9 @@ from pydantic import (
     BeforeValidator,
     Field,
     RootModel,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
-    model_validator,
 )
 
 from forwarding.addresses import URL_CHARACTERS, judge_url
@@ -72,8 +72,21 @@ def _none_twice(values: list[str]) -> list[str]:
     return values
 
 
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+_NumberAlone = BeforeValidator(_no_bool)
+"""Beside Literal, for which true is 1."""
+
+
 def _float(value: Any) -> Any:
     return float(value) if type(value) is Decimal else value
+
+
+PerSecond = Annotated[float, BeforeValidator(_float), Field(gt=0, le=MOST_PER_SECOND, allow_inf_nan=False)]
 
 
 class _Common(OwnShape):
@@ -147,11 +160,7 @@ class _Common(OwnShape):
         bool, Field(description="Whether conversions that may be doubles of others are left out.")
     ] = False
     concurrency: Annotated[int, Field(ge=1, le=64, description="Requests at a time."), Whole] = 8
-    per_second: Annotated[
-        float | None,
-        BeforeValidator(_float),
-        Field(gt=0, le=MOST_PER_SECOND, allow_inf_nan=False, description="Requests per second at most."),
-    ] = None
+    per_second: Annotated[PerSecond | None, Field(description="Requests per second at most.")] = None
 
 
 class StatusUrls(OwnShape):
@@ -188,8 +197,8 @@ class PostbackDestination(_Common):
     url: Annotated[Url, Field(description="Template of the address; docs/forwarding.md lists the tokens.")]
     method: Annotated[Literal["GET", "POST"], Field(description="Method of the request.")] = "GET"
     body: Annotated[
-        str | None,
-        Field(max_length=BODY_CHARACTERS, description="Template of the body, of POST only."),
+        Annotated[str, Field(max_length=BODY_CHARACTERS)] | None,
+        Field(description="Template of the body, of POST only."),
     ] = None
     body_format: Annotated[Literal["form", "json"] | None, Field(description="How the body is encoded.")] = (
         None
@@ -241,6 +250,9 @@ MetaActionSource = Literal[
 ]
 
 
+TestEventCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
 class MetaDestination(_AdPlatform):
     """A dataset of Meta's Conversions API."""
 
@@ -258,26 +270,25 @@ class MetaDestination(_AdPlatform):
     ] = "occurred"
     limited_data_use: Annotated[bool, Field(description="Whether Limited Data Use is asked for.")] = False
     limited_data_country: Annotated[
-        Literal[0, 1], Field(description="1: USA; 0: Meta finds it out."), Whole
+        Literal[0, 1], Field(description="1: USA; 0: Meta finds it out."), _NumberAlone, Whole
     ] = 0
     limited_data_state: Annotated[
         Literal[0, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010],
         Field(description="Meta's number of a state of the USA; 0: Meta finds it out."),
+        _NumberAlone,
         Whole,
     ] = 0
     test_event_code: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9_-]{1,64}$",
-            description="While it is set, all goes to Test events of the Events Manager.",
-        ),
+        TestEventCode | None,
+        Field(description="While it is set, all goes to Test events of the Events Manager."),
     ] = None
 
-    @model_validator(mode="after")
-    def _state_has_its_country(self) -> "MetaDestination":
-        if self.limited_data_state and not self.limited_data_country:
-            raise ValueError("limited_data_country: 1 beside a state")
-        return self
+    @field_validator("limited_data_state")
+    @classmethod
+    def _state_has_its_country(cls, state: int, info: ValidationInfo) -> int:
+        if state and not info.data.get("limited_data_country"):
+            raise ValueError("a state needs limited_data_country 1")
+        return state
 
 
 class GoogleDestination(_AdPlatform):
@@ -398,14 +409,15 @@ def _judge_webhook(url: str, settings: Settings) -> None:
 
 def _stored(destination: Destination) -> dict[str, Any]:
     body = destination.root.model_dump()
-    return {**body, "since_us": body.pop("since")}
+    first = {name: body.pop(name) for name in ("name", "kind")}
+    return {**first, "since_us": body.pop("since"), **body}
 
 
 def _shown(stored: dict[str, Any]) -> dict[str, Any]:
-    shown = dict(stored)
-    since_us = shown.pop("since_us")
-    if stored["kind"] == "postback":
-        shown["on"] = shown.pop("trigger")
+    trigger = "on" if stored["kind"] == "postback" else "trigger"
+    since_us = stored["since_us"]
+    shown = {trigger if name == "trigger" else name: value for name, value in stored.items()}
+    del shown["since_us"]
     return {**shown, "since": None if since_us is None else utc(since_us)}
 
 
