@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 DestinationKind = Literal["postback", "meta", "google", "webhook"]
 
 DeliveryKind = Literal["create", "restate", "retract", "test", "erased"]
+
+RETRY_SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Seconds before each try at platforms and webhooks: two and a half days in all."""
 
 Facts = Mapping[str, Any]
 """A row of `fct_forwardings`, by column; times (`…_at`) are `…_us`, Unix microseconds; JSON stays text."""
@@ -30,11 +33,15 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a destination knows of a conversion: `state` (retracted: it was taken back), in minor units."""
+    """What a destination knows of a conversion: `state` (retracted: it was taken back), in minor units.
+
+    `known_as` is the newest that an outcome said of it (`Outcome.known_as`), None where none did.
+    """
 
     state: str
     value_minor: int | None
     currency: str | None
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +68,27 @@ class Delivery:
 class Message:
     """An HTTP request to a platform, complete but for what the transport adds.
 
-    `shown_url` and `shown`, of the body, are for people: `***` stands for each secret.
+    `shown_url` and `shown`, of the body, are for people: `***` stands for each secret. `secrets` are those
+    that the request holds: an answer that repeats one is logged without it. `allow_http`: its destination may
+    be told things that anybody on the way can read.
     """
 
     method: Literal["GET", "POST"]
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     shown_url: str
     shown: str
+    secrets: Sequence[str] = field(default=(), repr=False)
+    allow_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered: the first 64 KB of its body, names of headers in lower case."""
+    """What a receiver answered; names of headers in lower case.
+
+    `body` has its first 64 KB at most. One that was cut, or came too slowly, is there as far as it came.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -106,7 +120,9 @@ class Outcome:
     """What became of one delivery. `text` is what the receiver said, without secrets, 512 bytes at most.
 
     `is_fault`: the receiver as a whole is in trouble (5xx, timeout, refused connection): what the breaker
-    counts. `wait_s`: the receiver asked to wait so long (Retry-After, a doubled wait).
+    counts. `wait_s`: the receiver asked to wait so long (Retry-After, a doubled wait). `known_as`: under
+    which account and id the platform knows the conversion from now on; later messages find it in `Told`,
+    whatever the definition says by then.
     """
 
     result: Result
@@ -116,6 +132,7 @@ class Outcome:
     remote_id: str | None = None
     wait_s: float | None = None
     is_fault: bool = False
+    known_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +151,10 @@ class Exchange(Protocol):
     """What a platform may use while it sends: the guarded transport, secrets, the clock, the log."""
 
     async def send(self, message: Message, delivery_ids: Sequence[str]) -> Answer:
-        """Send a request and log it as an attempt of these deliveries. Raises UndeliveredError."""
+        """Send a request and log it as an attempt of these deliveries. Raises UndeliveredError.
+
+        One for no delivery is not logged: it asks for a token, and its answer is a secret.
+        """
 
     def secret(self, name: str) -> str | None:
         """The destination's secret of this name, None where it is not set."""
@@ -152,6 +172,9 @@ class Platform(Protocol):
     """So long deliveries of one destination are gathered before a request that is not full."""
     schedule_s: Sequence[float]
     """Seconds to wait before each try, the first included."""
+    check_after_s: Sequence[float]
+    """Seconds to wait before each question what became of accepted deliveries (`check`), the first included.
+    Empty where answers say at once."""
 
     def skip_reason(self, destination: Destination, delivery: Delivery, now_us: int) -> str | None:
         """Why this cannot be told (too_old, no_identifier, no_click_id, no_currency, cannot_restate,
@@ -173,3 +196,13 @@ class Platform(Protocol):
         self, destination: Destination, remote_id: str, deliveries: Sequence[Delivery], exchange: Exchange
     ) -> Mapping[str, Outcome] | None:
         """What became of accepted deliveries; None while the platform does not know yet."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A platform that can be asked whether it would take something."""
+
+    async def ask(
+        self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange
+    ) -> Mapping[str, Outcome]:
+        """What it would answer, by delivery id (`delivered`: it would take this), without any effect."""

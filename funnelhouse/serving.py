@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pkgutil import resolve_name
 from typing import Any
 
 import granian._signals
@@ -50,7 +51,8 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=READ_AHEAD_BYTES),
         workers_kill_timeout=STOP_SECONDS,
-    ).serve()
+        # Granian's own loader looks for modules in the current folder first, which may have one of our names.
+    ).serve(target_loader=lambda: resolve_name(app_factory)(), wrap_loader=False)
 
 
 @asynccontextmanager

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from record.secrets import SecretKey, parse_secret_keys
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that has the packages and the dbt project: a checkout, or `site-packages` of an installed wheel,
 which is only read."""
@@ -28,6 +30,37 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _host_and_port(value: Any) -> Any:
+    """`host:port` as a pair; an IPv6 address stands in brackets."""
+    if not isinstance(value, str):
+        return value
+    host, separator, port = value.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if not separator or not port.isascii() or not port.isdigit() or not host:
+        raise ValueError("must be host:port")
+    if not is_bracketed and set(host) & set(":/@?#[]"):
+        raise ValueError("must be host:port, without a scheme; an IPv6 address stands in brackets")
+    return (host[1:-1] if is_bracketed else host).lower(), port
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+HostAndPort = Annotated[tuple[str, Port], BeforeValidator(_host_and_port)]
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+BaseUrl = Annotated[
+    str, Field(pattern=r"^https?://[^\s/?#@]+(?:/[^\s?#@]*)?$"), AfterValidator(_without_slash)
+]
+
+
+def _secret_keys(value: Any) -> Any:
+    return parse_secret_keys(value) if isinstance(value, str) else value
+
+
 def _free_prefix(prefix: str) -> str:
     if prefix in _TAKEN:
         raise ValueError("is the beginning of other addresses; choose another word")
@@ -37,7 +70,10 @@ def _free_prefix(prefix: str) -> str:
 class Settings(BaseSettings):
     """Where things are and on which ports they listen."""
 
-    model_config = SettingsConfigDict(env_prefix="FUNNELHOUSE_", env_file=".env", extra="ignore")
+    # An error names the setting; what stands in it may be a password or a key.
+    model_config = SettingsConfigDict(
+        env_prefix="FUNNELHOUSE_", env_file=".env", extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("data"), description="Folder of all stores.")
     landing: str = Field(
@@ -112,6 +148,32 @@ class Settings(BaseSettings):
         default=False, description="Whether a publication has Parquet files beside marts.duckdb."
     )
 
+    secret_keys: Annotated[tuple[SecretKey, ...], NoDecode, BeforeValidator(_secret_keys)] = Field(
+        default=(),
+        description="Keys of destinations' secrets, id:base64, …; the first encrypts, all decrypt.",
+        repr=False,
+    )
+    forward_allow: Annotated[tuple[HostAndPort, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(), description="Receivers that may be inside and plain http, host:port, …; empty: none."
+    )
+    forward_ports: Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(443, 8443), description="Ports of receivers outside."
+    )
+    meta_url: BaseUrl = Field(
+        default="https://graph.facebook.com", description="Where Meta's Conversions API is."
+    )
+    google_url: BaseUrl = Field(
+        default="https://datamanager.googleapis.com", description="Where Google's Data Manager API is."
+    )
+    google_token_url: BaseUrl = Field(
+        default="https://oauth2.googleapis.com/token", description="Where Google gives access tokens."
+    )
+    installation: str = Field(
+        default="",
+        max_length=200,
+        description="Name of the installation that sends; empty: machine and home folder.",
+    )
+
     @property
     def home_dir(self) -> Path:
         """The home folder as an absolute path."""
@@ -128,8 +190,14 @@ class Settings(BaseSettings):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def isolated(self, home: Path) -> "Settings":
-        """The same for another home, for trials: what it lands, reads and publishes stays in its folder."""
-        alone = {"landing": "", "ingest_url": "", "publish_postgres": ""}
+        """The same for another home, for trials: what it lands, reads and publishes stays in its folder.
+
+        It is another installation without keys of secrets, and can send nothing to anybody.
+        """
+        alone = {
+            **{"landing": "", "ingest_url": "", "publish_postgres": ""},
+            **{"secret_keys": (), "installation": ""},
+        }
         return self.model_copy(update={"home": home, **alone})
 
     @property
@@ -141,6 +209,11 @@ class Settings(BaseSettings):
     def landing_store(self) -> Path | str:
         """Where an accepted report is before its sender is answered: a SQLite file, or a PostgreSQL URL."""
         return self.landing or self.landing_path
+
+    @property
+    def outbox_path(self) -> Path:
+        """What is to be told to destinations, what was told, and what they answered; a SQLite file."""
+        return self.home_dir / "outbox.sqlite"
 
     @property
     def raw_dir(self) -> Path:

@@ -71,7 +71,7 @@ def test_ingest_and_the_models_know_the_same_status_words() -> None:
     assert status_words.meaning("paid?") is None
 
 
-@pytest.mark.parametrize("name", ["status_words", "public_suffixes", "click_id_types"])
+@pytest.mark.parametrize("name", ["status_words", "public_suffixes", "click_id_types", "currencies"])
 def test_what_ingest_knows_is_what_the_models_know(name: str) -> None:
     seed = DBT_PROJECT / "seeds" / f"{name}.csv"
     ours = Path(status_words.__file__).with_name(f"{name}.csv")

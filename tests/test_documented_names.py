@@ -31,6 +31,7 @@ NAMED = "command_line/test_keys_cli.py::test_a_key_has_a_name_and_says_when_it_w
 EXTENDED = "orchestration/test_deploy_command.py::test_extensions_are_deployed_with_the_shipped_project"
 HELD = "command_line/test_builds_cli.py::test_readers_go_back_and_stay_until_they_are_released"
 LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
+FORWARDED = "test_forward_settings.py::test_receivers_ports_and_addresses_are_read"
 
 SETTINGS = {
     "FUNNELHOUSE_HOME": UP,
@@ -57,6 +58,13 @@ SETTINGS = {
     "FUNNELHOUSE_PUBLISH_POSTGRES": BUILD,
     "FUNNELHOUSE_PUBLISH_POSTGRES_SCHEMA": BUILD,
     "FUNNELHOUSE_PUBLISH_PARQUET": BUILD,
+    "FUNNELHOUSE_SECRET_KEYS": "record/test_secrets.py::test_keys_of_the_setting_are_not_shown",
+    "FUNNELHOUSE_FORWARD_ALLOW": FORWARDED,
+    "FUNNELHOUSE_FORWARD_PORTS": FORWARDED,
+    "FUNNELHOUSE_META_URL": FORWARDED,
+    "FUNNELHOUSE_GOOGLE_URL": FORWARDED,
+    "FUNNELHOUSE_GOOGLE_TOKEN_URL": FORWARDED,
+    "FUNNELHOUSE_INSTALLATION": FORWARDED,
 }
 
 COMMANDS = {

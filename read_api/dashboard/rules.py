@@ -40,7 +40,7 @@ def empty_rule() -> dict[str, str]:
     return {**dict.fromkeys(_NAMES, ""), "match_type": "event_name", "operator": "exact"}
 
 
-def shown_rule(rule: dict[str, Any]) -> dict[str, str]:
+def shown_rule(rule: Mapping[str, Any]) -> dict[str, str]:
     """A rule of the API as a form's fields."""
     match, wanted = rule["match"], rule["property"] or {"key": "", "value": ""}
     amount = rule["minimum_amount"]

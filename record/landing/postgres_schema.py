@@ -74,6 +74,26 @@ CREATE TABLE IF NOT EXISTS cursor_secret (
     id bigint PRIMARY KEY,
     secret bytea NOT NULL
 );
+CREATE TABLE IF NOT EXISTS destination_secrets (
+    project_id text NOT NULL,
+    destination_id text NOT NULL,
+    name text NOT NULL,
+    key_id text NOT NULL,
+    ciphertext bytea NOT NULL,
+    set_us bigint NOT NULL,
+    previous_key_id text,
+    previous_ciphertext bytea,
+    previous_until_us bigint,
+    PRIMARY KEY (project_id, destination_id, name)
+);
+CREATE TABLE IF NOT EXISTS forwarding_wishes (
+    id bigint PRIMARY KEY,
+    project_id text NOT NULL,
+    destination_id text,
+    action text NOT NULL,
+    body text NOT NULL,
+    wished_us bigint NOT NULL
+);
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE 'rows of % are never changed', TG_TABLE_NAME;
@@ -104,7 +124,7 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
     return (
         {
             *("projects", "keys", "project_access", "seal_ranges", "sealed_files", "answers"),
-            "cursor_secret",
+            *("cursor_secret", "destination_secrets", "forwarding_wishes"),
         }
         <= present.keys()
         and {"name", "last_used_us"} <= present["keys"]

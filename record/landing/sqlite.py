@@ -89,6 +89,26 @@ CREATE TABLE IF NOT EXISTS cursor_secret (
     id INTEGER PRIMARY KEY,
     secret BLOB NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS destination_secrets (
+    project_id TEXT NOT NULL,
+    destination_id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    ciphertext BLOB NOT NULL,
+    set_us INTEGER NOT NULL,
+    previous_key_id TEXT,
+    previous_ciphertext BLOB,
+    previous_until_us INTEGER,
+    PRIMARY KEY (project_id, destination_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS forwarding_wishes (
+    id INTEGER PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    destination_id TEXT,
+    action TEXT NOT NULL,
+    body TEXT NOT NULL,
+    wished_us INTEGER NOT NULL
+) STRICT;
 """
 
 _JOINED_KEYS = {"name": "TEXT", "last_used_us": "INTEGER"}
@@ -547,10 +567,11 @@ def _is_complete(connection: apsw.Connection) -> bool:
     control = connection.execute(
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'sealed_files', 'answers',"
-        " 'answers_by_age', 'cursor_secret', 'events_by_project', 'rejected_by_project', 'keys_by_project')"
+        " 'answers_by_age', 'cursor_secret', 'destination_secrets', 'forwarding_wishes',"
+        " 'events_by_project', 'rejected_by_project', 'keys_by_project')"
     ).get
     return (
-        control == 11
+        control == 13
         and _JOINED_KEYS.keys() <= _present_columns(connection, "keys")
         and not any(_missing_columns(connection, table) for table in RAW_TABLES)
     )

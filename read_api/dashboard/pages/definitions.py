@@ -12,17 +12,20 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard import rules
-from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
-from read_api.dashboard.defined import FUNNELS, GOALS, Defined, see_other
-from read_api.dashboard.ingest import NotTaken, UnreachableError
+from read_api.dashboard.access import AnyViewer, Editor, Fields
+from read_api.dashboard.defined import FUNNELS, GOALS, Defined
+from read_api.dashboard.forms import DefinitionForm, add_form
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import View, frame, has_figures, viewing
+from read_api.dashboard.view import frame, has_figures, viewing
 from read_api.parameters import Days, Page
 from read_api.reader import Reader
 from read_api.reports import funnels, goals
 from read_api.slices import Figure, Slice
 
 PATH = "/app/projects/{project_id}"
+
+_GOAL = ("id", "name", "stage", "amount", "currency")
+_FUNNEL = ("id", "name", "mode", "unit", "window_days")
 
 FIRST_STEPS = 3
 MOST_STEPS = 20
@@ -70,19 +73,6 @@ def goal_list(request: Request, viewer: AnyViewer) -> Response:
         return view.render("goals.html", context)
 
 
-@router.get(f"{PATH}/goals/new")
-def new_goal(request: Request, viewer: Editor) -> Response:
-    """The form for a goal."""
-    return _goal_form(frame(request, viewer, "goals", "New goal"), "", _goal_fields(None))
-
-
-@router.post(f"{PATH}/goals/new")
-def create_goal(request: Request, viewer: Editor, form: Form) -> Response:
-    """Define a goal under a new id."""
-    goal_id = form.text("id") or rules.slug(form.text("name"))
-    return _save_goal(request, viewer, form, goal_id, is_new=True)
-
-
 @router.get(f"{PATH}/goals/preview")
 def preview_goal(request: Request, viewer: AnyViewer) -> Response:
     """How often a goal with these fields would have been completed, as a piece of its form."""
@@ -118,27 +108,6 @@ def _picked(rows: Slice, rule: goals.Rule) -> Slice:
         return rows.where("name" if rule.match_type == "event_name" else "event_type", rule.match_value)
     column = "page_path" if rule.match_operator == "exact" else f"page_path.{rule.match_operator}"
     return rows.where("event_type", "pageview").where(column, rule.match_value)
-
-
-@router.get(f"{PATH}/goals/{{goal_id}}/edit")
-def edit_goal(request: Request, viewer: Editor, goal_id: str) -> Response:
-    """The form for an existing goal."""
-    goal = Defined(request, viewer).one(GOALS, goal_id)
-    view = frame(request, viewer, "goals", goal["name"] or goal_id)
-    return _goal_form(view, goal_id, _goal_fields(goal))
-
-
-@router.post(f"{PATH}/goals/{{goal_id}}/edit")
-def update_goal(request: Request, viewer: Editor, goal_id: str, form: Form) -> Response:
-    """Give a goal a new version."""
-    return _save_goal(request, viewer, form, goal_id, is_new=False)
-
-
-@router.post(f"{PATH}/goals/{{goal_id}}/delete")
-def delete_goal(request: Request, viewer: Editor, goal_id: str, _: Form) -> Response:
-    """Delete a goal."""
-    Defined(request, viewer).delete(GOALS, goal_id)
-    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
 
 
 @router.get(f"{PATH}/funnels")
@@ -208,139 +177,11 @@ def _other_sources(
     return other if any(other) else []
 
 
-@router.get(f"{PATH}/funnels/new")
-def new_funnel(request: Request, viewer: Editor) -> Response:
-    """The form for a funnel."""
-    return _funnel_form(frame(request, viewer, "funnels", "New funnel"), "", _funnel_fields(None))
-
-
-@router.post(f"{PATH}/funnels/new")
-def create_funnel(request: Request, viewer: Editor, form: Form) -> Response:
-    """Define a funnel under a new id."""
-    funnel_id = form.text("id") or rules.slug(form.text("name"))
-    return _save_funnel(request, viewer, form, funnel_id, is_new=True)
-
-
 @router.get(f"{PATH}/funnels/step")
 def funnel_step(request: Request, viewer: Editor) -> Response:
     """The fields of one more step, as a piece of the form."""
     context = {"view": frame(request, viewer, "funnels"), "step": {"name": "", **rules.empty_rule()}}
     return html("funnel_step.html", {**context, **rules.CHOICES, "is_added": True})
-
-
-@router.get(f"{PATH}/funnels/{{funnel_id}}/edit")
-def edit_funnel(request: Request, viewer: Editor, funnel_id: str) -> Response:
-    """The form for an existing funnel."""
-    funnel = Defined(request, viewer).one(FUNNELS, funnel_id)
-    return _funnel_form(frame(request, viewer, "funnels", funnel["name"]), funnel_id, _funnel_fields(funnel))
-
-
-@router.post(f"{PATH}/funnels/{{funnel_id}}/edit")
-def update_funnel(request: Request, viewer: Editor, funnel_id: str, form: Form) -> Response:
-    """Give a funnel a new version."""
-    return _save_funnel(request, viewer, form, funnel_id, is_new=False)
-
-
-@router.post(f"{PATH}/funnels/{{funnel_id}}/delete")
-def delete_funnel(request: Request, viewer: Editor, funnel_id: str, _: Form) -> Response:
-    """Delete a funnel."""
-    Defined(request, viewer).delete(FUNNELS, funnel_id)
-    return see_other(frame(request, viewer, "funnels").url("funnels"))
-
-
-def _save_goal(request: Request, viewer: Viewer, form: Fields, goal_id: str, is_new: bool) -> Response:
-    rule = rules.read_rules(form)[0]
-    worth = {name: form.text(name) for name in ("amount", "currency")}
-    try:
-        body = {
-            "name": form.text("name") or None,
-            **rules.api_rule(rule),
-            "counts_as_conversion": form.has("counts_as_conversion"),
-            "is_micro": form.has("is_micro"),
-            "stage": form.text("stage") or None,
-            "value": rules.value(worth),
-        }
-        Defined(request, viewer).put(GOALS, goal_id, body, is_new)
-    except (NotTaken, UnreachableError) as refused:
-        fields = {
-            "id": form.text("id"),
-            "name": form.text("name"),
-            "stage": form.text("stage"),
-            "counts_as_conversion": form.has("counts_as_conversion"),
-            "is_micro": form.has("is_micro"),
-            **worth,
-            "rule": rule,
-        }
-        view = frame(request, viewer, "goals", "New goal" if is_new else goal_id)
-        return _goal_form(view, "" if is_new else goal_id, fields, str(refused))
-    return see_other(frame(request, viewer, "goals").url("goals", saved=goal_id))
-
-
-def _save_funnel(request: Request, viewer: Viewer, form: Fields, funnel_id: str, is_new: bool) -> Response:
-    names = form.all("step_name")
-    steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
-    try:
-        body = {
-            "name": form.text("name"),
-            "mode": form.text("mode"),
-            "unit": form.text("unit"),
-            "window_days": rules.whole(form.text("window_days")),
-            "steps": [{"name": step["name"], **rules.api_rule(step)} for step in steps],
-        }
-        Defined(request, viewer).put(FUNNELS, funnel_id, body, is_new)
-    except (NotTaken, UnreachableError) as refused:
-        fields = {
-            **{name: form.text(name) for name in ("id", "name", "mode", "unit", "window_days")},
-            "steps": steps,
-        }
-        view = frame(request, viewer, "funnels", "New funnel" if is_new else funnel_id)
-        return _funnel_form(view, "" if is_new else funnel_id, fields, str(refused))
-    return see_other(frame(request, viewer, "funnels").url("funnels", funnel=funnel_id, saved="1"))
-
-
-def _goal_form(view: View, goal_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
-    context = {"goal_id": goal_id, "fields": fields, "error": error, **rules.CHOICES}
-    return view.render("goal_form.html", context, 422 if error else 200)
-
-
-def _funnel_form(view: View, funnel_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
-    context = {"funnel_id": funnel_id, "fields": fields, "error": error, **rules.CHOICES}
-    return view.render("funnel_form.html", context, 422 if error else 200)
-
-
-def _goal_fields(goal: dict[str, Any] | None) -> dict[str, Any]:
-    """A goal of the API, or a new one, as the form's fields."""
-    if goal is None:
-        blank = {"id": "", "name": "", "stage": "", "counts_as_conversion": False, "is_micro": False}
-        return {**blank, **rules.shown_value(None), "rule": rules.empty_rule()}
-    return {
-        "id": goal["goal_id"],
-        "name": goal["name"] or "",
-        "stage": goal["stage"] or "",
-        "counts_as_conversion": goal["counts_as_conversion"],
-        "is_micro": goal["is_micro"],
-        **rules.shown_value(goal["value"]),
-        "rule": rules.shown_rule(goal),
-    }
-
-
-def _funnel_fields(funnel: dict[str, Any] | None) -> dict[str, Any]:
-    """A funnel of the API, or a new one, as the form's fields."""
-    if funnel is None:
-        steps = [{"name": "", **rules.empty_rule()} for _ in range(FIRST_STEPS)]
-        return {
-            "id": "",
-            "name": "",
-            "mode": "ordered",
-            "unit": "person",
-            "window_days": "14",
-            "steps": steps,
-        }
-    return {
-        "id": funnel["funnel_id"],
-        **{name: str(funnel[name]) for name in ("name", "mode", "unit", "window_days")},
-        "steps": [{"name": step["name"], **rules.shown_rule(step)} for step in funnel["steps"]],
-    }
 
 
 def _is_after(received_us: int, reader: Reader) -> bool:
@@ -356,3 +197,113 @@ def _published_rule(goal: goals.Goal) -> str:
     condition = {"key": goal.property_key, "value": goal.property_value} if goal.property_key else None
     match = {"type": goal.match_type, "operator": goal.match_operator or "exact", "value": goal.match_value}
     return rules.words({"match": match, "property": condition, "minimum_amount": goal.minimum_amount})
+
+
+def _read_goal(form: Fields) -> dict[str, Any]:
+    """A goal as a browser sent it."""
+    return {
+        **{name: form.text(name) for name in _GOAL},
+        "counts_as_conversion": form.has("counts_as_conversion"),
+        "is_micro": form.has("is_micro"),
+        "rule": rules.read_rules(form)[0],
+    }
+
+
+def _goal_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same in the API's shape. Raises NotTaken."""
+    return {
+        "name": fields["name"] or None,
+        **rules.api_rule(fields["rule"]),
+        "counts_as_conversion": fields["counts_as_conversion"],
+        "is_micro": fields["is_micro"],
+        "stage": fields["stage"] or None,
+        "value": rules.value(fields),
+    }
+
+
+def _new_goal(_request: Request) -> dict[str, Any]:
+    """A new goal as the form's fields."""
+    flags = {"counts_as_conversion": False, "is_micro": False}
+    return {**dict.fromkeys(_GOAL, ""), **flags, "rule": rules.empty_rule()}
+
+
+def _shown_goal(goal: Mapping[str, Any]) -> dict[str, Any]:
+    """A goal of the API as the form's fields."""
+    return {
+        "id": goal["goal_id"],
+        "name": goal["name"] or "",
+        "stage": goal["stage"] or "",
+        "counts_as_conversion": goal["counts_as_conversion"],
+        "is_micro": goal["is_micro"],
+        **rules.shown_value(goal["value"]),
+        "rule": rules.shown_rule(goal),
+    }
+
+
+def _read_funnel(form: Fields) -> dict[str, Any]:
+    """A funnel as a browser sent it."""
+    names = form.all("step_name")
+    steps = [{"name": name, **rule} for name, rule in zip(names, rules.read_rules(form), strict=False)]
+    return {**{name: form.text(name) for name in _FUNNEL}, "steps": steps}
+
+
+def _funnel_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same in the API's shape. Raises NotTaken."""
+    return {
+        "name": fields["name"],
+        "mode": fields["mode"],
+        "unit": fields["unit"],
+        "window_days": rules.whole(fields["window_days"]),
+        "steps": [{"name": step["name"], **rules.api_rule(step)} for step in fields["steps"]],
+    }
+
+
+def _new_funnel(_request: Request) -> dict[str, Any]:
+    """A new funnel as the form's fields."""
+    steps = [{"name": "", **rules.empty_rule()} for _ in range(FIRST_STEPS)]
+    blank = dict.fromkeys(_FUNNEL, "")
+    return {**blank, "mode": "ordered", "unit": "person", "window_days": "14", "steps": steps}
+
+
+def _shown_funnel(funnel: Mapping[str, Any]) -> dict[str, Any]:
+    """A funnel of the API as the form's fields."""
+    return {
+        "id": funnel["funnel_id"],
+        **{name: str(funnel[name]) for name in ("name", "mode", "unit", "window_days")},
+        "steps": [{"name": step["name"], **rules.shown_rule(step)} for step in funnel["steps"]],
+    }
+
+
+add_form(
+    router,
+    DefinitionForm(
+        kind=GOALS,
+        page="goals",
+        path="goals",
+        new="New goal",
+        template="goal_form.html",
+        blank=_new_goal,
+        shown=_shown_goal,
+        read=_read_goal,
+        body=_goal_body,
+        saved=lambda view, goal_id: view.url("goals", saved=goal_id),
+        more=lambda *_: rules.CHOICES,
+    ),
+)
+add_form(
+    router,
+    DefinitionForm(
+        kind=FUNNELS,
+        page="funnels",
+        path="funnels",
+        new="New funnel",
+        template="funnel_form.html",
+        blank=_new_funnel,
+        shown=_shown_funnel,
+        read=_read_funnel,
+        body=_funnel_body,
+        saved=lambda view, funnel_id: view.url("funnels", funnel=funnel_id, saved="1"),
+        deleted=lambda view, _: view.url("funnels"),
+        more=lambda *_: rules.CHOICES,
+    ),
+)

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard import rules
-from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
+from read_api.dashboard.access import AnyViewer, Editor, Fields, Viewer
 from read_api.dashboard.addresses import addresses
-from read_api.dashboard.defined import LINKS, PAGES, Defined, see_other
-from read_api.dashboard.ingest import NotTaken, UnreachableError
+from read_api.dashboard.defined import LINKS, PAGES, Defined
+from read_api.dashboard.forms import DefinitionForm, add_form
 from read_api.dashboard.rendering import html
-from read_api.dashboard.view import View, frame, viewing
+from read_api.dashboard.view import frame, viewing
 from read_api.reports import link_clicks
 from read_api.slices import Figure
 
@@ -23,6 +23,7 @@ FIRES = (("", "Nothing: it is a click"), ("event", "A custom event"), ("conversi
 PASSED = "utm_*, gclid, gbraid, wbraid, fbclid, msclkid"
 """What a new link hands on."""
 
+_TEXTS = ("id", "name", "page_id", "pass", "fallback_url", "fires", "fires_name", "amount", "currency")
 _TARGET = ("url", "weight", "to_page_id")
 
 router = APIRouter(include_in_schema=False)
@@ -74,18 +75,6 @@ def link_list(request: Request, viewer: AnyViewer) -> Response:
         return view.render("links.html", context)
 
 
-@router.get(f"{PATH}/new")
-def new_link(request: Request, viewer: Editor) -> Response:
-    """The form for a link."""
-    return _link_form(request, viewer, frame(request, viewer, "links", "New link"), "", _link_fields(None))
-
-
-@router.post(f"{PATH}/new")
-def create_link(request: Request, viewer: Editor, form: Form) -> Response:
-    """Define a link under a new id."""
-    return _save_link(request, viewer, form, form.text("id") or rules.slug(form.text("name")), is_new=True)
-
-
 @router.get(f"{PATH}/target")
 def target(request: Request, viewer: Editor) -> Response:
     """The fields of one more target, as a piece of the form."""
@@ -93,60 +82,36 @@ def target(request: Request, viewer: Editor) -> Response:
     return html("link_target.html", {**context, "is_added": True})
 
 
-@router.get(f"{PATH}/{{link_id}}/edit")
-def edit_link(request: Request, viewer: Editor, link_id: str) -> Response:
-    """The form for an existing link."""
-    link = Defined(request, viewer).one(LINKS, link_id)
-    view = frame(request, viewer, "links", link["name"])
-    return _link_form(request, viewer, view, link_id, _link_fields(link))
-
-
-@router.post(f"{PATH}/{{link_id}}/edit")
-def update_link(request: Request, viewer: Editor, link_id: str, form: Form) -> Response:
-    """Give a link a new version."""
-    return _save_link(request, viewer, form, link_id, is_new=False)
-
-
-@router.post(f"{PATH}/{{link_id}}/delete")
-def delete_link(request: Request, viewer: Editor, link_id: str, _: Form) -> Response:
-    """Delete a link."""
-    Defined(request, viewer).delete(LINKS, link_id)
-    return see_other(frame(request, viewer, "links").url("links", saved=link_id))
-
-
-def _save_link(request: Request, viewer: Viewer, form: Fields, link_id: str, is_new: bool) -> Response:
-    names = ("id", "name", "page_id", "pass", "fallback_url", "fires", "fires_name", "amount", "currency")
-    targets = _read_targets(form)
-    fields: dict[str, Any] = {
-        **{name: form.text(name) for name in names},
+def _read(form: Fields) -> dict[str, Any]:
+    """A link as a browser sent it."""
+    return {
+        **{name: form.text(name) for name in _TEXTS},
         "append_vid": form.has("append_vid"),
         "is_active": form.has("is_active"),
-        "targets": targets,
+        "targets": _read_targets(form),
     }
-    try:
-        body = {
-            "name": fields["name"],
-            "page_id": fields["page_id"] or None,
-            "to": [
-                {
-                    "url": each["url"],
-                    "weight": rules.whole(each["weight"] or "1"),
-                    "page_id": each["to_page_id"] or None,
-                }
-                for each in targets
-                if each["url"] or each["to_page_id"]
-            ],
-            "pass": [name for part in fields["pass"].split(",") if (name := part.strip())],
-            "append_vid": fields["append_vid"],
-            "is_active": fields["is_active"],
-            "fallback_url": fields["fallback_url"] or None,
-            "fires": _fires(fields),
-        }
-        Defined(request, viewer).put(LINKS, link_id, body, is_new)
-    except (NotTaken, UnreachableError) as refused:
-        view = frame(request, viewer, "links", "New link" if is_new else link_id)
-        return _link_form(request, viewer, view, "" if is_new else link_id, fields, str(refused))
-    return see_other(frame(request, viewer, "links").url("links", saved=link_id))
+
+
+def _body(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same in the API's shape. Raises NotTaken."""
+    return {
+        "name": fields["name"],
+        "page_id": fields["page_id"] or None,
+        "to": [
+            {
+                "url": each["url"],
+                "weight": rules.whole(each["weight"] or "1"),
+                "page_id": each["to_page_id"] or None,
+            }
+            for each in fields["targets"]
+            if each["url"] or each["to_page_id"]
+        ],
+        "pass": [name for part in fields["pass"].split(",") if (name := part.strip())],
+        "append_vid": fields["append_vid"],
+        "is_active": fields["is_active"],
+        "fallback_url": fields["fallback_url"] or None,
+        "fires": _fires(fields),
+    }
 
 
 def _fires(fields: Mapping[str, str]) -> dict[str, Any] | None:
@@ -169,14 +134,14 @@ def _new_target() -> dict[str, str]:
     return {**dict.fromkeys(_TARGET, ""), "weight": "1"}
 
 
-def _link_fields(link: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A link of the API, or a new one, as the form's fields."""
-    if link is None:
-        blank = dict.fromkeys(
-            ("id", "name", "page_id", "fallback_url", "fires", "fires_name", "amount", "currency"), ""
-        )
-        flags = {"append_vid": True, "is_active": True}
-        return {**blank, **flags, "pass": PASSED, "targets": [_new_target()]}
+def _blank(_request: Request) -> dict[str, Any]:
+    """A new link as the form's fields."""
+    flags = {"append_vid": True, "is_active": True}
+    return {**dict.fromkeys(_TEXTS, ""), **flags, "pass": PASSED, "targets": [_new_target()]}
+
+
+def _shown(link: Mapping[str, Any]) -> dict[str, Any]:
+    """A link of the API as the form's fields."""
     fires = link["fires"] or {"type": "", "name": "", "value": None}
     return {
         "id": link["link_id"],
@@ -196,15 +161,28 @@ def _link_fields(link: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _link_form(
-    request: Request, viewer: Viewer, view: View, link_id: str, fields: Mapping[str, Any], error: str = ""
-) -> Response:
-    context = {
-        "link_id": link_id,
-        "fields": fields,
-        "error": error,
+def _beside(request: Request, viewer: Viewer, link_id: str, _fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form offers, and the address of a link that is there."""
+    return {
         "fires": FIRES,
         "pages": Defined(request, viewer).all(PAGES) or {},
         "address": addresses(request, viewer.project_id).link(link_id) if link_id else "",
     }
-    return view.render("link_form.html", context, 422 if error else 200)
+
+
+add_form(
+    router,
+    DefinitionForm(
+        kind=LINKS,
+        page="links",
+        path="links",
+        new="New link",
+        template="link_form.html",
+        blank=_blank,
+        shown=_shown,
+        read=_read,
+        body=_body,
+        saved=lambda view, link_id: view.url("links", saved=link_id),
+        more=_beside,
+    ),
+)

@@ -11,14 +11,15 @@ from fastapi import APIRouter, Request, Response
 from funnelhouse.problems import Refusal
 from funnelhouse.snippet import CALLS
 from read_api.dashboard import rules
-from read_api.dashboard.access import AnyViewer, Editor, Fields, Form, Viewer
+from read_api.dashboard.access import AnyViewer, Editor, Fields, Viewer
 from read_api.dashboard.addresses import addresses
-from read_api.dashboard.defined import PAGES, TRAFFIC_SOURCES, Defined, ingest_of, see_other
-from read_api.dashboard.ingest import NotTaken, UnreachableError
+from read_api.dashboard.defined import PAGES, TRAFFIC_SOURCES, Defined, ingest_of
+from read_api.dashboard.forms import DefinitionForm, add_form
+from read_api.dashboard.ingest import UnreachableError
 from read_api.dashboard.networks import ANY, networks
 from read_api.dashboard.pages.keys import key_list
 from read_api.dashboard.rendering import HEADERS, html
-from read_api.dashboard.view import View, frame, frame_with_steps
+from read_api.dashboard.view import frame, frame_with_steps
 
 PATH = "/app/projects/{project_id}/setup"
 
@@ -28,6 +29,8 @@ PAID = (("", "As its medium says"), ("yes", "Paid"), ("no", "Not paid"))
 CONVERTING = ("lander", "offer")
 """Kinds of pages that postbacks convert."""
 
+_PAGE = ("id", "name", "kind", "path")
+_SOURCE = ("id", "name", "source", "medium", "is_paid")
 _PAYOUT = ("valid_from", "amount", "currency")
 _MIDNIGHT = "T00:00:00Z"
 
@@ -81,18 +84,6 @@ def _left_out(request: Request, viewer: Viewer) -> dict[str, int]:
     return {name: tracker.get(f"left_out_{name}", 0) for name in ("goals", "pages")}
 
 
-@router.get(f"{PATH}/pages/new")
-def new_page(request: Request, viewer: Editor) -> Response:
-    """The form for a page."""
-    return _page_form(frame(request, viewer, "setup", "New page"), "", _page_fields(None))
-
-
-@router.post(f"{PATH}/pages/new")
-def create_page(request: Request, viewer: Editor, form: Form) -> Response:
-    """Define a page under a new id."""
-    return _save_page(request, viewer, form, form.text("id") or rules.slug(form.text("name")), is_new=True)
-
-
 @router.get(f"{PATH}/pages/payout")
 def payout(request: Request, viewer: Editor) -> Response:
     """The fields of one more payout, as a piece of the form."""
@@ -100,83 +91,27 @@ def payout(request: Request, viewer: Editor) -> Response:
     return html("page_payout.html", {**context, "is_added": True})
 
 
-@router.get(f"{PATH}/pages/{{page_id}}/edit")
-def edit_page(request: Request, viewer: Editor, page_id: str) -> Response:
-    """The form for an existing page."""
-    page = Defined(request, viewer).one(PAGES, page_id)
-    return _page_form(frame(request, viewer, "setup", page["name"]), page_id, _page_fields(page))
+def _read_page(form: Fields) -> dict[str, Any]:
+    """A page as a browser sent it."""
+    return {**{name: form.text(name) for name in _PAGE}, "payouts": _read_payouts(form)}
 
 
-@router.post(f"{PATH}/pages/{{page_id}}/edit")
-def update_page(request: Request, viewer: Editor, page_id: str, form: Form) -> Response:
-    """Give a page a new version."""
-    return _save_page(request, viewer, form, page_id, is_new=False)
-
-
-@router.post(f"{PATH}/pages/{{page_id}}/delete")
-def delete_page(request: Request, viewer: Editor, page_id: str, _: Form) -> Response:
-    """Delete a page."""
-    Defined(request, viewer).delete(PAGES, page_id)
-    return _saved(request, viewer, page_id, "pages")
-
-
-@router.get(f"{PATH}/traffic-sources/new")
-def new_source(request: Request, viewer: Editor) -> Response:
-    """The form for a traffic source."""
-    view = frame(request, viewer, "setup", "New traffic source")
-    return _source_form(view, "", _source_fields(None))
-
-
-@router.post(f"{PATH}/traffic-sources/new")
-def create_source(request: Request, viewer: Editor, form: Form) -> Response:
-    """Define a traffic source under a new id."""
-    return _save_source(request, viewer, form, form.text("id") or rules.slug(form.text("name")), is_new=True)
-
-
-@router.get(f"{PATH}/traffic-sources/{{source_id}}/edit")
-def edit_source(request: Request, viewer: Editor, source_id: str) -> Response:
-    """The form for an existing traffic source."""
-    source = Defined(request, viewer).one(TRAFFIC_SOURCES, source_id)
-    return _source_form(frame(request, viewer, "setup", source["name"]), source_id, _source_fields(source))
-
-
-@router.post(f"{PATH}/traffic-sources/{{source_id}}/edit")
-def update_source(request: Request, viewer: Editor, source_id: str, form: Form) -> Response:
-    """Give a traffic source a new version."""
-    return _save_source(request, viewer, form, source_id, is_new=False)
-
-
-@router.post(f"{PATH}/traffic-sources/{{source_id}}/delete")
-def delete_source(request: Request, viewer: Editor, source_id: str, _: Form) -> Response:
-    """Delete a traffic source."""
-    Defined(request, viewer).delete(TRAFFIC_SOURCES, source_id)
-    return _saved(request, viewer, source_id, "traffic-sources")
-
-
-def _save_page(request: Request, viewer: Viewer, form: Fields, page_id: str, is_new: bool) -> Response:
-    payouts = _read_payouts(form)
-    fields: dict[str, Any] = {name: form.text(name) for name in ("id", "name", "kind", "path")}
-    fields["payouts"] = payouts
-    try:
-        body = {
-            "name": fields["name"],
-            "kind": fields["kind"],
-            "path": fields["path"] or None,
-            "payouts": [
-                {
-                    "valid_from": each["valid_from"],
-                    "amount": rules.number(each["amount"], f"payouts.{number}.amount"),
-                    "currency": each["currency"].upper(),
-                }
-                for number, each in enumerate(payouts)
-                if any(each.values())
-            ],
-        }
-        Defined(request, viewer).put(PAGES, page_id, body, is_new)
-    except (NotTaken, UnreachableError) as refused:
-        view = frame(request, viewer, "setup", "New page" if is_new else page_id)
-        return _page_form(view, "" if is_new else page_id, fields, str(refused))
-    return _saved(request, viewer, page_id, "pages")
+def _page_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same in the API's shape. Raises NotTaken."""
+    return {
+        "name": fields["name"],
+        "kind": fields["kind"],
+        "path": fields["path"] or None,
+        "payouts": [
+            {
+                "valid_from": each["valid_from"],
+                "amount": rules.number(each["amount"], f"payouts.{number}.amount"),
+                "currency": each["currency"].upper(),
+            }
+            for number, each in enumerate(fields["payouts"])
+            if any(each.values())
+        ],
+    }
 
 
 def _read_payouts(form: Fields) -> list[dict[str, str]]:
@@ -187,11 +122,13 @@ def _read_payouts(form: Fields) -> list[dict[str, str]]:
     return [dict(zip(_PAYOUT, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _page_fields(page: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A page of the API, or a new one, as the form's fields."""
-    if page is None:
-        blank = dict.fromkeys(_PAYOUT, "")
-        return {"id": "", "name": "", "kind": "offer", "path": "", "payouts": [blank]}
+def _new_page(_request: Request) -> dict[str, Any]:
+    """A new page as the form's fields."""
+    return {**dict.fromkeys(_PAGE, ""), "kind": "offer", "payouts": [dict.fromkeys(_PAYOUT, "")]}
+
+
+def _shown_page(page: Mapping[str, Any]) -> dict[str, Any]:
+    """A page of the API as the form's fields."""
     payouts = [
         {
             "valid_from": each["valid_from"].removesuffix(_MIDNIGHT),
@@ -204,31 +141,23 @@ def _page_fields(page: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"id": page["page_id"], **known, "payouts": payouts}
 
 
-def _page_form(view: View, page_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
-    context = {"page_id": page_id, "fields": fields, "error": error, "kinds": PAGE_KINDS}
-    return view.render("page_form.html", context, 422 if error else 200)
+def _read_source(form: Fields) -> dict[str, Any]:
+    """A traffic source as a browser sent it."""
+    return {name: form.text(name) for name in _SOURCE}
 
 
-def _save_source(request: Request, viewer: Viewer, form: Fields, source_id: str, is_new: bool) -> Response:
-    fields = {name: form.text(name) for name in ("id", "name", "source", "medium", "is_paid")}
-    body = {
+def _source_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same in the API's shape."""
+    return {
         "name": fields["name"],
         "source": fields["source"],
         "medium": fields["medium"] or None,
         "is_paid": {"yes": True, "no": False}.get(fields["is_paid"]),
     }
-    try:
-        Defined(request, viewer).put(TRAFFIC_SOURCES, source_id, body, is_new)
-    except (NotTaken, UnreachableError) as refused:
-        view = frame(request, viewer, "setup", "New traffic source" if is_new else source_id)
-        return _source_form(view, "" if is_new else source_id, fields, str(refused))
-    return _saved(request, viewer, source_id, "traffic-sources")
 
 
-def _source_fields(source: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A traffic source of the API, or a new one, as the form's fields."""
-    if source is None:
-        return dict.fromkeys(("id", "name", "source", "medium", "is_paid"), "")
+def _shown_source(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A traffic source of the API as the form's fields."""
     return {
         "id": source["traffic_source_id"],
         "name": source["name"],
@@ -238,10 +167,35 @@ def _source_fields(source: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _source_form(view: View, source_id: str, fields: Mapping[str, Any], error: str = "") -> Response:
-    context = {"source_id": source_id, "fields": fields, "error": error, "paid": PAID}
-    return view.render("traffic_source_form.html", context, 422 if error else 200)
-
-
-def _saved(request: Request, viewer: Viewer, key: str, section: str) -> Response:
-    return see_other(f"{frame(request, viewer, 'setup').url('setup', saved=key)}#{section}")
+add_form(
+    router,
+    DefinitionForm(
+        kind=PAGES,
+        page="setup",
+        path="setup/pages",
+        new="New page",
+        template="page_form.html",
+        blank=_new_page,
+        shown=_shown_page,
+        read=_read_page,
+        body=_page_body,
+        saved=lambda view, page_id: f"{view.url('setup', saved=page_id)}#pages",
+        more=lambda *_: {"kinds": PAGE_KINDS},
+    ),
+)
+add_form(
+    router,
+    DefinitionForm(
+        kind=TRAFFIC_SOURCES,
+        page="setup",
+        path="setup/traffic-sources",
+        new="New traffic source",
+        template="traffic_source_form.html",
+        blank=lambda _: dict.fromkeys(_SOURCE, ""),
+        shown=_shown_source,
+        read=_read_source,
+        body=_source_body,
+        saved=lambda view, source_id: f"{view.url('setup', saved=source_id)}#traffic-sources",
+        more=lambda *_: {"paid": PAID},
+    ),
+)
