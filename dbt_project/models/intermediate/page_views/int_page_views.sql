@@ -254,7 +254,7 @@ select
     end as click_id_type,
     coalesce(sourced.named_external_click_id, {{ networks_click_id }}) as external_click_id
 from sourced
--- The parameter of the source that the view names, else of any: without one the click id is all that says it.
+-- The parameter of the source that the view comes from; of any where no more than a referrer says which that is.
 left join networks_clicks as mediums_click
     on
         sourced.seq = mediums_click.seq
@@ -268,5 +268,5 @@ left join networks_clicks as sources_click
 left join networks_clicks as nobodys_click
     on
         sourced.seq = nobodys_click.seq
-        and sourced.source is null
+        and coalesce(sourced.named_source, sourced.click_source) is null
         and nobodys_click.click_number = 1
