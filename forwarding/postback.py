@@ -88,4 +88,5 @@ def _templates(destination: Destination, told: str) -> tuple[Template, Template]
 
 
 def _said(destination: Destination, delivery: Delivery) -> Said:
-    return Said(delivery.facts, delivery.delivery_id, state(delivery), destination.body["status_words"])
+    facts = {**delivery.facts, "value_minor": 0} if delivery.kind == "retract" else delivery.facts
+    return Said(facts, delivery.delivery_id, state(delivery), destination.body["status_words"])
