@@ -131,6 +131,12 @@ class PostgresStore:
         with _landing_errors():
             self._run(sql, values)
 
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """A statement without result, once for each row of values; never repeated."""
+        self._ensure_session()
+        with _landing_errors(), self.connection.cursor() as cursor:
+            cursor.executemany(_in_psycopgs_marks(sql), rows)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction that is durable when its body is left, and rolled back when that raises."""

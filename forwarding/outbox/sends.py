@@ -1,0 +1,417 @@
+"""Deliveries on their way: leased before a request, booked after it. Each function is part of a transaction."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from forwarding.deliveries import Attempt, Delivery, DeliveryKind, Outcome, Told
+from forwarding.outbox.schema import NEVER_US, PARTLY, UNDERWAY, DestinationKey
+from forwarding.outbox.store import OutboxStore
+
+MOST_WAIT_S = 24 * 3600.0
+"""Nobody is asked to wait longer than this."""
+
+JITTER = 0.2
+"""Waits differ by so much, up and down: what failed together is not repeated together."""
+
+UNANSWERED = "unanswered"
+EXPIRED = "expired"
+TRIES_OVER = "tries_over"
+NOTHING_TOLD = "nothing_told"
+
+CHECKED_FOR_S = 7 * 24 * 3600.0
+"""So long a platform is asked what became of what it accepted; then it counts as lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A delivery that this process may send. `tries`: those that were made and count."""
+
+    delivery: Delivery
+    tries: int
+    split_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What waits in a destination. `ready`: due by now, so many at most; `oldest_us`: since when.
+
+    `next_us`: when the next is due, of what can be sent or asked after; None for never.
+    """
+
+    ready: int
+    oldest_us: int | None
+    next_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a failed one is tried again, and accepted ones are asked after; seconds before each."""
+
+    tries_s: Sequence[float]
+    checks_s: Sequence[float]
+
+
+@dataclass(slots=True)
+class Booked:
+    """What became of what was sent, by result; retries that were the last are dead."""
+
+    counts: Counter[str]
+    paused: Outcome | None = None
+    is_receiver_well: bool = False
+    faults: int = 0
+    wait_s: float = 0.0
+    """The receiver asked to be left alone for so long."""
+
+
+def due(store: OutboxStore, key: DestinationKey, now_us: int, most: int) -> Due:
+    """What waits in a destination."""
+    ((ready, oldest_us),) = store.query(
+        "SELECT count(*), min(due_us) FROM (SELECT due_us FROM deliveries"
+        " WHERE project_id = ? AND destination_id = ? AND state IN ('queued', 'retrying') AND due_us <= ?"
+        " ORDER BY due_us LIMIT ?) AS ready",
+        *(*key, now_us, most),
+    )
+    ((next_us,),) = store.query(
+        "SELECT min(due_us) FROM deliveries"
+        " WHERE project_id = ? AND destination_id = ? AND state IN ('queued', 'retrying')",
+        *key,
+    )
+    ((next_check_us,),) = store.query(
+        "SELECT min(due_us) FROM deliveries WHERE project_id = ? AND destination_id = ? AND state = 'accepted'",
+        *key,
+    )
+    found = [moment for moment in (next_us, next_check_us) if moment is not None and moment < NEVER_US]
+    return Due(ready, oldest_us, min(found, default=None))
+
+
+def lease(
+    store: OutboxStore, owner: str, key: DestinationKey, now_us: int, until_us: int, most: int
+) -> list[Leased]:
+    """Lease deliveries that are due, oldest first, and what is known of each: at most one of a conversion.
+
+    What has expired ends, and so does what would take back what nobody was told. What waits for another to end
+    is put aside until that has.
+    """
+    rows = store.query(
+        f"""
+        SELECT
+            d.delivery_id, d.conversion_id, d.ordinal, d.kind, d.build_id, d.facts, d.created_us, d.expires_us,
+            d.tries, d.split_id, t.ordinal, t.state, t.value_minor, t.currency, t.known_as,
+            (
+                SELECT count(*) FROM deliveries e
+                WHERE e.project_id = d.project_id AND e.destination_id = d.destination_id
+                    AND e.conversion_id = d.conversion_id AND e.ordinal < d.ordinal
+                    AND (e.state IN ('queued', 'retrying', 'held') OR {UNDERWAY.format(table="e")})
+            )
+        FROM deliveries d
+        LEFT JOIN told t
+            ON t.project_id = d.project_id AND t.destination_id = d.destination_id
+            AND t.conversion_id = d.conversion_id
+        WHERE d.project_id = ? AND d.destination_id = ? AND d.state IN ('queued', 'retrying') AND d.due_us <= ?
+        ORDER BY d.due_us, d.delivery_id LIMIT ?
+        """,  # noqa: S608
+        *(*key, now_us, most),
+    )
+    leased: list[Leased] = []
+    blocked, ended, sent = [], [], []
+    for row in rows:
+        delivery_id, conversion_id, ordinal, kind, build_id, facts, made_us, expires_us, tries, split_id = (
+            row[:10]
+        )
+        told_ordinal, told, before_it = row[10], row[11:15], row[15]
+        if before_it:
+            blocked.append((delivery_id,))
+        elif expires_us is not None and expires_us <= now_us:
+            ended.append(("dead", EXPIRED, now_us, delivery_id, conversion_id, ordinal))
+        elif kind == "retract" and told_ordinal is None:
+            ended.append(("cancelled", NOTHING_TOLD, now_us, delivery_id, conversion_id, ordinal))
+        else:
+            before = None if told_ordinal is None else Told(*told)
+            kind = _kind(kind, before)
+            sent.append((kind, owner, until_us, now_us, delivery_id))
+            leased.append(
+                Leased(
+                    Delivery(
+                        *(delivery_id, *key, conversion_id, ordinal, kind, build_id),
+                        *(orjson.loads(facts) if facts else {}, made_us, before),
+                    ),
+                    tries,
+                    split_id,
+                )
+            )
+    store.execute_many(f"UPDATE deliveries SET due_us = {NEVER_US} WHERE delivery_id = ?", blocked)  # noqa: S608
+    end(store, key, [(each[3], each[4], each[5], each[0], each[1]) for each in ended], now_us)
+    store.execute_many(
+        "UPDATE deliveries SET state = 'sending', kind = ?, lease_owner = ?, lease_until_us = ?,"
+        " first_try_us = coalesce(first_try_us, ?) WHERE delivery_id = ?",
+        sent,
+    )
+    return leased
+
+
+def _kind(kind: DeliveryKind, before: Told | None) -> DeliveryKind:
+    """What a message is by now: the one before may have ended otherwise than was planned."""
+    if kind == "restate" and before is None:
+        return "create"
+    if kind == "create" and before is not None:
+        return "restate"
+    return kind
+
+
+def renew(store: OutboxStore, owner: str, until_us: int) -> None:
+    """Renew the leases of what this process is sending."""
+    store.execute(
+        "UPDATE deliveries SET lease_until_us = ? WHERE state = 'sending' AND lease_owner = ?",
+        until_us,
+        owner,
+    )
+
+
+def take_up(store: OutboxStore, owner: str, now_us: int) -> None:
+    """Let what a lost process was sending be sent again: it may have arrived or not."""
+    store.execute(
+        "UPDATE deliveries SET state = CASE WHEN tries > 0 THEN 'retrying' ELSE 'queued' END, due_us = ?,"
+        " lease_owner = NULL, lease_until_us = NULL"
+        " WHERE state = 'sending' AND lease_until_us < ? AND lease_owner <> ?",
+        *(now_us, now_us, owner),
+    )
+
+
+def put_back(store: OutboxStore, delivery_ids: Sequence[str], due_us: int) -> None:
+    """Give up leases of what was not sent, or not to its end."""
+    store.execute_many(
+        "UPDATE deliveries SET state = CASE WHEN tries > 0 THEN 'retrying' ELSE 'queued' END, due_us = ?,"
+        " lease_owner = NULL, lease_until_us = NULL WHERE delivery_id = ? AND state = 'sending'",
+        [(due_us, delivery_id) for delivery_id in delivery_ids],
+    )
+
+
+def end(
+    store: OutboxStore, key: DestinationKey, ended: Sequence[tuple[str, str, int, str, str]], now_us: int
+) -> None:
+    """End deliveries (id, conversion, ordinal, state, reason) without a request."""
+    store.execute_many(
+        "UPDATE deliveries SET state = ?, reason = ?, done_us = ?, lease_owner = NULL, lease_until_us = NULL,"
+        f" due_us = {NEVER_US} WHERE delivery_id = ?",  # noqa: S608
+        [(state, reason, now_us, delivery_id) for delivery_id, _, _, state, reason in ended],
+    )
+    _unblock(store, key, [(conversion_id, ordinal) for _, conversion_id, ordinal, _, _ in ended], now_us)
+
+
+def book(
+    store: OutboxStore,
+    key: DestinationKey,
+    leased: Sequence[Leased],
+    outcomes: Mapping[str, Outcome],
+    attempts: Sequence[Attempt],
+    schedule: Schedule,
+    batch_id: str | None,
+    now_us: int,
+    is_breaker_open: bool = False,
+) -> Booked:
+    """Book what became of deliveries that were sent, and the requests that were made for them.
+
+    While the breaker is open, or as long as nothing else than faults comes back, tries don't run out.
+    """
+    booked = Booked(Counter())
+    rows, delivered, ended = [], [], []
+    for each in leased:
+        delivery, tries = each.delivery, each.tries
+        outcome = outcomes.get(delivery.delivery_id, _NO_OUTCOME)
+        state, reason, due_us, done_us = "retrying", None, now_us, None
+        booked.wait_s = max(booked.wait_s, min(outcome.wait_s or 0.0, MOST_WAIT_S))
+        if outcome.result == "delivered":
+            state, due_us, done_us = "delivered", NEVER_US, now_us
+            reason = PARTLY if outcome.code == PARTLY else None
+            booked.is_receiver_well = True
+        elif outcome.result == "accepted":
+            state, due_us = "accepted", now_us + _us(schedule.checks_s[0])
+            booked.is_receiver_well = True
+        elif outcome.result == "dead":
+            state, reason, due_us, done_us = "dead", outcome.code, NEVER_US, now_us
+            # It did answer.
+            booked.is_receiver_well = True
+        elif outcome.result == "pause":
+            booked.paused = outcome
+            state = "retrying" if tries else "queued"
+        else:
+            booked.faults += outcome.is_fault
+            if not (outcome.is_fault and is_breaker_open):
+                tries += 1
+            if tries >= len(schedule.tries_s):
+                if outcome.is_fault:
+                    # The receiver as a whole is away: nothing dies of that.
+                    tries = len(schedule.tries_s) - 1
+                else:
+                    state, reason, due_us, done_us = "dead", TRIES_OVER, NEVER_US, now_us
+            if state == "retrying":
+                due_us = now_us + _us(
+                    max(_jittered(schedule.tries_s[max(tries, 1)]), _bounded(outcome.wait_s))
+                )
+        booked.counts[state if done_us is None or state != "delivered" else "delivered"] += 1
+        rows.append(
+            (
+                *(state, reason, due_us, tries, done_us, batch_id, outcome.remote_id, outcome.status),
+                *(outcome.code or None, outcome.text or None, delivery.delivery_id),
+            )
+        )
+        if state == "delivered" and delivery.kind != "test":
+            delivered.append((delivery, outcome.known_as))
+        if done_us is not None and reason != PARTLY:
+            ended.append((delivery.conversion_id, delivery.ordinal))
+    store.execute_many(
+        "UPDATE deliveries SET state = ?, reason = ?, due_us = ?, tries = ?, done_us = ?,"
+        " batch_id = coalesce(?, batch_id), remote_id = coalesce(?, remote_id), status = ?, error_code = ?,"
+        " error_text = ?, lease_owner = NULL, lease_until_us = NULL WHERE delivery_id = ?",
+        rows,
+    )
+    _log_attempts(store, attempts)
+    _tell(store, key, delivered, now_us)
+    _unblock(store, key, ended, now_us)
+    return booked
+
+
+def accepted_due(
+    store: OutboxStore, key: DestinationKey, now_us: int, most: int
+) -> dict[str, list[tuple[Leased, int, int]]]:
+    """Accepted deliveries to be asked after, by the platform's id of their request; with `checks` and since when."""
+    remote_ids = store.query(
+        "SELECT DISTINCT remote_id FROM deliveries WHERE project_id = ? AND destination_id = ?"
+        " AND state = 'accepted' AND due_us <= ? LIMIT ?",
+        *(*key, now_us, most),
+    )
+    found: dict[str, list[tuple[Leased, int, int]]] = {}
+    for (remote_id,) in remote_ids:
+        rows = store.query(
+            """
+            SELECT
+                d.delivery_id, d.conversion_id, d.ordinal, d.kind, d.build_id, d.facts, d.created_us, d.tries,
+                d.split_id, d.checks, coalesce(d.first_try_us, d.created_us),
+                t.ordinal, t.state, t.value_minor, t.currency, t.known_as
+            FROM deliveries d
+            LEFT JOIN told t
+                ON t.project_id = d.project_id AND t.destination_id = d.destination_id
+                AND t.conversion_id = d.conversion_id
+            WHERE d.project_id = ? AND d.destination_id = ? AND d.state = 'accepted' AND d.remote_id = ?
+            ORDER BY d.delivery_id
+            """,
+            *(*key, remote_id),
+        )
+        found[remote_id] = [
+            (
+                Leased(
+                    Delivery(
+                        *(row[0], *key, *row[1:5], orjson.loads(row[5]) if row[5] else {}, row[6]),
+                        None if row[11] is None else Told(*row[12:16]),
+                    ),
+                    row[7],
+                    row[8],
+                ),
+                row[9],
+                row[10],
+            )
+            for row in rows
+        ]
+    return found
+
+
+def ask_again(
+    store: OutboxStore,
+    key: DestinationKey,
+    asked: Sequence[tuple[Leased, int, int]],
+    attempts: Sequence[Attempt],
+    schedule: Schedule,
+    now_us: int,
+) -> None:
+    """The platform does not know yet what became of these: ask later, and give up after a week."""
+    later, lost = [], []
+    for each, checks, since_us in asked:
+        if now_us - since_us > _us(CHECKED_FOR_S):
+            lost.append(
+                (
+                    each.delivery.delivery_id,
+                    each.delivery.conversion_id,
+                    each.delivery.ordinal,
+                    "dead",
+                    UNANSWERED,
+                )
+            )
+        else:
+            wait_s = schedule.checks_s[min(checks + 1, len(schedule.checks_s) - 1)]
+            later.append((now_us + _us(wait_s), checks + 1, each.delivery.delivery_id))
+    store.execute_many("UPDATE deliveries SET due_us = ?, checks = ? WHERE delivery_id = ?", later)
+    _log_attempts(store, attempts)
+    end(store, key, lost, now_us)
+
+
+def hurry(store: OutboxStore, key: DestinationKey, now_us: int) -> None:
+    """The receiver is well again: let what failed before be tried now."""
+    store.execute(
+        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND state = 'retrying'"
+        f" AND due_us > ? AND due_us < {NEVER_US}",  # noqa: S608
+        *(now_us, *key, now_us),
+    )
+
+
+_NO_OUTCOME = Outcome("retry", "no_outcome", "Nothing is known of what became of it.")
+
+
+def _tell(
+    store: OutboxStore, key: DestinationKey, delivered: Sequence[tuple[Delivery, str | None]], now_us: int
+) -> None:
+    """Note what the destination knows from now on."""
+    store.execute_many(
+        "UPDATE told SET ordinal = ?, fingerprint = (SELECT fingerprint FROM deliveries WHERE delivery_id = ?),"
+        " state = ?, value_minor = ?, currency = ?, known_as = coalesce(?, known_as), told_us = ?"
+        " WHERE project_id = ? AND destination_id = ? AND conversion_id = ?"
+        " AND (ordinal IS NULL OR ordinal <= ?)",
+        [
+            (
+                *(delivery.ordinal, delivery.delivery_id),
+                *("retracted" if delivery.kind == "retract" else delivery.facts.get("state"),),
+                *(delivery.facts.get("value_minor"), delivery.facts.get("currency"), known_as, now_us),
+                *(*key, delivery.conversion_id, delivery.ordinal),
+            )
+            for delivery, known_as in delivered
+        ],
+    )
+
+
+def _unblock(store: OutboxStore, key: DestinationKey, ended: Sequence[tuple[str, int]], now_us: int) -> None:
+    """Let go what waited for the end of these (conversion, ordinal)."""
+    store.execute_many(
+        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND conversion_id = ?"
+        f" AND ordinal > ? AND state IN ('queued', 'retrying') AND due_us = {NEVER_US}",  # noqa: S608
+        [(now_us, *key, conversion_id, ordinal) for conversion_id, ordinal in ended],
+    )
+
+
+def _log_attempts(store: OutboxStore, attempts: Sequence[Attempt]) -> None:
+    store.execute_many(
+        "INSERT INTO attempts (delivery_id, n, started_us, ms, status, error_code, answer)"
+        " SELECT ?, coalesce(max(n), 0) + 1, ?, ?, ?, ?, ? FROM attempts WHERE delivery_id = ?",
+        [
+            (
+                *(delivery_id, attempt.started_us, attempt.milliseconds, attempt.status, attempt.code),
+                *(attempt.answer, delivery_id),
+            )
+            for attempt in attempts
+            for delivery_id in attempt.delivery_ids
+        ],
+    )
+
+
+def _bounded(wait_s: float | None) -> float:
+    return min(wait_s or 0.0, MOST_WAIT_S)
+
+
+def _jittered(seconds: float) -> float:
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 (no secret)
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)
