@@ -24,8 +24,8 @@ class Allowing(Protocol):
         """Ports of https."""
 
     @property
-    def forward_allow(self) -> Collection[tuple[str, int]]:
-        """Hosts, without brackets, and ports of receivers that may be inside and may speak http."""
+    def forward_allow(self) -> Collection[str]:
+        """`host:port`, in lower case, of receivers that may be inside and may speak http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def judged(url: str, settings: Allowing, *, allow_http: bool = False) -> Place:
     port = int(named["port"] or (443 if scheme == "https" else 80))
     literal = _literal(host)
     place = Place(scheme, str(literal or host), port, literal, is_allowed=False)
-    if _is_listed(place, settings.forward_allow):
+    if is_listed(place.host, port, settings):
         return Place(scheme, place.host, port, literal, is_allowed=True)
     if scheme == "http" and not allow_http:
         raise ValueError("must begin with https://")
@@ -158,10 +158,13 @@ def in_ascii(url: str) -> str:
     return quote(url, safe=_ASCII)
 
 
-def _is_listed(place: Place, receivers: Collection[tuple[str, int]]) -> bool:
-    for host, port in receivers:
+def is_listed(host: str, port: int, settings: Allowing) -> bool:
+    """Whether the operator allows a receiver; `host` is written as in `Place`."""
+    for receiver in settings.forward_allow:
+        listed, _, its_port = receiver.rpartition(":")
+        listed = listed.strip("[]")
         with suppress(ValueError):  # What is neither an address nor a name can't be written in a URL.
-            if port == place.port and str(_literal(host) or host.lower()) == place.host:
+            if its_port == str(port) and str(_literal(listed) or listed) == host:
                 return True
     return False
 

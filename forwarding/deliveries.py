@@ -69,21 +69,26 @@ class Message:
     """An HTTP request to a platform, complete but for what the transport adds.
 
     `shown_url` and `shown`, of the body, are for people: `***` stands for each secret. `secrets` are those
-    that the request holds: an answer that repeats one is logged without it.
+    that the request holds: an answer that repeats one is logged without it. `allow_http`: its destination may
+    be told things that anybody on the way can read.
     """
 
     method: Literal["GET", "POST"]
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     shown_url: str
     shown: str
     secrets: Sequence[str] = field(default=(), repr=False)
+    allow_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered: the first 64 KB of its body, names of headers in lower case."""
+    """What a receiver answered; names of headers in lower case.
+
+    `body` has its first 64 KB at most. One that was cut, or came too slowly, is there as far as it came.
+    """
 
     status: int
     headers: Mapping[str, str]

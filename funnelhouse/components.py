@@ -53,7 +53,10 @@ class Components:
         return reference(name)
 
     def named(self, schema: Any, prefix: str = "") -> Any:
-        """A JSON schema whose objects with a title, and whose own `$defs`, are components called so."""
+        """A JSON schema whose objects with a title, and whose own `$defs`, are components called so.
+
+        So is a choice between objects that a member tells apart.
+        """
         return self._named(schema, prefix, {})
 
     def _named(self, node: Any, prefix: str, definitions: Mapping[str, Any]) -> Any:
@@ -74,6 +77,15 @@ class Components:
             for name, value in node.items()
             if name != "$defs" and not (name == "title" and isinstance(value, str))
         }
-        if isinstance(title, str) and node.get("type") == "object" and "properties" in node:
+        if "discriminator" in node:
+            inner["discriminator"] = {
+                **node["discriminator"],
+                "mapping": {
+                    value: target.replace("#/$defs/", f"{COMPONENTS}{prefix}")
+                    for value, target in node["discriminator"]["mapping"].items()
+                },
+            }
+        is_object = node.get("type") == "object" and "properties" in node
+        if isinstance(title, str) and (is_object or "discriminator" in node):
             return self.add(prefix + title, inner)
         return inner

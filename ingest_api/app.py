@@ -100,6 +100,7 @@ def create_app() -> FastAPI:
             "4XX": {"description": "Refused: problem details, or the dialect's own shape of an error."}
         },
     )
+    app.state.settings = settings
     app.state.keys = KeyRing(settings.landing_store)
     app.state.admit = admit
     app.state.key_use = KeyUse()

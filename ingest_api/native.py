@@ -19,6 +19,7 @@ from pydantic import (
 
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Rejection
+from ingest_api.body import read_body
 from ingest_api.fields import MajorAmount, errors
 from ingest_api.lengths import DEFINED_NAME_BYTES, within
 from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
@@ -33,7 +34,7 @@ class OwnShape(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-_Shape = TypeVar("_Shape", bound=OwnShape)
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 def _not_negative(value: Any) -> Any:
@@ -62,21 +63,29 @@ Whole = BeforeValidator(_whole)
 """Marks an integer field that takes 14.0 too."""
 
 
-async def read_shape(request: Request, project_id: str, shape: Callable[[Any], _T]) -> _T:
+async def read_shape(
+    request: Request, project_id: str, shape: Callable[[Any], _T], keeps_refused: bool = True
+) -> _T:
     """Read the body, then as `shaped`. Raises also as `read_body` does."""
-    body = await read_known(request, project_id, request.scope["path"])
-    return await shaped(request, project_id, body, shape)
+    if keeps_refused:
+        body = await read_known(request, project_id, request.scope["path"])
+    else:
+        body = await read_body(request)
+    return await shaped(request, project_id, body, shape, keeps_refused)
 
 
-async def shaped(request: Request, project_id: str, body: bytes, shape: Callable[[Any], _T]) -> _T:
+async def shaped(
+    request: Request, project_id: str, body: bytes, shape: Callable[[Any], _T], keeps_refused: bool = True
+) -> _T:
     """What `shape` makes of the body's JSON value, or its Refusal 400; then the body is kept as rejected.
 
-    Raises Refusal 400 also when the body is no JSON.
+    Without `keeps_refused` it is not: there may be a secret in it. Raises Refusal 400 also when the body is
+    no JSON.
     """
     try:
         return await parsed(request, body, lambda body: shape(parse(body)[0]))
     except Refusal as refusal:
-        if not is_dry_run(request):
+        if keeps_refused and not is_dry_run(request):
             rejection = Rejection(refusal.detail, body)
             # The path itself: it names what was to be defined, and no path of ours holds a secret.
             await keep_rejected(request, arrival_of(request, project_id), [rejection], request.scope["path"])

@@ -14,7 +14,7 @@ import yaml
 from fastapi import FastAPI, Request
 
 from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
-from funnelhouse.components import Components, reference
+from funnelhouse.components import COMPONENTS, Components, reference
 from funnelhouse.problems import Refusal
 from ingest_api import costs, dialect_routes, keys
 from ingest_api.access import NO_POSTBACKS, NO_TRACKER, SETTINGS_UNREADABLE
@@ -68,6 +68,7 @@ _TAGS = {
     "traffic-sources": "What reports call a source, and whether it is paid for.",
     "experiments": "Variants, and the goals that decide between them.",
     "links": "Addresses that record who follows them, and lead on.",
+    "destinations": "Where conversions are told: traffic sources, ad platforms, systems of one's own.",
     "keys": "API keys of the project: who may send, read and define.",
     "settings": "Numbers and choices that a project's models use.",
     "tracker": "What the script does in the browsers of the project's visitors.",
@@ -167,7 +168,25 @@ def _name_definitions(components: Components) -> None:
     for kind in KINDS:
         shape = components.schemas[kind.shape.__name__]
         key = {kind.id_name: {"type": "string", "description": f"Id of the {kind.noun}."}}
-        components.add(_stored_name(kind), stored(shape, f"A {kind.noun} as it is stored.", key))
+        said = f"A {kind.noun} as it is stored."
+        if "oneOf" in shape:
+            # Of each that it may be, one is stored.
+            mapping = shape["discriminator"]["mapping"]
+            targets = {value: f"Stored{target.rpartition('/')[2]}" for value, target in mapping.items()}
+            for value, name in targets.items():
+                alternative = components.schemas[name.removeprefix("Stored")]
+                components.add(name, stored(alternative, f"{said[:-1]}, of kind {value}.", key))
+            found = {
+                "description": said,
+                "oneOf": [reference(name) for name in targets.values()],
+                "discriminator": {
+                    **shape["discriminator"],
+                    "mapping": {value: f"{COMPONENTS}{name}" for value, name in targets.items()},
+                },
+            }
+        else:
+            found = stored(shape, said, key)
+        components.add(_stored_name(kind), found)
         components.add(f"{_stored_name(kind)}Page", listed(kind, _stored_name(kind)))
     for single in SINGLES:
         shape = components.schemas[single.shape.__name__]
@@ -199,7 +218,9 @@ def _describe_properties(components: Components) -> None:
             if name in ANSWERS or not name.startswith(prefix):
                 continue
             for field, described in schema.get("properties", {}).items():
-                about = said["fields"].get(f"{name}.{field}") or said["fields"].get(field)
+                about = said["fields"].get(f"{name}.{field}")
+                if about is None and "description" not in described:
+                    about = said["fields"].get(field)
                 if about is None and prefix and field in COLUMN_DOCS:
                     about = field
                 if about is not None:
@@ -272,17 +293,19 @@ def _said_of_single(single: Single) -> dict[str, dict[str, Any]]:
 def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
     things = f"/v1/projects/{{project_id}}/{kind.path}"
     thing = f"{things}/{{{kind.id_name}}}"
-    shown = {
-        kind.id_name: kind.kind,
-        "version": 1,
-        "received_us": 1772366400123456,
-        # By way of JSON: amounts are kept digit by digit.
-        **orjson.loads(orjson.dumps(kind.shown(kind.stored(kind.shape.model_validate(kind.example))))),
-    }
+    shown = _shown_example(kind, kind.example)
     noun = kind.kind
     one = {"tag": kind.path, "answer": shown, "answer_schema": _stored_name(kind)}
+    more = {
+        name: {
+            "summary": f"Another example: {name}",
+            "body": example,
+            "answer": {"status": 200, "body": _shown_example(kind, example)},
+        }
+        for name, example in kind.more_examples.items()
+    }
     return {
-        f"PUT {thing}": {**one, "id": f"put_{noun}", "example": kind.example},
+        f"PUT {thing}": {**one, "id": f"put_{noun}", "example": kind.example, "examples": more},
         f"GET {thing}": {**one, "id": f"get_{noun}", "details": {400: _refused_id(kind)}},
         f"DELETE {thing}": {"tag": kind.path, "id": f"delete_{noun}"},
         f"GET {things}": {
@@ -291,6 +314,17 @@ def _said_of_kind(kind: Kind) -> dict[str, dict[str, Any]]:
             "answer": {kind.plural: [shown], "next": None},
             "answer_schema": f"{_stored_name(kind)}Page",
         },
+    }
+
+
+def _shown_example(kind: Kind, example: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of a definition once it is put."""
+    return {
+        kind.id_name: kind.kind,
+        "version": 1,
+        "received_us": 1772366400123456,
+        # By way of JSON: amounts are kept digit by digit.
+        **orjson.loads(orjson.dumps(kind.shown(kind.stored(kind.shape.model_validate(example))))),
     }
 
 

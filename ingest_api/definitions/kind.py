@@ -3,11 +3,14 @@
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from funnelhouse.problems import Refusal
+from funnelhouse.settings import Settings
 from ingest_api.native import OwnShape
 from record.contract import DefinitionKind
 
@@ -24,7 +27,8 @@ class Kind:
 
     `stored` makes of a valid `shape` what is kept, `shown` makes of that what the API shows: the shape that
     PUT takes. `example` is a body of PUT. `check_id` raises Refusal 400 for what cannot be an id.
-    `check_settings`, where there is one, raises it for what the project's settings do not allow.
+    `check_settings`, where there is one, raises it for what the project's settings do not allow,
+    `check_installation` for what the operator's don't.
     """
 
     kind: DefinitionKind
@@ -33,11 +37,18 @@ class Kind:
     noun: str
     id_name: str
     check_id: Callable[[str, str], None]
-    shape: type[OwnShape]
+    shape: type[BaseModel]
     stored: Callable[[Any], dict[str, Any]]
     shown: Callable[[dict[str, Any]], dict[str, Any]]
     example: dict[str, Any]
     check_settings: Callable[[dict[str, Any], Any], None] | None = None
+    check_installation: Callable[[Settings, Any], None] | None = None
+    read: Callable[[Any], Any] | None = None
+    """What makes a `shape` of a body, or raises Refusal 400, where that takes more than the shape alone."""
+    keeps_refused: bool = True
+    """Whether a body that is refused is kept, to be shown; not where secrets may be in it by mistake."""
+    more_examples: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """Other bodies of PUT, by name."""
     written_with: Callable[[str, dict[str, Any]], Mapping["Named", dict[str, Any]]] | None = None
     """What else a key and its stored body define, in the same transaction, until the body says it no more."""
 

@@ -1,7 +1,7 @@
 """Definitions over HTTP: the same four routes for every kind, three for what a project has one of."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Annotated, Any, TypeVar
@@ -9,10 +9,12 @@ from weakref import WeakValueDictionary
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import BaseModel
 
 from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
 from funnelhouse.problems import Refusal
 from ingest_api.definitions import versions
+from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
@@ -26,16 +28,16 @@ from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
-from ingest_api.native import OwnShape, described_body, json_answer, read_as, read_shape
+from ingest_api.native import described_body, json_answer, read_as, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
-KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
+KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS, DESTINATIONS)
 SINGLES = (SETTINGS, TRACKER)
 
 router = APIRouter()
 
-_Shape = TypeVar("_Shape", bound=OwnShape)
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 _turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 """By project and key: what a definition takes away depends on the version before it."""
@@ -91,11 +93,14 @@ def _add_routes(kind: Kind) -> None:
         """Define it, or give it a new version; the newest holds, for all history."""
         is_trial = is_dry_run(request)
         project_id = caller.project_id
-        check = None
+        checks: list[Callable[[Any], None]] = []
         if kind.check_settings is not None:
             newest = await versions.newest(request, project_id, SETTINGS.kind, SETTINGS.kind)
-            check = partial(kind.check_settings, SETTINGS.complete(newest.body if newest else None))
-        body = await _read(request, project_id, kind.shape, kind.stored, check)
+            checks.append(partial(kind.check_settings, SETTINGS.complete(newest.body if newest else None)))
+        if kind.check_installation is not None:
+            checks.append(partial(kind.check_installation, request.app.state.settings))
+        read = kind.read or partial(read_as, kind.shape)
+        body = await _read(request, project_id, read, kind.stored, checks, kind.keeps_refused)
         if is_trial:
             before = await versions.newest(request, project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
@@ -174,7 +179,9 @@ def _add_single_routes(single: Single) -> None:
     async def put(request: Request, caller: AdminCaller) -> Response:
         """What is left out takes its default."""
         is_trial = is_dry_run(request)
-        body = await _read(request, caller.project_id, single.shape, single.shape.model_dump)
+        body = await _read(
+            request, caller.project_id, partial(read_as, single.shape), single.shape.model_dump
+        )
         if is_trial:
             trial = _after(await newest(request, caller.project_id), body)
             return json_answer(await shown(request, caller.project_id, trial), {DRY_RUN: "1"})
@@ -207,22 +214,23 @@ for _single in SINGLES:
 async def _read(
     request: Request,
     project_id: str,
-    shape: type[_Shape],
+    read: Callable[[Any], _Shape],
     stored: Callable[[_Shape], dict[str, Any]],
-    check: Callable[[_Shape], None] | None = None,
+    checks: Sequence[Callable[[_Shape], None]] = (),
+    keeps_refused: bool = True,
 ) -> dict[str, Any]:
-    """What is stored of a body in a shape. Raises Refusal 400 naming the fields at fault."""
+    """What is stored of a body that is read. Raises Refusal 400 naming the fields at fault."""
 
     def shaped(value: Any) -> dict[str, Any]:
-        read = read_as(shape, value)
-        if check is not None:
-            check(read)
-        definition = stored(read)
+        shape = read(value)
+        for check in checks:
+            check(shape)
+        definition = stored(shape)
         if len(orjson.dumps(definition)) > DEFINITION_BYTES:
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition
 
-    return await read_shape(request, project_id, shaped)
+    return await read_shape(request, project_id, shaped, keeps_refused)
 
 
 def _after(before: Version | None, body: dict[str, Any]) -> Version:

@@ -114,6 +114,8 @@ def send_examples(
     bodies = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     requests = [(name, {"json": example["value"]}) for name, example in bodies.get("examples", {}).items()]
     requests += [(name, {"params": query}) for name, query in queries.items()]
+    # What is shown afterwards is shown as this was put.
+    requests.sort(key=lambda request: request[0] == "example")
     for name, content in requests or [("example", {})]:
         answer = client.request(method, address(path, key_id), **content)  # type: ignore[arg-type]
         where = f"{method} {path} {name}: {answer.status_code} {answer.text}"

@@ -17,7 +17,7 @@ from servers import Server, start_ingest
 
 from funnelhouse.keys import PAGE, SCOPES, create_key, revoke_key
 
-KINDS = ("goals", "funnels", "pages", "traffic-sources", "experiments", "links")
+KINDS = ("goals", "funnels", "pages", "traffic-sources", "experiments", "links", "destinations")
 IDS = {kind: kind.removesuffix("s").replace("-", "_") + "_id" for kind in KINDS}
 PROJECT = "/v1/projects/{project_id}"
 REPORTS = [
