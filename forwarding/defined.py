@@ -1,14 +1,14 @@
-"""What projects have defined about forwarding, read from the landing store: destinations and their secrets."""
+"""What projects have defined of forwarding, in the landing store: destinations and their secrets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
-from record.secrets import Secret, SecretError, SecretKey, read_secret
 
 from forwarding.deliveries import Destination
 from forwarding.outbox.schema import DestinationKey
 from record.landing.store import LandingStore
+from record.secrets import Secret, SecretError, SecretKey, read_secret
 
 _RECENT = 100
 """PostgreSQL shows a commit with a higher id before one with a lower: so many ids are looked at."""
@@ -27,7 +27,8 @@ def version_of_defined(store: LandingStore) -> tuple[object, ...]:
     """Differs when something may have been defined since; cheap. Raises LandingError."""
     recent = store.query(f"SELECT id FROM definitions ORDER BY id DESC LIMIT {_RECENT}")  # noqa: S608
     secrets = store.query(
-        "SELECT count(*), max(set_us), max(previous_until_us), min(key_id), max(key_id) FROM destination_secrets"
+        "SELECT count(*), max(set_us), max(previous_until_us), min(key_id), max(key_id)"
+        " FROM destination_secrets"
     )
     return (*recent, *secrets)
 
