@@ -88,6 +88,16 @@ ALLOWED: dict[str, set[str]] = {
         for single in ("settings", "tracker")
         for method, scopes in (("PUT", {"admin"}), ("DELETE", {"admin"}), ("GET", {"read", "admin"}))
     },
+    **{
+        f"{method} {PROJECT}/destinations/{{destination_id}}/secrets/{{name}}": {"admin"}
+        for method in ("PUT", "GET", "DELETE")
+    },
+    f"GET {PROJECT}/destinations/{{destination_id}}/secrets": {"admin"},
+    **{
+        f"POST {PROJECT}/destinations/{{destination_id}}/{action}": {"admin"}
+        for action in ("pause", "resume", "release", "test")
+    },
+    f"POST {PROJECT}/deliveries/replay": {"admin"},
     f"POST {PROJECT}/costs": {"admin"},
     **{f"GET {PROJECT}/events/{path}": {"read", "admin"} for path in ("recent", "stream", "{event_id}")},
     f"GET {PROJECT}/rejected/recent": {"read", "admin"},
