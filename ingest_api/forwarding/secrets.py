@@ -19,9 +19,10 @@ from forwarding.deliveries import DestinationKind
 from funnelhouse.auth import AdminCaller
 from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
+from ingest_api.body import read_body
 from ingest_api.forwarding.destinations import DESTINATION, DestinationId, defined
 from ingest_api.lengths import within
-from ingest_api.native import OwnShape, described_body, json_answer, read_as, read_shape
+from ingest_api.native import OwnShape, described_body, json_answer, read_as, shaped
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from ingest_api.window.landed import utc
 from record.landing.store import LandingStore
@@ -85,10 +86,11 @@ async def put(
     shown this once. The one before is valid for 24 hours more.
     """
     is_trial = is_dry_run(request)
+    body = await read_body(request)
     kind = (await defined(request, caller.project_id, destination_id))["kind"]
     _check_name(kind, name)
-    value, is_made = await read_shape(
-        request, caller.project_id, partial(_read, kind, name), keeps_refused=False
+    value, is_made = await shaped(
+        request, caller.project_id, body, partial(_read, kind, name), keeps_refused=False
     )
     settings: Settings = request.app.state.settings
     if not settings.secret_keys:

@@ -1,7 +1,6 @@
 """What is to be done about deliveries, over HTTP: written down here, carried out by `funnelhouse forward`."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -73,8 +72,7 @@ def _described(shape: type[OwnShape], example: dict[str, Any]) -> dict[str, Any]
 
 def _add_route(action: Action, told: str) -> None:
     async def wish(request: Request, caller: AdminCaller, destination_id: DestinationId) -> Response:
-        await defined(request, caller.project_id, destination_id)
-        return await _wished(request, caller.project_id, action, partial(_noted, destination_id))
+        return await _wished(request, caller.project_id, action, _noted, destination_id)
 
     wish.__doc__ = f"{told} It is wished for here; within seconds `funnelhouse forward` does it."
     router.add_api_route(
@@ -101,13 +99,14 @@ async def replay(request: Request, caller: AdminCaller) -> Response:
     return await _wished(request, caller.project_id, "replay", _replayed)
 
 
-def _noted(destination_id: str, value: Any) -> tuple[str | None, dict[str, Any]]:
-    return destination_id, read_as(Note, value).model_dump()
+def _noted(value: Any) -> dict[str, Any]:
+    return read_as(Note, value).model_dump()
 
 
-def _replayed(value: Any) -> tuple[str | None, dict[str, Any]]:
+def _replayed(value: Any) -> dict[str, Any]:
     wanted = read_as(Replay, value)
-    return wanted.destination_id, {
+    return {
+        "destination_id": wanted.destination_id,
         "delivery_ids": wanted.delivery_ids,
         "states": wanted.states or (["dead"] if not wanted.delivery_ids else []),
         "since_us": wanted.since,
@@ -120,25 +119,32 @@ async def _wished(
     request: Request,
     project_id: str,
     action: Action,
-    read: Callable[[Any], tuple[str | None, dict[str, Any]]],
+    read: Callable[[Any], dict[str, Any]],
+    destination_id: str | None = None,
 ) -> Response:
-    """Append what a body wishes, once under an Idempotency-Key, and answer what was wished."""
+    """Append what a body wishes, once under an Idempotency-Key, and answer what was wished.
+
+    Of a destination that the path doesn't name, the body may.
+    """
     is_trial = is_dry_run(request)
     body = await read_known(request, project_id, request.scope["path"])
     repeatable = once(request, project_id, body)
-    destination_id, wanted = await shaped(request, project_id, body or b"{}", read)
+    if destination_id is not None:
+        await defined(request, project_id, destination_id)
+    wanted = await shaped(request, project_id, body or b"{}", read)
+    about = destination_id or wanted.pop("destination_id", None)
 
     def append(store: LandingStore) -> Response | Answer:
         if is_trial:
             earlier = None
             if repeatable is not None:
                 earlier = find_answer(store, repeatable.project_id, repeatable.route, repeatable.key)
-            return earlier or _answered(Wish(0, project_id, destination_id, action, wanted, now_us()))
+            return earlier or _answered(Wish(0, project_id, about, action, wanted, now_us()))
         with store.transaction():
             if repeatable is None:
-                return _answered(append_wish(store, project_id, destination_id, action, wanted))
+                return _answered(append_wish(store, project_id, about, action, wanted))
             # First the wish, whose number the answer has; a repeat takes it back.
-            wish = append_wish(store, project_id, destination_id, action, wanted)
+            wish = append_wish(store, project_id, about, action, wanted)
             response = _answered(wish)
             kept = keep_answers(store, {0: repeatable.answer(response)})
             if kept:
