@@ -223,14 +223,14 @@ def destinations(store: OutboxStore, project_id: str) -> dict[str, DestinationFo
         project_id,
     ):
         skipped.setdefault(destination_id, {})[reason] = count
-    told = dict(
+    told: dict[str, int] = dict(
         store.query(
             "SELECT destination_id, count(*) FROM told WHERE project_id = ? AND fingerprint IS NOT NULL"
             " AND state <> 'retracted' GROUP BY destination_id",
             project_id,
         )
     )
-    differing = dict(
+    differing: dict[str, int] = dict(
         store.query(
             f"SELECT t.destination_id, count(*) {_DIFFERING} AND t.project_id = ? GROUP BY t.destination_id",
             project_id,
