@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from forwarding.deliveries import Delivery, DeliveryKind, Facts
+from forwarding.deliveries import Delivery, DeliveryKind, Facts, Told
 from forwarding.outbox.schema import NEVER_US
 from forwarding.outbox.store import OutboxStore
 from record.contract import DAY_US
@@ -69,10 +69,14 @@ class AttemptFound:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A delivery with its facts, None where they are gone by now, and its attempts in order."""
+    """A delivery with its facts, None where they are gone by now, and its attempts in order.
+
+    `before` is what had been told earlier, None for a first message.
+    """
 
     found: Found
     facts: Facts | None
+    before: Told | None
     attempts: Sequence[AttemptFound]
 
     def delivery(self) -> Delivery:
@@ -88,6 +92,7 @@ class Whole:
             build_id=found.build_id,
             facts=self.facts or {},
             made_us=found.created_us,
+            before=self.before,
         )
 
 
@@ -185,11 +190,31 @@ def delivery(store: OutboxStore, project_id: str, delivery_id: str) -> Whole | N
         delivery_id,
     )
     *values, facts = rows[0]
+    found = _found(values)
     return Whole(
-        _found(values),
+        found,
         None if facts is None else orjson.loads(facts),
+        _before(store, found),
         [AttemptFound(*attempt) for attempt in attempts],
     )
+
+
+def _before(store: OutboxStore, found: Found) -> Told | None:
+    rows = store.query(
+        """
+        SELECT CASE d.kind WHEN 'retract' THEN 'retracted' ELSE d.state_wanted END, d.value_minor, d.currency,
+            t.known_as
+        FROM deliveries d
+        LEFT JOIN told t
+            ON t.project_id = d.project_id AND t.destination_id = d.destination_id
+            AND t.conversion_id = d.conversion_id
+        WHERE d.project_id = ? AND d.destination_id = ? AND d.conversion_id = ? AND d.ordinal < ?
+            AND d.state = 'delivered' AND d.state_wanted IS NOT NULL
+        ORDER BY d.ordinal DESC LIMIT 1
+        """,
+        *(found.project_id, found.destination_id, found.conversion_id, found.ordinal),
+    )
+    return Told(*rows[0]) if rows else None
 
 
 def told_of(store: OutboxStore, project_id: str, conversion_id: str) -> dict[str, ToldRow]:

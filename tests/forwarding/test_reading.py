@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from example_outbox import ATTEMPTS, BUILD, CONVERSION, DELIVERIES, PAUSED, us, write_outbox
 
+from forwarding.deliveries import Told
 from forwarding.outbox import reading
 from forwarding.outbox.store import OutboxStore, open_existing_outbox
 from funnelhouse.settings import Settings
@@ -56,10 +57,17 @@ def test_one_delivery_has_its_facts_and_attempts(store: OutboxStore) -> None:
     ]
     assert found.delivery().facts["transaction_id"] == "order-1"
     assert found.attempts[1].answer == ATTEMPTS[1][-1]
+    assert (found.delivery().kind, found.delivery().before) == ("create", None)
     assert reading.delivery(store, "other", first) is None
     blanked = reading.delivery(store, "shop", str(DELIVERIES[11]["delivery_id"]))
     assert blanked is not None
     assert blanked.facts is None
+
+
+def test_what_was_told_before_is_said_of_a_change(store: OutboxStore) -> None:
+    changed = reading.delivery(store, "shop", str(DELIVERIES[9]["delivery_id"]))
+    assert changed is not None
+    assert changed.delivery().before == Told("approved", 3000, "USD")
 
 
 def test_what_is_known_of_a_conversion(store: OutboxStore) -> None:

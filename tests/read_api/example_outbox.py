@@ -13,6 +13,7 @@ from record.landing import open_store
 
 BUILD = "20261101T000000000000Z"
 CONVERSION = "shop/openanalytics:001"
+CHANGED = "shop/openanalytics:012"
 PAUSED = "the access token has expired"
 
 _DAY = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -163,7 +164,17 @@ DELIVERIES = [
     delivery(7, "network", "queued", due_us=us(8)),
     delivery(8, "network", "retrying", due_us=us(600), tries=3, status=503, error_code="http_503"),
     delivery(9, "crm", "held", reason="surge", held_us=us(9)),
-    delivery(10, "crm", "cancelled", reason="superseded", done_us=us(11)),
+    # Changes what the twelfth row, of the same conversion, had told.
+    delivery(
+        10,
+        "crm",
+        "cancelled",
+        ordinal=2,
+        kind="restate",
+        conversion_id=CHANGED,
+        reason="superseded",
+        done_us=us(11),
+    ),
     delivery(
         11,
         "old",
@@ -174,7 +185,9 @@ DELIVERIES = [
         done_us=us(12),
         value_minor=None,
     ),
-    delivery(12, "crm", "delivered", facts=None, tries=1, status=204, done_us=us(13)),
+    delivery(
+        12, "crm", "delivered", conversion_id=CHANGED, value_minor=3000, facts=None, tries=1, done_us=us(13)
+    ),
     # Of another tenant, newer than all of ours.
     delivery(99, "meta", "delivered", project_id="other", conversion_id="other/x:1", done_us=us(100)),
 ]
