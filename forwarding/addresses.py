@@ -24,8 +24,8 @@ class Allowing(Protocol):
         """Ports of https."""
 
     @property
-    def forward_allow(self) -> Collection[tuple[str, int]]:
-        """Hosts in lower case, without brackets, and ports of receivers that may be inside and speak http."""
+    def forward_allow(self) -> Collection[str]:
+        """`host:port`, in lower case, of receivers that may be inside and may speak http."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,11 @@ def in_ascii(url: str) -> str:
 
 def is_listed(host: str, port: int, settings: Allowing) -> bool:
     """Whether the operator allows a receiver; `host` is written as in `Place`."""
-    for listed, its_port in settings.forward_allow:
+    for receiver in settings.forward_allow:
+        listed, _, its_port = receiver.rpartition(":")
+        listed = listed.strip("[]")
         with suppress(ValueError):  # What is neither an address nor a name can't be written in a URL.
-            if its_port == port and str(_literal(listed) or listed) == host:
+            if its_port == str(port) and str(_literal(listed) or listed) == host:
                 return True
     return False
 

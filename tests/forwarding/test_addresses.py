@@ -18,7 +18,7 @@ class Operator:
     """What the operator allows."""
 
     forward_ports: tuple[int, ...] = (443, 8443)
-    forward_allow: tuple[tuple[str, int], ...] = ()
+    forward_allow: tuple[str, ...] = ()
 
 
 @pytest.mark.parametrize("address", SHOWN["inside"].split())

@@ -247,7 +247,7 @@ def speaker() -> Iterator[Callable[[bytes], Settings]]:
 )
 def test_what_is_no_http_is_said_so(speaker: Callable[[bytes], Settings], said: bytes) -> None:
     settings = speaker(said)
-    failed = failure(settings, message("http://{}:{}/".format(*settings.forward_allow[0])))
+    failed = failure(settings, message(f"http://{settings.forward_allow[0]}/"))
     assert failed.code == "protocol" and CANARY not in str(failed)
 
 
@@ -263,10 +263,7 @@ def test_chunks_without_end_are_not_read_to_it(speaker: Callable[[bytes], Settin
     settings = speaker(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10\r\nxxxxxxxxxxxxxxxx\r\n" * 100_000
     )
-    assert (
-        sent(settings, message("http://{}:{}/".format(*settings.forward_allow[0])))[0].body
-        == b"x" * ANSWER_BYTES
-    )
+    assert sent(settings, message(f"http://{settings.forward_allow[0]}/"))[0].body == b"x" * ANSWER_BYTES
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "x-gzip"])
