@@ -10,6 +10,9 @@ import httpx
 
 from forwarding.deliveries import Answer, Delivery, Destination, Message, Told, UndeliveredError
 
+HTTP = httpx.Client(trust_env=False, verify=False)
+"""For requests that a test makes itself."""
+
 NOW_S = 1_790_000_000
 NOW_US = NOW_S * 1_000_000
 MINUTE_US = 60_000_000
