@@ -44,7 +44,19 @@ from forwarding.deliveries import (
     Outcome,
     UndeliveredError,
 )
-from forwarding.facts import DAY_US, amount, currency, dedup_id, hashes, members, sha256, text, whole
+from forwarding.facts import (
+    DAY_US,
+    SOMEBODY,
+    amount,
+    currency,
+    dedup_id,
+    hashes,
+    members,
+    sha256,
+    tested,
+    text,
+    whole,
+)
 from forwarding.narrowing import Said, send_narrowing
 
 SCOPE: Final = "https://www.googleapis.com/auth/datamanager"
@@ -126,6 +138,7 @@ class Google:
 
     def skip_reason(self, destination: Destination, delivery: Delivery, now_us: int) -> str | None:
         """Why this cannot be told."""
+        delivery = _identified(delivery)
         body, facts = destination.body, delivery.facts
         occurred_us = whole(facts, "occurred_us")
         if facts.get("consent_ads") == "denied":
@@ -249,7 +262,7 @@ class Google:
         body = destination.body
         request: dict[str, Any] = {
             "destinations": [_destination(body)],
-            "events": [_event(body, each, now_us) for each in deliveries],
+            "events": [_event(body, _identified(each), now_us) for each in deliveries],
             "encoding": "HEX",
         }
         if validate_only:
@@ -490,6 +503,13 @@ def _account(body: Mapping[str, Any], member: str) -> dict[str, str]:
 def _digits(given: Any) -> str:
     """An account's number, which people write 123-456-7890."""
     return re.sub(r"[^0-9]", "", text(given) or "")
+
+
+def _identified(delivery: Delivery) -> Delivery:
+    """A delivery, of a test with somebody whom it is about, and a click."""
+    then_us = delivery.facts.get("occurred_us")
+    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": then_us}
+    return tested(delivery, em_google=sha256(SOMEBODY), **click)
 
 
 def _event(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def facts(**members: Any) -> dict[str, Any]:
         "not_wanted_reason": None,
         "name": "purchase",
         "goal_id": None,
-        "event_name": "purchase",
+        "event_name": "Purchase",
         "occurred_us": NOW_US - 60 * MINUTE_US,
         "learnt_us": NOW_US - 59 * MINUTE_US,
         "approved_us": NOW_US - 30 * MINUTE_US,

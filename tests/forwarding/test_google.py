@@ -768,6 +768,6 @@ def test_asking_has_no_effect(google: Google, receiver: GoogleReceiver, sending:
 
 
 def test_tests_are_validated_only(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
-    outcomes = send(google, sending, order(1), order(2, "test"))
+    outcomes = send(google, sending, order(1), delivery(2, "test", **ANONYMOUS))
     assert (outcomes["msg_1_create"].result, outcomes["msg_2_test"].result) == ("accepted", "delivered")
     assert [key[2] for key in receiver.book] == ["order-1"]
