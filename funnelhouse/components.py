@@ -15,7 +15,7 @@ PROBLEM: dict[str, Any] = {
         "status": {
             "type": "integer",
             "description": "The answer's status.",
-            "enum": [400, 401, 403, 404, 405, 408, 410, 413, 415, 422, 429, 500, 503],
+            "enum": [400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 500, 503],
         },
         "detail": {
             "type": "string",

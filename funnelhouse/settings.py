@@ -1,5 +1,6 @@
 """Settings: read from the environment (`FUNNELHOUSE_…`) or `.env`; `.env.example` explains each."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,22 +31,18 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _host_and_port(value: Any) -> Any:
-    """`host:port` as a pair; an IPv6 address stands in brackets."""
-    if not isinstance(value, str):
-        return value
-    host, separator, port = value.rpartition(":")
-    is_bracketed = host.startswith("[") and host.endswith("]")
-    if not separator or not port.isascii() or not port.isdigit() or not host:
-        raise ValueError("must be host:port")
-    if not is_bracketed and set(host) & set(":/@?#[]"):
-        raise ValueError("must be host:port, without a scheme; an IPv6 address stands in brackets")
-    return (host[1:-1] if is_bracketed else host).lower(), port
-
-
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-HostAndPort = Annotated[tuple[str, Port], BeforeValidator(_host_and_port)]
+
+def _host_and_port(value: str) -> str:
+    """`host:port` as an address has it: in lower case, an IPv6 address in brackets."""
+    found = _HOST_AND_PORT.fullmatch(value)
+    if found is None or not 1 <= int(found[2]) <= 65535:
+        raise ValueError("must be host:port, without a scheme; an IPv6 address stands in brackets")
+    return f"{found[1].lower()}:{int(found[2])}"
+
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+):([0-9]{1,5})", re.ASCII)
 
 
 def _without_slash(url: str) -> str:
@@ -153,7 +150,9 @@ class Settings(BaseSettings):
         description="Keys of destinations' secrets, id:base64, …; the first encrypts, all decrypt.",
         repr=False,
     )
-    forward_allow: Annotated[tuple[HostAndPort, ...], NoDecode, BeforeValidator(_split)] = Field(
+    forward_allow: Annotated[
+        tuple[Annotated[str, AfterValidator(_host_and_port)], ...], NoDecode, BeforeValidator(_split)
+    ] = Field(
         default=(), description="Receivers that may be inside and plain http, host:port, …; empty: none."
     )
     forward_ports: Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)] = Field(

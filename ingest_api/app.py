@@ -27,6 +27,7 @@ from ingest_api.answer_fields import AnswerFields
 from ingest_api.counts import land_counts
 from ingest_api.definitions import routes as definitions
 from ingest_api.definitions.held import HeldDefinitions
+from ingest_api.forwarding import secrets, wishes
 from ingest_api.group_commit import NOT_READY, GroupCommit
 from ingest_api.holding import HeldBodies, Parsers
 from ingest_api.key_use import KeyUse, write_key_use
@@ -130,6 +131,8 @@ def create_app() -> FastAPI:
     app.router.routes.extend(links.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
+    app.include_router(secrets.router)
+    app.include_router(wishes.router)
     app.include_router(keys.router)
     app.include_router(window.router)
     describe(app)

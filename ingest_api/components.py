@@ -8,6 +8,7 @@ from ingest_api.definitions.kind import Kind
 from ingest_api.hints import MOST_WARNINGS
 from record.contract import Column, Event, Rejected, columns
 from record.status_words import status_words
+from record.wishes import ACTIONS
 
 _TYPES = {"VARCHAR": "string", "BIGINT": "integer", "BOOLEAN": "boolean"}
 _EVENT = columns(Event)
@@ -70,6 +71,20 @@ _KEY = {
         "type": ["string", "null"],
         "format": "date-time",
         "description": "The hour in which ingest took it last, UTC; null: never.",
+    },
+}
+
+_SECRET = {
+    "name": {"type": "string", "description": "What it is called."},
+    "set_at": {**_MOMENT, "description": "When it was set, UTC."},
+    "hint": {
+        "type": ["string", "null"],
+        "description": "8 hex digits that tell it from another one; null where it cannot be read.",
+    },
+    "previous_until": {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "How long the one before is valid too, UTC.",
     },
 }
 
@@ -184,6 +199,31 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "description": "The key, shown this once; null for a dry run and for a repeat under an "
                 "Idempotency-Key.",
             },
+        },
+    ),
+    "SecretSet": of_members("A secret of a destination, without what it is.", _SECRET),
+    "SecretsSet": of_members(
+        "Secrets of a destination.",
+        {"secrets": {"type": "array", "items": reference("SecretSet"), "description": "By name."}},
+    ),
+    "NewSecret": of_members(
+        "A secret that was set.",
+        {
+            **_SECRET,
+            "value": {
+                "type": ["string", "null"],
+                "description": "What was made here, shown this once; null for what was sent, and for a dry"
+                " run.",
+            },
+        },
+    ),
+    "Wished": of_members(
+        "What is to be done, written down.",
+        {
+            "wish_id": {"type": "integer", "description": "Counts what was wished; 0 for a dry run."},
+            "action": {"type": "string", "enum": list(ACTIONS), "description": "What is to be done."},
+            "destination_id": {"type": ["string", "null"], "description": "Id of the destination, if one."},
+            "wished_at": {**_MOMENT, "description": "When it was wished, UTC."},
         },
     ),
     "ShownEvent": of_members("An event as received and as understood.", _SHOWN),

@@ -20,10 +20,13 @@ from ingest_api import costs, dialect_routes, keys
 from ingest_api.access import NO_POSTBACKS, NO_TRACKER, SETTINGS_UNREADABLE
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
+from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.kind import Kind, Single
 from ingest_api.definitions.routes import KINDS, SINGLES
 from ingest_api.dialect import Route, Sender
 from ingest_api.dialect_table import BY_PATH
+from ingest_api.forwarding import secrets, wishes
+from ingest_api.forwarding.destinations import DESTINATION
 from ingest_api.group_commit import NOT_COMMITTED, NOT_READY
 from ingest_api.hints import WARNINGS
 from ingest_api.idempotency import OTHER_BODY
@@ -94,6 +97,7 @@ _MEANINGS = {
     403: "The key lacks the scope, or a page key sent what only servers may send.",
     404: "It does not exist, or belongs to another project.",
     408: "The body did not arrive in time.",
+    409: "A setting is missing.",
     413: "The body is too large.",
     415: "A Content-Encoding other than gzip.",
     422: "The Idempotency-Key was used for another body.",
@@ -257,6 +261,13 @@ def _said() -> dict[str, dict[str, Any]]:
     said[f"{project}/keys"]["details"] = {400: keys.WRONG_AFTER, 403: WRONG_SCOPE.format(scopes="admin")}
     said["POST /v1/projects/{project_id}/keys"]["example"] = keys.EXAMPLE
     said["PUT /v1/projects/{project_id}/keys/{key_id}"]["example"] = keys.NAME_EXAMPLE
+    admins = WRONG_SCOPE.format(scopes="admin")
+    for path in (secrets.SECRETS, secrets.SECRET):
+        said[f"GET {path}"]["details"] = {400: _refused_id(DESTINATIONS), 403: admins}
+    said[f"PUT {secrets.SECRET}"] |= {"example": secrets.EXAMPLE, "details": {409: secrets.NO_KEYS}}
+    for action in ("pause", "resume", "release", "test"):
+        said[f"POST {DESTINATION}/{action}"]["example"] = wishes.NOTE_EXAMPLE
+    said[f"POST {wishes.REPLAY}"]["example"] = wishes.REPLAY_EXAMPLE
     said["GET /ingest/ready"]["details"] = {503: NOT_READY}
     for single in SINGLES:
         said |= _said_of_single(single)
@@ -409,6 +420,8 @@ def _errors(method: str, path: str, has_body: bool) -> list[int]:
         errors += [408] if _sender(path) == "page" else [408, 413, 415]
     if method == "post":
         errors.append(422)
+    if path == secrets.SECRET and method == "put":
+        errors.append(409)
     return errors
 
 

@@ -26,6 +26,12 @@ MOST_BYTES = 16_384
 OVERLAP_US = 24 * 3600 * 1_000_000
 """So long the secret before is valid beside its successor, where it is kept."""
 
+SIGNING_SECRET = "signing_secret"  # noqa: S105 - its name
+"""Name of what webhooks are signed with; the one before stays valid for a while."""
+
+SIGNING_SECRET_BYTES = range(24, 65)
+"""How many it may have, as Standard Webhooks say."""
+
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 _COLUMNS = "name, key_id, ciphertext, set_us, previous_key_id, previous_ciphertext, previous_until_us"
@@ -67,6 +73,11 @@ def new_secret_key(key_id: str) -> str:
     if not _KEY_ID.fullmatch(key_id):
         raise ValueError("The id of a key has 1 to 32 letters, digits, _ and -.")
     return f"{key_id}:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
+def new_signing_secret() -> str:
+    """A new secret for signing webhooks, as receivers take it."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def parse_secret_keys(text: str) -> tuple[SecretKey, ...]:

@@ -13,12 +13,22 @@ Action = Literal["pause", "resume", "release", "test", "replay", "dismiss", "spl
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
+REPLAYED_STATES = ("dead", "skipped", "delivered")
+"""States of deliveries that may be sent again."""
+
+MOST_IDS = 1000
+"""Deliveries that one wish may name."""
+
 _TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One wish. `destination_id` is None for one about several destinations, which `body` chooses."""
+    """One wish. `destination_id` is None for one that may be about several.
+
+    Of `body`: pause, resume, release and test have `note` (text or null); replay has `delivery_ids`,
+    `states`, `since_us`, `until_us`, `fresh`; dismiss has `delivery_ids`; split has `batch_id`.
+    """
 
     id: int
     project_id: str

@@ -14,9 +14,11 @@ from servers import Server, start_ingest
 
 from funnelhouse.settings import Settings
 from record.landing import Location
+from record.secrets import new_secret_key
 
 # A developer's .env may name a real database; no test writes there.
 os.environ["FUNNELHOUSE_LANDING"] = ""
+os.environ["FUNNELHOUSE_SECRET_KEYS"] = new_secret_key("tests")
 
 
 @pytest.fixture

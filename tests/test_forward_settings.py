@@ -16,7 +16,7 @@ def test_receivers_ports_and_addresses_are_read(monkeypatch: pytest.MonkeyPatch)
     }.items():
         monkeypatch.setenv(name, value)
     settings = Settings()
-    assert settings.forward_allow == (("127.0.0.1", 8080), ("receiver.internal", 80), ("::1", 9))
+    assert settings.forward_allow == ("127.0.0.1:8080", "receiver.internal:80", "[::1]:9")
     assert settings.forward_ports == (443, 10443)
     assert settings.meta_url == "http://127.0.0.1:1"
     assert settings.google_url == "http://127.0.0.1:2"

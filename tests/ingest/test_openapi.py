@@ -10,6 +10,7 @@ import httpx
 import pytest
 from servers import Server
 
+from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.hints import WARNINGS
 
 PROJECT = "described"
@@ -192,6 +193,7 @@ def test_another_body_under_one_key_is_refused_as_described(
     ingest_server: Server, client: httpx.Client, operations: list[Operation], key_id: str
 ) -> None:
     ingest_server.set_access(PROJECT, postbacks="open", origins=["https://shop.example"])
+    client.put(f"/v1/projects/{PROJECT}/destinations/one", json=DESTINATIONS.example)
     met = 0
     try:
         for method, path, operation in operations:
