@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from forwarding.deliveries import Facts
+from forwarding.deliveries import Delivery, Facts
 from record.currencies import in_major_units
 from record.public_suffixes import is_public_suffix
 
@@ -87,6 +87,15 @@ def currency(facts: Facts) -> str | None:
 def amount(minor: int, in_currency: str | None) -> orjson.Fragment:
     """A JSON number in major units, exact, with all digits of the currency."""
     return orjson.Fragment(format(in_major_units(minor, in_currency), "f"))
+
+
+def state(delivery: Delivery) -> str:
+    """What the conversion is told to be: pending, approved, rejected or refunded.
+
+    A conversion that is no more, while its destination still is, counts as rejected.
+    """
+    said = text(delivery.facts.get("state")) or "approved"
+    return "rejected" if delivery.kind == "retract" and said not in ("rejected", "refunded") else said
 
 
 def dedup_id(facts: Facts, conversion_id: str) -> str:

@@ -18,6 +18,7 @@ Meta takes nothing back and changes nothing: a conversion is told once.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
@@ -86,6 +87,8 @@ THROTTLED = frozenset({4, 17, 613, 80003})
 PAUSING = frozenset({3, 10, 102, 190, 200})
 FIRST_THROTTLE_S, LAST_THROTTLE_S = 60.0, 3600.0
 
+_COOKIE = re.compile(r"fb\.[0-9]\.([0-9]{13})\.[^\s\x00-\x1f]+")
+"""What `_fbc` and `_fbp` look like; the time is in milliseconds. Meta's newer cookies have a fifth part."""
 _DELIVERY_CATEGORIES = frozenset({"in_store", "curbside", "home_delivery"})
 
 
@@ -294,7 +297,7 @@ def _is_identified(delivery: Delivery) -> bool:
     if hashes(facts, "em_meta") or hashes(facts, "ph_meta") or texts(facts, "external_ids"):
         return True
     plain = members(facts, "plain")
-    return bool(text(plain.get("fbp")) or _fbc(delivery, plain))
+    return bool(_fbp(plain) or _fbc(delivery, plain))
 
 
 def _user_data(delivery: Delivery, browser: str | None) -> dict[str, Any]:
@@ -317,7 +320,7 @@ def _user_data(delivery: Delivery, browser: str | None) -> dict[str, Any]:
         told["client_user_agent"] = browser
     if fbc := _fbc(delivery, plain):
         told["fbc"] = fbc
-    if fbp := text(plain.get("fbp")):
+    if fbp := _fbp(plain):
         told["fbp"] = fbp
     told |= {name: given for name in PLAIN if (given := text(plain.get(name)))}
     return told
@@ -325,15 +328,24 @@ def _user_data(delivery: Delivery, browser: str | None) -> dict[str, Any]:
 
 def _fbc(delivery: Delivery, plain: Mapping[str, Any]) -> str | None:
     """The click as Meta's cookie has it: `fb.<dots in the cookie's domain>.<ms of the click>.<fbclid>`."""
-    if given := text(plain.get("fbc")):
+    given = text(plain.get("fbc")) or ""
+    if (cookie := _COOKIE.fullmatch(given)) and _is_fresh(int(cookie[1]) * 1000, delivery):
         return given
     facts = delivery.facts
-    if facts.get("click_id_type") != "fbclid":
-        return None
     click, clicked_us = text(facts.get("click_id")), whole(facts, "clicked_us")
-    if click is None or clicked_us is None or not 0 <= delivery.made_us - clicked_us <= OLDEST_CLICK_US:
+    if facts.get("click_id_type") != "fbclid" or click is None or clicked_us is None:
         return None
-    return f"fb.{domain_dots(facts)}.{clicked_us // 1000}.{click}"
+    fbc = f"fb.{domain_dots(facts)}.{clicked_us // 1000}.{click}"
+    return fbc if _is_fresh(clicked_us, delivery) and _COOKIE.fullmatch(fbc) else None
+
+
+def _fbp(plain: Mapping[str, Any]) -> str | None:
+    given = text(plain.get("fbp")) or ""
+    return given if _COOKIE.fullmatch(given) else None
+
+
+def _is_fresh(clicked_us: int, delivery: Delivery) -> bool:
+    return 0 <= delivery.made_us - clicked_us <= OLDEST_CLICK_US
 
 
 def _custom_data(facts: Facts) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from forwarding.deliveries import Delivery, DeliveryKind, Destination, Platform,
 from forwarding.outbox.installation import NEW_OUTBOX, hold
 from forwarding.outbox.schema import NEVER_US, UNDERWAY, UNSENT, DestinationKey
 from forwarding.outbox.store import Lease, OutboxStore
-from forwarding.publications import RETRACTED, Forwardings, Todo, opened
+from forwarding.publications import RETRACTED, Forwardings, Row, opened
 from record.contract import DAY_US
 
 COMPARED_AT_ONCE = 100_000
@@ -43,7 +43,7 @@ MEDIAN_OF_DAYS = 28
 
 @dataclass(slots=True)
 class Planned:
-    """What was planned for one destination, in deliveries. `held`: of `deliveries`, those that wait for release."""
+    """Deliveries that were planned for one destination; of these, `held` wait for release."""
 
     key: DestinationKey
     deliveries: int = 0
@@ -56,8 +56,8 @@ class Planned:
 class _Known:
     """What the outbox has of a conversion.
 
-    `last_…`: of the newest delivery. `underway_fingerprint`: what is being told just now, by one that can't be
-    taken back any more; what is planned then waits for its end.
+    `last_…`: of the newest delivery. `underway_…`: of one that can't be taken back any more, and has not come
+    to its end; what is planned waits for that.
     """
 
     told: Told | None
@@ -119,7 +119,7 @@ class Planner:
         platforms: Mapping[str, Platform],
         now_us: int,
     ) -> list[Planned]:
-        """Plan what a publication asks for; returns what was planned, for the destinations where anything was.
+        """Plan what a publication asks for; returns what was planned, where it was anything.
 
         A destination that is inactive, or was defined anew since the build, is left for a later build; also
         where a newer build than this was planned. Raises LandingError, duckdb.Error.
@@ -173,7 +173,7 @@ class Planner:
     def _hold_new(
         self, key: DestinationKey, planned: Mapping[DestinationKey, str | None], now_us: int
     ) -> None:
-        """Hold a destination that an older publication than the outbox knows: an outbox may have been lost."""
+        """Hold a destination that a publication older than the outbox knows: the one before may be lost."""
         if planned.get(key) is None:
             with self._lease.transaction(self._store):
                 hold(self._store, [key], NEW_OUTBOX, now_us)
@@ -240,7 +240,8 @@ class _Plan:
         """Whether what is planned is held, and why; decided once per build."""
         with self._lease.transaction(self._store):
             self._store.execute(
-                "INSERT INTO destination_state (project_id, destination_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO destination_state (project_id, destination_id) VALUES (?, ?)"
+                " ON CONFLICT DO NOTHING",
                 *self._key,
             )
             ((held_us, held_reason, plan_build, plan_held),) = self._store.query(
@@ -269,34 +270,21 @@ class _Plan:
             *(*self._key, today - MEDIAN_OF_DAYS),
         )
         usual = statistics.median(row[0] for row in days) if days else 0
-        return sum(counts.get(todo, 0) for todo in ("tell", "retract")) > max(LEAST_SURGE, SURGE_DAYS * usual)
+        sent: int = counts.get("tell", 0) + counts.get("retract", 0)
+        return sent > max(LEAST_SURGE, SURGE_DAYS * usual)
 
-    def _write(
-        self, rows: Sequence[tuple[str, Todo, dict[str, Any] | None]], hold_reason: str | None
-    ) -> None:
+    def _write(self, rows: Sequence[Row], hold_reason: str | None) -> None:
         """Write one transaction's share of the plan."""
-        before = (
-            self._planned.deliveries,
-            self._planned.held,
-            self._planned.skipped,
-            self._planned.cancelled,
-        )
+        before = replace(self._planned)
         try:
             with self._lease.transaction(self._store):
                 known = self._known([row[0] for row in rows])
                 changes = _Changes()
-                for conversion_id, todo, facts in rows:
-                    self._change(
-                        changes, conversion_id, todo, facts, known.get(conversion_id, _UNKNOWN), hold_reason
-                    )
-                self._store_changes(changes, self._planned.deliveries - before[0])
+                for row in rows:
+                    self._change(changes, row, known.get(row[0], _UNKNOWN), hold_reason)
+                self._store_changes(changes, self._planned.deliveries - before.deliveries)
         except BaseException:
-            (
-                self._planned.deliveries,
-                self._planned.held,
-                self._planned.skipped,
-                self._planned.cancelled,
-            ) = before
+            self._planned = before
             raise
 
     def _known(self, conversion_ids: Sequence[str]) -> dict[str, _Known]:
@@ -328,13 +316,12 @@ class _Plan:
     def _change(
         self,
         changes: _Changes,
-        conversion_id: str,
-        todo: Todo,
-        facts: dict[str, Any] | None,
+        row: Row,
         known: _Known,
         hold_reason: str | None,
     ) -> None:
         """Decide what one difference asks for, from what is under way and what was told."""
+        conversion_id, todo, facts = row
         kind: DeliveryKind | None
         knows = known.underway_fingerprint if known.is_underway else known.told_fingerprint
         if todo == "leave":
@@ -425,7 +412,7 @@ class _Plan:
     def _facts_of_retract(
         self, conversion_id: str, facts: dict[str, Any] | None, known: _Known
     ) -> dict[str, Any] | None:
-        """The newest facts, else those of what was told last, without its value; None where these are gone."""
+        """The newest facts, else those of what was told last, worth nothing; None where they are gone."""
         if facts is not None:
             return {**facts, "value_minor": 0}
         rows = self._store.query(
@@ -444,16 +431,18 @@ class _Plan:
             changes.cancelled,
         )
         self._store.execute_many(
-            "INSERT INTO deliveries (delivery_id, project_id, destination_id, destination_version, conversion_id,"
-            " ordinal, kind, build_id, fingerprint, state_wanted, value_minor, currency, event_us, facts, state,"
-            " reason, due_us, expires_us, held_us, created_us, done_us)"
-            f" VALUES ({', '.join('?' * 21)})",  # noqa: S608
+            "INSERT INTO deliveries (delivery_id, project_id, destination_id, destination_version,"  # noqa: S608
+            " conversion_id, ordinal, kind, build_id, fingerprint, state_wanted, value_minor, currency,"
+            " event_us, facts, state, reason, due_us, expires_us, held_us, created_us, done_us)"
+            f" VALUES ({', '.join('?' * 21)})",
             changes.deliveries,
         )
         self._store.execute_many(
-            "INSERT INTO told (project_id, destination_id, conversion_id, planned_ordinal, planned_fingerprint)"
-            " VALUES (?, ?, ?, ?, ?) ON CONFLICT (project_id, destination_id, conversion_id) DO UPDATE SET"
-            " planned_ordinal = excluded.planned_ordinal, planned_fingerprint = excluded.planned_fingerprint",
+            "INSERT INTO told (project_id, destination_id, conversion_id, planned_ordinal,"
+            " planned_fingerprint) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (project_id, destination_id, conversion_id) DO UPDATE SET"
+            " planned_ordinal = excluded.planned_ordinal,"
+            " planned_fingerprint = excluded.planned_fingerprint",
             changes.told,
         )
         if planned:

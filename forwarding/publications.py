@@ -1,4 +1,4 @@
-"""What the newest publication says that destinations should know: `fct_forwardings`, compared with what was told.
+"""What the newest publication says that destinations should know, compared with what they were told.
 
 The marts file is opened read-only by its real path, beside a DuckDB in memory. What is compared goes through
 it in steps of the conversions' ids, so that a million rows need little memory; facts are read of those rows
@@ -32,6 +32,9 @@ Compared = tuple[str, str | None, str | None]
 """Of a conversion: its id, the fingerprint last planned, and that of what was told."""
 
 MEMORY = "256MB"
+
+Row = tuple[str, Todo, dict[str, Any] | None]
+"""A conversion, what it asks for, and its facts; None where its row is gone."""
 
 FACTS_AT_ONCE = 10_000
 
@@ -68,7 +71,8 @@ def opened(folder: Path) -> Iterator["Forwardings | None"]:
         connection.execute(f"attach '{path}' as marts (read_only)")
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns()"
-            " where database_name = 'marts' and schema_name = 'main' and table_name = ? order by column_index",
+            " where database_name = 'marts' and schema_name = 'main' and table_name = ?"
+            " order by column_index",
             [MART],
         ).fetchall()
         yield Forwardings(connection, columns) if columns else None
@@ -90,8 +94,8 @@ class Forwardings:
     def destinations(self) -> dict[DestinationKey, Found]:
         """The destinations that have rows."""
         rows = self._connection.execute(
-            "select project_id, destination_id, max(destination_version), count(*)"
-            f" from marts.main.{MART} group by all"  # noqa: S608
+            "select project_id, destination_id, max(destination_version), count(*)"  # noqa: S608
+            f" from marts.main.{MART} group by all"
         ).fetchall()
         return {(row[0], row[1]): Found(row[2], row[3]) for row in rows}
 
@@ -145,10 +149,8 @@ class Forwardings:
         finally:
             self._connection.unregister("known")
 
-    def facts(
-        self, key: DestinationKey, chosen: pa.Table
-    ) -> Iterator[list[tuple[str, Todo, dict[str, Any] | None]]]:
-        """What `differences` gave, with the facts of each; none where the row is gone. By 10,000 at most."""
+    def facts(self, key: DestinationKey, chosen: pa.Table) -> Iterator[list[Row]]:
+        """What `differences` gave, with the facts of each, by 10,000 at most."""
         connection = self._connection.cursor()
         connection.register("chosen", chosen)
         reader = connection.execute(
@@ -168,3 +170,17 @@ class Forwardings:
                     )
                     for row in part
                 ]
+
+
+def facts_of(folder: Path, key: DestinationKey, conversion_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Facts of conversions in a publication, of those that are wanted there. Raises duckdb.Error."""
+    with opened(folder) as forwardings:
+        if forwardings is None:
+            return {}
+        chosen = pa.table(
+            {"conversion_id": pa.array(conversion_ids), "todo": pa.array(["tell"] * len(conversion_ids))}
+        )
+        rows = [row for part in forwardings.facts(key, chosen) for row in part]
+    return {
+        conversion_id: facts for conversion_id, _, facts in rows if facts is not None and facts["is_wanted"]
+    }

@@ -6,6 +6,7 @@ the environment is asked, and no cookie is kept. Time and answers are bounded.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -37,6 +38,9 @@ _MOST_ADDRESSES = 6
 # Shorter than servers keep a connection that nobody uses: few requests meet one that just ends.
 _IDLE_S = 4.0
 _IDLE_CONNECTIONS = 100
+
+# In its debug log stand headers of answers, which may repeat what they were asked with.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 _Ip = IPv4Address | IPv6Address
 
@@ -88,6 +92,8 @@ class Transport:
             failure = UndeliveredError("timeout", "The receiver took too long to answer.")
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
             failure = _cut(error)
+        except httpcore.LocalProtocolError:
+            failure = UndeliveredError("invalid_message", "The request is not HTTP.", is_permanent=True)
         except UndeliveredError as error:
             failure = error
         else:
@@ -112,8 +118,10 @@ class Transport:
         if message.method == "POST":
             headers["content-length"] = str(len(message.body))
         headers = {**{name.lower(): value for name, value in message.headers.items()}, **headers}
-        if any(not (name + value).isascii() or not value.isprintable() for name, value in headers.items()):
-            raise UndeliveredError("invalid_message", "A header holds control characters.", is_permanent=True)
+        if not all(
+            (name + value).isascii() and (name + value).isprintable() for name, value in headers.items()
+        ):
+            raise UndeliveredError("invalid_message", "A header is no line of ASCII.", is_permanent=True)
         return httpcore.Request(
             message.method,
             httpcore.URL(scheme=place.scheme, host=place.host, port=place.port, target=target),

@@ -50,6 +50,7 @@ LOOKED_UP = (
     ("fct_conversions", "conversion_id"),
     ("fct_conversion_reports", "conversion_id"),
     ("fct_goal_completions", "person_id"),
+    ("fct_forwardings", "conversion_id"),
 )
 
 COPIES = "copies"

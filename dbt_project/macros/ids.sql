@@ -66,3 +66,15 @@ case
     else 'event:' || {{ event }}.event_id
 end
 {%- endmacro %}
+
+{# Texts as one that no other texts make: null and empty are told apart from what follows by their separators. #}
+{% macro joined_parts(texts) -%}
+{% for text in texts %}coalesce({{ id_part(text) }}, '%') || ':'{{ ' || ' if not loop.last }}{% endfor %}
+{%- endmacro %}
+
+{# Whether a share of everything, chosen by a hash in hexadecimal, holds what the hash is of. #}
+{% macro is_sampled(hash, share, whole) %}{{ adapter.dispatch('is_sampled')(hash, share, whole) }}{% endmacro %}
+
+{% macro duckdb__is_sampled(hash, share, whole) -%}
+(cast('0x' || left({{ hash }}, 8) as bigint) * cast({{ whole }} as hugeint) < cast({{ share }} as hugeint) * 4294967296)
+{%- endmacro %}

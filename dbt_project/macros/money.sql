@@ -26,6 +26,16 @@ cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ w
 cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) % cast({{ weight_sum }} as hugeint) as bigint)
 {%- endmacro %}
 
+{# A share of an amount that is not below 0, in whole minor units; a half goes to the even one. #}
+{% macro share_half_even(amount_minor, share, whole) -%}
+{% set floor, rest = quota(amount_minor, share, whole), quota_remainder(amount_minor, share, whole) %}
+{{ floor }} + case
+    when 2 * {{ rest }} > {{ whole }} then 1
+    when 2 * {{ rest }} = {{ whole }} then {{ quota_remainder(floor, 1, 2) }}
+    else 0
+end
+{%- endmacro %}
+
 {# Minor units of another currency at a rate of numerator / denominator; half a unit rounds away from zero. #}
 {% macro converted(amount_minor, numerator, denominator) %}{{ adapter.dispatch('converted')(amount_minor, numerator, denominator) }}{% endmacro %}
 

@@ -66,6 +66,20 @@ case
 end
 {%- endmacro %}
 
+{# An address without its fragment, and without what its query says but UTM. #}
+{% macro cut_query(url) %}{{ adapter.dispatch('cut_query')(url) }}{% endmacro %}
+
+{% macro duckdb__cut_query(url) -%}
+{% set address = "split_part(" ~ url ~ ", '#', 1)" %}
+split_part({{ address }}, '?', 1) || coalesce('?' || nullif(array_to_string(
+    list_filter(
+        string_split(substr({{ address }}, length(split_part({{ address }}, '?', 1)) + 2), '&'),
+        lambda pair: starts_with(pair, 'utm_')
+    ),
+    '&'
+), ''), '')
+{%- endmacro %}
+
 {# Percent-decoded text; what is no valid encoding stays as it is. U+0000 is no part of a text: no engine but one takes it. #}
 {% macro url_decoded(text) %}{{ adapter.dispatch('url_decoded')(text) }}{% endmacro %}
 
@@ -131,6 +145,38 @@ end
 {% macro json_elements(json, key) %}{{ adapter.dispatch('json_elements')(json, key) }}{% endmacro %}
 
 {% macro duckdb__json_elements(json, key) %}unnest(json_extract({{ json }}, '$.{{ key }}[*]')){% endmacro %}
+
+{# What a piece of JSON says, as text: a text without its quotes. #}
+{% macro json_text(json) %}{{ adapter.dispatch('json_text')(json) }}{% endmacro %}
+
+{% macro duckdb__json_text(json) %}json_extract_string({{ json }}, '$'){% endmacro %}
+
+{# What stands under one top-level key of a JSON object, as JSON; null when absent. #}
+{% macro json_part(json, key) %}{{ adapter.dispatch('json_part')(json, key) }}{% endmacro %}
+
+{% macro duckdb__json_part(json, key) -%}
+cast(json_extract({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1')) as varchar)
+{%- endmacro %}
+
+{# A text as JSON. #}
+{% macro json_quoted(text) %}{{ adapter.dispatch('json_quoted')(text) }}{% endmacro %}
+
+{% macro duckdb__json_quoted(text) %}cast(to_json({{ text }}) as varchar){% endmacro %}
+
+{# JSON object of the rows of a group: by a key of plain letters a value, which is JSON. Null without any. #}
+{% macro json_object_of_rows(key, value, condition) -%}
+'{' || {{ joined_text("case when " ~ condition ~ " then '\"' || " ~ key ~ " || '\":' || " ~ value ~ " end", "','", key) }} || '}'
+{%- endmacro %}
+
+{# JSON array of texts, without those that are null; null without any. #}
+{% macro json_array_with(texts) -%}
+nullif('[' || concat_ws(',', {% for text in texts %}{{ json_quoted(text) }}{{ ', ' if not loop.last }}{% endfor %}) || ']', '[]')
+{%- endmacro %}
+
+{# JSON object of plain texts by name, without those that are null; null without any. #}
+{% macro json_object_with(texts) -%}
+nullif('{' || concat_ws(',', {% for name, text in texts.items() %}'"{{ name }}":"' || {{ text }} || '"'{{ ', ' if not loop.last }}{% endfor %}) || '}', '{}')
+{%- endmacro %}
 
 {# Text of one item of a JSON array, counted from 0; null beyond its end. #}
 {% macro json_item(json, index) %}{{ adapter.dispatch('json_item')(json, index) }}{% endmacro %}

@@ -10,6 +10,7 @@
     ('fct_attribution', ['conversion_id', 'touch_id', 'person_id']),
     ('fct_experiment_exposures', ['session_id', 'person_id']),
     ('fct_link_clicks', ['session_id', 'conversion_id', 'person_id']),
+    ('fct_forwardings', ['session_id', 'conversion_id', 'person_id']),
 ] %}
 {% for mart, columns in names %}
 {% set last_mart = loop.last %}

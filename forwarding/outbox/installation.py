@@ -55,10 +55,11 @@ def claim_outbox(
     found = {
         (row[0], row[1]) for row in store.query("SELECT project_id, destination_id FROM destination_state")
     }
-    held = sorted({*found, *defined})
+    held = sorted({*((row[0], row[1]) for row in found), *defined})
     hold(store, held, COPIED, now_us)
     store.execute(
-        "UPDATE outbox SET installation = ?, storage = ?, lease_owner = NULL, lease_until_us = 0 WHERE id = 1",
+        "UPDATE outbox SET installation = ?, storage = ?, lease_owner = NULL, lease_until_us = 0"
+        " WHERE id = 1",
         *(installation, storage),
     )
     return held

@@ -54,7 +54,7 @@ class PostgresOutbox(PostgresStore):
     def storage(self) -> str:
         """The cluster, the database and the table: restored from a dump, it has another number."""
         ((cluster, database, table),) = self.query(
-            "SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')"
+            "SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')"  # noqa: S608
             " THEN (SELECT system_identifier::text FROM pg_control_system()) END,"
             " (SELECT oid::text FROM pg_database WHERE datname = current_database()),"
             f" '{SCHEMA}.outbox'::regclass::oid::text"

@@ -2,8 +2,8 @@
 
 outbox             one row: whose it is, who may write, how far wishes and publications were followed
 deliveries         messages about conversions; `ordinal` counts those of one destination and conversion
-told               what each destination knows of each conversion (`fingerprint`), and what it was last planned
-                   to be told (`planned_fingerprint`); no row is ever deleted
+told               what each destination knows of each conversion (`fingerprint`), and what it was last
+                   planned to be told (`planned_fingerprint`); no row is ever deleted
 attempts           requests, by delivery; kept 30 days
 destination_state  paused, held, the breaker, the plan in progress
 planned_days       how many deliveries were planned on each day, for the surge guard
@@ -21,7 +21,10 @@ PARTLY = "partly"
 UNSENT = ("queued", "retrying", "held")
 """States in which nobody heard of a delivery: it can still be cancelled."""
 
-UNDERWAY = f"({{table}}.state IN ('sending', 'accepted') OR ({{table}}.state = 'delivered' AND {{table}}.reason = '{PARTLY}'))"
+UNDERWAY = (
+    "({table}.state IN ('sending', 'accepted')"
+    f" OR ({{table}}.state = 'delivered' AND {{table}}.reason = '{PARTLY}'))"
+)
 """Condition for what can't be taken back and has not come to its end, so that its successors wait."""
 
 _TABLES = (

@@ -1,4 +1,4 @@
-"""Deliveries on their way: leased before a request, booked after it. Each function is part of a transaction."""
+"""Deliveries on their way: leased before a request, booked after it. Functions are part of a transaction."""
 
 import random
 from collections import Counter
@@ -10,6 +10,7 @@ import orjson
 from forwarding.deliveries import Attempt, Delivery, DeliveryKind, Outcome, Told
 from forwarding.outbox.schema import NEVER_US, PARTLY, UNDERWAY, DestinationKey
 from forwarding.outbox.store import OutboxStore
+from record.landing.store import Row
 
 MOST_WAIT_S = 24 * 3600.0
 """Nobody is asked to wait longer than this."""
@@ -55,18 +56,6 @@ class Schedule:
     checks_s: Sequence[float]
 
 
-@dataclass(slots=True)
-class Booked:
-    """What became of what was sent, by result; retries that were the last are dead."""
-
-    counts: Counter[str]
-    paused: Outcome | None = None
-    is_receiver_well: bool = False
-    faults: int = 0
-    wait_s: float = 0.0
-    """The receiver asked to be left alone for so long."""
-
-
 def due(store: OutboxStore, key: DestinationKey, now_us: int, most: int) -> Due:
     """What waits in a destination."""
     ((ready, oldest_us),) = store.query(
@@ -81,7 +70,8 @@ def due(store: OutboxStore, key: DestinationKey, now_us: int, most: int) -> Due:
         *key,
     )
     ((next_check_us,),) = store.query(
-        "SELECT min(due_us) FROM deliveries WHERE project_id = ? AND destination_id = ? AND state = 'accepted'",
+        "SELECT min(due_us) FROM deliveries"
+        " WHERE project_id = ? AND destination_id = ? AND state = 'accepted'",
         *key,
     )
     found = [moment for moment in (next_us, next_check_us) if moment is not None and moment < NEVER_US]
@@ -89,18 +79,18 @@ def due(store: OutboxStore, key: DestinationKey, now_us: int, most: int) -> Due:
 
 
 def lease(
-    store: OutboxStore, owner: str, key: DestinationKey, now_us: int, until_us: int, most: int
+    store: OutboxStore, owner: str, key: DestinationKey, now_us: int, due_us: int, until_us: int, most: int
 ) -> list[Leased]:
-    """Lease deliveries that are due, oldest first, and what is known of each: at most one of a conversion.
+    """Lease deliveries that are due by `due_us`, oldest first: at most one of a conversion.
 
-    What has expired ends, and so does what would take back what nobody was told. What waits for another to end
-    is put aside until that has.
+    The lease is until `until_us`. What has expired ends, and so does what would take back what nobody was
+    told. What waits for the end of another is put aside.
     """
     rows = store.query(
         f"""
         SELECT
-            d.delivery_id, d.conversion_id, d.ordinal, d.kind, d.build_id, d.facts, d.created_us, d.expires_us,
-            d.tries, d.split_id, t.ordinal, t.state, t.value_minor, t.currency, t.known_as,
+            d.delivery_id, d.conversion_id, d.ordinal, d.kind, d.build_id, d.facts, d.created_us,
+            d.expires_us, d.tries, d.split_id, t.ordinal, t.state, t.value_minor, t.currency, t.known_as,
             (
                 SELECT count(*) FROM deliveries e
                 WHERE e.project_id = d.project_id AND e.destination_id = d.destination_id
@@ -111,34 +101,30 @@ def lease(
         LEFT JOIN told t
             ON t.project_id = d.project_id AND t.destination_id = d.destination_id
             AND t.conversion_id = d.conversion_id
-        WHERE d.project_id = ? AND d.destination_id = ? AND d.state IN ('queued', 'retrying') AND d.due_us <= ?
+        WHERE d.project_id = ? AND d.destination_id = ? AND d.state IN ('queued', 'retrying')
+            AND d.due_us <= ?
         ORDER BY d.due_us, d.delivery_id LIMIT ?
         """,  # noqa: S608
-        *(*key, now_us, most),
+        *(*key, due_us, most),
     )
     leased: list[Leased] = []
     blocked, ended, sent = [], [], []
     for row in rows:
-        delivery_id, conversion_id, ordinal, kind, build_id, facts, made_us, expires_us, tries, split_id = (
-            row[:10]
-        )
-        told_ordinal, told, before_it = row[10], row[11:15], row[15]
-        if before_it:
+        delivery_id, conversion_id, ordinal, kind = row[:4]
+        expires_us, tries, split_id, told_ordinal = row[7:11]
+        before = None if told_ordinal is None else Told(*row[11:15])
+        if row[15]:
             blocked.append((delivery_id,))
         elif expires_us is not None and expires_us <= now_us:
             ended.append(("dead", EXPIRED, now_us, delivery_id, conversion_id, ordinal))
-        elif kind == "retract" and told_ordinal is None:
+        elif kind == "retract" and before is None:
             ended.append(("cancelled", NOTHING_TOLD, now_us, delivery_id, conversion_id, ordinal))
         else:
-            before = None if told_ordinal is None else Told(*told)
             kind = _kind(kind, before)
             sent.append((kind, owner, until_us, now_us, delivery_id))
             leased.append(
                 Leased(
-                    Delivery(
-                        *(delivery_id, *key, conversion_id, ordinal, kind, build_id),
-                        *(orjson.loads(facts) if facts else {}, made_us, before),
-                    ),
+                    _delivery(key, (delivery_id, conversion_id, ordinal, kind, *row[4:7]), before),
                     tries,
                     split_id,
                 )
@@ -151,6 +137,23 @@ def lease(
         sent,
     )
     return leased
+
+
+def _delivery(key: DestinationKey, row: Row, before: Told | None) -> Delivery:
+    """From id, conversion, ordinal, kind, build, facts and the time of planning."""
+    delivery_id, conversion_id, ordinal, kind, build_id, facts, made_us = row
+    return Delivery(
+        delivery_id=delivery_id,
+        project_id=key[0],
+        destination_id=key[1],
+        conversion_id=conversion_id,
+        ordinal=ordinal,
+        kind=kind,
+        build_id=build_id,
+        facts=orjson.loads(facts) if facts else {},
+        made_us=made_us,
+        before=before,
+    )
 
 
 def _kind(kind: DeliveryKind, before: Told | None) -> DeliveryKind:
@@ -195,8 +198,8 @@ def end(
 ) -> None:
     """End deliveries (id, conversion, ordinal, state, reason) without a request."""
     store.execute_many(
-        "UPDATE deliveries SET state = ?, reason = ?, done_us = ?, lease_owner = NULL, lease_until_us = NULL,"
-        f" due_us = {NEVER_US} WHERE delivery_id = ?",  # noqa: S608
+        "UPDATE deliveries SET state = ?, reason = ?, done_us = ?, lease_owner = NULL, lease_until_us = NULL,"  # noqa: S608
+        f" due_us = {NEVER_US} WHERE delivery_id = ?",
         [(state, reason, now_us, delivery_id) for delivery_id, _, _, state, reason in ended],
     )
     _unblock(store, key, [(conversion_id, ordinal) for _, conversion_id, ordinal, _, _ in ended], now_us)
@@ -212,34 +215,30 @@ def book(
     batch_id: str | None,
     now_us: int,
     is_breaker_open: bool = False,
-) -> Booked:
+) -> Counter[str]:
     """Book what became of deliveries that were sent, and the requests that were made for them.
 
     While the breaker is open, or as long as nothing else than faults comes back, tries don't run out.
     """
-    booked = Booked(Counter())
-    rows, delivered, ended = [], [], []
+    counts: Counter[str] = Counter()
+    rows, delivered, ended, named = [], [], [], []
     for each in leased:
         delivery, tries = each.delivery, each.tries
         outcome = outcomes.get(delivery.delivery_id, _NO_OUTCOME)
-        state, reason, due_us, done_us = "retrying", None, now_us, None
-        booked.wait_s = max(booked.wait_s, min(outcome.wait_s or 0.0, MOST_WAIT_S))
+        state: str = "retrying"
+        reason: str | None = None
+        due_us, done_us = now_us, None
         if outcome.result == "delivered":
             state, due_us, done_us = "delivered", NEVER_US, now_us
             reason = PARTLY if outcome.code == PARTLY else None
-            booked.is_receiver_well = True
         elif outcome.result == "accepted":
             state, due_us = "accepted", now_us + _us(schedule.checks_s[0])
-            booked.is_receiver_well = True
         elif outcome.result == "dead":
             state, reason, due_us, done_us = "dead", outcome.code, NEVER_US, now_us
             # It did answer.
-            booked.is_receiver_well = True
         elif outcome.result == "pause":
-            booked.paused = outcome
             state = "retrying" if tries else "queued"
         else:
-            booked.faults += outcome.is_fault
             if not (outcome.is_fault and is_breaker_open):
                 tries += 1
             if tries >= len(schedule.tries_s):
@@ -252,7 +251,7 @@ def book(
                 due_us = now_us + _us(
                     max(_jittered(schedule.tries_s[max(tries, 1)]), _bounded(outcome.wait_s))
                 )
-        booked.counts[state if done_us is None or state != "delivered" else "delivered"] += 1
+        counts[state] += 1
         rows.append(
             (
                 *(state, reason, due_us, tries, done_us, batch_id, outcome.remote_id, outcome.status),
@@ -260,7 +259,9 @@ def book(
             )
         )
         if state == "delivered" and delivery.kind != "test":
-            delivered.append((delivery, outcome.known_as))
+            delivered.append(delivery)
+        if outcome.known_as is not None:
+            named.append((outcome.known_as, *key, delivery.conversion_id))
         if done_us is not None and reason != PARTLY:
             ended.append((delivery.conversion_id, delivery.ordinal))
     store.execute_many(
@@ -272,13 +273,22 @@ def book(
     _log_attempts(store, attempts)
     _tell(store, key, delivered, now_us)
     _unblock(store, key, ended, now_us)
-    return booked
+    store.execute_many(
+        "UPDATE told SET known_as = ? WHERE project_id = ? AND destination_id = ? AND conversion_id = ?",
+        named,
+    )
+    for batch in _split_again(store, leased, outcomes):
+        split_batch(store, key[0], batch, now_us)
+    return counts
 
 
 def accepted_due(
     store: OutboxStore, key: DestinationKey, now_us: int, most: int
 ) -> dict[str, list[tuple[Leased, int, int]]]:
-    """Accepted deliveries to be asked after, by the platform's id of their request; with `checks` and since when."""
+    """Accepted deliveries to be asked after, by the platform's id of their request.
+
+    With each the number of questions so far, and since when.
+    """
     remote_ids = store.query(
         "SELECT DISTINCT remote_id FROM deliveries WHERE project_id = ? AND destination_id = ?"
         " AND state = 'accepted' AND due_us <= ? LIMIT ?",
@@ -304,10 +314,7 @@ def accepted_due(
         found[remote_id] = [
             (
                 Leased(
-                    Delivery(
-                        *(row[0], *key, *row[1:5], orjson.loads(row[5]) if row[5] else {}, row[6]),
-                        None if row[11] is None else Told(*row[12:16]),
-                    ),
+                    _delivery(key, row[:7], None if row[11] is None else Told(*row[12:16])),
                     row[7],
                     row[8],
                 ),
@@ -351,32 +358,70 @@ def ask_again(
 def hurry(store: OutboxStore, key: DestinationKey, now_us: int) -> None:
     """The receiver is well again: let what failed before be tried now."""
     store.execute(
-        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND state = 'retrying'"
-        f" AND due_us > ? AND due_us < {NEVER_US}",  # noqa: S608
+        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND state = 'retrying'"  # noqa: S608
+        f" AND due_us > ? AND due_us < {NEVER_US}",
         *(now_us, *key, now_us),
     )
+
+
+def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int) -> int:
+    """Send the deliveries of a batch again in halves; one that is alone is the guilty one, and dead."""
+    rows = store.query(
+        "SELECT delivery_id, destination_id, conversion_id, ordinal FROM deliveries"
+        " WHERE project_id = ? AND batch_id = ? AND state = 'delivered' AND reason = ? ORDER BY delivery_id",
+        *(project_id, batch_id, PARTLY),
+    )
+    if len(rows) == 1:
+        delivery_id, destination_id, conversion_id, ordinal = rows[0]
+        ended = [(delivery_id, conversion_id, ordinal, "dead", PARTLY)]
+        end(store, (project_id, destination_id), ended, now_us)
+        return 1
+    half = (len(rows) + 1) // 2
+    store.execute_many(
+        "UPDATE deliveries SET state = 'queued', reason = NULL, due_us = ?, tries = 0, checks = 0,"
+        " done_us = NULL, split_id = ? WHERE delivery_id = ?",
+        [(now_us, f"{batch_id}/{1 + (position >= half)}", row[0]) for position, row in enumerate(rows)],
+    )
+    return len(rows)
 
 
 _NO_OUTCOME = Outcome("retry", "no_outcome", "Nothing is known of what became of it.")
 
 
-def _tell(
-    store: OutboxStore, key: DestinationKey, delivered: Sequence[tuple[Delivery, str | None]], now_us: int
-) -> None:
+def _split_again(store: OutboxStore, leased: Sequence[Leased], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """Batches that were split already and of which some was refused again: they are split on."""
+    ids = [
+        each.delivery.delivery_id
+        for each in leased
+        if each.split_id is not None
+        and (outcome := outcomes.get(each.delivery.delivery_id)) is not None
+        and (outcome.result, outcome.code) == ("delivered", PARTLY)
+    ]
+    if not ids:
+        return []
+    rows = store.query(
+        f"SELECT DISTINCT batch_id FROM deliveries WHERE delivery_id IN ({', '.join('?' * len(ids))})",  # noqa: S608
+        *ids,
+    )
+    return [batch_id for (batch_id,) in rows if batch_id is not None]
+
+
+def _tell(store: OutboxStore, key: DestinationKey, delivered: Sequence[Delivery], now_us: int) -> None:
     """Note what the destination knows from now on."""
     store.execute_many(
-        "UPDATE told SET ordinal = ?, fingerprint = (SELECT fingerprint FROM deliveries WHERE delivery_id = ?),"
-        " state = ?, value_minor = ?, currency = ?, known_as = coalesce(?, known_as), told_us = ?"
+        "UPDATE told SET ordinal = ?,"
+        " fingerprint = (SELECT fingerprint FROM deliveries WHERE delivery_id = ?),"
+        " state = ?, value_minor = ?, currency = ?, told_us = ?"
         " WHERE project_id = ? AND destination_id = ? AND conversion_id = ?"
         " AND (ordinal IS NULL OR ordinal <= ?)",
         [
             (
                 *(delivery.ordinal, delivery.delivery_id),
                 *("retracted" if delivery.kind == "retract" else delivery.facts.get("state"),),
-                *(delivery.facts.get("value_minor"), delivery.facts.get("currency"), known_as, now_us),
+                *(delivery.facts.get("value_minor"), delivery.facts.get("currency"), now_us),
                 *(*key, delivery.conversion_id, delivery.ordinal),
             )
-            for delivery, known_as in delivered
+            for delivery in delivered
         ],
     )
 
@@ -384,8 +429,8 @@ def _tell(
 def _unblock(store: OutboxStore, key: DestinationKey, ended: Sequence[tuple[str, int]], now_us: int) -> None:
     """Let go what waited for the end of these (conversion, ordinal)."""
     store.execute_many(
-        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND conversion_id = ?"
-        f" AND ordinal > ? AND state IN ('queued', 'retrying') AND due_us = {NEVER_US}",  # noqa: S608
+        "UPDATE deliveries SET due_us = ? WHERE project_id = ? AND destination_id = ? AND conversion_id = ?"  # noqa: S608
+        f" AND ordinal > ? AND state IN ('queued', 'retrying') AND due_us = {NEVER_US}",
         [(now_us, *key, conversion_id, ordinal) for conversion_id, ordinal in ended],
     )
 

@@ -1,7 +1,7 @@
 """Connections to the outbox, in SQLite or PostgreSQL, and the lease that lets one process write.
 
-Every transaction of a writer begins by renewing the lease. So it fails when the lease is another's by now, and
-writers of one process, on connections of their own, wait for each other.
+Every transaction of a writer begins by renewing the lease. So it fails when the lease is another's by now,
+and writers of one process, on connections of their own, wait for each other.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from record.landing import Location
 from record.landing.store import LandingError, Row
 
 LEASE_S = 30.0
-"""How long a process may write without renewing its lease: renewed by each transaction, and every few seconds."""
+"""How long a process may write without renewing its lease: each transaction does, and a task now and then."""
 
 BUSY_MS = 60_000
 """How long a connection waits for another one's write: a plan writes thousands of rows at a time."""

@@ -112,6 +112,8 @@ class Receiver:
         self.faults: deque[Reply] = deque()
         self.fault: Reply | None = None
         self.connections = 0
+        self.asked_for: list[str | None] = []
+        """Names that clients asked for in TLS."""
         self.lock = threading.RLock()
         self._closed = threading.Event()
         self._server = _Server(self, host, port, certificate.context() if certificate else None)
@@ -171,6 +173,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, receiver: Receiver, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.receiver, self.context = receiver, context
+        if context is not None:
+            context.sni_callback = lambda _, name, __: receiver.asked_for.append(name)
         self.open: set[socket.socket] = set()
         super().__init__((host, port), _Handler)
 

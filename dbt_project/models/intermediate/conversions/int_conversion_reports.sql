@@ -114,10 +114,13 @@ select
     status,
     coalesce(is_status_unknown, false) as is_status_unknown,
     state,
+    is_forwardable,
     -- Once a server reports a conversion, browsers supply only visitor, session and hit.
-    sender = 'server' or max(case when sender = 'server' and state <> 'refunded' then 1 else 0 end) over (
-        partition by conversion_id
-    ) = 0 as is_deciding,
+    {% for column, condition in [('is_deciding', 'true'), ('is_deciding_forwardable', 'is_forwardable')] %}
+    {{ condition }} and (sender = 'server' or max(
+        case when {{ condition }} and sender = 'server' and state <> 'refunded' then 1 else 0 end
+    ) over (partition by conversion_id) = 0) as {{ column }},
+    {% endfor %}
     case when amount_minor >= 0 then amount_minor end as amount_minor,
     currency,
     goal_value_minor,

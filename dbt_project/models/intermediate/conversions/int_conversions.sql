@@ -15,19 +15,8 @@ doubles as (
     select * from {{ ref('int_suspected_doubles') }}
 ),
 
-refunds as (
-    select
-        conversions.conversion_id,
-        cast(sum(coalesce(refunds.amount_minor, 0)) as decimal(38, 0)) as asked_minor,
-        max(case when refunds.amount_minor is null then 1 else 0 end) = 1 as takes_all
-    from conversions
-    inner join {{ ref('int_refunds_matched') }} as refunds
-        on
-            conversions.conversion_id = refunds.conversion_id
-            and (refunds.amount_minor is null or conversions.currency = refunds.currency)
-            -- What a browser says no longer counts.
-            and not (refunds.is_browsers_word and conversions.has_server_report)
-    group by conversions.conversion_id
+conversion_values as (
+    select * from {{ ref('int_conversion_values') }}
 ),
 
 recognised as (
@@ -63,15 +52,22 @@ select
     traced.unmatched_reason,
     traced.has_other_page_kind,
     sessions.session_id,
+    traced.hit_id,
+    traced.visitor_id,
+    -- Who its reports name, else the user that its person is named by.
+    coalesce(traced.user_id, case
+        when starts_with(traced.person_id, conversions.project_id || '/user:')
+            then substr(traced.person_id, length(conversions.project_id) + 7)
+    end) as user_id,
+    case when sessions.click_id is null then traced.click_id else sessions.click_id end as click_id,
+    case when sessions.click_id is null then traced.click_id_type else sessions.click_id_type end
+        as click_id_type,
+    case when sessions.click_id is not null then sessions.started_us end as clicked_us,
     coalesce(conversions.country, sessions.country) as country,
     conversions.currency,
     conversions.amount_minor,
     conversions.is_default_payout,
-    case
-        when conversions.amount_minor is null then 0
-        when refunds.takes_all then conversions.amount_minor
-        else cast(least(coalesce(refunds.asked_minor, 0), conversions.amount_minor) as bigint)
-    end as refunded_minor,
+    worth.refunded_minor,
     cast(coalesce(recognised.amount_minor, 0) as bigint) as net_amount_minor,
     -- A pending conversion as 0.1 major units, which FunnelFlux shows as 00.1.
     case
@@ -79,12 +75,17 @@ select
             then cast(round(coalesce(currencies.minor_per_major, 100) * 0.1, 0) as bigint)
         else cast(coalesce(recognised.amount_minor, 0) as bigint)
     end as net_amount_with_placeholder_minor,
+    -- A conversion of which every report forbids it is told to nobody.
+    not worth.has_withheld_report or forwarded.conversion_id is not null as is_forwardable,
     conversions.reports
 from conversions
 inner join traced on conversions.conversion_id = traced.conversion_id
+inner join conversion_values as worth
+    on conversions.conversion_id = worth.conversion_id and worth.report_set = 'all'
 left join sessions on traced.first_page_view_seq = sessions.first_page_view_seq
 left join doubles on conversions.conversion_id = doubles.conversion_id
-left join refunds on conversions.conversion_id = refunds.conversion_id
+left join conversion_values as forwarded
+    on conversions.conversion_id = forwarded.conversion_id and forwarded.report_set = 'forwardable'
 left join recognised
     on conversions.conversion_id = recognised.conversion_id and conversions.currency = recognised.currency
 left join currencies on conversions.currency = currencies.currency

@@ -31,6 +31,10 @@ placed as (
         reports.sender,
         reports.occurred_us,
         events.user_id,
+        events.hit_id,
+        events.click_id,
+        events.click_id_type,
+        people.visitor_id,
         people.person_id,
         people.is_user_known,
         visits_found.unmatched_reason,
@@ -80,6 +84,16 @@ ranked as (
             order by case when unmatched_reason is null then 1 else 0 end, occurred_us, seq
         ) as reason_preference
     from placed
+),
+
+clicks as (
+    select
+        conversion_id,
+        click_id,
+        click_id_type,
+        row_number() over (partition by conversion_id order by occurred_us, seq) as click_number
+    from placed
+    where click_id is not null
 )
 
 select
@@ -91,6 +105,12 @@ select
     end as unmatched_reason,
     visit.page_view_seq,
     case when visit.is_named then visit.page_view_seq end as named_page_view_seq,
+    coalesce(page_views.hit_id, visit.hit_id) as hit_id,
+    coalesce(visit.visitor_id, person.visitor_id) as visitor_id,
+    person.user_id,
+    -- What its reports name; page views carry their own.
+    clicks.click_id,
+    clicks.click_id_type,
     coalesce(found_activity.first_page_view_seq, visit.own_first_page_view_seq) as first_page_view_seq,
     -- A page that reports itself may be of any kind.
     visit.dialect = 'funnelflux'
@@ -101,6 +121,7 @@ inner join ranked as person
     on visit.conversion_id = person.conversion_id and person.person_preference = 1
 inner join ranked as reason
     on visit.conversion_id = reason.conversion_id and reason.reason_preference = 1
+left join clicks on visit.conversion_id = clicks.conversion_id and clicks.click_number = 1
 left join activities as found_activity on visit.page_view_seq = found_activity.seq
 left join page_views on visit.page_view_seq = page_views.seq
 where visit.visit_preference = 1

@@ -27,6 +27,7 @@ told as (
         events.page_id,
         events.goal_id,
         events.transaction_id,
+        events.is_forwardable,
         events.properties,
         order_events.order_name as name,
         nullif(order_events.state, '') as state,
@@ -70,6 +71,7 @@ select
     event_id,
     received_us,
     occurred_us,
+    is_forwardable,
     state,
     amount_minor,
     currency

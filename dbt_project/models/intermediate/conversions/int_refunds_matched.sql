@@ -24,6 +24,7 @@ refunds as (
         transaction_id,
         cast(null as varchar) as own_conversion_id,
         false as is_browsers_word,
+        is_forwardable,
         amount_minor,
         currency
     from {{ ref('int_events_in_work') }}
@@ -38,6 +39,7 @@ refunds as (
         transaction_id,
         conversion_id as own_conversion_id,
         sender = 'browser' as is_browsers_word,
+        is_forwardable,
         amount_minor,
         currency
     from {{ ref('int_conversion_reports') }}
@@ -56,6 +58,7 @@ select
         own.conversion_id, first_sales.conversion_id, refunds.project_id || '/refund:' || refunds.event_id
     ) as story_id,
     refunds.is_browsers_word and own.conversion_id is not null as is_browsers_word,
+    refunds.is_forwardable,
     refunds.amount_minor,
     refunds.currency
 from refunds

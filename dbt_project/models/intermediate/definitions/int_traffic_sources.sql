@@ -1,4 +1,4 @@
--- One row per source, or medium of one, that a project has defined: its label, and whether it is paid for.
+-- One row per source, or medium of one, that a project has defined: its label, whether it is paid for, and its click ids.
 with read as (
     select
         seq,
@@ -6,7 +6,8 @@ with read as (
         lower({{ trimmed(json_value('body', "'source'")) }}) as source,
         lower({{ trimmed(json_value('body', "'medium'")) }}) as medium,
         {{ json_value('body', "'name'") }} as name,
-        {{ json_value('body', "'is_paid'") }} = 'true' as is_paid
+        {{ json_value('body', "'is_paid'") }} = 'true' as is_paid,
+        nullif({{ json_value('body', "'click_id_param'") }}, '') as click_id_param
     from {{ ref('int_definitions') }}
     where kind = 'traffic_source' and not is_deleted
 ),
@@ -23,7 +24,8 @@ select
     source,
     medium,
     name,
-    is_paid
+    is_paid,
+    click_id_param
 from numbered
 -- Of two that say the same origin, what was put last.
 where recency = 1

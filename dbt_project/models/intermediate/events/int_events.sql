@@ -152,6 +152,7 @@ select
     case when junk_order.junk_id is null then believed.transaction_id end as transaction_id,
     junk_order.junk_id is not null as has_junk_order_id,
     believed.status,
+    coalesce(believed.forwardable, true) as is_forwardable,
     believed.experiments,
     believed.properties,
     coalesce(

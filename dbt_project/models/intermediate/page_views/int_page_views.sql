@@ -1,6 +1,7 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
 {{ config(materialized='incremental', kept_by='seq', replaces='new') }}
 {% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
+{% set networks_click_id = 'coalesce(mediums_click.click_id, sources_click.click_id, nobodys_click.click_id)' %}
 {% set sent_parts = 'visits.sent_' ~ parts | join(', visits.sent_') %}
 with visits as (
     select
@@ -48,6 +49,28 @@ pages_owning_paths as (
     where owns_path
 ),
 
+networks_clicks as (
+    -- Each traffic source may have a parameter of its own for its click ids.
+    select
+        visits.seq,
+        traffic_sources.source,
+        traffic_sources.medium,
+        {{ within_bytes(url_parameter('visits.url', 'traffic_sources.click_id_param'), var('click_id_bytes')) }}
+            as click_id,
+        row_number() over (
+            partition by visits.seq order by traffic_sources.source, traffic_sources.medium
+        ) as click_number
+    from {{ ref('int_events') }} as visits
+    inner join {{ ref('int_traffic_sources') }} as traffic_sources
+        on
+            visits.project_id = traffic_sources.project_id
+            and contains(visits.url, traffic_sources.click_id_param || '=')
+    where
+        visits.kind = 'visit'
+        and {{ is_new('visits.seq') }}
+        and {{ url_parameter('visits.url', 'traffic_sources.click_id_param') }} is not null
+),
+
 addresses as (
     -- Not from `visits`: engines would keep what is read twice, with every column.
     select url as address from {{ ref('int_events') }}
@@ -66,6 +89,7 @@ taken_apart as (
         {% endfor %}
         {{ url_origin('address') }} as origin_host,
         {{ url_host('address') }} as host,
+        {{ url_parameter('address', "'external'") }} as external_click_id,
         {{ normal_path(url_path('address')) }} as page_path
     from addresses
 ),
@@ -114,6 +138,9 @@ named as (
             else pages_seen.utm_{{ part }}
         end as named_{{ part }},
         {% endfor %}
+        coalesce(
+            case when visits.click_id_type = 'external' then visits.click_id end, pages_seen.external_click_id
+        ) as named_external_click_id,
         coalesce(visits.click_id, first_click_ids.click_id) as named_click_id,
         case
             when visits.click_id is not null then visits.click_id_type
@@ -183,42 +210,63 @@ sourced as (
     select
         *,
         coalesce(named_source, click_source, linking_source) as source,
+        case
+            -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
+            when named_source is not null
+                then coalesce(named_medium, case when is_always_paid then click_medium end)
+            when click_source is not null then coalesce(named_medium, click_medium)
+            when linking_source is not null then coalesce(named_medium, linking_medium)
+        end as medium,
         coalesce({{ 'named_' ~ parts | join(', named_') }}) is not null as has_utm
     from classified
 )
 
 select
-    seq,
-    project_id,
-    event_key,
-    occurred_us,
-    hit_id,
-    session_id,
-    visitor_id,
-    url,
-    page_path,
-    page as page_id,
-    kind_of_page as page_kind,
-    referrer_host,
-    country,
-    is_bot,
+    sourced.seq,
+    sourced.project_id,
+    sourced.event_key,
+    sourced.occurred_us,
+    sourced.hit_id,
+    sourced.session_id,
+    sourced.visitor_id,
+    sourced.url,
+    sourced.page_path,
+    sourced.page as page_id,
+    sourced.kind_of_page as page_kind,
+    sourced.referrer_host,
+    sourced.country,
+    sourced.is_bot,
     case
-        when source is null then 'none'
-        when has_utm then 'utm'
-        when click_source is not null then 'click_id'
+        when sourced.source is null then 'none'
+        when sourced.has_utm then 'utm'
+        when sourced.click_source is not null then 'click_id'
         else 'referrer'
     end as origin,
-    source,
+    sourced.source,
+    sourced.medium,
+    sourced.named_campaign as campaign,
+    sourced.named_term as term,
+    sourced.named_content as content,
+    coalesce(sourced.named_click_id, {{ networks_click_id }}) as click_id,
     case
-        -- A paid click says so where UTM is silent; fbclid sits on unpaid links too and does not.
-        when named_source is not null
-            then coalesce(named_medium, case when is_always_paid then click_medium end)
-        when click_source is not null then coalesce(named_medium, click_medium)
-        when linking_source is not null then coalesce(named_medium, linking_medium)
-    end as medium,
-    named_campaign as campaign,
-    named_term as term,
-    named_content as content,
-    named_click_id as click_id,
-    named_click_id_type as click_id_type
+        when sourced.named_click_id is not null then sourced.named_click_id_type
+        when {{ networks_click_id }} is not null then 'external'
+    end as click_id_type,
+    coalesce(sourced.named_external_click_id, {{ networks_click_id }}) as external_click_id
 from sourced
+-- The parameter of the source that the view comes from; of any where no more than a referrer says which that is.
+left join networks_clicks as mediums_click
+    on
+        sourced.seq = mediums_click.seq
+        and sourced.source = mediums_click.source
+        and sourced.medium = mediums_click.medium
+left join networks_clicks as sources_click
+    on
+        sourced.seq = sources_click.seq
+        and sourced.source = sources_click.source
+        and sources_click.medium is null
+left join networks_clicks as nobodys_click
+    on
+        sourced.seq = nobodys_click.seq
+        and coalesce(sourced.named_source, sourced.click_source) is null
+        and nobodys_click.click_number = 1

@@ -53,6 +53,7 @@ select
     {% endfor %}
     first_view.click_id,
     first_view.click_id_type,
+    first_view.external_click_id,
     first_view.referrer_host,
     first_view.url as landing_url,
     first_view.page_path as landing_page,

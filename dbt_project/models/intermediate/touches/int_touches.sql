@@ -53,6 +53,7 @@ select
     {% endfor %}
     page_views.click_id,
     page_views.click_id_type,
+    page_views.external_click_id,
     page_views.page_path as landing_page,
     coalesce(page_views.country, sessions.country) as country
 from {{ page_views }} as page_views
@@ -95,6 +96,7 @@ select
     cast(null as varchar) as content,
     click_id,
     click_id_type,
+    cast(null as varchar) as external_click_id,
     cast(null as varchar) as landing_page,
     country
 from {{ ref('int_click_touches') }}

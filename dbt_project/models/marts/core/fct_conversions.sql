@@ -39,6 +39,12 @@ select
     dated.unmatched_reason,
     dated.has_other_page_kind,
     dated.session_id,
+    dated.hit_id,
+    dated.visitor_id,
+    dated.user_id,
+    dated.click_id,
+    dated.click_id_type,
+    {{ utc_timestamp('dated.clicked_us') }} as clicked_at,
     dated.page_id,
     dated.country,
     dated.currency,
@@ -52,7 +58,8 @@ select
         'dated.net_amount_minor', 'dated.currency', 'dated.reporting_currency', 'rates'
     ) }} as bigint) as reporting_net_amount_minor,
     dated.reports,
-    dated.event_id
+    dated.event_id,
+    dated.is_forwardable
 from dated
 left join rates
     on

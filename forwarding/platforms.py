@@ -1,0 +1,14 @@
+"""The platforms, by the kind of a destination."""
+
+from collections.abc import Callable, Mapping
+
+from forwarding.deliveries import DestinationKind, Platform
+from forwarding.postback import Postback
+from forwarding.webhook import Webhook
+from funnelhouse.settings import Settings
+
+PLATFORMS: Mapping[DestinationKind, Callable[[Settings], Platform]] = {
+    "postback": lambda _: Postback(),
+    "webhook": lambda _: Webhook(),
+}
+"""Makes the one instance of each; what it needs of the settings, it takes from them."""
