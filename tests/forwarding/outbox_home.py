@@ -191,8 +191,7 @@ class Home:
     def states(self, destination_id: str = "net") -> dict[str, int]:
         return dict(
             self.query(
-                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state",
-                destination_id,
+                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state", destination_id
             )
         )
 
@@ -224,7 +223,9 @@ class Plain:
     def expires_us(self, destination: Destination, delivery: Delivery) -> int | None:
         return None if self._lives_s is None else delivery.made_us + int(self._lives_s * 1e6)
 
-    def render(self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange) -> Message:
+    def render(
+        self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange
+    ) -> Message:
         told = [
             {
                 "id": each.delivery_id,
@@ -306,9 +307,7 @@ class Book(Receiver):
         return list(dict.fromkeys((each["ordinal"], each["kind"], each["value"]) for each in told))
 
 
-def service_of(
-    home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None
-) -> Service:
+def service_of(home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None) -> Service:
     """The service of a home whose webhooks are of this platform; it may tell the receiver."""
     settings = home.settings.model_copy(update={"forward_allow": (("127.0.0.1", receiver.port),)})
     kinds = dict.fromkeys(("webhook", "postback", "meta", "google"), platform)
@@ -333,3 +332,5 @@ async def until(holds: Callable[[], Any], within_s: float = 20) -> None:
     while not await asyncio.to_thread(holds):
         assert asyncio.get_running_loop().time() < deadline, "it never came to hold"
         await asyncio.sleep(0.02)
+
+
