@@ -1,9 +1,7 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from outbox_home import Book, Clock, Home, Plain, forwarding, running, service_of, until
-from receivers import Reply
+from outbox_home import Book, Home, Plain, forwarding, service_of
 
 
 @pytest.fixture
