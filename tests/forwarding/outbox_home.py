@@ -333,3 +333,8 @@ async def until(holds: Callable[[], Any], within_s: float = 20) -> None:
     while not await asyncio.to_thread(holds):
         assert asyncio.get_running_loop().time() < deadline, "it never came to hold"
         await asyncio.sleep(0.02)
+
+
+def once(home: Home, receiver: Receiver, platform: Any = None, clock: Callable[[], int] | None = None) -> Any:
+    """Forward one round."""
+    return asyncio.run(service_of(home, platform or Plain(receiver.url), receiver, clock).run_once())
