@@ -105,8 +105,8 @@ class Sender:
             runner.configure(destinations.get(key), found.get(key, DestinationState()))
 
     def secret(self, key: DestinationKey, name: str) -> str | None:
-        """A secret of a destination; `<name>:previous` is the one before, while that is valid."""
-        name, _, which = name.partition(":")
+        """A secret of a destination; `<name>.previous` is the one before, while that is valid."""
+        name, _, which = name.partition(".")
         found = self._secrets.get(key, {}).get(name)
         if found is None:
             return None
@@ -219,7 +219,7 @@ class _Runner:
         return Schedule(platform.schedule_s, platform.check_after_s or (3600.0,))
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             try:
                 wait_s = await self._advance()
@@ -231,7 +231,8 @@ class _Runner:
                     _log.warning("%s: the outbox cannot be used: %s", "/".join(self._key), error)
                 self._is_failing, wait_s = True, 1.0
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
 
     async def _advance(self) -> float | None:
         """Send what may be sent now; returns how long nothing will be due, seconds, None for not known."""
