@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from command_line import editing
+from command_line import editing, forward
 from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def build(full_refresh: bool) -> None:
     sys.exit(0 if report.published else 1)
 
 
-for command in (editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds):
+for command in (forward.forward, editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds):
     main.add_command(command)
 
 
@@ -463,7 +463,7 @@ def publish_postgres(url: str | None, schema: str | None) -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything: ingest, read, Dagster's scheduler and its web page."""
+    """Run everything: ingest, read, Dagster's scheduler, its web page, and forwarding."""
     from command_line.processes import up as run
 
     run(Settings())

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
+from forwarding.answers import redacted
 from forwarding.deliveries import Answer, Attempt, Destination, Message, Outcome, Platform, UndeliveredError
 from forwarding.outbox import sends
 from forwarding.outbox.schema import NEVER_US, DestinationKey
@@ -105,8 +105,8 @@ class Sender:
             runner.configure(destinations.get(key), found.get(key, DestinationState()))
 
     def secret(self, key: DestinationKey, name: str) -> str | None:
-        """A secret of a destination; `<name>:previous` is the one before, while that is valid."""
-        name, _, which = name.partition(":")
+        """A secret of a destination; `<name>.previous` is the one before, while that is valid."""
+        name, _, which = name.partition(".")
         found = self._secrets.get(key, {}).get(name)
         if found is None:
             return None
@@ -219,7 +219,7 @@ class _Runner:
         return Schedule(platform.schedule_s, platform.check_after_s or (3600.0,))
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             try:
                 wait_s = await self._advance()
@@ -231,7 +231,8 @@ class _Runner:
                     _log.warning("%s: the outbox cannot be used: %s", "/".join(self._key), error)
                 self._is_failing, wait_s = True, 1.0
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
 
     async def _advance(self) -> float | None:
         """Send what may be sent now; returns how long nothing will be due, seconds, None for not known."""
@@ -528,7 +529,7 @@ class _Exchange:
         except UndeliveredError as error:
             self._log(message, delivery_ids, started_us, error.milliseconds, None, error.code, str(error))
             raise
-        body = answer.body[: 2 * ANSWER_BYTES].decode(errors="replace")
+        body = answer.body.decode(errors="replace")
         self._log(message, delivery_ids, started_us, answer.milliseconds, answer.status, "", body)
         return answer
 
@@ -551,17 +552,9 @@ class _Exchange:
         said: str,
     ) -> None:
         if delivery_ids:
-            said = without_secrets(said, message.secrets).replace("\0", " ")
+            said = redacted(said, message.secrets).replace("\0", " ")
             said = said.encode(errors="replace")[:ANSWER_BYTES].decode(errors="ignore")
             self.attempts.append(Attempt(delivery_ids, started_us, milliseconds, status, code, said))
-
-
-def without_secrets(text: str, known: Sequence[str]) -> str:
-    """A text with `***` for each secret, in the spellings of addresses and forms too."""
-    for secret in sorted(filter(None, known), key=len, reverse=True):
-        for spelling in dict.fromkeys((secret, quote(secret, safe=""), quote(secret), quote_plus(secret))):
-            text = text.replace(spelling, "***")
-    return text
 
 
 def write_pause(store: OutboxStore, key: DestinationKey, reason: str, now_us: int) -> None:

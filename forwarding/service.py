@@ -371,7 +371,8 @@ class Service:
     async def _pause(self, seconds: float) -> bool:
         """Wait; says whether it is to end meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         return self._stop.is_set()
 
 

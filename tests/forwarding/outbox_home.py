@@ -1,7 +1,7 @@
-"""A home that forwards, for tests: definitions, publications of `fct_forwardings`, a service, receivers' books.
+"""A home that forwards, for tests: definitions, publications of `fct_forwardings`, a service, and a book.
 
-`Plain` is a platform that says everything in JSON, over the guarded transport, to a real server; what is tested
-with it holds for each platform.
+`Plain` is a platform that says everything in JSON, over the guarded transport, to a real server; what is
+tested with it holds for each platform.
 """
 
 import asyncio
@@ -191,7 +191,8 @@ class Home:
     def states(self, destination_id: str = "net") -> dict[str, int]:
         return dict(
             self.query(
-                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state", destination_id
+                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state",
+                destination_id,
             )
         )
 
@@ -223,9 +224,7 @@ class Plain:
     def expires_us(self, destination: Destination, delivery: Delivery) -> int | None:
         return None if self._lives_s is None else delivery.made_us + int(self._lives_s * 1e6)
 
-    def render(
-        self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange
-    ) -> Message:
+    def render(self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange) -> Message:
         told = [
             {
                 "id": each.delivery_id,
@@ -307,9 +306,11 @@ class Book(Receiver):
         return list(dict.fromkeys((each["ordinal"], each["kind"], each["value"]) for each in told))
 
 
-def service_of(home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None) -> Service:
+def service_of(
+    home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None
+) -> Service:
     """The service of a home whose webhooks are of this platform; it may tell the receiver."""
-    settings = home.settings.model_copy(update={"forward_allow": (("127.0.0.1", receiver.port),)})
+    settings = home.settings.model_copy(update={"forward_allow": (receiver.place,)})
     kinds = dict.fromkeys(("webhook", "postback", "meta", "google"), platform)
     options = {} if clock is None else {"now_us": clock}
     return Service(settings, lambda: Transport(settings), lambda: kinds, **options)
@@ -334,3 +335,6 @@ async def until(holds: Callable[[], Any], within_s: float = 20) -> None:
         await asyncio.sleep(0.02)
 
 
+def once(home: Home, receiver: Receiver, platform: Any = None, clock: Callable[[], int] | None = None) -> Any:
+    """Forward one round."""
+    return asyncio.run(service_of(home, platform or Plain(receiver.url), receiver, clock).run_once())
