@@ -53,9 +53,9 @@ from forwarding.facts import (
     hashes,
     members,
     sha256,
-    tested,
     text,
     whole,
+    with_facts,
 )
 from forwarding.narrowing import Said, send_narrowing
 
@@ -108,8 +108,10 @@ class _KnownAs:
 
     @classmethod
     def of(cls, delivery: Delivery) -> "_KnownAs | None":
+        if delivery.before is None or delivery.before.known_as is None:
+            return None
         try:
-            found = orjson.loads(delivery.before.known_as or "") if delivery.before else None
+            found = orjson.loads(delivery.before.known_as)
         except ValueError:
             return None
         return cls(*found) if isinstance(found, list) and len(found) == 4 else None
@@ -507,21 +509,23 @@ def _digits(given: Any) -> str:
 
 def _identified(delivery: Delivery) -> Delivery:
     """A delivery, of a test with somebody whom it is about, and a click."""
-    then_us = delivery.facts.get("occurred_us")
-    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": then_us}
-    return tested(delivery, em_google=sha256(SOMEBODY), **click)
+    if delivery.kind != "test":
+        return delivery
+    clicked_us = delivery.facts.get("occurred_us")
+    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": clicked_us}
+    return with_facts(delivery, em_google=sha256(SOMEBODY), **click)
 
 
 def _event(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> dict[str, Any]:
     facts = delivery.facts
-    known = _known_as(_place(_destination(body)), delivery, now_us)
+    known = _KnownAs.of(delivery)
     click = _click(delivery, now_us)
     occurred_us = whole(facts, "occurred_us") or 0
     if click:
         # Clocks differ. Google refuses what happened before its click.
         occurred_us = max(occurred_us, _clicked_us(facts))
     event: dict[str, Any] = {
-        "transactionId": known.transaction_id,
+        "transactionId": known.transaction_id if known else _transaction_id(delivery),
         "eventTimestamp": _timestamp(min(occurred_us, delivery.made_us)),
         "eventSource": body.get("event_source") or "WEB",
     }

@@ -51,10 +51,10 @@ from forwarding.facts import (
     members,
     page_address,
     sha256,
-    tested,
     text,
     texts,
     whole,
+    with_facts,
 )
 from forwarding.narrowing import Said, send_narrowing
 
@@ -238,7 +238,7 @@ class Meta:
 
 def _identified(delivery: Delivery) -> Delivery:
     """A delivery, of a test with somebody whom it is about."""
-    return tested(delivery, em_meta=sha256(SOMEBODY))
+    return delivery if delivery.kind != "test" else with_facts(delivery, em_meta=sha256(SOMEBODY))
 
 
 def _event(body: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
@@ -351,6 +351,8 @@ def _custom_data(facts: Facts) -> dict[str, Any]:
     if order := text(facts.get("transaction_id")):
         told["order_id"] = order
     given = members(facts, "custom_data")
+    if not given:
+        return told
     for name in ("content_type", "content_name", "content_category", "search_string"):
         if found := text(given.get(name)):
             told[name] = found
