@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice, zip_longest
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 import jwt
@@ -78,7 +78,6 @@ _REASON_TO_PAUSE = re.compile(
     r"INVALID_CONVERSION_ACTION|NOT_ALLOWLISTED|PERMISSION_|SERVICE_DISABLED"
 )
 """What is wrong with accounts and settings, and with no event: it waits until somebody mends them."""
-_REASON_PREFIX = "PROCESSING_ERROR_REASON_"
 _THERE_ALREADY = "DUPLICATE_TRANSACTION_ID"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -371,8 +370,9 @@ def _judge(
             return Said(Outcome("delivered", "validated", "", status, remote_id=request_id))
         if request_id:
             return Said(Outcome("accepted", "", "", status, remote_id=request_id))
-    if status == 413:
-        return Said(Outcome("dead", "413", body_shown(answer, secrets), status), is_of_some=True)
+    if status == 413 or (status == 400 and found is None and answer.body[:1] == b"{"):
+        # Of a long list of bad events only the beginning is read.
+        return Said(Outcome("dead", str(status), body_shown(answer, secrets), status), is_of_some=True)
     if not isinstance(error, dict):
         said = body_shown(answer, secrets)
         if status in (401, 404, 410):
@@ -455,12 +455,14 @@ def _became(
 ) -> Outcome | None:
     """What the status of a request says of one of its deliveries. Google counts by reason, and names none."""
     word = status.get("requestStatus")
-    if word == "SUCCESS":
-        return Outcome("delivered", "", "", 200, request_id)
-    if word not in ("PARTIAL_SUCCESS", "FAILED"):
+    if word not in ("SUCCESS", "PARTIAL_SUCCESS", "FAILED", "FAILURE"):
         return None
-    counts = _counts(status)
-    said = shown(", ".join(f"{count} {reason}" for reason, count in counts.items()), secrets)
+    counts, warnings = _counts(status, "error"), _counts(status, "warning")
+    words = [f"{count} {reason}" for reason, count in counts.items()]
+    words += [f"{count} {reason} (warning)" for reason, count in warnings.items()]
+    said = shown(", ".join(words), secrets)
+    if word == "SUCCESS":
+        return Outcome("delivered", "", said, 200, request_id)
     if delivery.kind == "create" and counts and set(counts) == {_THERE_ALREADY}:
         # An earlier request, whose answer was lost, brought it there.
         return Outcome("delivered", "", said, 200, request_id)
@@ -475,14 +477,16 @@ def _became(
     return Outcome("dead", reason, said, 200, request_id)
 
 
-def _counts(status: Mapping[str, Any]) -> dict[str, int]:
-    """How many records failed, by reason."""
-    info = status.get("errorInfo")
-    listed = info.get("errorCounts") if isinstance(info, dict) else None
+def _counts(status: Mapping[str, Any], what: Literal["error", "warning"]) -> dict[str, int]:
+    """Of how many records there is something to say, by reason."""
+    info = status.get(f"{what}Info")
+    listed = info.get(f"{what}Counts") if isinstance(info, dict) else None
     counts: dict[str, int] = {}
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict):
-            reason = (text(each.get("reason")) or "UNSPECIFIED").removeprefix(_REASON_PREFIX)
+            reason = (text(each.get("reason")) or "UNSPECIFIED").removeprefix(
+                f"PROCESSING_{what.upper()}_REASON_"
+            )
             count = text(each.get("recordCount")) or ""
             counts[reason] = counts.get(reason, 0) + (int(count[:18]) if count.isdecimal() else 1)
     return counts

@@ -197,7 +197,8 @@ class Meta:
             if found.get("events_received") == events:
                 self._throttled_s.pop(key, None)
                 trace = text(found.get("fbtrace_id"))
-                return Said(Outcome("delivered", "", "", status, remote_id=trace))
+                notes = shown(" ".join(texts(found, "messages")), secrets)
+                return Said(Outcome("delivered", "", notes, status, remote_id=trace))
             received = shown(f"Of {events} events {found.get('events_received')} were received.", secrets)
             return Said(Outcome("retry", "events_received", received, status), is_of_some=True)
 

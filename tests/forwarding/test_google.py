@@ -318,6 +318,15 @@ def test_it_is_delivered_once_google_has_worked_on_it(
     assert (question.method, question.target) == ("GET", "/v1/requestStatus:retrieve?requestId=request-1")
 
 
+def test_warnings_are_shown(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
+    warned = {"warningCounts": [{"recordCount": "2", "reason": "PROCESSING_WARNING_REASON_INTERNAL_ERROR"}]}
+    status = {"requestStatus": "SUCCESS", "warningInfo": warned}
+    receiver.fault = Reply.of(200, {"requestStatusPerDestination": [status]})
+    became = check(google, sending, "request-1", order())
+    assert became is not None
+    assert became["msg_1_create"].text == "2 INTERNAL_ERROR (warning)"
+
+
 @pytest.mark.parametrize("fault", [Reply(503), Reply(200, b"<html>"), CUT, google_error(403, "X", "Y")])
 def test_a_question_without_an_answer_is_asked_again(
     google: Google, receiver: GoogleReceiver, sending: Sending, fault: Reply
@@ -409,6 +418,15 @@ def test_named_events_die_and_the_rest_is_sent_again(
     assert "events.events[" in dead.text
     assert len(receiver.requests) == (2 if names_all else 3)
     assert len(receiver.book) == 498
+
+
+def test_so_many_bad_events_that_their_list_is_cut(
+    google: Google, receiver: GoogleReceiver, sending: Sending
+) -> None:
+    receiver.poison |= {f"order-{number}" for number in range(1, 1000)}
+    outcomes = send(google, sending, *orders(1000))
+    assert len(receiver.requests) < 20
+    assert by_result(outcomes) == {"accepted": 1, "dead": 999}
 
 
 def test_a_thousand_in_one_request(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
