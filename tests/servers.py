@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -77,19 +77,23 @@ def free_port() -> int:
 
 
 def start_ingest(
-    home: Path, location: Location | None = None, code: str = SERVE_INGEST, **environment: str
+    home: Path,
+    location: Location | None = None,
+    code: str = SERVE_INGEST,
+    log: IO[bytes] | None = None,
+    **environment: str,
 ) -> Server:
     """Start an ingest server and wait until it is ready; the caller stops it.
 
     It lands in PostgreSQL when `location` is a URL, else in `home`. `code` may plant a fault.
-    `environment` is its own besides ours.
+    `environment` is its own besides ours. What it prints goes to `log`.
     """
     settings = Settings(
         home=home, landing=location if isinstance(location, str) else "", ingest_port=free_port()
     )
     environment["FUNNELHOUSE_INGEST_PORT"] = str(settings.ingest_port)
     url = f"http://127.0.0.1:{settings.ingest_port}"
-    return _started(url, settings, code, environment, "/ingest/ready")
+    return _started(url, settings, code, environment, "/ingest/ready", log)
 
 
 def start_read(home: Path, code: str = SERVE_READ, **environment: str) -> Server:
@@ -103,7 +107,14 @@ def start_read(home: Path, code: str = SERVE_READ, **environment: str) -> Server
     return _started(url, settings, code, environment, "/read/live")
 
 
-def _started(url: str, settings: Settings, code: str, environment: dict[str, str], ready: str) -> Server:
+def _started(
+    url: str,
+    settings: Settings,
+    code: str,
+    environment: dict[str, str],
+    ready: str,
+    log: IO[bytes] | None = None,
+) -> Server:
     """The server, as soon as the path answers 200."""
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -114,7 +125,8 @@ def _started(url: str, settings: Settings, code: str, environment: dict[str, str
             "FUNNELHOUSE_LANDING": settings.landing,
         },
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
+        stdout=log or subprocess.DEVNULL,
+        stderr=log,
     )
     server = Server(url, settings, process)
     deadline = time.monotonic() + 20

@@ -23,7 +23,7 @@ _FORMS = re.compile(
 )
 _USER_INFO = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]*@", re.IGNORECASE)
 # An address in a parameter, or a form, holds pairs; what is set off by ; counts, too.
-_PAIR = re.compile(r"(?:^|[?&;#\s])([^?&;#=\s]{1,200})=([^&;#\s]*)")
+_PAIR = re.compile(r"(?:^|[?&;#\s])([^?&;#=\s]{1,200})=([^?&;#\s]*)")
 # By pattern, not by parsing: a template is no JSON before its tokens are filled in.
 _JSON_PAIR = re.compile(r'"([^"\\]{1,200})"\s*:\s*("(?:[^"\\]|\\.)+|-?[0-9][^,\s}\]]*)')
 _TOKEN = re.compile(r"\{[^{}]*\}")
