@@ -201,7 +201,11 @@ class Google:
         return await self._send(destination, deliveries, exchange, validate_only=True)
 
     async def check(
-        self, destination: Destination, remote_id: str, deliveries: Sequence[Delivery], exchange: Exchange
+        self,
+        destination: Destination,  # noqa: ARG002 (a request's id says where it went)
+        remote_id: str,
+        deliveries: Sequence[Delivery],
+        exchange: Exchange,
     ) -> Mapping[str, Outcome] | None:
         """What became of an accepted request; None while Google works on it, or cannot be asked."""
         url = f"{self._url}/v1/requestStatus:retrieve?requestId={quote(remote_id, safe='')}"
@@ -215,18 +219,9 @@ class Google:
             return None
         listed = found.get("requestStatusPerDestination")
         status = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
-        # The definition may have changed since: Google says where the request went.
-        told_to = status.get("destination")
-        place = _place(told_to if isinstance(told_to, dict) else _destination(destination.body))
-        outcomes: dict[str, Outcome] = {}
-        for each in deliveries:
-            outcome = _became(status, each, remote_id, secrets)
-            if outcome is None:
-                return None
-            if outcome.result == "delivered":
-                outcome = replace(outcome, known_as=str(_known_as(place, each, each.made_us)))
-            outcomes[each.delivery_id] = outcome
-        return outcomes
+        outcomes = {each.delivery_id: _became(status, each, remote_id, secrets) for each in deliveries}
+        known = {delivery_id: outcome for delivery_id, outcome in outcomes.items() if outcome is not None}
+        return known if len(known) == len(outcomes) else None
 
     async def _send(
         self,
@@ -255,7 +250,13 @@ class Google:
             for delivery_id, reason in reasons.items()
             if reason is not None
         }
-        return outcomes | await send_narrowing(told, tell)
+        outcomes |= await send_narrowing(told, tell)
+        for each in told:
+            outcome = outcomes[each.delivery_id]
+            if outcome.result == "accepted":
+                known_as = str(_known_as(destination.body, each, now_us))
+                outcomes[each.delivery_id] = replace(outcome, known_as=known_as)
+        return outcomes
 
     def _ingest(
         self, destination: Destination, deliveries: Sequence[Delivery], now_us: int, validate_only: bool
@@ -562,23 +563,21 @@ def _is_adjustable(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> 
     if delivery.kind == "retract" and body.get("on_rejection") == "nothing":
         return False
     known = _KnownAs.of(delivery)
-    if known and (known.account_id, known.action_id) != _place(_destination(body)):
+    if known and (known.account_id, known.action_id) != _place(body):
         return False
     occurred_us = whole(delivery.facts, "occurred_us")
     return occurred_us is not None and now_us - occurred_us <= OLDEST_ADJUSTED_US
 
 
-def _place(destination: Mapping[str, Any]) -> tuple[str, str]:
-    """Account and conversion action of one of Google's destinations."""
-    account = destination.get("operatingAccount")
-    account_id = account.get("accountId") if isinstance(account, dict) else None
-    return _digits(account_id), _digits(destination.get("productDestinationId"))
+def _place(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Account and conversion action."""
+    return _digits(body.get("account_id")), _digits(body.get("conversion_action_id"))
 
 
-def _known_as(place: tuple[str, str], delivery: Delivery, now_us: int) -> _KnownAs:
+def _known_as(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> _KnownAs:
     """As what a conversion is told, which stays what it was told as first."""
     known = _KnownAs.of(delivery)
-    return known or _KnownAs(*place, _transaction_id(delivery), _click(delivery, now_us) is not None)
+    return known or _KnownAs(*_place(body), _transaction_id(delivery), _click(delivery, now_us) is not None)
 
 
 def _transaction_id(delivery: Delivery) -> str:
