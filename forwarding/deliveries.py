@@ -157,7 +157,10 @@ class Exchange(Protocol):
         """
 
     def secret(self, name: str) -> str | None:
-        """The destination's secret of this name, None where it is not set."""
+        """The destination's secret of this name, None where it is not set.
+
+        `NAME.previous` is the one that it replaced, while that is good too.
+        """
 
     def now_us(self) -> int:
         """Unix microseconds."""

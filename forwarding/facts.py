@@ -7,6 +7,7 @@ property stops a conversion, and no text takes the place of a hash.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from record.currencies import in_major_units
 from record.public_suffixes import is_public_suffix
 
 DAY_US = 86_400_000_000
+
+SOMEBODY = "test@example.com"
+"""Whom tests are about: nobody has this address (RFC 2606)."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -96,6 +100,11 @@ def state(delivery: Delivery) -> str:
     """
     said = text(delivery.facts.get("state")) or "approved"
     return "rejected" if delivery.kind == "retract" and said not in ("rejected", "refunded") else said
+
+
+def tested(delivery: Delivery, **members: Any) -> Delivery:
+    """A delivery; that of a test with these facts, which a conversion that never was has not got."""
+    return replace(delivery, facts={**delivery.facts, **members}) if delivery.kind == "test" else delivery
 
 
 def dedup_id(facts: Facts, conversion_id: str) -> str:

@@ -44,7 +44,19 @@ from forwarding.deliveries import (
     Outcome,
     UndeliveredError,
 )
-from forwarding.facts import DAY_US, amount, currency, dedup_id, hashes, members, sha256, text, whole
+from forwarding.facts import (
+    DAY_US,
+    SOMEBODY,
+    amount,
+    currency,
+    dedup_id,
+    hashes,
+    members,
+    sha256,
+    tested,
+    text,
+    whole,
+)
 from forwarding.narrowing import Said, send_narrowing
 
 SCOPE: Final = "https://www.googleapis.com/auth/datamanager"
@@ -126,6 +138,7 @@ class Google:
 
     def skip_reason(self, destination: Destination, delivery: Delivery, now_us: int) -> str | None:
         """Why this cannot be told."""
+        delivery = _identified(delivery)
         body, facts = destination.body, delivery.facts
         occurred_us = whole(facts, "occurred_us")
         if facts.get("consent_ads") == "denied":
@@ -187,11 +200,7 @@ class Google:
         return await self._send(destination, deliveries, exchange, validate_only=True)
 
     async def check(
-        self,
-        destination: Destination,  # noqa: ARG002 (a request's id says where it went)
-        remote_id: str,
-        deliveries: Sequence[Delivery],
-        exchange: Exchange,
+        self, destination: Destination, remote_id: str, deliveries: Sequence[Delivery], exchange: Exchange
     ) -> Mapping[str, Outcome] | None:
         """What became of an accepted request; None while Google works on it, or cannot be asked."""
         url = f"{self._url}/v1/requestStatus:retrieve?requestId={quote(remote_id, safe='')}"
@@ -203,9 +212,20 @@ class Google:
         found = json_object(answer)
         if answer.status != 200 or found is None:
             return None
-        outcomes = {each.delivery_id: _became(found, each, remote_id, secrets) for each in deliveries}
-        known = {delivery_id: outcome for delivery_id, outcome in outcomes.items() if outcome}
-        return known if len(known) == len(outcomes) else None
+        listed = found.get("requestStatusPerDestination")
+        status = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
+        # The definition may have changed since: Google says where the request went.
+        told_to = status.get("destination")
+        place = _place(told_to if isinstance(told_to, dict) else _destination(destination.body))
+        outcomes: dict[str, Outcome] = {}
+        for each in deliveries:
+            outcome = _became(status, each, remote_id, secrets)
+            if outcome is None:
+                return None
+            if outcome.result == "delivered":
+                outcome = replace(outcome, known_as=str(_known_as(place, each, each.made_us)))
+            outcomes[each.delivery_id] = outcome
+        return outcomes
 
     async def _send(
         self,
@@ -234,13 +254,7 @@ class Google:
             for delivery_id, reason in reasons.items()
             if reason is not None
         }
-        outcomes |= await send_narrowing(told, tell)
-        for each in told:
-            outcome = outcomes[each.delivery_id]
-            if outcome.result == "accepted":
-                known_as = str(_known_as(destination.body, each, now_us))
-                outcomes[each.delivery_id] = replace(outcome, known_as=known_as)
-        return outcomes
+        return outcomes | await send_narrowing(told, tell)
 
     def _ingest(
         self, destination: Destination, deliveries: Sequence[Delivery], now_us: int, validate_only: bool
@@ -248,7 +262,7 @@ class Google:
         body = destination.body
         request: dict[str, Any] = {
             "destinations": [_destination(body)],
-            "events": [_event(body, each, now_us) for each in deliveries],
+            "events": [_event(body, _identified(each), now_us) for each in deliveries],
             "encoding": "HEX",
         }
         if validate_only:
@@ -435,11 +449,9 @@ class _Details:
 
 
 def _became(
-    found: Mapping[str, Any], delivery: Delivery, request_id: str, secrets: Sequence[str]
+    status: Mapping[str, Any], delivery: Delivery, request_id: str, secrets: Sequence[str]
 ) -> Outcome | None:
     """What the status of a request says of one of its deliveries. Google counts by reason, and names none."""
-    listed = found.get("requestStatusPerDestination")
-    status = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
     word = status.get("requestStatus")
     if word == "SUCCESS":
         return Outcome("delivered", "", "", 200, request_id)
@@ -450,7 +462,8 @@ def _became(
     if delivery.kind == "create" and counts and set(counts) == {_THERE_ALREADY}:
         # An earlier request, whose answer was lost, brought it there.
         return Outcome("delivered", "", said, 200, request_id)
-    if word == "PARTIAL_SUCCESS":
+    if word == "PARTIAL_SUCCESS" or (_THERE_ALREADY in counts and len(counts) > 1):
+        # Some are there and some are not, and nobody says which.
         return Outcome("delivered", "partly", said, 200, request_id)
     reason = max(counts, key=lambda each: counts[each], default="FAILED")
     if "INTERNAL_ERROR" in counts or not counts:
@@ -492,9 +505,16 @@ def _digits(given: Any) -> str:
     return re.sub(r"[^0-9]", "", text(given) or "")
 
 
+def _identified(delivery: Delivery) -> Delivery:
+    """A delivery, of a test with somebody whom it is about, and a click."""
+    then_us = delivery.facts.get("occurred_us")
+    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": then_us}
+    return tested(delivery, em_google=sha256(SOMEBODY), **click)
+
+
 def _event(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> dict[str, Any]:
     facts = delivery.facts
-    known = _known_as(body, delivery, now_us)
+    known = _known_as(_place(_destination(body)), delivery, now_us)
     click = _click(delivery, now_us)
     occurred_us = whole(facts, "occurred_us") or 0
     if click:
@@ -534,21 +554,23 @@ def _is_adjustable(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> 
     if delivery.kind == "retract" and body.get("on_rejection") == "nothing":
         return False
     known = _KnownAs.of(delivery)
-    here = (_digits(body.get("account_id")), _digits(body.get("conversion_action_id")))
-    if known and (known.account_id, known.action_id) != here:
+    if known and (known.account_id, known.action_id) != _place(_destination(body)):
         return False
     occurred_us = whole(delivery.facts, "occurred_us")
     return occurred_us is not None and now_us - occurred_us <= OLDEST_ADJUSTED_US
 
 
-def _known_as(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> _KnownAs:
+def _place(destination: Mapping[str, Any]) -> tuple[str, str]:
+    """Account and conversion action of one of Google's destinations."""
+    account = destination.get("operatingAccount")
+    account_id = account.get("accountId") if isinstance(account, dict) else None
+    return _digits(account_id), _digits(destination.get("productDestinationId"))
+
+
+def _known_as(place: tuple[str, str], delivery: Delivery, now_us: int) -> _KnownAs:
     """As what a conversion is told, which stays what it was told as first."""
-    return _KnownAs.of(delivery) or _KnownAs(
-        _digits(body.get("account_id")),
-        _digits(body.get("conversion_action_id")),
-        _transaction_id(delivery),
-        _click(delivery, now_us) is not None,
-    )
+    known = _KnownAs.of(delivery)
+    return known or _KnownAs(*place, _transaction_id(delivery), _click(delivery, now_us) is not None)
 
 
 def _transaction_id(delivery: Delivery) -> str:

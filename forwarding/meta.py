@@ -5,7 +5,7 @@ https://developers.facebook.com/docs/marketing-api/conversions-api/using-the-api
 
 | theirs | ours |
 |---|---|
-| event_name | what the definition says; else a standard event, where our name means one; else our name |
+| event_name | as the models say: what the definition calls it, a standard event, or our name |
 | event_time | seconds: when it happened, or when its approval was learnt |
 | event_id | `dedup_id` |
 | action_source | the definition's; `system_generated` where a website's event has no address or browser |
@@ -40,6 +40,7 @@ from forwarding.deliveries import (
 )
 from forwarding.facts import (
     DAY_US,
+    SOMEBODY,
     amount,
     currency,
     dedup_id,
@@ -50,20 +51,12 @@ from forwarding.facts import (
     members,
     page_address,
     sha256,
+    tested,
     text,
     texts,
     whole,
 )
 from forwarding.narrowing import Said, send_narrowing
-
-STANDARD_EVENTS: Final = {
-    "purchase": "Purchase",
-    "order_completed": "Purchase",
-    "signup": "CompleteRegistration",
-    "sign_up": "CompleteRegistration",
-    "lead": "Lead",
-}
-"""What names of ours mean, unless the definition says otherwise."""
 
 HASHED = ("fn", "ln", "ge", "db", "ct", "st", "zp", "country")
 
@@ -106,6 +99,7 @@ class Meta:
 
     def skip_reason(self, destination: Destination, delivery: Delivery, now_us: int) -> str | None:
         """Why this cannot be told."""
+        delivery = _identified(delivery)
         body, facts = destination.body, delivery.facts
         if delivery.kind == "restate":
             return "cannot_restate"
@@ -118,7 +112,7 @@ class Meta:
         time_us = _time_us(body, delivery)
         if time_us is None or now_us - time_us >= _oldest_us(body):
             return "too_old"
-        name = _event_name(body, facts)
+        name = _event_name(facts)
         if name is None:
             return "no_event_name"
         value, money = whole(facts, "value_minor"), currency(facts)
@@ -139,7 +133,7 @@ class Meta:
         """One request with all of these events."""
         body = destination.body
         token = exchange.secret("access_token") or ""
-        events = orjson.dumps([_event(body, each) for each in deliveries])
+        events = orjson.dumps([_event(body, _identified(each)) for each in deliveries])
         code = text(body.get("test_event_code"))
         tail = b"" if code is None else b',"test_event_code":' + orjson.dumps(code)
         version = body.get("api_version") or 25
@@ -242,6 +236,11 @@ class Meta:
         return Outcome("retry", code, said, answer.status, wait_s=doubled if asked is None else asked)
 
 
+def _identified(delivery: Delivery) -> Delivery:
+    """A delivery, of a test with somebody whom it is about."""
+    return tested(delivery, em_meta=sha256(SOMEBODY))
+
+
 def _event(body: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
     facts = delivery.facts
     address, browser = page_address(facts), text(facts.get("user_agent"))
@@ -251,7 +250,7 @@ def _event(body: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
         source = "system_generated"
     time_us = _time_us(body, delivery)
     event: dict[str, Any] = {
-        "event_name": _event_name(body, facts),
+        "event_name": _event_name(facts),
         "event_time": 0 if time_us is None else time_us // 1_000_000,
         "event_id": dedup_id(facts, delivery.conversion_id),
         "action_source": source,
@@ -269,13 +268,8 @@ def _event(body: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
     return event
 
 
-def _event_name(body: Mapping[str, Any], facts: Facts) -> str | None:
-    ours, theirs = text(facts.get("name")), text(facts.get("event_name"))
-    mapped = body.get("event_names") or {}
-    if theirs and (theirs != ours or ours in mapped or facts.get("goal_id") in mapped):
-        return theirs
-    name = ours or theirs or text(facts.get("goal_id"))
-    return None if name is None else STANDARD_EVENTS.get(name.strip().lower().replace(" ", "_"), name)
+def _event_name(facts: Facts) -> str | None:
+    return text(facts.get("event_name")) or text(facts.get("name")) or text(facts.get("goal_id"))
 
 
 def _time_us(body: Mapping[str, Any], delivery: Delivery) -> int | None:

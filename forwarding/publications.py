@@ -67,7 +67,7 @@ def newest_publication(published_dir: Path) -> tuple[Path, Published] | None:
 def opened(folder: Path) -> Iterator["Forwardings | None"]:
     """The forwardings of a publication; None when it has none. Raises duckdb.Error."""
     path = str(folder / MARTS_FILE).replace("'", "''")
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2, "TimeZone": "UTC"}) as connection:
+    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
         connection.execute(f"attach '{path}' as marts (read_only)")
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns()"

@@ -57,7 +57,7 @@ class ForwardError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one round ended, for `--once`. `counts`: of what was sent; `states`: what is in the outbox by now."""
+    """How one round ended. `counts`: of what was sent; `states`: what is in the outbox by now."""
 
     counts: Mapping[DestinationKey, Counter[str]]
     states: Mapping[DestinationKey, Mapping[str, int]]
@@ -190,7 +190,7 @@ class Service:
                 await self._carry_out(writer)
                 await self._configure(writer, sender)
                 if is_once:
-                    await self._plan(platforms, writer, sender)
+                    await self._plan(platforms, writer, sender, is_once=True)
                     sender.wake()
                     await self._first(sender.drain(), self._stop.wait())
                     return await self._ended(writer, sender)
@@ -273,7 +273,9 @@ class Service:
             except LandingError as error:
                 _log.warning("The outbox cannot be written: %s", error)
 
-    async def _plan(self, platforms: Mapping[str, Platform], writer: Writer, sender: Sender) -> None:
+    async def _plan(
+        self, platforms: Mapping[str, Platform], writer: Writer, sender: Sender, is_once: bool = False
+    ) -> None:
         """Plan the newest publication, unless that was done for these very definitions."""
         found = newest_publication(self._settings.published_dir)
         if found is None or self._planner is None:
@@ -301,7 +303,10 @@ class Service:
             if not folder.exists():
                 # Pruned while it was read: there is a newer one.
                 return
-            _log.error("Build %s cannot be read: %s", published.build_id, type(error).__name__)
+            if is_once:
+                raise
+            said = str(error).partition("\n")[0]
+            _log.error("Build %s cannot be read: %s", published.build_id, said)
             self._plan_again_at = time.monotonic() + RETRY_PLAN_S
             return
         self._planned_for = wanted

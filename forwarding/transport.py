@@ -14,6 +14,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import chain, zip_longest
@@ -55,7 +56,7 @@ class Transport:
     def __init__(self, settings: Allowing, ssl_context: ssl.SSLContext | None = None) -> None:
         self._settings = settings
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or ssl.create_default_context(),
+            ssl_context=ssl_context or _system_trust(),
             max_connections=None,
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_S,
@@ -129,6 +130,11 @@ class Transport:
             content=message.body if message.method == "POST" else None,
             extensions={"timeout": {"connect": CONNECT_S}},
         )
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class _Answering:

@@ -88,6 +88,11 @@
                             or {{ json_value('body', "'path'") }}
                             is distinct from {{ json_value('body_before', "'path'") }}
                         ))
+                        -- Where click ids were read.
+                        or (kind = 'traffic_source' and body is distinct from body_before and coalesce(
+                            {{ json_value('body', "'click_id_param'") }},
+                            {{ json_value('body_before', "'click_id_param'") }}
+                        ) is not null)
                     )
             ),
             false

@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ingest_api.arrival import Arrival
-from ingest_api.definitions.link import CLICK
+from ingest_api.definitions.link import CLICK, PASSED
 from ingest_api.lengths import ADDRESS_BYTES, CLICK_ID_BYTES, ID_BYTES, UTM_BYTES, cut, or_none
 from ingest_api.links.addresses import UTM, data_name, is_among, read_address
 from ingest_api.strict_json import dump
@@ -77,18 +77,23 @@ def follow(
     browser: Browser,
     pages: Mapping[str, Mapping[str, Any]],
     cross_domains: list[str],
+    networks: Sequence[str] = (),
 ) -> Followed:
-    """What becomes of a click on a link as it is stored; `pages` are those that are defined, by id."""
+    """What becomes of a click on a link as it is stored; `pages` are those that are defined, by id.
+
+    `networks` are parameters in which traffic sources send click ids: each of them is `external`.
+    """
     sent = parameters(query)
+    if browser.are_ads_denied:
+        for name in (*CLICK_ID_TYPES, *networks):
+            sent.pop(name, None)
+    if "external" not in sent and (named := next((sent[name] for name in networks if name in sent), None)):
+        sent["external"] = named
     clicks = {
         name: found
         for name in CLICK_ID_TYPES
         if name in sent and (found := or_none(sent[name], CLICK_ID_BYTES))
     }
-    if browser.are_ads_denied:
-        for name in CLICK_ID_TYPES:
-            sent.pop(name, None)
-        clicks = {}
     given = {} if browser.is_silent else {name: _id(sent.get(name, "")) for name in ("vid", "sid", "hit")}
     visitor_id = given.get("vid") or browser.visitor_id or new_id(arrival.received_us)
     session_id = given.get("sid") or (browser.session_id if visitor_id == browser.visitor_id else None)
@@ -121,7 +126,9 @@ def follow(
     added = [("vid", visitor_id)] if link["append_vid"] else []
     if takes_visitor and session_id and all(map(_PLAIN_ID.fullmatch, (visitor_id, session_id))):
         added.append(("_fh", f"{visitor_id}.{session_id}.{_base36(arrival.received_us // 1000)}"))
-    added += _passed(sent, link["pass"])
+    # Unless others are listed, what the sender counts clicks by goes on to where they lead.
+    passed = [*PASSED, *networks] if link["pass"] == list(PASSED) else link["pass"]
+    added += _passed(sent, passed)
     location = address.filled(value, added)
 
     common: dict[str, Any] = {
@@ -130,7 +137,7 @@ def follow(
         "dialect_version": "1",
         "sender": "browser",
         "received_us": arrival.received_us,
-        "payload": _payload(query, browser.are_ads_denied),
+        "payload": _payload(query, networks if browser.are_ads_denied else None),
         "visitor_id": visitor_id,
         "session_id": session_id,
         "referrer": browser.referrer,
@@ -232,12 +239,14 @@ def _passed(sent: Mapping[str, str], passed: list[str]) -> Iterator[tuple[str, s
             yield name, value
 
 
-def _payload(query: bytes, are_ads_denied: bool) -> str:
+def _payload(query: bytes, denied: Sequence[str] | None) -> str:
+    """The query as it came; where ads are denied without click ids, those in `denied` among them."""
     text = query.decode(errors="backslashreplace").replace("\0", "")
-    if not are_ads_denied:
+    if denied is None:
         return text
+    left_out = {*CLICK_ID_TYPES, *denied}
     pairs = text.split("&")
-    return "&".join(pair for pair in pairs if _text(pair.partition("=")[0].encode()) not in CLICK_ID_TYPES)
+    return "&".join(pair for pair in pairs if _text(pair.partition("=")[0].encode()) not in left_out)
 
 
 def _base36(number: int) -> str:

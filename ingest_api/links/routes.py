@@ -20,6 +20,7 @@ from ingest_api.arrival import Arrival
 from ingest_api.definitions.held import Held, HeldDefinitions
 from ingest_api.definitions.project_settings import SETTINGS
 from ingest_api.definitions.tracker import tracker_of
+from ingest_api.definitions.traffic_source import click_id_parameters
 from ingest_api.group_commit import ROW_BYTES
 from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.links.clicks import Browser, Followed, cut_address, follow, unfilled
@@ -64,7 +65,8 @@ async def get(request: Request) -> Response:
     browser = _browser(request, arrival, tracker, held)
     query: bytes = request.scope["query_string"]
     cross_domains: list[str] = tracker["cross_domains"]
-    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], cross_domains)
+    networks = click_id_parameters(held.bodies["traffic_source"])
+    followed = follow(link_id, link, query, arrival, browser, held.bodies["page"], cross_domains, networks)
     await _record(request, followed, arrival, link_id)
     answer = _redirect(followed.location)
     cookie = visitor_cookie(request, tracker, followed.visitor_id)

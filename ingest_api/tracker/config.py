@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from ingest_api.definitions.kind import Bodies
 from ingest_api.definitions.project_settings import SETTINGS
+from ingest_api.definitions.traffic_source import click_id_parameters
 from record.click_id_types import CLICK_ID_TYPES
 
 CONFIG_BYTES = 8 * 1024
@@ -35,7 +36,7 @@ def config_of(tracker: Mapping[str, Any], bodies: Bodies) -> Config:
     if "session_minutes" not in said:
         settings = SETTINGS.complete(bodies["settings"].get(SETTINGS.kind))
         said["session_minutes"] = settings["session_gap_minutes"]
-    said["click_ids"] = CLICK_ID_TYPES
+    said["click_ids"] = [*CLICK_ID_TYPES, *click_id_parameters(bodies["traffic_source"])]
     said["landers"], left_out_landers = _landers(bodies["page"])
     said["goals"], left_out_goals = _goals(bodies["goal"], CONFIG_BYTES - len(_json({**said, "goals": {}})))
     return Config(_json(said), left_out_goals, left_out_landers)

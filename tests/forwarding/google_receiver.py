@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import jwt
@@ -66,7 +67,7 @@ class TokenServer(Receiver):
         self.now, self.lives_s = now, lives_s
         self.tokens: dict[str, float] = {}
         self.is_revoked = False
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._key = _private_key()
         super().__init__(**options)
 
     @property
@@ -135,6 +136,12 @@ class TokenServer(Receiver):
         return None
 
 
+@cache
+def _private_key() -> rsa.RSAPrivateKey:
+    """One for all servers: it takes long to make."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 def refused_token(error: str, words: str, status: int = 400) -> Reply:
     return Reply.of(status, {"error": error, "error_description": words})
 
@@ -161,9 +168,10 @@ class Conversion:
 
 @dataclass
 class Taken:
-    """A request that was accepted, and what became of its events."""
+    """A request that was accepted, its first destination, and what became of its events."""
 
     at: float
+    destination: Mapping[str, Any]
     events: list[Mapping[str, Any]]
     failed: Counter[str] = field(default_factory=Counter)
 
@@ -282,7 +290,7 @@ class GoogleReceiver(Receiver):
             self.validated += len(events)
             return Reply.of(200, {})
         request_id = f"request-{len(self.taken) + 1}"
-        taken = self.taken[request_id] = Taken(self.now(), events)
+        taken = self.taken[request_id] = Taken(self.now(), destinations[0], events)
         for account, action in targets:
             for event in events:
                 if (reason := self._process(account, action, event)) is not None:
@@ -326,7 +334,10 @@ class GoogleReceiver(Receiver):
         if taken is None:
             return google_error(404, "NOT_FOUND", "REQUEST_ID_NOT_FOUND")
         count, failed = len(taken.events), sum(taken.failed.values())
-        status: dict[str, Any] = {"eventsIngestionStatus": {"recordCount": str(count)}}
+        status: dict[str, Any] = {
+            "destination": taken.destination,
+            "eventsIngestionStatus": {"recordCount": str(count)},
+        }
         if self.now() < taken.at + self.processing_s:
             status["requestStatus"] = "PROCESSING"
         elif not failed:

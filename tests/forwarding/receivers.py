@@ -372,6 +372,11 @@ def _general(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
+def allowing(*places: str, **values: Any) -> Settings:
+    """Settings under which receivers at these places, `host:port`, may be told something."""
+    return Settings.model_validate({"forward_allow": ",".join(places), **values})
+
+
 def settings_for(*receivers: Receiver, **values: Any) -> Settings:
     """Settings under which receivers may be told something."""
-    return Settings(forward_allow=tuple(receiver.place for receiver in receivers), **values)
+    return allowing(*(receiver.place for receiver in receivers), **values)

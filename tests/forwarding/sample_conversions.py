@@ -10,6 +10,9 @@ import httpx
 
 from forwarding.deliveries import Answer, Delivery, Destination, Message, Told, UndeliveredError
 
+HTTP = httpx.Client(trust_env=False, verify=False)
+"""For requests that a test makes itself."""
+
 NOW_S = 1_790_000_000
 NOW_US = NOW_S * 1_000_000
 MINUTE_US = 60_000_000
@@ -88,7 +91,7 @@ def facts(**members: Any) -> dict[str, Any]:
         "not_wanted_reason": None,
         "name": "purchase",
         "goal_id": None,
-        "event_name": "purchase",
+        "event_name": "Purchase",
         "occurred_us": NOW_US - 60 * MINUTE_US,
         "learnt_us": NOW_US - 59 * MINUTE_US,
         "approved_us": NOW_US - 30 * MINUTE_US,

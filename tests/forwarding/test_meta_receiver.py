@@ -9,7 +9,7 @@ import httpx
 import pytest
 from meta_receiver import DAY_S, MetaReceiver, meta_error
 from receivers import CUT, INSIDE, Reply
-from sample_conversions import NOW_S, hashed
+from sample_conversions import HTTP, NOW_S, hashed
 
 EVENT: dict[str, Any] = {
     "event_name": "Purchase",
@@ -58,7 +58,7 @@ def post(
     meta: MetaReceiver, *events: dict[str, Any], path: str = "/v25.0/1234567890/events", **more: Any
 ) -> Any:
     body = {"data": events, "access_token": "EAAB-meta-token"} | more
-    return httpx.post(f"{meta.url}{path}", json=body, trust_env=False)
+    return HTTP.post(f"{meta.url}{path}", json=body)
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
@@ -210,8 +210,8 @@ def test_a_body_that_is_no_json_is_refused(meta: MetaReceiver) -> None:
     headers = {"content-type": "application/json"}
     url = f"{meta.url}/v25.0/1234567890/events"
     for body in (b"{", b"[]", b""):
-        assert httpx.post(url, content=body, headers=headers, trust_env=False).status_code == 400
-    form = httpx.post(url, data={"data": json.dumps([EVENT])}, trust_env=False)
+        assert HTTP.post(url, content=body, headers=headers).status_code == 400
+    form = HTTP.post(url, data={"data": json.dumps([EVENT])})
     assert form.status_code == 400
 
 

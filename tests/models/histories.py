@@ -12,7 +12,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from histories_definitions import DEFINED, stored
+from histories_definitions import DEFINED, MAKES_A_BUILD_FULL, stored
 
 from ingest_api.definitions.project_settings import ProjectSettings
 from record.contract import Cost, Definition, DefinitionKind, Event, RawRow
@@ -38,6 +38,7 @@ _URLS = (
     "https://shop.example/other?fbclid=c2&utm_source=mail&utm_medium=email",
     "https://shop.example/other?msclkid=c3",
     "https://shop.example/thanks?utm_source=partner&utm_medium=cpc",
+    "https://shop.example/offer?utm_source=news&cid=n1&nid=n2#top",
 )
 _REFERRERS = (
     *(None, None, "https://www.google.com/", "https://shop.example/other", "https://blog.example/x"),
@@ -51,7 +52,12 @@ _REFERRERS = (
 _CAMPAIGNS = ((None, None, None), (None, None, None), ("news", "email", "Spring"), ("google", "cpc", None))
 _BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _BOT = "Mozilla/5.0 (compatible; Googlebot/2.1)"
-_CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"))
+_CLICKS = (("gclid", "c1"), ("fbclid", "c2"), ("msclkid", "c3"), ("gclid", "never"), ("external", "n1"))
+_SAID_OF_PEOPLE = (
+    *({"consent": "granted"}, {"consent": "denied"}, {"email": "Ada@x.example"}, {"email": "null"}),
+    *({"phone": "+34 600 123 123", "first_name": "Ada"}, {"phone": "600123123", "country": "ES"}),
+    *({"fbp": "fb.1.1.1", "num_items": 2, "plan": "gold"}, {"plan": "a" * 70, "zip": "N1"}),
+)
 _WORDS = (None, None, None, "pending", "hold", "paid", "rejected", "refunded", "chargeback", "odd")
 _AMOUNTS = (None, "0", "5", "19.99", "30.01")
 _PARTS = (
@@ -121,7 +127,7 @@ class _World:
             pools = (self._visitors, self._users, self._sessions, self._hits, self._orders, self._goals)
             for pool in pools:
                 pool[:] = [self._spelt() for _ in pool]
-        self._pages: dict[str, dict[str, Any]] = {}
+        self._standing: dict[tuple[str, str], dict[str, Any]] = {}  # what of them makes a build full
         # What happens at other times than these is far from everything else.
         self._times = [self._time() for _ in range(random.choice([2, 4, 8]))]
         # In the others it is silent, as most of a house is in most batches.
@@ -425,6 +431,11 @@ class _World:
         if occurred_us != AT_ARRIVAL and self._random.random() < 0.05:
             # Sent a little later, by a clock that may be days off.
             columns["sent_us"] = occurred_us + self._of(0, 5, 3600) * 1_000_000
+        if kind in ("conversion", "refund") and self._random.random() < 0.15:
+            columns["forwardable"] = False
+        if kind in ("conversion", "identify", "visit") and self._random.random() < 0.3:
+            said = json.loads(columns.get("properties") or "{}") | self._of(*_SAID_OF_PEOPLE)
+            columns["properties"] = json.dumps(said)
         event = Event(
             event_id=f"{self._spelt()}{self._of('', number)}" if self._spells else f"e{number}",
             project_id=self._project,
@@ -494,19 +505,21 @@ class _World:
             for key, bodies in DEFINED.get(name, {"settings": [{}]}).items():
                 if self._random.random() > likely:
                     continue
-                if name == "page" and place > 0 and "settings" not in kinds:
-                    # As settings do, a page's kind, path or end makes a full build: only payouts change.
-                    page = self._pages.get(key)
-                    bodies = [b for b in bodies if page and page.items() <= b.items()]
+                members = MAKES_A_BUILD_FULL.get(name, ())
+                standing = self._standing.get((name, key), dict.fromkeys(members))
+                if members and place > 0 and "settings" not in kinds:
+                    # As settings do, these make a full build: all else changes.
+                    bodies = [
+                        b for b in bodies if all(b.get(member) == standing[member] for member in members)
+                    ]
                     if not bodies:
                         continue
                 elif place > 0 and self._random.random() < 0.2:
-                    self._pages.pop(key, None)
+                    self._standing.pop((name, key), None)
                     put.append(("definitions", self._definition(name, key, None)))
                     continue
                 body = self._of(*bodies)
-                if name == "page":
-                    self._pages[key] = {"kind": body["kind"], "path": body["path"]}
+                self._standing[name, key] = {member: body.get(member) for member in members}
                 told = self._settings() if name == "settings" else stored(name, body)
                 put.append(("definitions", self._definition(name, key, told)))
         return put

@@ -1,7 +1,8 @@
-"""What the owners of random histories define: goals, funnels, pages, sources and experiments, by version."""
+"""What the owners of random histories define: goals, funnels, pages, sources, destinations …, by version."""
 
 from typing import Any
 
+from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
@@ -13,6 +14,10 @@ from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 
 def _goal(match: dict[str, Any], **others: Any) -> dict[str, Any]:
     return {"match": match, **others}
+
+
+def _postback(**others: Any) -> dict[str, Any]:
+    return {"name": "Push", "kind": "postback", "url": "https://push.example/?c={external}", **others}
 
 
 _SIGNUP = {"type": "event_name", "value": "signup"}
@@ -84,8 +89,56 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
         for mode in ("ordered", "strict", "any_order", "counts")
     },
     "traffic_source": {
-        "news": [{"name": "News", "source": "news", "is_paid": paid} for paid in (True, False, None)],
+        "news": [
+            {"name": "News", "source": "news", "is_paid": paid, "click_id_param": parameter}
+            for paid in (True, False, None)
+            for parameter in (None, "cid", "nid")
+        ],
         "google": [{"name": "Ads", "source": "google", "medium": "cpc", "is_paid": False}],
+    },
+    "destination": {
+        "push": [
+            _postback(on=trigger, sources=sources, mode=mode, payout_percent=percent, is_active=active)
+            for trigger in ("created", "approved", "every_change")
+            for sources, mode in (([], "all"), (["news"], "first"), (["news", "google"], "all"))
+            for percent, active in ((100, True), (33, True), (100, False))
+        ],
+        "ads": [
+            {
+                "name": "Ads",
+                "kind": kind,
+                **account,
+                "is_active": active,
+                "since": since,
+                "goals": goals,
+                "event_id": event_id,
+                "default_country": country,
+                "consent": consent,
+                "event_names": {"purchase": "Sale", "signup": "Join"},
+            }
+            for kind, account in (
+                ("meta", {"dataset_id": "1"}),
+                ("google", {"account_id": "1234567890", "conversion_action_id": "1"}),
+            )
+            for active, since in ((True, None), (False, None), (True, "2026-04-01T00:00:00Z"))
+            for goals, event_id in (([], "transaction_id"), (["signup", "big"], "property:plan"))
+            for country, consent in ((None, "assumed"), ("ES", "required"))
+        ],
+        "own": [
+            {
+                "name": "Own",
+                "kind": "webhook",
+                "url": "https://own.example/hook",
+                "since": "2026-01-01T00:00:00Z",
+                "names": names,
+                "sender": sender,
+                "value": value,
+                "include": include,
+            }
+            for names in ([], ["purchase", "lead"])
+            for sender, value in (("any", "net"), ("server", "gross"))
+            for include in ([], ["hashes"])
+        ],
     },
     "experiment": {
         "button": [
@@ -100,8 +153,11 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
         ]
     },
 }
+MAKES_A_BUILD_FULL = {"page": ("kind", "path"), "traffic_source": ("click_id_param",)}
+"""By kind the members whose change does; settings do as a whole."""
+
 _KINDS: dict[str, Kind] = {
-    kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS, LINKS)
+    kind.kind: kind for kind in (GOALS, PAGES, FUNNELS, TRAFFIC_SOURCES, EXPERIMENTS, LINKS, DESTINATIONS)
 }
 
 

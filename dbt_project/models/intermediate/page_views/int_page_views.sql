@@ -139,7 +139,13 @@ named as (
         end as named_{{ part }},
         {% endfor %}
         coalesce(
-            case when visits.click_id_type = 'external' then visits.click_id end, pages_seen.external_click_id
+            case when visits.click_id_type = 'external' then visits.click_id end,
+            -- Of several ids that a sender names the column has the first.
+            case
+                when contains(visits.properties, '"external"')
+                    then {{ within_bytes(json_value('visits.properties', "'external'"), var('click_id_bytes')) }}
+            end,
+            pages_seen.external_click_id
         ) as named_external_click_id,
         coalesce(visits.click_id, first_click_ids.click_id) as named_click_id,
         case

@@ -228,9 +228,7 @@ weighed as (
             when wants_server and not has_server_report then 'other_sender'
             when is_bots then 'bot'
             when skips_suspected_doubles and is_suspected_double then 'suspected_double'
-            -- What one's own systems hear is no ad.
-            when consent_ads = 'denied' and (destination_kind <> 'webhook' or requires_consent)
-                then 'consent_denied'
+            when consent_ads = 'denied' then 'consent_denied'
             when requires_consent and consent_ads is null then 'consent_unknown'
             when occurred_us < since_us then 'before_since'
             when tells_first_only and visitors_conversion > 1 then 'not_first'
