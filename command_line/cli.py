@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from command_line import deliveries, destinations, editing, secrets
+from command_line import deliveries, destinations, editing, forward, secrets
 from command_line.landing import echo_table, landing_store
 from funnelhouse.settings import Settings
 
@@ -408,8 +408,8 @@ def build(full_refresh: bool) -> None:
 
 
 for command in (
+    *(forward.forward, destinations.destinations, deliveries.deliveries, secrets.secrets),
     *(editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds),
-    *(destinations.destinations, deliveries.deliveries, secrets.secrets),
 ):
     main.add_command(command)
 
@@ -445,7 +445,7 @@ def publish_postgres(url: str | None, schema: str | None) -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything: ingest, read, Dagster's scheduler and its web page."""
+    """Run everything: ingest, read, Dagster's scheduler, its web page, and forwarding."""
     from command_line.processes import up as run
 
     run(Settings())

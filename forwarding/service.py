@@ -24,7 +24,7 @@ import duckdb
 from forwarding.defined import Defined, has_destinations, read_defined, version_of_defined
 from forwarding.deliveries import Platform
 from forwarding.outbox import sends
-from forwarding.outbox.installation import claim_outbox, installation_of, is_dev_home
+from forwarding.outbox.installation import claim_outbox, installation_of, is_dev_home, make_row
 from forwarding.outbox.retention import forget
 from forwarding.outbox.schema import DestinationKey
 from forwarding.outbox.store import LEASE_S, Lease, LeaseLostError, OutboxStore, open_outbox
@@ -143,16 +143,16 @@ class Service:
         store = await asyncio.to_thread(open_outbox, self._location)
         is_held = False
         try:
+            await asyncio.to_thread(make_row, store, installation_of(self._settings), self._now_us())
+            is_held = await self._take_lease(store, is_once)
+            if not is_held:
+                return None
             self._defined = await self._read_defined()
-            claimed = await asyncio.to_thread(self._claim, store)
-            if claimed:
+            if claimed := await asyncio.to_thread(self._claim, store):
                 names = ", ".join("/".join(key) for key in claimed)
                 _log.warning(
                     "This outbox is a copy, or was moved: held until `destinations release`: %s", names
                 )
-            is_held = await self._take_lease(store, is_once)
-            if not is_held:
-                return None
             return await self._forward(store, is_once)
         finally:
             if is_held:
@@ -160,7 +160,7 @@ class Service:
             await asyncio.to_thread(store.close)
 
     def _claim(self, store: OutboxStore) -> list[DestinationKey]:
-        with store.transaction():
+        with self._lease.transaction(store):
             return claim_outbox(
                 store, installation_of(self._settings), self._defined.destinations, self._now_us()
             )
@@ -371,7 +371,8 @@ class Service:
     async def _pause(self, seconds: float) -> bool:
         """Wait; says whether it is to end meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         return self._stop.is_set()
 
 
