@@ -408,8 +408,8 @@ def build(full_refresh: bool) -> None:
 
 
 for command in (
-    *(forward.forward, destinations.destinations, deliveries.deliveries, secrets.secrets),
     *(editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds),
+    *(forward.forward, destinations.destinations, deliveries.deliveries, secrets.secrets),
 ):
     main.add_command(command)
 
