@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
+from forwarding.answers import redacted
 from forwarding.deliveries import Answer, Attempt, Destination, Message, Outcome, Platform, UndeliveredError
 from forwarding.outbox import sends
 from forwarding.outbox.schema import NEVER_US, DestinationKey
@@ -546,7 +546,7 @@ class _Exchange:
         except UndeliveredError as error:
             self._log(message, delivery_ids, started_us, error.milliseconds, None, error.code, str(error))
             raise
-        body = answer.body[: 2 * ANSWER_BYTES].decode(errors="replace")
+        body = answer.body.decode(errors="replace")
         self._log(message, delivery_ids, started_us, answer.milliseconds, answer.status, "", body)
         return answer
 
@@ -569,17 +569,9 @@ class _Exchange:
         said: str,
     ) -> None:
         if delivery_ids:
-            said = without_secrets(said, message.secrets).replace("\0", " ")
+            said = redacted(said, message.secrets).replace("\0", " ")
             said = said.encode(errors="replace")[:ANSWER_BYTES].decode(errors="ignore")
             self.attempts.append(Attempt(delivery_ids, started_us, milliseconds, status, code, said))
-
-
-def without_secrets(text: str, known: Sequence[str]) -> str:
-    """A text with `***` for each secret, in the spellings of addresses and forms too."""
-    for secret in sorted(filter(None, known), key=len, reverse=True):
-        for spelling in dict.fromkeys((secret, quote(secret, safe=""), quote(secret), quote_plus(secret))):
-            text = text.replace(spelling, "***")
-    return text
 
 
 def write_pause(store: OutboxStore, key: DestinationKey, reason: str, now_us: int) -> None:

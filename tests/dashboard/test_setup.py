@@ -180,6 +180,7 @@ def test_what_ingest_refuses_is_said_and_every_field_stays(visit: Visit) -> None
     assert shop.post("setup/pages/new", **page, valid_from=["2026-01-01"]).status_code == 400
 
     source = {"id": "ads", "name": "Ads", "source": "google", "medium": "cpc", "is_paid": "no"}
+    source["click_id_param"] = "subid"
     assert shop.post("setup/traffic-sources/new", **source).status_code == 303
     answer = shop.post("setup/traffic-sources/new", **source)
     assert "already in use" in alert(answer)

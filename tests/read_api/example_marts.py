@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import httpx
 import yaml
+from example_outbox import FORWARDINGS
 from example_story import STORY
 from servers import start_read
 
@@ -300,5 +301,6 @@ EXAMPLE_ROWS: Rows = {
         for number in range(25)
     ]
     + [{"conversion_id": "other/x:1", "project_id": "other", "conversion_date": date(2026, 11, 2)}],
+    "fct_forwardings": FORWARDINGS,
     **STORY,
 }
