@@ -110,10 +110,11 @@ class Transport:
         target = in_ascii(message.url.partition("://")[2])
         start = min((at for at in map(target.find, "/?") if at >= 0), default=len(target))
         target = target[start:] if target[start:].startswith("/") else f"/{target[start:]}"
-        headers = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
+        ours = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
         if message.method == "POST":
-            headers["content-length"] = str(len(message.body))
-        headers = {**{name.lower(): value for name, value in message.headers.items()}, **headers}
+            ours["content-length"] = str(len(message.body))
+        theirs = {name.lower(): value for name, value in message.headers.items()}
+        headers = {**ours, **theirs, **ours}
         if not all(
             (name + value).isascii() and (name + value).isprintable() for name, value in headers.items()
         ):
@@ -292,19 +293,6 @@ class _Dialler(httpcore.AsyncNetworkBackend):
             # Which address it is belongs to nobody who is outside.
             raise UndeliveredError("forbidden_address", "The receiver's name stands for an address inside.")
         return addresses[:_MOST_ADDRESSES]
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """No receiver is one."""
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class _Dialled(httpcore.AsyncNetworkStream):
