@@ -230,6 +230,9 @@ class _Runner:
                 if not self._is_failing:
                     _log.warning("%s: the outbox cannot be used: %s", "/".join(self._key), error)
                 self._is_failing, wait_s = True, 1.0
+            except Exception as error:
+                _log.error("%s: %s", "/".join(self._key), _without_values(error))
+                wait_s = 5.0
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
@@ -392,7 +395,7 @@ class _Runner:
         delivery_ids = [each.delivery.delivery_id for each in batch]
         now_us = self._sender.now_us()
         with suppress(LandingError):
-            await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us))
+            await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, True))
 
     async def _asked_again(
         self, remote_id: str, asked: Sequence[tuple[Leased, int, int]], attempts: Sequence[Attempt]
@@ -409,7 +412,23 @@ class _Runner:
         most_at_once: int,
         remote_id: str | None = None,
     ) -> None:
-        """React to what came back, and book it."""
+        """React to what came back, and book it; what cannot be booked is sent again."""
+        try:
+            await self._react_and_book(batch, outcomes, attempts, most_at_once)
+        except Exception as error:
+            _log.error("%s: %s", "/".join(self._key), _without_values(error))
+            await self._returned(batch)
+        finally:
+            if remote_id is not None:
+                self._asked.discard(remote_id)
+
+    async def _react_and_book(
+        self,
+        batch: Sequence[Leased],
+        outcomes: Mapping[str, Outcome],
+        attempts: Sequence[Attempt],
+        most_at_once: int,
+    ) -> None:
         key, now_us, schedule = self._key, self._sender.now_us(), self._schedule
         was_open = self._state.breaker_us is not None
         said = list(outcomes.values())
@@ -425,8 +444,6 @@ class _Runner:
         counts = await self._surely(work)
         if counts is not None:
             self._sender.counts[key].update(counts)
-        if remote_id is not None:
-            self._asked.discard(remote_id)
         if changes:
             self.wake()
 
@@ -508,7 +525,7 @@ class _Runner:
         delivery_ids = [each.delivery.delivery_id for batch in self._ready for each in batch]
         self._ready.clear()
         now_us = self._sender.now_us()
-        await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us))
+        await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, False))
 
 
 class _Exchange:

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import orjson
+import pyarrow as pa
 from receivers import Receiver, Reply, Request
 
 from forwarding.deliveries import (
@@ -104,6 +105,10 @@ def forwarding(conversion_id: str, **given: Any) -> dict[str, Any]:
     return row
 
 
+def _naive(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
 class Clock:
     """A clock that tests move."""
 
@@ -159,17 +164,11 @@ class Home:
             if has_mart:
                 declared = ", ".join(f"{name} {data_type}" for name, data_type in COLUMNS.items())
                 marts.execute(f"create table fct_forwardings ({declared})")
-                values = [
-                    [
-                        value.replace(tzinfo=None) if isinstance(value := row.get(name), datetime) else value
-                        for name in COLUMNS
-                    ]
-                    for row in rows
-                ]
-                if values:
-                    marts.executemany(
-                        f"insert into fct_forwardings values ({', '.join('?' * len(COLUMNS))})", values
-                    )
+                found = list(rows)
+                if found:
+                    given = {name: [_naive(row.get(name)) for row in found] for name in COLUMNS}
+                    marts.register("given", pa.table(given))
+                    marts.execute("insert into fct_forwardings select * from given")
             marts.execute("checkpoint")
         said = {"build_id": build_id, "published_at": at.isoformat(), "marts": {"fct_forwardings": 0}}
         (folder / BUILD_FILE).write_text(json.dumps(said))
