@@ -12,8 +12,8 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -55,13 +55,7 @@ class Transport:
 
     def __init__(self, settings: Allowing, ssl_context: ssl.SSLContext | None = None) -> None:
         self._settings = settings
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or _system_trust(),
-            max_connections=None,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_S,
-            network_backend=_Dialler(settings),
-        )
+        self._connections = _Connections(_Dialler(settings), ssl_context or _system_trust())
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,8 +64,8 @@ class Transport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End all connections."""
-        await self._pool.aclose()
+        """End the connections that no request is using."""
+        await self._connections.aclose()
 
     async def send(self, message: Message) -> Answer:
         """Send a request; returns what was answered, whatever its status. Raises UndeliveredError.
@@ -82,8 +76,9 @@ class Transport:
         started = time.monotonic()
         answer: _Answering | None = None
         try:
-            async with asyncio.timeout(TOTAL_S):
-                response = await self._pool.handle_async_request(self._request(message))
+            request = self._request(message)
+            async with asyncio.timeout(TOTAL_S), self._connections.one(request.url.origin) as connection:
+                response = await connection.handle_async_request(request)
                 answer = _Answering(response)
                 try:
                     await answer.read()
@@ -135,6 +130,66 @@ class Transport:
 @cache
 def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+class _Connections:
+    """Connections, kept for the next request to the same place as long as few are.
+
+    httpcore's own pool looks through all connections of all places for each request.
+    """
+
+    def __init__(self, dialler: httpcore.AsyncNetworkBackend, ssl_context: ssl.SSLContext) -> None:
+        self._dialler = dialler
+        self._ssl_context = ssl_context
+        self._idle: dict[tuple[bytes, bytes, int], list[httpcore.AsyncHTTPConnection]] = {}
+        self._swept = time.monotonic()
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def one(self, origin: httpcore.Origin) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
+        """A connection for one request."""
+        await self._sweep()
+        place = (origin.scheme, origin.host, origin.port)
+        kept = self._idle.get(place)
+        connection = kept.pop() if kept else None
+        if connection is not None and connection.has_expired():
+            await connection.aclose()
+            connection = None
+        if connection is None:
+            connection = httpcore.AsyncHTTPConnection(
+                origin,
+                ssl_context=self._ssl_context,
+                keepalive_expiry=_IDLE_S,
+                network_backend=self._dialler,
+            )
+        try:
+            yield connection
+        finally:
+            few = sum(map(len, self._idle.values())) < _IDLE_CONNECTIONS
+            if few and connection.is_idle() and not connection.is_closed() and not self._is_closed:
+                self._idle.setdefault(place, []).append(connection)
+            else:
+                await connection.aclose()
+
+    async def _sweep(self) -> None:
+        """End what nobody used for long."""
+        now = time.monotonic()
+        if now - self._swept > _IDLE_S:
+            self._swept = now
+            idle, self._idle = self._idle, {}
+            for place, connections in idle.items():
+                for connection in connections:
+                    if connection.has_expired():
+                        await connection.aclose()
+                    else:
+                        self._idle.setdefault(place, []).append(connection)
+
+    async def aclose(self) -> None:
+        """End those that are kept, and keep none from now on."""
+        self._is_closed = True
+        idle, self._idle = self._idle, {}
+        for connection in chain.from_iterable(idle.values()):
+            await connection.aclose()
 
 
 class _Answering:
@@ -281,6 +336,9 @@ class _Dialled(httpcore.AsyncNetworkStream):
         left = max(0.0, min(timeout or CONNECT_S, self._deadline - time.monotonic()))
         try:
             return await self._stream.start_tls(ssl_context, server_hostname, left)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
         except httpcore.ConnectTimeout:
             raise UndeliveredError("timeout", "The receiver took too long to agree on TLS.") from None
         except httpcore.ConnectError as error:

@@ -30,7 +30,7 @@ CONVERTING = ("lander", "offer")
 """Kinds of pages that postbacks convert."""
 
 _PAGE = ("id", "name", "kind", "path")
-_SOURCE = ("id", "name", "source", "medium", "is_paid")
+_SOURCE = ("id", "name", "source", "medium", "is_paid", "click_id_param")
 _PAYOUT = ("valid_from", "amount", "currency")
 _MIDNIGHT = "T00:00:00Z"
 
@@ -153,6 +153,7 @@ def _source_body(fields: dict[str, Any]) -> dict[str, Any]:
         "source": fields["source"],
         "medium": fields["medium"] or None,
         "is_paid": {"yes": True, "no": False}.get(fields["is_paid"]),
+        "click_id_param": fields["click_id_param"] or None,
     }
 
 
@@ -164,6 +165,7 @@ def _shown_source(source: Mapping[str, Any]) -> dict[str, Any]:
         "source": source["source"],
         "medium": source["medium"] or "",
         "is_paid": {True: "yes", False: "no", None: ""}[source["is_paid"]],
+        "click_id_param": source["click_id_param"] or "",
     }
 
 
