@@ -224,9 +224,7 @@ def test_books_equal_the_warehouse_and_nothing_is_told_twice(house: House) -> No
         "o-2": "pending",
         "o-3": "approved",
     }
-    flags = {
-        data["transaction_id"]: data["is_forwardable"] for data in house.webhook.conversions.values()
-    }
+    flags = {data["transaction_id"]: data["is_forwardable"] for data in house.webhook.conversions.values()}
     assert flags == {"o-1": True, "o-2": True, "o-3": False}
 
     # One is approved, one refunded in full; a late page view comes before all of it, and the two are merged.
