@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
     from forwarding.deliveries import Destination
+    from forwarding.outbox.store import OutboxStore
     from record.landing.store import LandingStore
 
 
@@ -63,3 +65,33 @@ def project_of_deliveries(store: "LandingStore", project: str | None) -> str:
     if len(projects) != 1:
         raise click.UsageError(f"Add --project, of: {', '.join(projects) or 'none has destinations yet'}.")
     return projects[0]
+
+
+@contextmanager
+def outbox() -> Iterator["OutboxStore | None"]:
+    """The outbox, to be read; None while nothing was ever planned. What it refuses becomes a message."""
+    from forwarding.outbox.store import open_existing_outbox
+    from record.landing.store import LandingError
+
+    settings = Settings()
+    try:
+        store = open_existing_outbox(settings.landing or settings.outbox_path)
+        if store is None:
+            yield None
+            return
+        with closing(store):
+            yield store
+    except LandingError as refused:
+        raise click.ClickException(str(refused)) from None
+
+
+def utc(moment_us: int | None) -> str:
+    """A time as people read it, UTC; - for none."""
+    if moment_us is None:
+        return "-"
+    return f"{datetime.fromtimestamp(moment_us / 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def unix_us(moment: datetime | None) -> int | None:
+    """Unix microseconds of a time that was typed, which is UTC."""
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp()) * 1_000_000

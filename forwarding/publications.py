@@ -123,6 +123,21 @@ class Forwardings:
         ).fetchall()
         return {(row[0], row[1]): Found(row[2], row[3]) for row in rows}
 
+    def since(self, key: DestinationKey, since_us: int) -> Iterator[dict[str, Any]]:
+        """The facts of a destination's rows whose conversions occurred from a time on, newest first."""
+        reader = (
+            self._connection.cursor()
+            .execute(
+                f"select {self._facts} from marts.main.{MART} f"  # noqa: S608
+                " where project_id = ? and destination_id = ? and epoch_us(occurred_at) >= ?"
+                " order by occurred_at desc, conversion_id",
+                [*key, since_us],
+            )
+            .to_arrow_reader(FACTS_AT_ONCE)
+        )
+        for batch in reader:
+            yield from batch.to_pylist()
+
     def differences(
         self, key: DestinationKey, compared: Sequence[Compared], after: str | None, until: str | None
     ) -> pa.Table:

@@ -33,6 +33,8 @@ HELD = "command_line/test_builds_cli.py::test_readers_go_back_and_stay_until_the
 LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
 FORWARDED = "test_forward_settings.py::test_receivers_ports_and_addresses_are_read"
 
+SHOWN = "command_line/test_destinations_shown.py::test_a_postback_from_its_dry_run_to_what_became_of_it"
+ASKED = "command_line/test_destinations_shown.py::test_meta_judges_conversions_as_test_events"
 WISHED = "command_line/test_destinations_cli.py::test_what_is_wished_is_written_down"
 STOPPED = "command_line/test_destinations_cli.py::test_everything_is_stopped_at_once"
 TYPED = "command_line/test_destinations_cli.py::test_secrets_are_typed_listed_and_rotated"
@@ -108,6 +110,11 @@ COMMANDS = {
     "builds pin": ["command_line/test_builds_cli.py::test_a_pinned_build_is_never_deleted"],
     "builds show": ["command_line/test_builds_cli.py::test_what_a_build_says_of_itself_is_shown"],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
+    "destinations list": [SHOWN],
+    "destinations show": [SHOWN],
+    "destinations dry-run": [SHOWN, ASKED],
+    "deliveries list": [SHOWN],
+    "deliveries show": [SHOWN],
     "destinations pause": [WISHED, STOPPED],
     "destinations resume": [WISHED],
     "destinations release": [WISHED],
