@@ -2,19 +2,18 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from command_line import editing
+from command_line import deliveries, destinations, editing, forward, secrets
+from command_line.landing import echo_table, landing_store
 from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
-    from record.landing.store import LandingStore
+    pass
 
 
 class _Commands(click.Group):
@@ -57,7 +56,7 @@ def create(project: str, scopes: str, expires_days: int, is_test: bool, name: st
     from funnelhouse.keys import create_key
 
     wanted = [scope.strip() for scope in scopes.split(",")]
-    with _landing_store() as store:
+    with landing_store() as store:
         click.echo(create_key(store, project, wanted, expires_days, is_test, name))
 
 
@@ -74,7 +73,7 @@ def list_(project: str | None) -> None:
         return f"{datetime.fromtimestamp(moment_us / 1_000_000, UTC):%Y-%m-%d %H:%M}"
 
     now_us = time.time_ns() // 1000
-    with _landing_store() as store:
+    with landing_store() as store:
         rows = [
             (
                 key.key_id,
@@ -88,7 +87,7 @@ def list_(project: str | None) -> None:
             for key in list_keys(store, project)
         ]
     if rows:
-        _echo_table(("id", "name", "project", "scopes", "created", "expires", "last used"), *rows)
+        echo_table(("id", "name", "project", "scopes", "created", "expires", "last used"), *rows)
 
 
 @keys.command("rename")
@@ -98,7 +97,7 @@ def rename(key_id: str, name: str) -> None:
     """Give a key another NAME. KEY_ID as `keys list` shows it."""
     from funnelhouse.keys import rename_key
 
-    with _landing_store() as store:
+    with landing_store() as store:
         rename_key(store, key_id, name)
 
 
@@ -108,7 +107,7 @@ def revoke(key_id: str) -> None:
     """Revoke a key; every process refuses it within a second. KEY_ID is as `keys list` shows it."""
     from funnelhouse.keys import revoke_key
 
-    with _landing_store() as store:
+    with landing_store() as store:
         revoke_key(store, key_id)
 
 
@@ -120,28 +119,8 @@ def rotate(key_id: str, overlap_days: int, expires_days: int) -> None:
     """Print a new key like KEY_ID, which keeps working for the overlap."""
     from funnelhouse.keys import rotate_key
 
-    with _landing_store() as store:
+    with landing_store() as store:
         click.echo(rotate_key(store, key_id, overlap_days, expires_days))
-
-
-def _echo_table(*rows: tuple[str, ...]) -> None:
-    """Print rows in columns that are as wide as need be, whatever the terminal's width."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-@contextmanager
-def _landing_store() -> Iterator["LandingStore"]:
-    """The landing store; what it or a command refuses becomes a message."""
-    from record.landing import open_store
-    from record.landing.store import LandingError
-
-    try:
-        with closing(open_store(Settings().landing_store)) as store:
-            yield store
-    except (ValueError, LandingError) as refused:
-        raise click.ClickException(str(refused)) from None
 
 
 @main.group()
@@ -175,7 +154,7 @@ def set_project(
     if (postbacks, host, origins, rate_limit) == (None,) * 4:
         raise click.UsageError("Give at least one of --postbacks, --host, --origins, --rate-limit.")
     settings = Settings()
-    with _landing_store() as store:
+    with landing_store() as store:
         path = set_access(
             store,
             project,
@@ -194,7 +173,7 @@ def list_projects() -> None:
     """List all projects with their settings."""
     from funnelhouse.access import read_access
 
-    with _landing_store() as store:
+    with landing_store() as store:
         for project, access in read_access(store).items():
             click.echo("  ".join([project, *(f"{name} {value}" for name, value in access.shown().items())]))
 
@@ -205,7 +184,7 @@ def show_project(project: str) -> None:
     """Show the settings of PROJECT, one per line."""
     from funnelhouse.access import read_access
 
-    with _landing_store() as store:
+    with landing_store() as store:
         access = read_access(store).get(project)
     if access is None:
         raise click.ClickException("unknown project; `funnelhouse projects list` shows them")
@@ -233,7 +212,7 @@ def print_snippet(project: str, url: str | None) -> None:
     from funnelhouse.snippet import built_stub, script_url, snippet
 
     settings = Settings()
-    with _landing_store() as store:
+    with landing_store() as store:
         access = AccessRules(store).of(project)
     base = (url or access.address(settings.ingest_base_url)).rstrip("/")
     click.echo(snippet(script_url(base, settings.tracker_prefix, project), built_stub()), nl=False)
@@ -260,7 +239,7 @@ def list_rejected(project: str | None, since: datetime | None, limit: int) -> No
     from record.rejected import kept
 
     since_us = int(since.replace(tzinfo=UTC).timestamp()) * 1_000_000 if since else 0
-    with _landing_store() as store:
+    with landing_store() as store:
         for each in islice(kept(store, Settings().raw_dir, project, since_us), limit):
             received = datetime.fromtimestamp(each.row.received_us / 1_000_000, UTC)
             size = f"{len(each.body)} B{', cut' if each.is_cut else ''}"
@@ -276,7 +255,7 @@ def show_rejected(rejected_id: str) -> None:
     """Print the reason and what was sent. REJECTED_ID as `rejected list` shows it."""
     from record.rejected import kept, printable
 
-    with _landing_store() as store:
+    with landing_store() as store:
         for each in kept(store, Settings().raw_dir):
             if each.rejected_id == rejected_id:
                 click.echo(f"{each.row.reason}\n")
@@ -306,7 +285,7 @@ def replay_rejected(
         raise click.UsageError("Name ids, or --all and --project.")
     missing = set(rejected_ids)
     is_refused = False
-    with _landing_store() as store:
+    with landing_store() as store:
         for each in kept(store, Settings().raw_dir, project):
             if each.rejected_id not in missing if rejected_ids else reason_contains not in each.row.reason:
                 continue
@@ -428,7 +407,10 @@ def build(full_refresh: bool) -> None:
     sys.exit(0 if report.published else 1)
 
 
-for command in (editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds):
+for command in (
+    *(editing.deploy, editing.dev, editing.dbt, editing.init, editing.builds),
+    *(forward.forward, destinations.destinations, deliveries.deliveries, secrets.secrets),
+):
     main.add_command(command)
 
 
@@ -463,7 +445,7 @@ def publish_postgres(url: str | None, schema: str | None) -> None:
 
 @main.command()
 def up() -> None:
-    """Run everything: ingest, read, Dagster's scheduler and its web page."""
+    """Run everything: ingest, read, Dagster's scheduler, its web page, and forwarding."""
     from command_line.processes import up as run
 
     run(Settings())

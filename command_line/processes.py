@@ -20,6 +20,7 @@ import click
 import httpx
 
 from command_line.house_lock import MARK, HouseRunningError, house_lock
+from forwarding.outbox.installation import is_dev_home
 from funnelhouse.last_build import LastBuild, read_last_build
 from funnelhouse.settings import CHECKOUT, Settings
 from orchestration.build_lock import BuildRunningError, build_lock
@@ -148,7 +149,9 @@ class Processes:
 
 
 def up(settings: Settings) -> None:
-    """Run ingest, read, Dagster's scheduler and its web page until Ctrl-C or SIGTERM, then end them all.
+    """Run ingest, read, Dagster's scheduler, its web page, and forwarding until Ctrl-C or SIGTERM.
+
+    Then end them all.
 
     Raises `click.ClickException` when this home is up already, and, after ending the others, when one of them
     ends by itself or the dbt project can't be parsed.
@@ -176,6 +179,8 @@ def _run_all(settings: Settings, mark: str) -> None:
         if (differs := said_difference(settings)) is not None:
             click.echo(differs)
         dagster, logs = start_dagster(processes, settings)
+        if not is_dev_home(settings):
+            start_forwarding(processes)
         click.echo(f"ingest   {settings.address(settings.ingest_port)}   (OpenAPI: /ingest/openapi.json)")
         click.echo(f"read     {settings.address(settings.read_port)}   (OpenAPI: /read/openapi.json)")
         click.echo(f"dagster  {dagster}   (logs in {logs})")
@@ -273,6 +278,11 @@ def start_dagster(processes: Processes, settings: Settings) -> tuple[str, Path]:
     )
     processes.wait_until_ready("dagster", f"{address}/server_info")
     return address, logs
+
+
+def start_forwarding(processes: Processes, log: Path | None = None) -> None:
+    """Start what tells destinations; it makes nothing and needs next to nothing while there are none."""
+    processes.start("forward", [sys.executable, "-m", "command_line", "forward"], log)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -15,6 +15,7 @@ from forwarding.deliveries import Answer, Delivery, Exchange, Message, Outcome, 
 
 LONGEST_WAIT_S = 86_400.0
 SLOWED_S = 60.0
+_LEAST_OF_SECRET = 4
 TEXT_BYTES = 512
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
@@ -44,10 +45,18 @@ def retry_after_s(answer: Answer, now_us: int) -> float | None:
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """A text without secrets, in whatever common spelling it repeats them."""
+    """A text without secrets, in whatever common spelling it repeats them; its end may be the half of one."""
     spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
+    if not spellings:
+        return text
     longest_first = sorted(spellings, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.I) if spellings else text
+    text = re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.I)
+    for spelling in longest_first:
+        # An answer that was cut, by its sender or by us.
+        for length in range(min(len(spelling), len(text)), _LEAST_OF_SECRET - 1, -1):
+            if text[-length:].lower() == spelling[:length].lower():
+                return f"{text[:-length]}***"
+    return text
 
 
 def _spellings(secret: str) -> Iterator[str]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -25,7 +24,13 @@ SOMEBODY = "test@example.com"
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_NO_URL = re.compile(r"[\x00-\x20\x7f]")
+_URL = re.compile(
+    r"(https?)://(?:[^\x00-\x20\x7f/?#]*@)?"
+    r"((\[[0-9a-f:.]+\]|[^\x00-\x20\x7f/?#@:\[\]]+)(?::[0-9]*)?)"
+    r"((?:/[^\x00-\x20\x7f?#]*)?)(?:\?([^\x00-\x20\x7f#]*))?(?:#.*)?",
+    re.IGNORECASE,
+)
+"""Scheme, place, host, path and query; user and password are no part of what is told."""
 
 
 def sha256(text: str) -> str:
@@ -63,6 +68,11 @@ def texts(facts: Facts, column: str) -> Sequence[str]:
 
 def hashes(facts: Facts, column: str) -> Sequence[str]:
     """Those texts of a column that are hashes."""
+    value = facts.get(column)
+    if value is None:
+        return ()
+    if isinstance(value, str) and value[:1] != "[":
+        return (value,) if is_hash(value) else ()
     return [each for each in texts(facts, column) if is_hash(each)]
 
 
@@ -70,7 +80,7 @@ def members(facts: Facts, column: str) -> Mapping[str, Any]:
     """The members of a column with a JSON object."""
     value = facts.get(column)
     if isinstance(value, str):
-        value = _json(value)
+        value = None if value == "{}" else _json(value)
     return value if isinstance(value, dict) else {}
 
 
@@ -102,9 +112,9 @@ def state(delivery: Delivery) -> str:
     return "rejected" if delivery.kind == "retract" and said not in ("rejected", "refunded") else said
 
 
-def tested(delivery: Delivery, **members: Any) -> Delivery:
-    """A delivery; that of a test with these facts, which a conversion that never was has not got."""
-    return replace(delivery, facts={**delivery.facts, **members}) if delivery.kind == "test" else delivery
+def with_facts(delivery: Delivery, **members: Any) -> Delivery:
+    """A delivery with other facts."""
+    return replace(delivery, facts={**delivery.facts, **members})
 
 
 def dedup_id(facts: Facts, conversion_id: str) -> str:
@@ -117,27 +127,27 @@ def page_address(facts: Facts) -> str | None:
 
     What may tell who it was is left out: of the query only UTM parameters stay, and no part with an `@`.
     """
-    for column in ("event_url", "landing_url"):
-        url = text(facts.get(column))
-        if url and (host := _host(url)):
-            return _impersonal(url, host)
-    return None
+    found = _address(facts, "event_url") or _address(facts, "landing_url")
+    if found is None:
+        return None
+    scheme, place, _, path, query = found.groups()
+    address = f"{scheme.lower()}://{place}{'/' if _names_somebody(path) else path}"
+    if query:
+        kept = [each for each in query.split("&") if each[:4].lower() == "utm_" and not _names_somebody(each)]
+        address += f"?{'&'.join(kept)}" if kept else ""
+    return address
 
 
 def domain_dots(facts: Facts) -> int:
     """Dots in the widest domain for which the site landed on can set cookies; 1 where none is known."""
-    for column in ("landing_url", "event_url"):
-        url = text(facts.get(column))
-        if url and (host := _host(url)):
-            return _cookie_dots(host)
-    return 1
+    found = _address(facts, "landing_url") or _address(facts, "event_url")
+    return 1 if found is None else _cookie_dots(found[3])
 
 
 @lru_cache(maxsize=4096)
 def _cookie_dots(host: str) -> int:
-    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
-    labels = name.lower().rstrip(".").split(".")
-    if len(labels) < 2 or labels[-1].isdigit() or name.startswith("["):
+    labels = host.lower().rstrip(".").split(".")
+    if len(labels) < 2 or labels[-1].isdigit() or host[0] == "[":
         return 1
     for count in range(2, len(labels) + 1):
         if not is_public_suffix(".".join(labels[-count:])):
@@ -145,27 +155,9 @@ def _cookie_dots(host: str) -> int:
     return len(labels) - 1
 
 
-def _host(url: str) -> str | None:
-    """Host and port of an http address, without user and password; None for any other text."""
-    if _NO_URL.search(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            return None
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts.netloc.rpartition("@")[2]
-
-
-def _impersonal(url: str, host: str) -> str:
-    parts = urlsplit(url)
-    path = "/" if _names_somebody(parts.path) else parts.path
-    kept = [
-        each for each in parts.query.split("&") if each[:4].lower() == "utm_" and not _names_somebody(each)
-    ]
-    return f"{parts.scheme}://{host}{path}{'?' if kept else ''}{'&'.join(kept)}"
+def _address(facts: Facts, column: str) -> re.Match[str] | None:
+    url = facts.get(column)
+    return _URL.fullmatch(url) if isinstance(url, str) else None
 
 
 def _names_somebody(part: str) -> bool:

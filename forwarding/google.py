@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice, zip_longest
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
 import jwt
@@ -53,9 +53,9 @@ from forwarding.facts import (
     hashes,
     members,
     sha256,
-    tested,
     text,
     whole,
+    with_facts,
 )
 from forwarding.narrowing import Said, send_narrowing
 
@@ -78,7 +78,6 @@ _REASON_TO_PAUSE = re.compile(
     r"INVALID_CONVERSION_ACTION|NOT_ALLOWLISTED|PERMISSION_|SERVICE_DISABLED"
 )
 """What is wrong with accounts and settings, and with no event: it waits until somebody mends them."""
-_REASON_PREFIX = "PROCESSING_ERROR_REASON_"
 _THERE_ALREADY = "DUPLICATE_TRANSACTION_ID"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -108,8 +107,10 @@ class _KnownAs:
 
     @classmethod
     def of(cls, delivery: Delivery) -> "_KnownAs | None":
+        if delivery.before is None or delivery.before.known_as is None:
+            return None
         try:
-            found = orjson.loads(delivery.before.known_as or "") if delivery.before else None
+            found = orjson.loads(delivery.before.known_as)
         except ValueError:
             return None
         return cls(*found) if isinstance(found, list) and len(found) == 4 else None
@@ -200,7 +201,11 @@ class Google:
         return await self._send(destination, deliveries, exchange, validate_only=True)
 
     async def check(
-        self, destination: Destination, remote_id: str, deliveries: Sequence[Delivery], exchange: Exchange
+        self,
+        destination: Destination,  # noqa: ARG002 (a request's id says where it went)
+        remote_id: str,
+        deliveries: Sequence[Delivery],
+        exchange: Exchange,
     ) -> Mapping[str, Outcome] | None:
         """What became of an accepted request; None while Google works on it, or cannot be asked."""
         url = f"{self._url}/v1/requestStatus:retrieve?requestId={quote(remote_id, safe='')}"
@@ -214,18 +219,9 @@ class Google:
             return None
         listed = found.get("requestStatusPerDestination")
         status = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
-        # The definition may have changed since: Google says where the request went.
-        told_to = status.get("destination")
-        place = _place(told_to if isinstance(told_to, dict) else _destination(destination.body))
-        outcomes: dict[str, Outcome] = {}
-        for each in deliveries:
-            outcome = _became(status, each, remote_id, secrets)
-            if outcome is None:
-                return None
-            if outcome.result == "delivered":
-                outcome = replace(outcome, known_as=str(_known_as(place, each, each.made_us)))
-            outcomes[each.delivery_id] = outcome
-        return outcomes
+        outcomes = {each.delivery_id: _became(status, each, remote_id, secrets) for each in deliveries}
+        known = {delivery_id: outcome for delivery_id, outcome in outcomes.items() if outcome is not None}
+        return known if len(known) == len(outcomes) else None
 
     async def _send(
         self,
@@ -254,7 +250,13 @@ class Google:
             for delivery_id, reason in reasons.items()
             if reason is not None
         }
-        return outcomes | await send_narrowing(told, tell)
+        outcomes |= await send_narrowing(told, tell)
+        for each in told:
+            outcome = outcomes[each.delivery_id]
+            if outcome.result == "accepted":
+                known_as = str(_known_as(destination.body, each, now_us))
+                outcomes[each.delivery_id] = replace(outcome, known_as=known_as)
+        return outcomes
 
     def _ingest(
         self, destination: Destination, deliveries: Sequence[Delivery], now_us: int, validate_only: bool
@@ -369,8 +371,9 @@ def _judge(
             return Said(Outcome("delivered", "validated", "", status, remote_id=request_id))
         if request_id:
             return Said(Outcome("accepted", "", "", status, remote_id=request_id))
-    if status == 413:
-        return Said(Outcome("dead", "413", body_shown(answer, secrets), status), is_of_some=True)
+    if status == 413 or (status == 400 and found is None and answer.body[:1] == b"{"):
+        # Of a long list of bad events only the beginning is read.
+        return Said(Outcome("dead", str(status), body_shown(answer, secrets), status), is_of_some=True)
     if not isinstance(error, dict):
         said = body_shown(answer, secrets)
         if status in (401, 404, 410):
@@ -453,12 +456,14 @@ def _became(
 ) -> Outcome | None:
     """What the status of a request says of one of its deliveries. Google counts by reason, and names none."""
     word = status.get("requestStatus")
-    if word == "SUCCESS":
-        return Outcome("delivered", "", "", 200, request_id)
-    if word not in ("PARTIAL_SUCCESS", "FAILED"):
+    if word not in ("SUCCESS", "PARTIAL_SUCCESS", "FAILED", "FAILURE"):
         return None
-    counts = _counts(status)
-    said = shown(", ".join(f"{count} {reason}" for reason, count in counts.items()), secrets)
+    counts, warnings = _counts(status, "error"), _counts(status, "warning")
+    words = [f"{count} {reason}" for reason, count in counts.items()]
+    words += [f"{count} {reason} (warning)" for reason, count in warnings.items()]
+    said = shown(", ".join(words), secrets)
+    if word == "SUCCESS":
+        return Outcome("delivered", "", said, 200, request_id)
     if delivery.kind == "create" and counts and set(counts) == {_THERE_ALREADY}:
         # An earlier request, whose answer was lost, brought it there.
         return Outcome("delivered", "", said, 200, request_id)
@@ -473,14 +478,16 @@ def _became(
     return Outcome("dead", reason, said, 200, request_id)
 
 
-def _counts(status: Mapping[str, Any]) -> dict[str, int]:
-    """How many records failed, by reason."""
-    info = status.get("errorInfo")
-    listed = info.get("errorCounts") if isinstance(info, dict) else None
+def _counts(status: Mapping[str, Any], what: Literal["error", "warning"]) -> dict[str, int]:
+    """Of how many records there is something to say, by reason."""
+    info = status.get(f"{what}Info")
+    listed = info.get(f"{what}Counts") if isinstance(info, dict) else None
     counts: dict[str, int] = {}
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict):
-            reason = (text(each.get("reason")) or "UNSPECIFIED").removeprefix(_REASON_PREFIX)
+            reason = (text(each.get("reason")) or "UNSPECIFIED").removeprefix(
+                f"PROCESSING_{what.upper()}_REASON_"
+            )
             count = text(each.get("recordCount")) or ""
             counts[reason] = counts.get(reason, 0) + (int(count[:18]) if count.isdecimal() else 1)
     return counts
@@ -507,21 +514,23 @@ def _digits(given: Any) -> str:
 
 def _identified(delivery: Delivery) -> Delivery:
     """A delivery, of a test with somebody whom it is about, and a click."""
-    then_us = delivery.facts.get("occurred_us")
-    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": then_us}
-    return tested(delivery, em_google=sha256(SOMEBODY), **click)
+    if delivery.kind != "test":
+        return delivery
+    clicked_us = delivery.facts.get("occurred_us")
+    click = {"click_id": "test", "click_id_type": "gclid", "clicked_us": clicked_us}
+    return with_facts(delivery, em_google=sha256(SOMEBODY), **click)
 
 
 def _event(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> dict[str, Any]:
     facts = delivery.facts
-    known = _known_as(_place(_destination(body)), delivery, now_us)
+    known = _KnownAs.of(delivery)
     click = _click(delivery, now_us)
     occurred_us = whole(facts, "occurred_us") or 0
     if click:
         # Clocks differ. Google refuses what happened before its click.
         occurred_us = max(occurred_us, _clicked_us(facts))
     event: dict[str, Any] = {
-        "transactionId": known.transaction_id,
+        "transactionId": known.transaction_id if known else _transaction_id(delivery),
         "eventTimestamp": _timestamp(min(occurred_us, delivery.made_us)),
         "eventSource": body.get("event_source") or "WEB",
     }
@@ -554,23 +563,21 @@ def _is_adjustable(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> 
     if delivery.kind == "retract" and body.get("on_rejection") == "nothing":
         return False
     known = _KnownAs.of(delivery)
-    if known and (known.account_id, known.action_id) != _place(_destination(body)):
+    if known and (known.account_id, known.action_id) != _place(body):
         return False
     occurred_us = whole(delivery.facts, "occurred_us")
     return occurred_us is not None and now_us - occurred_us <= OLDEST_ADJUSTED_US
 
 
-def _place(destination: Mapping[str, Any]) -> tuple[str, str]:
-    """Account and conversion action of one of Google's destinations."""
-    account = destination.get("operatingAccount")
-    account_id = account.get("accountId") if isinstance(account, dict) else None
-    return _digits(account_id), _digits(destination.get("productDestinationId"))
+def _place(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Account and conversion action."""
+    return _digits(body.get("account_id")), _digits(body.get("conversion_action_id"))
 
 
-def _known_as(place: tuple[str, str], delivery: Delivery, now_us: int) -> _KnownAs:
+def _known_as(body: Mapping[str, Any], delivery: Delivery, now_us: int) -> _KnownAs:
     """As what a conversion is told, which stays what it was told as first."""
     known = _KnownAs.of(delivery)
-    return known or _KnownAs(*place, _transaction_id(delivery), _click(delivery, now_us) is not None)
+    return known or _KnownAs(*_place(body), _transaction_id(delivery), _click(delivery, now_us) is not None)
 
 
 def _transaction_id(delivery: Delivery) -> str:

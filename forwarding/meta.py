@@ -51,10 +51,10 @@ from forwarding.facts import (
     members,
     page_address,
     sha256,
-    tested,
     text,
     texts,
     whole,
+    with_facts,
 )
 from forwarding.narrowing import Said, send_narrowing
 
@@ -197,7 +197,8 @@ class Meta:
             if found.get("events_received") == events:
                 self._throttled_s.pop(key, None)
                 trace = text(found.get("fbtrace_id"))
-                return Said(Outcome("delivered", "", "", status, remote_id=trace))
+                notes = shown(" ".join(texts(found, "messages")), secrets)
+                return Said(Outcome("delivered", "", notes, status, remote_id=trace))
             received = shown(f"Of {events} events {found.get('events_received')} were received.", secrets)
             return Said(Outcome("retry", "events_received", received, status), is_of_some=True)
 
@@ -238,7 +239,7 @@ class Meta:
 
 def _identified(delivery: Delivery) -> Delivery:
     """A delivery, of a test with somebody whom it is about."""
-    return tested(delivery, em_meta=sha256(SOMEBODY))
+    return delivery if delivery.kind != "test" else with_facts(delivery, em_meta=sha256(SOMEBODY))
 
 
 def _event(body: Mapping[str, Any], delivery: Delivery) -> dict[str, Any]:
@@ -351,6 +352,8 @@ def _custom_data(facts: Facts) -> dict[str, Any]:
     if order := text(facts.get("transaction_id")):
         told["order_id"] = order
     given = members(facts, "custom_data")
+    if not given:
+        return told
     for name in ("content_type", "content_name", "content_category", "search_string"):
         if found := text(given.get(name)):
             told[name] = found

@@ -7,6 +7,7 @@ what they will have told, so a plan that was killed goes on where it stopped, an
 import base64
 import hashlib
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from forwarding.deliveries import Delivery, DeliveryKind, Destination, Platform, Told
 from forwarding.outbox.installation import NEW_OUTBOX, hold
-from forwarding.outbox.schema import NEVER_US, UNDERWAY, UNSENT, DestinationKey
+from forwarding.outbox.schema import NEVER_US, UNDERWAY, WAITING, DestinationKey
 from forwarding.outbox.store import Lease, OutboxStore
 from forwarding.publications import RETRACTED, Forwardings, Row, opened
 from record.contract import DAY_US
@@ -70,10 +71,11 @@ class _Known:
     last_due_us: int | None = None
     underway_fingerprint: str | None = None
     underway_ordinal: int | None = None
+    underway_id: str | None = None
 
     @property
     def is_unsent(self) -> bool:
-        return self.last_state in UNSENT
+        return self.last_state in WAITING and self.last_id != self.underway_id
 
     @property
     def is_underway(self) -> bool:
@@ -81,6 +83,10 @@ class _Known:
 
 
 _UNKNOWN = _Known(None, None, None, 0)
+
+
+_KIND, _STATE = 6, 14
+"""Places in a row of `_Changes.deliveries`."""
 
 
 @dataclass(slots=True)
@@ -238,6 +244,7 @@ class _Plan:
 
     def _begin(self, chosen: pa.Table, told_count: int) -> str | None:
         """Whether what is planned is held, and why; decided once per build."""
+        is_surge = self._is_surge(chosen, told_count)
         with self._lease.transaction(self._store):
             self._store.execute(
                 "INSERT INTO destination_state (project_id, destination_id) VALUES (?, ?)"
@@ -250,7 +257,7 @@ class _Plan:
                 *self._key,
             )
             if plan_build != self._build_id:
-                plan_held = int(self._is_surge(chosen, told_count))
+                plan_held = int(is_surge)
                 self._store.execute(
                     "UPDATE destination_state SET plan_build = ?, plan_held = ?"
                     " WHERE project_id = ? AND destination_id = ?",
@@ -261,17 +268,33 @@ class _Plan:
         return SURGE if plan_held else None
 
     def _is_surge(self, chosen: pa.Table, told_count: int) -> bool:
-        counts = {row["values"]: row["counts"] for row in chosen["todo"].value_counts().to_pylist()}
-        if counts.get("retract", 0) > max(LEAST_RETRACTED, MOST_RETRACTED * told_count):
-            return True
+        """Whether a plan sends more than its destination is used to."""
         today = self._now_us // DAY_US
         days = self._store.query(
             "SELECT deliveries FROM planned_days WHERE project_id = ? AND destination_id = ? AND day >= ?",
             *(*self._key, today - MEDIAN_OF_DAYS),
         )
         usual = statistics.median(row[0] for row in days) if days else 0
-        sent: int = counts.get("tell", 0) + counts.get("retract", 0)
-        return sent > max(LEAST_SURGE, SURGE_DAYS * usual)
+        most = max(LEAST_SURGE, SURGE_DAYS * usual)
+        most_retracted = max(LEAST_RETRACTED, MOST_RETRACTED * told_count)
+        if chosen.num_rows <= min(most, most_retracted):
+            return False
+        # What cannot be told is none of it.
+        kinds: Counter[str] = Counter()
+        planned, self._planned = self._planned, Planned(self._key)
+        try:
+            for rows in self._forwardings.facts(self._key, chosen):
+                for start in range(0, len(rows), LEAST_SURGE):
+                    part = rows[start : start + LEAST_SURGE]
+                    known, changes = self._known([row[0] for row in part]), _Changes()
+                    for row in part:
+                        self._change(changes, row, known.get(row[0], _UNKNOWN), None)
+                    kinds.update(row[_KIND] for row in changes.deliveries if row[_STATE] != "skipped")
+                    if kinds["retract"] > most_retracted or kinds.total() > most:
+                        return True
+            return False
+        finally:
+            self._planned = planned
 
     def _write(self, rows: Sequence[Row], hold_reason: str | None) -> None:
         """Write one transaction's share of the plan."""
@@ -295,7 +318,8 @@ class _Plan:
                 f"""
                 SELECT
                     t.conversion_id, t.state, t.value_minor, t.currency, t.known_as, t.ordinal, t.fingerprint,
-                    t.planned_ordinal, d.delivery_id, d.state, d.reason, d.due_us, u.fingerprint, u.ordinal
+                    t.planned_ordinal, d.delivery_id, d.state, d.reason, d.due_us, u.fingerprint, u.ordinal,
+                    u.delivery_id
                 FROM told t
                 LEFT JOIN deliveries d
                     ON d.project_id = t.project_id AND d.destination_id = t.destination_id
@@ -388,7 +412,7 @@ class _Plan:
                 due_us = NEVER_US
             elif known.is_unsent and known.last_due_us is not None and known.last_state == "retrying":
                 due_us = known.last_due_us
-            if known.last_state == "held":
+            if known.is_unsent and known.last_state == "held":
                 hold_reason = hold_reason or known.last_reason
             if hold_reason is not None:
                 state, reason, due_us, held_us = "held", hold_reason, NEVER_US, self._now_us

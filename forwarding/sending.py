@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import quote, quote_plus
 
+from forwarding.answers import redacted
 from forwarding.deliveries import Answer, Attempt, Destination, Message, Outcome, Platform, UndeliveredError
 from forwarding.outbox import sends
 from forwarding.outbox.schema import NEVER_US, DestinationKey
@@ -105,8 +105,8 @@ class Sender:
             runner.configure(destinations.get(key), found.get(key, DestinationState()))
 
     def secret(self, key: DestinationKey, name: str) -> str | None:
-        """A secret of a destination; `<name>:previous` is the one before, while that is valid."""
-        name, _, which = name.partition(":")
+        """A secret of a destination; `<name>.previous` is the one before, while that is valid."""
+        name, _, which = name.partition(".")
         found = self._secrets.get(key, {}).get(name)
         if found is None:
             return None
@@ -219,7 +219,7 @@ class _Runner:
         return Schedule(platform.schedule_s, platform.check_after_s or (3600.0,))
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             self._wake.clear()
             try:
                 wait_s = await self._advance()
@@ -230,8 +230,12 @@ class _Runner:
                 if not self._is_failing:
                     _log.warning("%s: the outbox cannot be used: %s", "/".join(self._key), error)
                 self._is_failing, wait_s = True, 1.0
+            except Exception as error:
+                _log.error("%s: %s", "/".join(self._key), _without_values(error))
+                wait_s = 5.0
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
 
     async def _advance(self) -> float | None:
         """Send what may be sent now; returns how long nothing will be due, seconds, None for not known."""
@@ -391,7 +395,7 @@ class _Runner:
         delivery_ids = [each.delivery.delivery_id for each in batch]
         now_us = self._sender.now_us()
         with suppress(LandingError):
-            await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us))
+            await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, True))
 
     async def _asked_again(
         self, remote_id: str, asked: Sequence[tuple[Leased, int, int]], attempts: Sequence[Attempt]
@@ -408,7 +412,23 @@ class _Runner:
         most_at_once: int,
         remote_id: str | None = None,
     ) -> None:
-        """React to what came back, and book it."""
+        """React to what came back, and book it; what cannot be booked is sent again."""
+        try:
+            await self._react_and_book(batch, outcomes, attempts, most_at_once)
+        except Exception as error:
+            _log.error("%s: %s", "/".join(self._key), _without_values(error))
+            await self._returned(batch)
+        finally:
+            if remote_id is not None:
+                self._asked.discard(remote_id)
+
+    async def _react_and_book(
+        self,
+        batch: Sequence[Leased],
+        outcomes: Mapping[str, Outcome],
+        attempts: Sequence[Attempt],
+        most_at_once: int,
+    ) -> None:
         key, now_us, schedule = self._key, self._sender.now_us(), self._schedule
         was_open = self._state.breaker_us is not None
         said = list(outcomes.values())
@@ -424,8 +444,6 @@ class _Runner:
         counts = await self._surely(work)
         if counts is not None:
             self._sender.counts[key].update(counts)
-        if remote_id is not None:
-            self._asked.discard(remote_id)
         if changes:
             self.wake()
 
@@ -507,7 +525,7 @@ class _Runner:
         delivery_ids = [each.delivery.delivery_id for batch in self._ready for each in batch]
         self._ready.clear()
         now_us = self._sender.now_us()
-        await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us))
+        await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, False))
 
 
 class _Exchange:
@@ -528,7 +546,7 @@ class _Exchange:
         except UndeliveredError as error:
             self._log(message, delivery_ids, started_us, error.milliseconds, None, error.code, str(error))
             raise
-        body = answer.body[: 2 * ANSWER_BYTES].decode(errors="replace")
+        body = answer.body.decode(errors="replace")
         self._log(message, delivery_ids, started_us, answer.milliseconds, answer.status, "", body)
         return answer
 
@@ -551,17 +569,9 @@ class _Exchange:
         said: str,
     ) -> None:
         if delivery_ids:
-            said = without_secrets(said, message.secrets).replace("\0", " ")
+            said = redacted(said, message.secrets).replace("\0", " ")
             said = said.encode(errors="replace")[:ANSWER_BYTES].decode(errors="ignore")
             self.attempts.append(Attempt(delivery_ids, started_us, milliseconds, status, code, said))
-
-
-def without_secrets(text: str, known: Sequence[str]) -> str:
-    """A text with `***` for each secret, in the spellings of addresses and forms too."""
-    for secret in sorted(filter(None, known), key=len, reverse=True):
-        for spelling in dict.fromkeys((secret, quote(secret, safe=""), quote(secret), quote_plus(secret))):
-            text = text.replace(spelling, "***")
-    return text
 
 
 def write_pause(store: OutboxStore, key: DestinationKey, reason: str, now_us: int) -> None:

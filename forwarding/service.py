@@ -24,13 +24,13 @@ import duckdb
 from forwarding.defined import Defined, has_destinations, read_defined, version_of_defined
 from forwarding.deliveries import Platform
 from forwarding.outbox import sends
-from forwarding.outbox.installation import claim_outbox, installation_of, is_dev_home
+from forwarding.outbox.installation import claim_outbox, installation_of, is_dev_home, make_row
 from forwarding.outbox.retention import forget
 from forwarding.outbox.schema import DestinationKey
 from forwarding.outbox.store import LEASE_S, Lease, LeaseLostError, OutboxStore, open_outbox
 from forwarding.outbox.wishes import carry_out
 from forwarding.planning import Planned, Planner
-from forwarding.publications import facts_of, newest_publication
+from forwarding.publications import facts_of, newest_publication, version_of_published
 from forwarding.sending import Sender, Transport, read_states
 from forwarding.writer import Writer
 from funnelhouse.settings import Settings
@@ -137,22 +137,27 @@ class Service:
 
     async def _with_lease(self, is_once: bool) -> Ended | None:
         """Wait for destinations, then for the lease; forward as long as it is held."""
-        while not await self._landing.ask(has_destinations, default=False):
+        seen: object = None
+        while True:
+            version = await self._landing.ask(version_of_defined, default=None)
+            if version != seen and await self._landing.ask(has_destinations, default=False):
+                break
+            seen = version
             if is_once or await self._pause(2 * LOOK_S):
                 return None
         store = await asyncio.to_thread(open_outbox, self._location)
         is_held = False
         try:
+            await asyncio.to_thread(make_row, store, installation_of(self._settings), self._now_us())
+            is_held = await self._take_lease(store, is_once)
+            if not is_held:
+                return None
             self._defined = await self._read_defined()
-            claimed = await asyncio.to_thread(self._claim, store)
-            if claimed:
+            if claimed := await asyncio.to_thread(self._claim, store):
                 names = ", ".join("/".join(key) for key in claimed)
                 _log.warning(
                     "This outbox is a copy, or was moved: held until `destinations release`: %s", names
                 )
-            is_held = await self._take_lease(store, is_once)
-            if not is_held:
-                return None
             return await self._forward(store, is_once)
         finally:
             if is_held:
@@ -160,7 +165,7 @@ class Service:
             await asyncio.to_thread(store.close)
 
     def _claim(self, store: OutboxStore) -> list[DestinationKey]:
-        with store.transaction():
+        with self._lease.transaction(store):
             return claim_outbox(
                 store, installation_of(self._settings), self._defined.destinations, self._now_us()
             )
@@ -277,17 +282,16 @@ class Service:
         self, platforms: Mapping[str, Platform], writer: Writer, sender: Sender, is_once: bool = False
     ) -> None:
         """Plan the newest publication, unless that was done for these very definitions."""
+        destinations = self._defined.destinations
+        versions = tuple(sorted((key, each.version) for key, each in destinations.items()))
+        wanted = (version_of_published(self._settings.published_dir), versions)
+        if wanted == self._planned_for or self._planner is None:
+            return
         found = newest_publication(self._settings.published_dir)
-        if found is None or self._planner is None:
+        if found is None:
+            self._planned_for = wanted
             return
         folder, published = found
-        destinations = self._defined.destinations
-        wanted = (
-            published.build_id,
-            tuple(sorted((key, each.version) for key, each in destinations.items())),
-        )
-        if wanted == self._planned_for:
-            return
         published_us = int(published.published_at.timestamp() * 1e6)
         try:
             planned = await asyncio.to_thread(
@@ -371,7 +375,8 @@ class Service:
     async def _pause(self, seconds: float) -> bool:
         """Wait; says whether it is to end meanwhile."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
         return self._stop.is_set()
 
 

@@ -12,8 +12,8 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -55,13 +55,7 @@ class Transport:
 
     def __init__(self, settings: Allowing, ssl_context: ssl.SSLContext | None = None) -> None:
         self._settings = settings
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl_context or _system_trust(),
-            max_connections=None,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_S,
-            network_backend=_Dialler(settings),
-        )
+        self._connections = _Connections(_Dialler(settings), ssl_context or _system_trust())
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,8 +64,8 @@ class Transport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End all connections."""
-        await self._pool.aclose()
+        """End the connections that no request is using."""
+        await self._connections.aclose()
 
     async def send(self, message: Message) -> Answer:
         """Send a request; returns what was answered, whatever its status. Raises UndeliveredError.
@@ -80,15 +74,12 @@ class Transport:
         did.
         """
         started = time.monotonic()
-        answer: _Answering | None = None
+        answers: list[_Answering] = []
         try:
+            request = self._request(message)
             async with asyncio.timeout(TOTAL_S):
-                response = await self._pool.handle_async_request(self._request(message))
-                answer = _Answering(response)
-                try:
-                    await answer.read()
-                finally:
-                    await response.aclose()
+                if not await self._tried(request, answers, may_be_kept=True):
+                    await self._tried(request, answers, may_be_kept=False)
         except (TimeoutError, httpcore.TimeoutException):
             failure = UndeliveredError("timeout", "The receiver took too long to answer.")
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
@@ -97,13 +88,30 @@ class Transport:
             failure = UndeliveredError("invalid_message", "The request is not HTTP.", is_permanent=True)
         except UndeliveredError as error:
             failure = error
-        else:
-            return answer.given(started)
-        if answer is not None:
-            return answer.given(started)
+        if answers:
+            return answers[0].given(started)
         failure.milliseconds = _milliseconds(started)
         # Without what led to it: libraries quote headers in their errors.
         raise failure from None
+
+    async def _tried(self, request: httpcore.Request, answers: list["_Answering"], may_be_kept: bool) -> bool:
+        """Send a request, and read what is answered; False where a kept connection had ended meanwhile.
+
+        Many servers end a connection without a word before. What was lost on the way would be repeated later.
+        """
+        async with self._connections.one(request.url.origin, may_be_kept) as (connection, is_kept):
+            try:
+                response = await connection.handle_async_request(request)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+                if is_kept and _cut(error).code == "cut":
+                    return False
+                raise
+            answers.append(_Answering(response))
+            try:
+                await answers[0].read()
+            finally:
+                await response.aclose()
+            return True
 
     def _request(self, message: Message) -> httpcore.Request:
         try:
@@ -115,10 +123,11 @@ class Transport:
         target = in_ascii(message.url.partition("://")[2])
         start = min((at for at in map(target.find, "/?") if at >= 0), default=len(target))
         target = target[start:] if target[start:].startswith("/") else f"/{target[start:]}"
-        headers = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
+        ours = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
         if message.method == "POST":
-            headers["content-length"] = str(len(message.body))
-        headers = {**{name.lower(): value for name, value in message.headers.items()}, **headers}
+            ours["content-length"] = str(len(message.body))
+        theirs = {name.lower(): value for name, value in message.headers.items()}
+        headers = {**ours, **theirs, **ours}
         if not all(
             (name + value).isascii() and (name + value).isprintable() for name, value in headers.items()
         ):
@@ -135,6 +144,71 @@ class Transport:
 @cache
 def _system_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
+
+
+class _Connections:
+    """Connections, kept for the next request to the same place as long as few are.
+
+    httpcore's own pool looks through all connections of all places for each request.
+    """
+
+    def __init__(self, dialler: httpcore.AsyncNetworkBackend, ssl_context: ssl.SSLContext) -> None:
+        self._dialler = dialler
+        self._ssl_context = ssl_context
+        self._idle: dict[tuple[bytes, bytes, int], list[httpcore.AsyncHTTPConnection]] = {}
+        self._swept = time.monotonic()
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def one(
+        self, origin: httpcore.Origin, may_be_kept: bool
+    ) -> AsyncIterator[tuple[httpcore.AsyncHTTPConnection, bool]]:
+        """A connection for one request, and whether it was kept from another."""
+        await self._sweep()
+        place = (origin.scheme, origin.host, origin.port)
+        kept = self._idle.get(place, []) if may_be_kept else []
+        connection = None
+        while connection is None and kept:
+            connection = kept.pop()
+            if connection.has_expired():
+                await connection.aclose()
+                connection = None
+        is_kept = connection is not None
+        if connection is None:
+            connection = httpcore.AsyncHTTPConnection(
+                origin,
+                ssl_context=self._ssl_context,
+                keepalive_expiry=_IDLE_S,
+                network_backend=self._dialler,
+            )
+        try:
+            yield connection, is_kept
+        finally:
+            few = sum(map(len, self._idle.values())) < _IDLE_CONNECTIONS
+            if few and connection.is_idle() and not connection.is_closed() and not self._is_closed:
+                self._idle.setdefault(place, []).append(connection)
+            else:
+                await connection.aclose()
+
+    async def _sweep(self) -> None:
+        """End what nobody used for long."""
+        now = time.monotonic()
+        if now - self._swept > _IDLE_S:
+            self._swept = now
+            idle, self._idle = self._idle, {}
+            for place, connections in idle.items():
+                for connection in connections:
+                    if connection.has_expired():
+                        await connection.aclose()
+                    else:
+                        self._idle.setdefault(place, []).append(connection)
+
+    async def aclose(self) -> None:
+        """End those that are kept, and keep none from now on."""
+        self._is_closed = True
+        idle, self._idle = self._idle, {}
+        for connection in chain.from_iterable(idle.values()):
+            await connection.aclose()
 
 
 class _Answering:
@@ -238,19 +312,6 @@ class _Dialler(httpcore.AsyncNetworkBackend):
             raise UndeliveredError("forbidden_address", "The receiver's name stands for an address inside.")
         return addresses[:_MOST_ADDRESSES]
 
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """No receiver is one."""
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
 
 class _Dialled(httpcore.AsyncNetworkStream):
     """A connection that was made, and may become TLS until its deadline."""
@@ -281,6 +342,9 @@ class _Dialled(httpcore.AsyncNetworkStream):
         left = max(0.0, min(timeout or CONNECT_S, self._deadline - time.monotonic()))
         try:
             return await self._stream.start_tls(ssl_context, server_hostname, left)
+        except asyncio.CancelledError:
+            await self._stream.aclose()
+            raise
         except httpcore.ConnectTimeout:
             raise UndeliveredError("timeout", "The receiver took too long to agree on TLS.") from None
         except httpcore.ConnectError as error:

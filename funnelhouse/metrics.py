@@ -70,11 +70,12 @@ class CountRequests:
         counter.inc()
 
 
-def add_metrics(app: FastAPI, path: str, of_house: Collector) -> None:
+def add_metrics(app: FastAPI, path: str, *of_house: Collector) -> None:
     """Count the app's requests, and serve all metrics of this process and `of_house` at `path`."""
     app.add_middleware(CountRequests)
     house = CollectorRegistry()
-    house.register(of_house)
+    for collector in of_house:
+        house.register(collector)
 
     # A plain function, which runs in a thread: `of_house` looks into files and the landing store.
     @app.get(path, response_class=Response, tags=["health"], summary="Metrics")

@@ -24,6 +24,8 @@ from funnelhouse.settings import Settings
 from read_api import marts, models, report_dialect
 from read_api.answers import install_not_modified, json_answer
 from read_api.dashboard.routes import add_dashboard, dashboard, error_page, is_dashboard
+from read_api.forwarded import Forwarded
+from read_api.forwarding_gauges import ForwardingGauges
 from read_api.openapi import describe
 from read_api.parameters import whole_number
 from read_api.publications import Publications
@@ -37,6 +39,8 @@ from read_api.reports import (
     conversions,
     costs,
     data_trust,
+    deliveries,
+    destinations,
     experiments,
     funnels,
     goals,
@@ -67,6 +71,8 @@ REPORTS = (
     experiments,
     cohorts,
     costs,
+    deliveries,
+    destinations,
     data_trust,
     builds,
 )
@@ -119,10 +125,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.keys = KeyRing(settings.landing_store)
     app.state.publications = Publications(settings.published_dir)
+    app.state.forwarded = Forwarded(settings)
     app.state.last_build_path = settings.last_build_path
     app.state.deployed_dir = settings.deployed_dir
     app.add_middleware(TrailingSlash, ids=_IDS)
-    add_metrics(app, "/read/metrics", HouseGauges(settings))
+    add_metrics(app, "/read/metrics", HouseGauges(settings), ForwardingGauges(app.state.forwarded))
     app.add_middleware(Connections, proxies=TrustedProxies(settings.trusted_proxies))
     install_refusals(app, _renderer)
     install_not_modified(app)

@@ -33,6 +33,13 @@ HELD = "command_line/test_builds_cli.py::test_readers_go_back_and_stay_until_the
 LISTED = "command_line/test_rejected_cli.py::test_it_is_one_line_before_and_after_it_was_sealed_and_pruned"
 FORWARDED = "test_forward_settings.py::test_receivers_ports_and_addresses_are_read"
 
+SHOWN = "command_line/test_destinations_shown.py::test_a_postback_from_its_dry_run_to_what_became_of_it"
+ASKED = "command_line/test_destinations_shown.py::test_meta_judges_conversions_as_test_events"
+WISHED = "command_line/test_destinations_cli.py::test_what_is_wished_is_written_down"
+STOPPED = "command_line/test_destinations_cli.py::test_everything_is_stopped_at_once"
+TYPED = "command_line/test_destinations_cli.py::test_secrets_are_typed_listed_and_rotated"
+SIGNED = "command_line/test_destinations_cli.py::test_a_signing_secret_is_printed_once_and_a_new_key_is_one"
+
 SETTINGS = {
     "FUNNELHOUSE_HOME": UP,
     "FUNNELHOUSE_LANDING": "servers.py::_started",
@@ -76,6 +83,7 @@ COMMANDS = {
     "projects set": [ACCESS],
     "projects list": [ACCESS],
     "projects show": [ACCESS],
+    "forward": ["forwarding/test_forward_command.py::commanded"],
     "tracker snippet": [
         "command_line/test_tracker_cli.py::printed",
         "command_line/test_tracker_cli.py::test_what_to_paste_is_printed_and_what_is_missing_is_said",
@@ -102,6 +110,23 @@ COMMANDS = {
     "builds pin": ["command_line/test_builds_cli.py::test_a_pinned_build_is_never_deleted"],
     "builds show": ["command_line/test_builds_cli.py::test_what_a_build_says_of_itself_is_shown"],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
+    "forward": [SHOWN],
+    "destinations list": [SHOWN],
+    "destinations show": [SHOWN],
+    "destinations dry-run": [SHOWN, ASKED],
+    "deliveries list": [SHOWN],
+    "deliveries show": [SHOWN],
+    "destinations pause": [WISHED, STOPPED],
+    "destinations resume": [WISHED],
+    "destinations release": [WISHED],
+    "destinations test": [WISHED],
+    "deliveries replay": [WISHED],
+    "deliveries dismiss": [WISHED],
+    "deliveries split": [WISHED],
+    "secrets set": [TYPED, SIGNED],
+    "secrets list": [TYPED],
+    "secrets rotate": [TYPED],
+    "secrets new-key": [SIGNED],
     "up": ["command_line/test_processes.py::run_up"],
     "demo": ["test_running_house.py::test_the_demo_adds_up_to_the_data_and_ends"],
 }
@@ -179,7 +204,7 @@ def test_documents_name_only_commands_and_settings_that_exist() -> None:
     groups = {name.split()[0] for name in known}
     for document in DOCUMENTS:
         text = document.read_text()
-        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z]+))?", text):
+        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z-]+))?", text):
             if word in groups:
                 assert word in known or f"{word} {sub}" in known or not sub, (document.name, word, sub)
         for command, options in commands_named(text, known):

@@ -17,7 +17,13 @@ from command_line.console import console, plain_table, print_build, progress_bar
 from command_line.demo.journeys import Journey, data_file, events_of, read_journeys
 from command_line.demo.replay import replay
 from command_line.demo.shop import definitions as shop
-from command_line.processes import Processes, ProcessesError, sigterm_as_interrupt, start_dagster
+from command_line.processes import (
+    Processes,
+    ProcessesError,
+    sigterm_as_interrupt,
+    start_dagster,
+    start_forwarding,
+)
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
@@ -106,6 +112,7 @@ def _open_shop(settings: Settings, servers: Processes, log: Path, key: str) -> N
         ready = f"{settings.address(settings.demo_shop_port)}{shop.FIRST_ASKED}"
         servers.wait_until_ready("shop", ready)
         dagster, _ = start_dagster(servers, settings)
+        start_forwarding(servers, log)
     console.print(f"\nShop    [bold]{shop.shop_url(settings)}[/]  (click the ad, buy a lamp, be refunded)")
     console.print(f"Key     [bold]{key}[/]  (sign in to its project, {shop.PROJECT})", soft_wrap=True)
     console.print(f"Builds  {dagster}")

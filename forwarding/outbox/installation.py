@@ -18,6 +18,9 @@ COPIED = "copied"
 NEW_OUTBOX = "new_outbox"
 """Reason of the hold: a publication that is older than the outbox knows the destination."""
 
+_DEV_FILE = "dev.json"
+"""In a home to edit in: what it was made of."""
+
 _MACHINE_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
@@ -30,8 +33,17 @@ def installation_of(settings: Settings) -> str:
 
 
 def is_dev_home(settings: Settings) -> bool:
-    """Whether this is a home to edit in (`funnelhouse dev`), which never sends."""
-    return settings.home_dir.parent.name == "dev"
+    """Whether this is a home to edit in (`funnelhouse dev`), or a copy of one; they never send."""
+    return (settings.home_dir / _DEV_FILE).exists()
+
+
+def make_row(store: OutboxStore, installation: str, now_us: int) -> None:
+    """Make a new outbox this installation's; one that was made before is as it was. Raises LandingError."""
+    store.execute(
+        "INSERT INTO outbox (id, installation, storage, created_us, lease_until_us, wish_id)"
+        " VALUES (1, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING",
+        *(installation, store.storage(), now_us),
+    )
 
 
 def claim_outbox(
@@ -39,29 +51,16 @@ def claim_outbox(
 ) -> list[DestinationKey]:
     """Make the outbox this installation's; returns the destinations that are held because it was not.
 
-    `defined` are the destinations that there are now. In the caller's transaction. Raises LandingError.
+    `defined` are the destinations that there are now. In a transaction of the lease's holder. Raises
+    LandingError.
     """
     storage = store.storage()
-    rows = store.query("SELECT installation, storage FROM outbox WHERE id = 1")
-    if not rows:
-        store.execute(
-            "INSERT INTO outbox (id, installation, storage, created_us, lease_until_us, wish_id)"
-            " VALUES (1, ?, ?, ?, 0, 0)",
-            *(installation, storage, now_us),
-        )
+    if store.query("SELECT installation, storage FROM outbox WHERE id = 1") == [(installation, storage)]:
         return []
-    if rows == [(installation, storage)]:
-        return []
-    found = {
-        (row[0], row[1]) for row in store.query("SELECT project_id, destination_id FROM destination_state")
-    }
+    found = store.query("SELECT project_id, destination_id FROM destination_state")
     held = sorted({*((row[0], row[1]) for row in found), *defined})
     hold(store, held, COPIED, now_us)
-    store.execute(
-        "UPDATE outbox SET installation = ?, storage = ?, lease_owner = NULL, lease_until_us = 0"
-        " WHERE id = 1",
-        *(installation, storage),
-    )
+    store.execute("UPDATE outbox SET installation = ?, storage = ? WHERE id = 1", installation, storage)
     return held
 
 

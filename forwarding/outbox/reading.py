@@ -163,6 +163,9 @@ def deliveries(
         if value is not None:
             conditions.append(f"{column} = ?")
             values.append(value)
+    if any("\0" in each for each in values):
+        # No id has one, and PostgreSQL takes none.
+        return []
     if since_us is not None:
         conditions.append("created_us >= ?")
         values.append(since_us)
@@ -179,6 +182,8 @@ def deliveries(
 
 def delivery(store: OutboxStore, project_id: str, delivery_id: str) -> Whole | None:
     """One delivery of the project; None where there is none."""
+    if "\0" in delivery_id:
+        return None
     rows = store.query(
         f"SELECT {_COLUMNS}, facts FROM deliveries WHERE delivery_id = ? AND project_id = ?",  # noqa: S608
         *(delivery_id, project_id),

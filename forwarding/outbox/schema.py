@@ -18,14 +18,16 @@ NEVER_US = 2**62
 PARTLY = "partly"
 """Reason of what is delivered in a request of which the platform refused some: which, it does not say."""
 
-UNSENT = ("queued", "retrying", "held")
-"""States in which nobody heard of a delivery: it can still be cancelled."""
+WAITING = ("queued", "retrying", "held")
 
 UNDERWAY = (
     "({table}.state IN ('sending', 'accepted')"
+    " OR ({table}.state IN ('queued', 'retrying', 'held') AND {table}.may_be_known = 1)"
     f" OR ({{table}}.state = 'delivered' AND {{table}}.reason = '{PARTLY}'))"
 )
-"""Condition for what can't be taken back and has not come to its end, so that its successors wait."""
+"""Condition for what can't be taken back and has not come to its end, so that its successors wait.
+
+So is what was sent without an answer: the receiver may know it. What waits otherwise can be cancelled."""
 
 _TABLES = (
     """
@@ -59,6 +61,7 @@ _TABLES = (
         state {text} NOT NULL,
         reason {text},
         due_us {int} NOT NULL,
+        may_be_known {int} NOT NULL DEFAULT 0,
         tries {int} NOT NULL DEFAULT 0,
         checks {int} NOT NULL DEFAULT 0,
         expires_us {int},

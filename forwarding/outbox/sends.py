@@ -132,8 +132,8 @@ def lease(
     store.execute_many(f"UPDATE deliveries SET due_us = {NEVER_US} WHERE delivery_id = ?", blocked)  # noqa: S608
     end(store, key, [(each[3], each[4], each[5], each[0], each[1]) for each in ended], now_us)
     store.execute_many(
-        "UPDATE deliveries SET state = 'sending', kind = ?, lease_owner = ?, lease_until_us = ?,"
-        " first_try_us = coalesce(first_try_us, ?) WHERE delivery_id = ?",
+        "UPDATE deliveries SET state = 'sending', may_be_known = 1, kind = ?, lease_owner = ?,"
+        " lease_until_us = ?, first_try_us = coalesce(first_try_us, ?) WHERE delivery_id = ?",
         sent,
     )
     return leased
@@ -184,12 +184,13 @@ def take_up(store: OutboxStore, owner: str, now_us: int) -> None:
     )
 
 
-def put_back(store: OutboxStore, delivery_ids: Sequence[str], due_us: int) -> None:
-    """Give up leases of what was not sent, or not to its end."""
+def put_back(store: OutboxStore, delivery_ids: Sequence[str], due_us: int, may_be_known: bool) -> None:
+    """Give up leases of what was not sent, or not to its end: the receiver may know that."""
     store.execute_many(
         "UPDATE deliveries SET state = CASE WHEN tries > 0 THEN 'retrying' ELSE 'queued' END, due_us = ?,"
-        " lease_owner = NULL, lease_until_us = NULL WHERE delivery_id = ? AND state = 'sending'",
-        [(due_us, delivery_id) for delivery_id in delivery_ids],
+        " may_be_known = ?, lease_owner = NULL, lease_until_us = NULL"
+        " WHERE delivery_id = ? AND state = 'sending'",
+        [(due_us, int(may_be_known), delivery_id) for delivery_id in delivery_ids],
     )
 
 
@@ -254,8 +255,9 @@ def book(
         counts[state] += 1
         rows.append(
             (
-                *(state, reason, due_us, tries, done_us, batch_id, outcome.remote_id, outcome.status),
-                *(outcome.code or None, outcome.text or None, delivery.delivery_id),
+                *(state, reason, due_us, tries, done_us, int(_may_be_known(outcome)), batch_id),
+                *(outcome.remote_id, outcome.status, outcome.code or None, outcome.text or None),
+                delivery.delivery_id,
             )
         )
         if state == "delivered" and delivery.kind != "test":
@@ -265,7 +267,7 @@ def book(
         if done_us is not None and reason != PARTLY:
             ended.append((delivery.conversion_id, delivery.ordinal))
     store.execute_many(
-        "UPDATE deliveries SET state = ?, reason = ?, due_us = ?, tries = ?, done_us = ?,"
+        "UPDATE deliveries SET state = ?, reason = ?, due_us = ?, tries = ?, done_us = ?, may_be_known = ?,"
         " batch_id = coalesce(?, batch_id), remote_id = coalesce(?, remote_id), status = ?, error_code = ?,"
         " error_text = ?, lease_owner = NULL, lease_until_us = NULL WHERE delivery_id = ?",
         rows,
@@ -383,6 +385,20 @@ def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int)
         [(now_us, f"{batch_id}/{1 + (position >= half)}", row[0]) for position, row in enumerate(rows)],
     )
     return len(rows)
+
+
+_NEVER_LEFT = ("refused", "unreachable", "dns", "tls", "forbidden_address", "no_secret", "no_token")
+
+
+def _may_be_known(outcome: Outcome) -> bool:
+    """Whether the receiver may have taken what has to be sent again.
+
+    Who says that it is too busy (429, 503) has taken nothing; any other failure may have come after that.
+    """
+    if outcome.result != "retry" or outcome.code in _NEVER_LEFT:
+        return False
+    status = outcome.status
+    return status is None or status == 408 or (status >= 500 and status != 503)
 
 
 _NO_OUTCOME = Outcome("retry", "no_outcome", "Nothing is known of what became of it.")

@@ -4,8 +4,10 @@ Every transaction of a writer begins by renewing the lease. So it fails when the
 and writers of one process, on connections of their own, wait for each other.
 """
 
+import ctypes
 import fcntl
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -25,6 +27,9 @@ BUSY_MS = 60_000
 """How long a connection waits for another one's write: a plan writes thousands of rows at a time."""
 
 _CHECKPOINT_PAGES = 4000
+
+_AT_FDCWD = -100
+_STATX_BTIME = 0x800
 
 
 class LeaseLostError(LandingError):
@@ -124,8 +129,8 @@ class SqliteOutbox:
                 raise
 
     def storage(self) -> str:
-        """The file's number: a copy, or what a backup puts in its place, is another file."""
-        return f"file {self._path.stat().st_ino}"
+        """The file's number and birth: a copy, or what a backup puts in its place, is another file."""
+        return f"file {self._path.stat().st_ino} born {_born_ns(self._path)}"
 
 
 class Lease:
@@ -193,6 +198,22 @@ class Lease:
             return False
         self._descriptor = descriptor
         return True
+
+
+def _born_ns(path: Path) -> int | None:
+    """When a file was made; None where the system does not say.
+
+    The number alone does not tell one file from the next: it is given again as soon as it is free.
+    """
+    statx = getattr(ctypes.CDLL(None), "statx", None)
+    if statx is None:
+        return None
+    found = ctypes.create_string_buffer(256)
+    if statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_BTIME, found) != 0:
+        return None
+    (mask,) = struct.unpack_from("=I", found, 0)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, 80)
+    return int(seconds * 1_000_000_000 + nanoseconds) if mask & _STATX_BTIME else None
 
 
 def _open_sqlite(path: Path) -> SqliteOutbox:

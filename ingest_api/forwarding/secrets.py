@@ -65,7 +65,7 @@ class SecretValue(OwnShape):
     """A secret: what it is, or for a signing secret that one is to be made."""
 
     value: Annotated[
-        Annotated[str, Field(min_length=1), AfterValidator(partial(within, most=MOST_BYTES))] | None,
+        Annotated[str, AfterValidator(partial(within, most=MOST_BYTES))] | None,
         Field(description="The secret; white space around it is left out."),
     ] = None
     generate: Annotated[
@@ -88,9 +88,9 @@ async def put(
     is_trial = is_dry_run(request)
     body = await read_body(request)
     kind = (await defined(request, caller.project_id, destination_id))["kind"]
-    _check_name(kind, name)
+    check_name(kind, name)
     value, is_made = await shaped(
-        request, caller.project_id, body, partial(_read, kind, name), keeps_refused=False
+        request, caller.project_id, body, partial(read_value, kind, name), keeps_refused=False
     )
     settings: Settings = request.app.state.settings
     if not settings.secret_keys:
@@ -158,15 +158,15 @@ async def _listed(request: Request, project_id: str, destination_id: str) -> lis
     return await stores(request).reader.ask(project_id, read)
 
 
-def _check_name(kind: DestinationKind, name: str) -> None:
-    """Raises Refusal 400."""
+def check_name(kind: DestinationKind, name: str) -> None:
+    """Raises Refusal 400 for what no secret of such a destination is called."""
     if kind in NAMES and name not in NAMES[kind]:
         raise Refusal(400, f"name: a destination of kind {kind} has {', '.join(NAMES[kind])}.")
     if not _NAME.fullmatch(name):
         raise Refusal(400, "name: 1 to 64 letters, digits and _, as in {secret:NAME}.")
 
 
-def _read(kind: DestinationKind, name: str, value: Any) -> tuple[str, bool]:
+def read_value(kind: DestinationKind, name: str, value: Any) -> tuple[str, bool]:
     """The secret that a body gives or asks for, and whether it was made here. Raises Refusal 400."""
     wanted = read_as(SecretValue, value)
     if wanted.generate:

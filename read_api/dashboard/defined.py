@@ -27,6 +27,7 @@ GOALS = Kind("goals", "goals", "goal_id")
 FUNNELS = Kind("funnels", "funnels", "funnel_id")
 PAGES = Kind("pages", "pages", "page_id")
 LINKS = Kind("links", "links", "link_id")
+DESTINATIONS = Kind("destinations", "destinations", "destination_id")
 TRAFFIC_SOURCES = Kind("traffic-sources", "traffic_sources", "traffic_source_id")
 
 
@@ -69,6 +70,12 @@ class Defined:
             raise NotTaken(f"The id {key} is already in use; edit that one, or choose another id.")
         kept = {name: value for name, value in known.items() if name not in (kind.id_name, *_OF_A_VERSION)}
         self._ingest.put(self._admin, self._viewer.project_id, kind.path, key, body={**kept, **body})
+
+    def trial(self, kind: Kind, key: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What it would be if it were put. Raises NotTaken, UnreachableError."""
+        return self._ingest.put(
+            self._admin, self._viewer.project_id, kind.path, key, body=body, is_trial=True
+        )
 
     def delete(self, kind: Kind, key: str) -> None:
         """Delete it; harmless when there is none. Raises UnreachableError."""

@@ -204,3 +204,58 @@ def matched_by(key: str) -> str:
 def model_name(model: str) -> str:
     """An attribution model as pages call it."""
     return "first touch (all time)" if model == "first_touch_lifetime" else model.replace("_", " ")
+
+
+_WHY = {
+    "rejected": "rejected",
+    "refunded": "refunded in full",
+    "pending": "not approved yet",
+    "before_since": "from before it was switched on",
+    "not_forwardable": "reported as not to be passed on",
+    "consent_denied": "without consent to advertising",
+    "consent_unknown": "without a word on advertising",
+    "bot": "by a bot",
+    "suspected_double": "possibly reported twice",
+    "not_first": "not the first of its visitor",
+    "not_sampled": "outside of the share that is told",
+    "other_sender": "not reported by a server",
+    "no_source": "without a known traffic source",
+    "too_old": "too old for it",
+    "no_identifier": "with nothing that it could recognise",
+    "no_click_id": "without a click ID",
+    "no_currency": "without a currency",
+    "cannot_restate": "changed later, and it takes no changes",
+    "cannot_retract": "taken back later, and it takes nothing back",
+    "wished": "paused by somebody here",
+    "dismissed": "dismissed",
+    "expired": "useless by now",
+    "tries_over": "tried too often",
+    "unanswered": "never answered",
+    "nothing_told": "nothing was told that could be taken back",
+    "not_wanted": "not wanted any more",
+    "partly": "some of the same request were refused",
+    "too_large": "too large to be sent",
+    "superseded": "overtaken by a newer message",
+    "copied": "held, because this home is a copy",
+    "new_outbox": "held, because the outbox is newer than the figures",
+    "surge": "held, because unusually many would be sent",
+}
+
+
+def why(reason: str) -> str:
+    """Why something was not sent, in words."""
+    return _WHY.get(reason, reason.replace("_", " "))
+
+
+_MESSAGES = {
+    "create": "a conversion",
+    "restate": "another amount or status",
+    "retract": "that it was taken back",
+    "test": "a test",
+    "erased": "that a person was erased",
+}
+
+
+def delivery_kind(kind: str) -> str:
+    """What a delivery tells, in words."""
+    return _MESSAGES.get(kind, kind)

@@ -25,6 +25,8 @@ MOST_LETTERS = 4_000
 
 _IN_A_LIST = re.compile(r"\b([a-z_]+)\.([0-9]+)\.(?=[a-z_])")
 
+_DRY_RUN = {"Funnelhouse-Dry-Run": "1"}
+
 _SILENT = "The ingest API does not answer. Is it running, and does FUNNELHOUSE_INGEST_URL name it?"
 _BUSY = "The ingest API is asked too much at once; try again."
 _STRANGER = (
@@ -66,15 +68,19 @@ class Ingest:
             return None
         return None if answer is None else dict(orjson.loads(answer.content))
 
-    def put(self, key: str, project_id: str, *path: str, body: dict[str, Any]) -> None:
-        """Define something. Raises NotTaken, UnreachableError."""
-        self._send("PUT", key, project_id, path, content=orjson.dumps(body))
+    def put(
+        self, key: str, project_id: str, *path: str, body: dict[str, Any], is_trial: bool = False
+    ) -> dict[str, Any]:
+        """Define something, or see what a trial would define. Raises NotTaken, UnreachableError."""
+        headers = _DRY_RUN if is_trial else None
+        answer = self._send("PUT", key, project_id, path, headers, content=orjson.dumps(body))
+        return {} if answer is None else dict(orjson.loads(answer.content))
 
     def post(
-        self, key: str, project_id: str, *path: str, body: dict[str, Any], idempotency_key: str
+        self, key: str, project_id: str, *path: str, body: dict[str, Any], idempotency_key: str = ""
     ) -> dict[str, Any]:
         """Make something, once for each idempotency key. Raises NotTaken, UnreachableError."""
-        headers = {"Idempotency-Key": idempotency_key}
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         answer = self._send("POST", key, project_id, path, headers, content=orjson.dumps(body))
         return {} if answer is None else dict(orjson.loads(answer.content))
 
@@ -109,7 +115,7 @@ class Ingest:
         if answer.status_code == 404 and method in ("GET", "DELETE"):
             return None
         detail = _detail(answer)
-        if answer.status_code in (400, 403, 404, 422):
+        if answer.status_code in (400, 403, 404, 409, 422):
             raise NotTaken(detail)
         raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
 

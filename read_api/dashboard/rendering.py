@@ -63,6 +63,8 @@ def _environment() -> Environment:
         "moment": figures.moment,
         "model_name": figures.model_name,
         "matched_by": figures.matched_by,
+        "why": figures.why,
+        "delivery_kind": figures.delivery_kind,
     }
     environment.globals |= {"asset": _address, "NONE": figures.NONE, "unique_id": _unique_id}
     return environment

@@ -13,12 +13,36 @@ from funnelhouse.proxies import TrustedProxies
 from funnelhouse.settings import Settings
 from read_api.dashboard import rendering, sign_in
 from read_api.dashboard.ingest import Ingest
-from read_api.dashboard.pages import behaviour, data, definitions, keys, links, results, setup, traffic
+from read_api.dashboard.pages import (
+    behaviour,
+    data,
+    definitions,
+    deliveries,
+    destinations,
+    keys,
+    links,
+    results,
+    setup,
+    traffic,
+)
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import Sessions
 from read_api.dashboard.view import NoFiguresError
 
 PATH = "/app"
+
+PAGES = (
+    results,
+    traffic,
+    behaviour,
+    definitions,
+    links,
+    destinations,
+    deliveries,
+    setup,
+    keys,
+    data,
+)
 
 
 def add_dashboard(app: FastAPI, settings: Settings) -> None:
@@ -29,7 +53,20 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.ingest = Ingest(settings.ingest_base_url)
     app.state.access_rules = SharedAccessRules(settings.landing_store)
     app.state.tracker_prefix = settings.tracker_prefix
-    for module in (rendering, sign_in, results, traffic, behaviour, definitions, links, setup, keys, data):
+    for pages in (
+        results,
+        traffic,
+        behaviour,
+        definitions,
+        links,
+        destinations,
+        deliveries,
+        setup,
+        keys,
+        data,
+    ):
+        app.include_router(pages.router)
+    for module in (rendering, sign_in):
         app.include_router(module.router)
 
 

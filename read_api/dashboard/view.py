@@ -85,6 +85,7 @@ MENU = (
             ("people", "People"),
         ),
     ),
+    ("Sending", (("destinations", "Destinations"), ("deliveries", "Deliveries"))),
     ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
 )
 

@@ -1,7 +1,7 @@
-"""A home that forwards, for tests: definitions, publications of `fct_forwardings`, a service, receivers' books.
+"""A home that forwards, for tests: definitions, publications of `fct_forwardings`, a service, and a book.
 
-`Plain` is a platform that says everything in JSON, over the guarded transport, to a real server; what is tested
-with it holds for each platform.
+`Plain` is a platform that says everything in JSON, over the guarded transport, to a real server; what is
+tested with it holds for each platform.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import orjson
+import pyarrow as pa
 from receivers import Receiver, Reply, Request
 
 from forwarding.deliveries import (
@@ -104,6 +105,10 @@ def forwarding(conversion_id: str, **given: Any) -> dict[str, Any]:
     return row
 
 
+def _naive(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
 class Clock:
     """A clock that tests move."""
 
@@ -159,17 +164,11 @@ class Home:
             if has_mart:
                 declared = ", ".join(f"{name} {data_type}" for name, data_type in COLUMNS.items())
                 marts.execute(f"create table fct_forwardings ({declared})")
-                values = [
-                    [
-                        value.replace(tzinfo=None) if isinstance(value := row.get(name), datetime) else value
-                        for name in COLUMNS
-                    ]
-                    for row in rows
-                ]
-                if values:
-                    marts.executemany(
-                        f"insert into fct_forwardings values ({', '.join('?' * len(COLUMNS))})", values
-                    )
+                found = list(rows)
+                if found:
+                    given = {name: [_naive(row.get(name)) for row in found] for name in COLUMNS}
+                    marts.register("given", pa.table(given))
+                    marts.execute("insert into fct_forwardings select * from given")
             marts.execute("checkpoint")
         said = {"build_id": build_id, "published_at": at.isoformat(), "marts": {"fct_forwardings": 0}}
         (folder / BUILD_FILE).write_text(json.dumps(said))
@@ -191,7 +190,8 @@ class Home:
     def states(self, destination_id: str = "net") -> dict[str, int]:
         return dict(
             self.query(
-                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state", destination_id
+                "SELECT state, count(*) FROM deliveries WHERE destination_id = ? GROUP BY state",
+                destination_id,
             )
         )
 
@@ -223,9 +223,7 @@ class Plain:
     def expires_us(self, destination: Destination, delivery: Delivery) -> int | None:
         return None if self._lives_s is None else delivery.made_us + int(self._lives_s * 1e6)
 
-    def render(
-        self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange
-    ) -> Message:
+    def render(self, destination: Destination, deliveries: Sequence[Delivery], exchange: Exchange) -> Message:
         told = [
             {
                 "id": each.delivery_id,
@@ -307,9 +305,11 @@ class Book(Receiver):
         return list(dict.fromkeys((each["ordinal"], each["kind"], each["value"]) for each in told))
 
 
-def service_of(home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None) -> Service:
+def service_of(
+    home: Home, platform: Any, receiver: Receiver, clock: Callable[[], int] | None = None
+) -> Service:
     """The service of a home whose webhooks are of this platform; it may tell the receiver."""
-    settings = home.settings.model_copy(update={"forward_allow": (("127.0.0.1", receiver.port),)})
+    settings = home.settings.model_copy(update={"forward_allow": (receiver.place,)})
     kinds = dict.fromkeys(("webhook", "postback", "meta", "google"), platform)
     options = {} if clock is None else {"now_us": clock}
     return Service(settings, lambda: Transport(settings), lambda: kinds, **options)
@@ -334,3 +334,6 @@ async def until(holds: Callable[[], Any], within_s: float = 20) -> None:
         await asyncio.sleep(0.02)
 
 
+def once(home: Home, receiver: Receiver, platform: Any = None, clock: Callable[[], int] | None = None) -> Any:
+    """Forward one round."""
+    return asyncio.run(service_of(home, platform or Plain(receiver.url), receiver, clock).run_once())

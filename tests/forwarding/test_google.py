@@ -69,10 +69,10 @@ def send(
 
 
 def check(
-    google: Google, sending: Sending, remote_id: str | None, *deliveries: Delivery, **members: Any
+    google: Google, sending: Sending, remote_id: str | None, *deliveries: Delivery
 ) -> Mapping[str, Outcome] | None:
     assert remote_id is not None
-    return asyncio.run(google.check(google_destination(**members), remote_id, deliveries, sending))
+    return asyncio.run(google.check(google_destination(), remote_id, deliveries, sending))
 
 
 def rendered(each: Delivery, **members: Any) -> Any:
@@ -91,15 +91,14 @@ def by_result(outcomes: Mapping[str, Outcome]) -> dict[str, int]:
     return {result: results.count(result) for result in sorted(set(results))}
 
 
-def known(google: Google, receiver: GoogleReceiver, sending: Sending, each: Delivery, **members: Any) -> Told:
+def known(google: Google, receiver: GoogleReceiver, sending: Sending, each: Delivery) -> Told:
     """What is known of a conversion once it was told and Google has worked on it."""
     outcome = send(google, sending, each)[each.delivery_id]
     assert outcome.result == "accepted", outcome
     sending.now += receiver.processing_s
-    became = check(google, sending, outcome.remote_id, each, **members)
+    became = check(google, sending, outcome.remote_id, each)
     assert became is not None and became[each.delivery_id].result == "delivered"
-    facts = each.facts
-    return Told("approved", facts["value_minor"], facts["currency"], became[each.delivery_id].known_as)
+    return Told("approved", each.facts["value_minor"], each.facts["currency"], outcome.known_as)
 
 
 def test_a_conversion(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
@@ -318,6 +317,15 @@ def test_it_is_delivered_once_google_has_worked_on_it(
     assert (question.method, question.target) == ("GET", "/v1/requestStatus:retrieve?requestId=request-1")
 
 
+def test_warnings_are_shown(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
+    warned = {"warningCounts": [{"recordCount": "2", "reason": "PROCESSING_WARNING_REASON_INTERNAL_ERROR"}]}
+    status = {"requestStatus": "SUCCESS", "warningInfo": warned}
+    receiver.fault = Reply.of(200, {"requestStatusPerDestination": [status]})
+    became = check(google, sending, "request-1", order())
+    assert became is not None
+    assert became["msg_1_create"].text == "2 INTERNAL_ERROR (warning)"
+
+
 @pytest.mark.parametrize("fault", [Reply(503), Reply(200, b"<html>"), CUT, google_error(403, "X", "Y")])
 def test_a_question_without_an_answer_is_asked_again(
     google: Google, receiver: GoogleReceiver, sending: Sending, fault: Reply
@@ -409,6 +417,15 @@ def test_named_events_die_and_the_rest_is_sent_again(
     assert "events.events[" in dead.text
     assert len(receiver.requests) == (2 if names_all else 3)
     assert len(receiver.book) == 498
+
+
+def test_so_many_bad_events_that_their_list_is_cut(
+    google: Google, receiver: GoogleReceiver, sending: Sending
+) -> None:
+    receiver.poison |= {f"order-{number}" for number in range(1, 1000)}
+    outcomes = send(google, sending, *orders(1000))
+    assert len(receiver.requests) < 20
+    assert by_result(outcomes) == {"accepted": 1, "dead": 999}
 
 
 def test_a_thousand_in_one_request(google: Google, receiver: GoogleReceiver, sending: Sending) -> None:
@@ -569,13 +586,6 @@ def test_a_restatement_goes_where_the_conversion_is(
         assert outcomes["msg_1_restate"].result == "dead"
     send(google, sending, restated)
     assert [(key[2], each.value) for key, each in receiver.book.items()] == [("order-1", 0.01)]
-
-
-def test_where_it_is_says_the_answer_and_not_a_definition_of_later(
-    google: Google, receiver: GoogleReceiver, sending: Sending
-) -> None:
-    before = known(google, receiver, sending, order(), conversion_action_id="5")
-    assert before.known_as == '["1234567890","987654321","order-1",true]'
 
 
 def test_a_restatement_has_the_identifiers_of_the_conversion(

@@ -571,6 +571,14 @@ def test_asking_sends_test_events(meta: Meta, receiver: MetaReceiver, sending: S
     assert receiver.book == [] and len(receiver.datasets["1234567890"].tested) == 1
 
 
+def test_what_meta_remarks_is_shown(meta: Meta, receiver: MetaReceiver, sending: Sending) -> None:
+    receiver.fault = Reply.of(
+        200, {"events_received": 1, "messages": ["Low match quality."], "fbtrace_id": "A"}
+    )
+    outcome = send(meta, sending, delivery())["msg_1_create"]
+    assert (outcome.result, outcome.text, outcome.remote_id) == ("delivered", "Low match quality.", "A")
+
+
 def test_repeats_count_once(meta: Meta, receiver: MetaReceiver, sending: Sending) -> None:
     receiver.faults.append(Reply(503, is_taken=True))
     assert by_result(send(meta, sending, delivery())) == {"retry": 1}

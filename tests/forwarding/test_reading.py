@@ -43,6 +43,8 @@ def test_deliveries_come_newest_first_in_pages_that_join(store: OutboxStore) -> 
     assert ids(reading.deliveries(store, "shop", conversion_id=CONVERSION, limit=9)) == [11, 1]
     assert ids(reading.deliveries(store, "shop", since_us=us(11), limit=9)) == [12, 11]
     assert reading.deliveries(store, "nobody", limit=9) == []
+    assert reading.deliveries(store, "shop", conversion_id="a\0b", limit=9) == []
+    assert reading.delivery(store, "shop", "msg_\0") is None
     due = {number: each.due_us for number, each in zip(ids(whole), whole, strict=True)}
     assert (due[8], due[9], due[1]) == (us(600), None, None), "nothing is due that waits for somebody"
 

@@ -509,8 +509,8 @@ def test_a_slow_receiver_keeps_no_other_waiting(receiver: Receiver) -> None:
 
         async def send() -> Answer:
             async with Transport(settings_for(receiver, slow)) as sending:
-                waiting = [asyncio.create_task(sending.send(message(slow.url))) for _ in range(150)]
-                while slow.connections < 150:
+                waiting = [asyncio.create_task(sending.send(message(slow.url))) for _ in range(70)]
+                while slow.connections < 70:
                     await asyncio.sleep(0.01)
                 answer = await sending.send(message(receiver.url))
                 assert not any(task.done() for task in waiting)
@@ -519,7 +519,7 @@ def test_a_slow_receiver_keeps_no_other_waiting(receiver: Receiver) -> None:
                 await asyncio.gather(*waiting, return_exceptions=True)
                 # Whoever stops waiting leaves nothing behind.
                 assert (await sending.send(message(receiver.url))).status == 200
-                assert len(sending._pool.connections) == 1
+                assert slow.connections == 70 and receiver.connections == 1
                 return answer
 
         assert asyncio.run(send()).status == 200
@@ -529,6 +529,26 @@ def test_a_connection_that_ended_meanwhile_is_not_used(receiver: Receiver) -> No
     receiver.fault = Reply(headers={"Connection": "close"})
     assert len(sent(settings_for(receiver), *[message(receiver.url)] * 3)) == 3
     assert receiver.connections == 3
+
+
+def test_a_connection_that_ends_without_a_word_costs_no_try() -> None:
+    """The server answers once, and ends the connection when something else comes."""
+    heard: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    heard.append(connection.recv(65_536))
+                    connection.sendall(b"HTTP/1.1 204 OK\r\n\r\n")
+                    connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        answers = sent(allowing(place), *[message(f"http://{place}/")] * 3)
+        assert [answer.status for answer in answers] == [204] * 3 and len(heard) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import httpx
 import yaml
+from example_outbox import FORWARDINGS
 from example_story import STORY
 from servers import start_read
 
@@ -85,6 +86,8 @@ def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
     """
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
+        # Each of these hundreds of statements would wait for the disk by itself.
+        connection.begin()
         for mart, columns in described().items():
             declared = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
             connection.execute(f"create table {mart} ({declared})")
@@ -99,6 +102,7 @@ def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
                 marks = ", ".join("?" for _ in row)
                 connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
         connection.execute(sql or "select 1")
+        connection.commit()
 
 
 def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None, sql: str = "") -> Publication:
@@ -300,5 +304,6 @@ EXAMPLE_ROWS: Rows = {
         for number in range(25)
     ]
     + [{"conversion_id": "other/x:1", "project_id": "other", "conversion_date": date(2026, 11, 2)}],
+    "fct_forwardings": FORWARDINGS,
     **STORY,
 }

@@ -154,6 +154,38 @@ def delivery(number: int, destination_id: str, state: str, **changes: Any) -> di
     return {"facts": orjson.dumps(told).decode(), **row}
 
 
+def forwarding(conversion: str, destination_id: str, **changes: Any) -> dict[str, Any]:
+    """A row of fct_forwardings."""
+    row = {**facts(conversion, destination_id), **changes}
+    times = ("occurred", "learnt", "approved")
+    return {
+        **{name: value for name, value in row.items() if not name.endswith("_us")},
+        **{
+            f"{name}_at": datetime.fromtimestamp(row[f"{name}_us"] / 1e6, UTC).replace(tzinfo=None)
+            for name in times
+        },
+        "forwarding_id": f"shop/{destination_id}:{conversion}",
+        "destination_kind": DESTINATIONS[destination_id]["kind"],
+        "destination_version": 1,
+        "person_id": "shop/user:u1",
+        "is_wanted": row["not_wanted_reason"] is None,
+        "matched_by": "visitor",
+    }
+
+
+FORWARDINGS = [
+    *(
+        forwarding(
+            f"shop/openanalytics:{number:03d}", key, occurred_us=us(-60 - number), not_wanted_reason=reason
+        )
+        for key in ("meta", "network", "crm")
+        for number, reason in ((1, None), (2, None), (3, "bot"), (4, "before_since"))
+    ),
+    forwarding(CONVERSION, "asleep", not_wanted_reason="rejected", state="rejected", value_minor=0),
+    forwarding("other/x:1", "meta", project_id="other"),
+]
+"""What is published of them."""
+
 DELIVERIES = [
     delivery(1, "meta", "delivered", tries=2, status=200, first_try_us=us(2), done_us=us(30)),
     delivery(2, "meta", "delivered", tries=1, status=200, first_try_us=us(2), done_us=us(90)),

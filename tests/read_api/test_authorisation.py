@@ -39,6 +39,10 @@ REPORTS = [
     "experiments",
     "cohorts",
     "costs",
+    "deliveries",
+    "deliveries/{delivery_id}",
+    "destinations",
+    "destinations/{destination_id}/dry-run",
     "data-trust",
     "builds",
 ]

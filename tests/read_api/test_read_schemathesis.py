@@ -8,6 +8,8 @@ from example_marts import ReadServer
 THERE = {
     "conversion_id": "shop/openanalytics:001",
     "identifier": "tablet",
+    "delivery_id": "msg_00000000000000000000000001",
+    "destination_id": "meta",
     "name": "fct_conversions",
 }
 

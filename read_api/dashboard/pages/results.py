@@ -19,6 +19,7 @@ from read_api.reader import Reader
 from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
 from read_api.reports.projects import project
+from read_api.reports.told import ToldTo, told_of
 from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
@@ -137,7 +138,14 @@ def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Respo
         for credit in explanation.credit:
             models.setdefault(credit.model, []).append(credit)
         view.title = explanation.conversion.name or "Conversion"
-        return view.render("conversion.html", {"it": explanation, "models": models})
+        told, told_problem = list[ToldTo](), ""
+        try:
+            told = told_of(request.app.state.forwarded, view.reading, view.project_id, conversion_id)
+        except Refusal as refused:
+            # What else is known of it is shown all the same.
+            told_problem = refused.detail
+        context = {"it": explanation, "models": models, "told": told, "told_problem": told_problem}
+        return view.render("conversion.html", context)
 
 
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:
