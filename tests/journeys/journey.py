@@ -11,7 +11,7 @@ then all is built; some send more `later`, and a second build follows, of what i
 | `postback` | the query of a FunnelFlux postback |
 | `tracker` | a batch of the tracker's, from a page of the project |
 | `goal`, `page`, `funnel`, `traffic_source`, `experiment` | a definition with its `id`; that alone deletes |
-| `link` | the same |
+| `link`, `destination` | the same |
 | `click` | a click on a `link`, its other members are the query; `by: bot` with a bot's user agent |
 | `settings`, `costs` | the project's settings, the array of costs |
 
@@ -54,6 +54,7 @@ _DEFINITIONS = {
     "traffic_source": "traffic-sources",
     "experiment": "experiments",
     "link": "links",
+    "destination": "destinations",
 }
 _HEADERS = {
     "browser": {"Origin": ORIGIN},
