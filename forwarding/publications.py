@@ -9,13 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
 
 from forwarding.outbox.schema import DestinationKey
-from publication.layout import CURRENT, MARTS_FILE, Published, published_builds, read_build, read_kept
+from publication.layout import (
+    CURRENT,
+    KEPT_FILE,
+    MARTS_FILE,
+    Published,
+    published_builds,
+    read_build,
+    read_kept,
+)
 
 MART = "fct_forwardings"
 
@@ -47,6 +56,18 @@ class Found:
     rows: int
 
 
+def version_of_published(published_dir: Path) -> tuple[object, ...]:
+    """Differs when what `newest_publication` returns may differ; cheap."""
+    try:
+        kept = published_dir / KEPT_FILE
+        return (
+            *((published_dir / CURRENT).readlink(), published_dir.stat().st_mtime_ns),
+            kept.stat().st_mtime_ns if kept.exists() else 0,
+        )
+    except OSError:
+        return ()
+
+
 def newest_publication(published_dir: Path) -> tuple[Path, Published] | None:
     """The real folder of the newest publication; None while there is none, or readers are held at a build.
 
@@ -67,7 +88,10 @@ def newest_publication(published_dir: Path) -> tuple[Path, Published] | None:
 def opened(folder: Path) -> Iterator["Forwardings | None"]:
     """The forwardings of a publication; None when it has none. Raises duckdb.Error."""
     path = str(folder / MARTS_FILE).replace("'", "''")
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as connection:
+    with (
+        TemporaryDirectory(prefix="funnelhouse-plan-") as spill,
+        duckdb.connect(config={"memory_limit": MEMORY, "threads": 2, "temp_directory": spill}) as connection,
+    ):
         connection.execute(f"attach '{path}' as marts (read_only)")
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns()"

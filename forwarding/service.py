@@ -30,7 +30,7 @@ from forwarding.outbox.schema import DestinationKey
 from forwarding.outbox.store import LEASE_S, Lease, LeaseLostError, OutboxStore, open_outbox
 from forwarding.outbox.wishes import carry_out
 from forwarding.planning import Planned, Planner
-from forwarding.publications import facts_of, newest_publication
+from forwarding.publications import facts_of, newest_publication, version_of_published
 from forwarding.sending import Sender, Transport, read_states
 from forwarding.writer import Writer
 from funnelhouse.settings import Settings
@@ -137,7 +137,12 @@ class Service:
 
     async def _with_lease(self, is_once: bool) -> Ended | None:
         """Wait for destinations, then for the lease; forward as long as it is held."""
-        while not await self._landing.ask(has_destinations, default=False):
+        seen: object = None
+        while True:
+            version = await self._landing.ask(version_of_defined, default=None)
+            if version != seen and await self._landing.ask(has_destinations, default=False):
+                break
+            seen = version
             if is_once or await self._pause(2 * LOOK_S):
                 return None
         store = await asyncio.to_thread(open_outbox, self._location)
@@ -277,17 +282,16 @@ class Service:
         self, platforms: Mapping[str, Platform], writer: Writer, sender: Sender, is_once: bool = False
     ) -> None:
         """Plan the newest publication, unless that was done for these very definitions."""
+        destinations = self._defined.destinations
+        versions = tuple(sorted((key, each.version) for key, each in destinations.items()))
+        wanted = (version_of_published(self._settings.published_dir), versions)
+        if wanted == self._planned_for or self._planner is None:
+            return
         found = newest_publication(self._settings.published_dir)
-        if found is None or self._planner is None:
+        if found is None:
+            self._planned_for = wanted
             return
         folder, published = found
-        destinations = self._defined.destinations
-        wanted = (
-            published.build_id,
-            tuple(sorted((key, each.version) for key, each in destinations.items())),
-        )
-        if wanted == self._planned_for:
-            return
         published_us = int(published.published_at.timestamp() * 1e6)
         try:
             planned = await asyncio.to_thread(

@@ -344,6 +344,8 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
         "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
         [mart],
     ).fetchone()
+    # Each of so many statements would wait for the disk by itself.
+    connection.begin()
     if table_comment and table_comment[0]:
         connection.execute(f"comment on table published.main.{mart} is {_text(table_comment[0])}")
     for name, _, comment in columns:
@@ -351,6 +353,7 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
             connection.execute(
                 f"comment on column published.main.{mart}.{_identifier(name)} is {_text(comment)}"
             )
+    connection.commit()
     counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
     return int(counted[0]) if counted else 0
 

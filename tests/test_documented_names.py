@@ -83,6 +83,7 @@ COMMANDS = {
     "projects set": [ACCESS],
     "projects list": [ACCESS],
     "projects show": [ACCESS],
+    "forward": ["forwarding/test_forward_command.py::commanded"],
     "tracker snippet": [
         "command_line/test_tracker_cli.py::printed",
         "command_line/test_tracker_cli.py::test_what_to_paste_is_printed_and_what_is_missing_is_said",

@@ -388,14 +388,17 @@ def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int)
 
 
 _NEVER_LEFT = ("refused", "unreachable", "dns", "tls", "forbidden_address", "no_secret", "no_token")
-_PASSED_ON = (502, 504)
 
 
 def _may_be_known(outcome: Outcome) -> bool:
-    """Whether the receiver may have taken what has to be sent again."""
+    """Whether the receiver may have taken what has to be sent again.
+
+    Who says that it is too busy (429, 503) has taken nothing; any other failure may have come after that.
+    """
     if outcome.result != "retry" or outcome.code in _NEVER_LEFT:
         return False
-    return outcome.status is None or outcome.status in _PASSED_ON
+    status = outcome.status
+    return status is None or status == 408 or (status >= 500 and status != 503)
 
 
 _NO_OUTCOME = Outcome("retry", "no_outcome", "Nothing is known of what became of it.")

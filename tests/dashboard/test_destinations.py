@@ -4,8 +4,10 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from html import unescape
 from typing import Any, get_args
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
@@ -14,10 +16,11 @@ from example_outbox import CONVERSION, DELIVERIES, DESTINATIONS, define_destinat
 from figures_in_html import Reading
 from playwright.sync_api import BrowserContext, expect
 from servers import start_ingest, start_read
-from shop_pages import House, sign_in, watched
+from shop_pages import House, keep_picture, sign_in, watched
 from test_pages import LOOKS, OVERFLOW, UNNAMED
 from test_setup import Visitor, alert, copyable, csrf, shown_fields
 
+from forwarding.outbox.store import open_existing_outbox
 from funnelhouse.settings import Settings
 from ingest_api.definitions import destination
 from ingest_api.forwarding.secrets import NAMES
@@ -153,7 +156,7 @@ def test_each_kind_has_all_its_members_in_its_form(visit: Visit, kind: str) -> N
     assert found["on" if kind == "postback" else "trigger"] == FORMS[kind]["trigger"]
     for name, value in FORMS[kind].items():
         if name in found and isinstance(found[name], str | int) and not isinstance(found[name], bool):
-            assert str(found[name]).lower() == value.replace("-", ""), name
+            assert str(found[name]).casefold() == value.replace("-", "").casefold(), name
     if kind == "postback":
         assert found["status_urls"]["refunded"] == FORMS[kind]["url_refunded"]
         assert found["status_words"]["pending"] == "hold"
@@ -395,6 +398,33 @@ def test_pages_say_how_it_goes_and_whose_it_is(visit: Visit) -> None:
     assert other.get("deliveries/%2e%2e").status_code in (200, 404)
 
 
+def test_every_number_is_what_the_outbox_has(house: House, visit: Visit) -> None:
+    shop = visit()
+    compared = 0
+    store = open_existing_outbox(house.read.settings.outbox_path)
+    assert store is not None
+    with closing(store):
+        for path in (
+            *("destinations", "destinations/meta/show", "destinations/crm/show", "destinations/network/show"),
+            *("deliveries", f"deliveries/{DELIVERIES[0]['delivery_id']}"),
+            f"conversions/{CONVERSION.replace('/', '%2F')}",
+        ):
+            for shown in Reading(shop.get(path).text).shown:
+                column = shown.said["column"]
+                if shown.said["mart"].startswith("outbox.") and "(" in column:
+                    asked: dict[str, list[str]] = {"project_id": ["shop"]}
+                    for name, value in parse_qsl(shown.said["filter"]):
+                        asked.setdefault(name, []).append(value)
+                    where = " and ".join(f"{name} in ({', '.join('?' * len(asked[name]))})" for name in asked)
+                    values = [value for several in asked.values() for value in several]
+                    table = shown.said["mart"].removeprefix("outbox.")
+                    ((number,),) = store.query(f"SELECT {column} FROM {table} WHERE {where}", *values)
+                    read = shown.text.partition("\N{NO-BREAK SPACE}")[0].replace(",", "")
+                    assert Decimal(read) == Decimal(number) / (100 if "minor" in column else 1), (path, shown)
+                    compared += 1
+    assert compared > 60
+
+
 def test_a_traffic_source_has_a_click_id_of_its_own(visit: Visit) -> None:
     shop = visit("clicks")
     source = {
@@ -411,7 +441,7 @@ def test_a_traffic_source_has_a_click_id_of_its_own(visit: Visit) -> None:
     assert shop.post("setup/traffic-sources/push-network/edit", **fields).status_code == 303
     assert shop.defined("traffic-sources/push-network")["click_id_param"] == "clickid"
     assert "click_id_param" in alert(
-        shop.post("setup/traffic-sources/new", **source | {"click_id_param": "a b"})
+        shop.post("setup/traffic-sources/new", **source | {"id": "other", "click_id_param": "a b"})
     )
 
 
@@ -434,6 +464,7 @@ def test_pages_of_sending_render(house: House, new_context: Callable[..., Browse
         answer = seen.page.goto(f"{house.read.url}/app/projects/shop/{path}")
         assert answer is not None
         assert answer.status == 200, path
+        keep_picture(seen.page, f"{look}-{re.sub('[^a-z]+', '-', path)}")
         assert seen.page.evaluate(OVERFLOW) <= 0, f"{path} is wider than the screen"
         assert seen.page.locator("h1").count() == 1, path
         controls = seen.page.locator("input:visible, select:visible, textarea:visible, button:visible")

@@ -35,6 +35,8 @@ PAGES = (
     "experiments",
     "people",
     "people?id=b-3",
+    "destinations",
+    "deliveries",
     "setup",
     "setup?network=everflow",
     "live",

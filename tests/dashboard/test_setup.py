@@ -190,9 +190,10 @@ def test_what_ingest_refuses_is_said_and_every_field_stays(visit: Visit) -> None
 @pytest.mark.parametrize(("chosen", "is_paid"), [("", None), ("yes", True), ("no", False)])
 def test_a_traffic_source_says_whether_it_is_paid(visit: Visit, chosen: str, is_paid: bool | None) -> None:
     shop = visit(f"sources-{chosen or 'none'}")
-    source = {"name": "Google Ads", "source": "google", "medium": ""}
+    source = {"name": "Google Ads", "source": "google", "medium": "", "click_id_param": chosen}
     assert shop.post("setup/traffic-sources/new", **source, is_paid=chosen).status_code == 303
     wanted = {**source, "traffic_source_id": "google-ads", "medium": None, "is_paid": is_paid}
+    wanted["click_id_param"] = chosen or None
     found = shop.defined("traffic-sources/google-ads")
     assert {name: found[name] for name in wanted} == wanted
     form = shop.get("setup/traffic-sources/google-ads/edit")

@@ -104,7 +104,8 @@ def live(home: Home, book: Book, conversions: int, builds: int) -> None:
         home.publish(histories.step())
         match chance.randrange(8):
             case 0:
-                book.faults.extend([Reply(503, is_taken=chance.random() < 0.5)] * chance.randrange(1, 40))
+                fault = chance.choice([Reply(503), Reply(500, is_taken=True)])
+                book.faults.extend([fault] * chance.randrange(1, 40))
             case 1:
                 book.faults.append(Reply(401, b"expired"))
             case 2:

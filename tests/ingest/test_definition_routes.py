@@ -28,6 +28,7 @@ STEP = {"name": "Sign-up", "match": {"type": "event_name", "value": "signup"}}
 FUNNEL = {"name": "F", "steps": [STEP, STEP]}
 VARIANTS = [{"id": "a", "name": "A"}, {"id": "b", "name": "B"}]
 LINK = {"name": "L", "to": [{"url": "https://offers.example/"}]}
+SOURCE = {"name": "Ads", "source": "ads"}
 EXPERIMENT = {"name": "E", "variants": VARIANTS, "control": "a"}
 DEFAULTS = {
     "time_zone": "UTC",
@@ -190,6 +191,12 @@ def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) 
         ("traffic-sources", {"name": "Ads", "source": ""}, "source"),
         ("traffic-sources", {"name": "Ads", "source": "ads", "is_paid": 1}, "is_paid"),
         ("traffic-sources", {"name": "Ads", "source": "ads", "cost": 1}, "cost: Extra inputs"),
+        ("traffic-sources", {**SOURCE, "click_id_param": "click id"}, "click_id_param: must be a query"),
+        ("traffic-sources", {**SOURCE, "click_id_param": "x" * 65}, "click_id_param: must be a query"),
+        ("traffic-sources", {**SOURCE, "click_id_param": "gclid"}, "click_id_param: must be a parameter of"),
+        ("traffic-sources", {**SOURCE, "click_id_param": "external"}, "click_id_param: must be a parameter"),
+        ("traffic-sources", {**SOURCE, "click_id_param": "utm_id"}, "click_id_param: must be a parameter of"),
+        ("traffic-sources", {**SOURCE, "click_id_param": 7}, "click_id_param"),
         ("experiments", {**EXPERIMENT, "variants": VARIANTS[:1]}, "variants: List should have at least 2"),
         ("experiments", {**EXPERIMENT, "variants": VARIANTS[:1] * 2}, "variants: two have the same id"),
         ("experiments", {**EXPERIMENT, "control": "c"}, "control: must be the id of one of the variants"),

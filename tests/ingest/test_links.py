@@ -166,6 +166,35 @@ def test_every_token_is_filled_and_encoded(admin: httpx.Client, visitor: httpx.C
     assert answer.headers.get("set-cookie", "").find("x=y") == -1
 
 
+def test_a_traffic_source_has_its_own_parameter_for_click_ids(
+    ingest_server: Server, admin: httpx.Client, visitor: httpx.Client
+) -> None:
+    sources = LINKS.replace("/links", "/traffic-sources")
+    for source, parameter in (("net", "clickid"), ("push", "subid"), ("none", ""), ("twin", "clickid")):
+        put = {"name": source, "source": source, "click_id_param": parameter}
+        answer = admin.put(f"{sources}/{source}", json=put)
+        assert answer.json()["click_id_param"] == (parameter or None), answer.text
+    url = f"{OFFER}?e={{external}}&c={{clickid}}"
+    path = defined(admin, "networks", to=[{"url": url}], append_vid=False)
+    time.sleep(1)
+    answer = visitor.get(f"{path}?subid=s%261&gclid=g&keyword=k")
+    assert query(answer) == {"e": "s&1", "c": "s&1", "subid": "s&1", "gclid": "g"}
+    # What the sender calls it itself goes first.
+    assert query(visitor.get(f"{path}?external=x&clickid=y")) == {"e": "x", "c": "x", "clickid": "y"}
+    denied = visitor.get(f"{path}?subid=s&keyword=k", headers={"cookie": "fh_consent=granted.denied"})
+    assert query(denied) == {}
+    first, second, third = recorded(ingest_server, "networks")
+    assert (first["click_id_type"], first["click_id"]) == ("gclid", "g")
+    assert first["properties"]["external"] == "s&1"
+    assert (second["click_id_type"], second["click_id"]) == ("external", "x")
+    assert (third["click_id"], third["payload"]) == (None, "keyword=k")
+    # Whoever lists what is handed on has listed all of it.
+    listed = defined(admin, "listed", to=[{"url": url}], append_vid=False, **{"pass": ["utm_*"]})
+    assert query(visitor.get(f"{listed}?subid=s")) == {"e": "s", "c": "s"}
+    for source in ("net", "push", "none", "twin"):
+        admin.delete(f"{sources}/{source}").raise_for_status()
+
+
 def test_what_the_target_has_is_not_replaced(admin: httpx.Client, visitor: httpx.Client) -> None:
     to = [{"url": f"{OFFER}?utm_source=mine&vid=fixed#end"}]
     path = defined(admin, "kept", to=to, **{"pass": ["utm_*", "sub", "vid"]})

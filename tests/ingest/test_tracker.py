@@ -108,10 +108,13 @@ def test_the_script_is_served_with_the_projects_config(
     goal = {"match": {"type": "any_conversion"}}
     client.put(f"{of_project}/goals/g-1", headers=admin, json={**goal, "name": "purchase"})
     client.put(f"{of_project}/goals/unnamed", headers=admin, json=goal)
+    source = {"name": "Net", "source": "net", "click_id_param": "subid"}
+    client.put(f"{of_project}/traffic-sources/net", headers=admin, json=source)
     body = {"consent": "required", "cookie_domain": "Shop.example", "outbound": True}
     client.put(f"{of_project}/tracker", headers=admin, json=body)
     said = config_within_a_second(client, project, "consent", "required")
     assert said["session_minutes"] == 45
+    assert said["click_ids"][-2:] == ["external", "subid"]
     assert said["landers"] == ["l-1", "/spring sale"]
     assert said["goals"] == {"purchase": "g-1", "g-1": "g-1"}
     assert (said["cookie_domain"], said["outbound"]) == (".shop.example", True)

@@ -86,6 +86,8 @@ def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
     """
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
+        # Each of these hundreds of statements would wait for the disk by itself.
+        connection.begin()
         for mart, columns in described().items():
             declared = ", ".join(f"{column['name']} {column['data_type']}" for column in columns)
             connection.execute(f"create table {mart} ({declared})")
@@ -100,6 +102,7 @@ def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
                 marks = ", ".join("?" for _ in row)
                 connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
         connection.execute(sql or "select 1")
+        connection.commit()
 
 
 def publish_rows(settings: Settings, rows: Rows, at: datetime | None = None, sql: str = "") -> Publication:

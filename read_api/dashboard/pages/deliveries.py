@@ -15,7 +15,7 @@ PATH = "/app/projects/{project_id}/deliveries"
 
 PAGE_ROWS = 50
 
-ASKED = {"replay": "to replay it", "dismiss": "to dismiss it"}
+ASKED = {"replay": "to send it once more"}
 
 router = APIRouter(include_in_schema=False)
 
@@ -52,7 +52,6 @@ def delivery_list(request: Request, viewer: AnyViewer) -> Response:
             "destination": filters.destination,
             "state": filters.state,
             "conversion": filters.conversion,
-            "asked": ASKED.get(asked.get("asked", ""), ""),
             "outbox_problem": problem,
         }
         return view.render("deliveries.html", context)
@@ -67,26 +66,15 @@ def one_delivery(request: Request, viewer: AnyViewer, delivery_id: str) -> Respo
 @router.post(f"{PATH}/{{delivery_id}}/replay")
 def replay(request: Request, viewer: Editor, delivery_id: str, _: Form) -> Response:
     """Wish that it is sent once more."""
-    return _wish(request, viewer, delivery_id, "replay")
-
-
-@router.post(f"{PATH}/{{delivery_id}}/dismiss")
-def dismiss(request: Request, viewer: Editor, delivery_id: str, _: Form) -> Response:
-    """Wish that it is not sent any more."""
-    return _wish(request, viewer, delivery_id, "dismiss")
-
-
-def _wish(request: Request, viewer: Viewer, delivery_id: str, action: str) -> Response:
     # Of this project: the ingest API knows no outbox.
     deliveries.delivery(request.app.state.forwarded, viewer.project_id, delivery_id)
+    wanted = {"delivery_ids": [delivery_id]}
     try:
-        ingest_of(request).post(
-            viewer.admin or "", viewer.project_id, "deliveries", action, body={"ids": [delivery_id]}
-        )
+        ingest_of(request).post(viewer.admin or "", viewer.project_id, "deliveries", "replay", body=wanted)
     except (NotTaken, UnreachableError) as refused:
         return _page(request, viewer, delivery_id, str(refused))
     view = frame(request, viewer, "deliveries")
-    return see_other(view.url(f"deliveries/{delivery_id}", asked=action))
+    return see_other(view.url(f"deliveries/{delivery_id}", asked="replay"))
 
 
 def _page(request: Request, viewer: Viewer, delivery_id: str, problem: str = "") -> Response:

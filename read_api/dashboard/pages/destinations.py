@@ -231,10 +231,10 @@ def _figures(view: View, it: Sending) -> dict[str, Figure]:
         **counted,
         "skipped": _of(view, it, state="skipped").figure("count(*)", sum(each.count for each in it.skipped)),
         "differing": view.rows("outbox.told", None, destination_id=it.destination_id).figure(
-            "count(*)", it.told_differently
+            "told_differently", it.told_differently
         ),
-        "median": _of(view, it, state="delivered").figure("median(seconds)", it.median_seconds),
-        "p95": _of(view, it, state="delivered").figure("p95(seconds)", it.p95_seconds),
+        "median": _of(view, it, state="delivered").figure("median_seconds", it.median_seconds),
+        "p95": _of(view, it, state="delivered").figure("p95_seconds", it.p95_seconds),
     }
 
 
