@@ -282,13 +282,19 @@ class _Plan:
         # What cannot be told is none of it.
         kinds: Counter[str] = Counter()
         planned, self._planned = self._planned, Planned(self._key)
-        for rows in self._forwardings.facts(self._key, chosen):
-            known, changes = self._known([row[0] for row in rows]), _Changes()
-            for row in rows:
-                self._change(changes, row, known.get(row[0], _UNKNOWN), None)
-            kinds.update(row[_KIND] for row in changes.deliveries if row[_STATE] != "skipped")
-        self._planned = planned
-        return kinds["retract"] > most_retracted or kinds.total() > most
+        try:
+            for rows in self._forwardings.facts(self._key, chosen):
+                for start in range(0, len(rows), LEAST_SURGE):
+                    part = rows[start : start + LEAST_SURGE]
+                    known, changes = self._known([row[0] for row in part]), _Changes()
+                    for row in part:
+                        self._change(changes, row, known.get(row[0], _UNKNOWN), None)
+                    kinds.update(row[_KIND] for row in changes.deliveries if row[_STATE] != "skipped")
+                    if kinds["retract"] > most_retracted or kinds.total() > most:
+                        return True
+            return False
+        finally:
+            self._planned = planned
 
     def _write(self, rows: Sequence[Row], hold_reason: str | None) -> None:
         """Write one transaction's share of the plan."""

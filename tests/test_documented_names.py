@@ -83,6 +83,7 @@ COMMANDS = {
     "projects set": [ACCESS],
     "projects list": [ACCESS],
     "projects show": [ACCESS],
+    "forward": ["forwarding/test_forward_command.py::commanded"],
     "tracker snippet": [
         "command_line/test_tracker_cli.py::printed",
         "command_line/test_tracker_cli.py::test_what_to_paste_is_printed_and_what_is_missing_is_said",
@@ -202,7 +203,7 @@ def test_documents_name_only_commands_and_settings_that_exist() -> None:
     groups = {name.split()[0] for name in known}
     for document in DOCUMENTS:
         text = document.read_text()
-        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z]+))?", text):
+        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z-]+))?", text):
             if word in groups:
                 assert word in known or f"{word} {sub}" in known or not sub, (document.name, word, sub)
         for command, options in commands_named(text, known):
