@@ -7,7 +7,7 @@ they took it.
 
 from collections.abc import Mapping, Sequence
 
-from forwarding.answers import tell
+from forwarding.answers import shown, tell
 from forwarding.deliveries import Delivery, Destination, Exchange, Message, Outcome
 from forwarding.facts import state
 from forwarding.templates import Said, Template, read_template
@@ -32,7 +32,10 @@ class Postback:
             return f"cannot_{delivery.kind}"
         if delivery.kind == "test":
             return None
-        templates, said = _templates(destination, told), _said(destination, delivery)
+        try:
+            templates, said = _templates(destination, told), _said(destination, delivery)
+        except ValueError:
+            return None  # Told to nobody: sending pauses the destination.
         return "no_click_id" if any(template.lacks_click_id(said) for template in templates) else None
 
     def expires_us(self, destination: Destination, delivery: Delivery) -> int | None:  # noqa: ARG002
@@ -63,7 +66,10 @@ class Postback:
         return {each.delivery_id: await self._tell(destination, each, exchange) for each in deliveries}
 
     async def _tell(self, destination: Destination, delivery: Delivery, exchange: Exchange) -> Outcome:
-        url, body = _templates(destination, state(delivery))
+        try:
+            url, body = _templates(destination, state(delivery))
+        except ValueError as error:
+            return Outcome("pause", "bad_template", shown(f"A template {error}", ()))
         if missing := [name for name in sorted(url.secrets | body.secrets) if not exchange.secret(name)]:
             return Outcome("pause", "no_secret", f"Secrets that are not set: {', '.join(missing)}.")
         return await tell(self.render(destination, [delivery], exchange), delivery, exchange)

@@ -74,16 +74,12 @@ class Transport:
         did.
         """
         started = time.monotonic()
-        answer: _Answering | None = None
+        answers: list[_Answering] = []
         try:
             request = self._request(message)
-            async with asyncio.timeout(TOTAL_S), self._connections.one(request.url.origin) as connection:
-                response = await connection.handle_async_request(request)
-                answer = _Answering(response)
-                try:
-                    await answer.read()
-                finally:
-                    await response.aclose()
+            async with asyncio.timeout(TOTAL_S):
+                if not await self._tried(request, answers, may_be_kept=True):
+                    await self._tried(request, answers, may_be_kept=False)
         except (TimeoutError, httpcore.TimeoutException):
             failure = UndeliveredError("timeout", "The receiver took too long to answer.")
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
@@ -92,13 +88,30 @@ class Transport:
             failure = UndeliveredError("invalid_message", "The request is not HTTP.", is_permanent=True)
         except UndeliveredError as error:
             failure = error
-        else:
-            return answer.given(started)
-        if answer is not None:
-            return answer.given(started)
+        if answers:
+            return answers[0].given(started)
         failure.milliseconds = _milliseconds(started)
         # Without what led to it: libraries quote headers in their errors.
         raise failure from None
+
+    async def _tried(self, request: httpcore.Request, answers: list["_Answering"], may_be_kept: bool) -> bool:
+        """Send a request, and read what is answered; False where a kept connection had ended meanwhile.
+
+        Many servers end a connection without a word before. What was lost on the way would be repeated later.
+        """
+        async with self._connections.one(request.url.origin, may_be_kept) as (connection, is_kept):
+            try:
+                response = await connection.handle_async_request(request)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
+                if is_kept and _cut(error).code == "cut":
+                    return False
+                raise
+            answers.append(_Answering(response))
+            try:
+                await answers[0].read()
+            finally:
+                await response.aclose()
+            return True
 
     def _request(self, message: Message) -> httpcore.Request:
         try:
@@ -110,10 +123,11 @@ class Transport:
         target = in_ascii(message.url.partition("://")[2])
         start = min((at for at in map(target.find, "/?") if at >= 0), default=len(target))
         target = target[start:] if target[start:].startswith("/") else f"/{target[start:]}"
-        headers = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
+        ours = {"host": _host_header(place), "user-agent": USER_AGENT, "accept-encoding": "identity"}
         if message.method == "POST":
-            headers["content-length"] = str(len(message.body))
-        headers = {**{name.lower(): value for name, value in message.headers.items()}, **headers}
+            ours["content-length"] = str(len(message.body))
+        theirs = {name.lower(): value for name, value in message.headers.items()}
+        headers = {**ours, **theirs, **ours}
         if not all(
             (name + value).isascii() and (name + value).isprintable() for name, value in headers.items()
         ):
@@ -146,15 +160,20 @@ class _Connections:
         self._is_closed = False
 
     @asynccontextmanager
-    async def one(self, origin: httpcore.Origin) -> AsyncIterator[httpcore.AsyncHTTPConnection]:
-        """A connection for one request."""
+    async def one(
+        self, origin: httpcore.Origin, may_be_kept: bool
+    ) -> AsyncIterator[tuple[httpcore.AsyncHTTPConnection, bool]]:
+        """A connection for one request, and whether it was kept from another."""
         await self._sweep()
         place = (origin.scheme, origin.host, origin.port)
-        kept = self._idle.get(place)
-        connection = kept.pop() if kept else None
-        if connection is not None and connection.has_expired():
-            await connection.aclose()
-            connection = None
+        kept = self._idle.get(place, []) if may_be_kept else []
+        connection = None
+        while connection is None and kept:
+            connection = kept.pop()
+            if connection.has_expired():
+                await connection.aclose()
+                connection = None
+        is_kept = connection is not None
         if connection is None:
             connection = httpcore.AsyncHTTPConnection(
                 origin,
@@ -163,7 +182,7 @@ class _Connections:
                 network_backend=self._dialler,
             )
         try:
-            yield connection
+            yield connection, is_kept
         finally:
             few = sum(map(len, self._idle.values())) < _IDLE_CONNECTIONS
             if few and connection.is_idle() and not connection.is_closed() and not self._is_closed:
@@ -292,19 +311,6 @@ class _Dialler(httpcore.AsyncNetworkBackend):
             # Which address it is belongs to nobody who is outside.
             raise UndeliveredError("forbidden_address", "The receiver's name stands for an address inside.")
         return addresses[:_MOST_ADDRESSES]
-
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """No receiver is one."""
-        raise NotImplementedError
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 class _Dialled(httpcore.AsyncNetworkStream):

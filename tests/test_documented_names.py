@@ -110,6 +110,7 @@ COMMANDS = {
     "builds pin": ["command_line/test_builds_cli.py::test_a_pinned_build_is_never_deleted"],
     "builds show": ["command_line/test_builds_cli.py::test_what_a_build_says_of_itself_is_shown"],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
+    "forward": [SHOWN],
     "destinations list": [SHOWN],
     "destinations show": [SHOWN],
     "destinations dry-run": [SHOWN, ASKED],
@@ -203,7 +204,7 @@ def test_documents_name_only_commands_and_settings_that_exist() -> None:
     groups = {name.split()[0] for name in known}
     for document in DOCUMENTS:
         text = document.read_text()
-        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z]+))?", text):
+        for word, sub in re.findall(r"(?:^|[`/ (])funnelhouse ([a-z]+)(?: ([a-z-]+))?", text):
             if word in groups:
                 assert word in known or f"{word} {sub}" in known or not sub, (document.name, word, sub)
         for command, options in commands_named(text, known):

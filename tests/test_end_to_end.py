@@ -125,6 +125,7 @@ def house(wheel: Wheel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
     assert wheel.files() == before
 
 
+@pytest.mark.long
 def test_a_request_becomes_a_figure_and_a_later_one_changes_it(house: House) -> None:
     goals = "/v1/projects/shop/goals"
     cart = {"match": {"type": "url_path", "value": "/cart"}, "is_micro": True, "stage": "add-to-cart"}

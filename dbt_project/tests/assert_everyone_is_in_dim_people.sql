@@ -10,6 +10,7 @@ with named as (
         'goal_completions',
         'experiment_exposures',
         'link_clicks',
+        'forwardings',
         'attribution',
     ] %}
     select person_id from {{ ref('fct_' ~ fact) }}

@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PlainValidator,
     RootModel,
     ValidationInfo,
     WithJsonSchema,
@@ -34,6 +35,8 @@ from ingest_api.window.landed import utc
 MOST_CHOSEN = 100
 """Names, goals, sources or renamed events of one destination."""
 MOST_PER_SECOND = 1000
+PERCENT_DECIMALS = 4
+"""Models count in millionths of a whole."""
 
 Word = Annotated[
     str,
@@ -87,6 +90,11 @@ def _float(value: Any) -> Any:
 
 
 PerSecond = Annotated[float, BeforeValidator(_float), Field(gt=0, le=MOST_PER_SECOND, allow_inf_nan=False)]
+
+
+Trigger = Literal["created", "approved", "every_change"]
+
+TRIGGER = "When it is told: once a conversion is there, is approved, or at every change that it can take."
 
 
 class _Common(OwnShape):
@@ -163,6 +171,26 @@ class _Common(OwnShape):
     per_second: Annotated[PerSecond | None, Field(description="Requests per second at most.")] = None
 
 
+def _percent(value: Any, least: int) -> int | float:
+    if type(value) not in (int, float, Decimal) or not least <= value <= 100:
+        raise ValueError(f"must be a number from {least} to 100")
+    if round(value, PERCENT_DECIMALS) != value:
+        raise ValueError(f"must have at most {PERCENT_DECIMALS} decimals")
+    return int(value) if value == int(value) else float(value)
+
+
+Percent = Annotated[
+    int | float,
+    PlainValidator(partial(_percent, least=0)),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
+]
+Sample = Annotated[
+    int | float,
+    PlainValidator(partial(_percent, least=1)),
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": 100}),
+]
+
+
 class StatusUrls(OwnShape):
     """Addresses for states of a conversion, instead of `url`."""
 
@@ -187,13 +215,7 @@ class PostbackDestination(_Common):
     """A postback to a traffic source: a request to an address made from a template."""
 
     kind: Annotated[Literal["postback"], Field(description="What it is.")]
-    trigger: Annotated[
-        Literal["created", "approved", "every_change"],
-        Field(
-            alias="on",
-            description="When it is told: once a conversion is there, is approved, or at every change.",
-        ),
-    ] = "approved"
+    trigger: Annotated[Trigger, Field(alias="on", description=TRIGGER)] = "approved"
     url: Annotated[Url, Field(description="Template of the address; docs/forwarding.md lists the tokens.")]
     method: Annotated[Literal["GET", "POST"], Field(description="Method of the request.")] = "GET"
     body: Annotated[
@@ -210,13 +232,9 @@ class PostbackDestination(_Common):
     mode: Annotated[
         Literal["all", "first"], Field(description="Every conversion, or the first of a visitor and source.")
     ] = "all"
-    payout_percent: Annotated[
-        int, Field(ge=0, le=100, description="Part of the value that is told."), Whole
-    ] = 100
+    payout_percent: Annotated[Percent, Field(description="Part of the value that is told.")] = 100
     sample_percent: Annotated[
-        int,
-        Field(ge=1, le=100, description="Part of the conversions that is told, by a hash of their ids."),
-        Whole,
+        Sample, Field(description="Part of the conversions that is told, by a hash of their ids.")
     ] = 100
     allow_http: Annotated[bool, Field(description="Whether addresses may be http://.")] = False
 
@@ -224,10 +242,7 @@ class PostbackDestination(_Common):
 class _AdPlatform(_Common):
     """What destinations at ad platforms have besides."""
 
-    trigger: Annotated[
-        Literal["created", "approved"],
-        Field(description="When a conversion is told: once it is there, or once it is approved."),
-    ] = "approved"
+    trigger: Annotated[Trigger, Field(description=TRIGGER)] = "approved"
     skip_suspected_doubles: Annotated[
         bool, Field(description="Whether conversions that may be doubles of others are left out.")
     ] = True
@@ -331,10 +346,7 @@ class WebhookDestination(_Common):
     """A server of one's own: signed JSON, as Standard Webhooks say."""
 
     kind: Annotated[Literal["webhook"], Field(description="What it is.")]
-    trigger: Annotated[
-        Literal["created", "approved", "every_change"],
-        Field(description="When it is told: once a conversion is there, is approved, or at every change."),
-    ] = "every_change"
+    trigger: Annotated[Trigger, Field(description=TRIGGER)] = "every_change"
     url: Annotated[Url, Field(description="Where it is sent; it takes no tokens.")]
     include: Annotated[
         list[Literal["hashes"]],

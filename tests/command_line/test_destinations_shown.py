@@ -1,7 +1,7 @@
 """`funnelhouse destinations` and `deliveries` on a home that forwards: shown, tried unsent, asked."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,9 +69,13 @@ def allowed(*receivers: Receiver) -> dict[str, str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, new_location: Callable[[], Location]) -> Home:
+def home(tmp_path: Path, new_location: Callable[[], Location]) -> Iterator[Home]:
+    """When it was used, no file of it has a secret."""
     location = new_location()
-    return Home(tmp_path / "home", location if isinstance(location, str) else None)
+    home = Home(tmp_path / "home", location if isinstance(location, str) else None)
+    yield home
+    files = [file for file in home.settings.home_dir.rglob("*") if file.is_file()]
+    assert files and not [file for file in files if CANARY.encode() in file.read_bytes()]
 
 
 def test_a_postback_from_its_dry_run_to_what_became_of_it(home: Home) -> None:

@@ -225,6 +225,16 @@ def test_a_secret_that_is_not_set_pauses() -> None:
         assert "B_2, C" in outcome.text and not network.requests
 
 
+def test_a_template_of_another_version_pauses_its_own_destination() -> None:
+    with PostbackReceiver() as network:
+        defined = destination(f"{network.url}/?a={{a_token_of_2030}}&c={{clickid}}")
+        assert PLATFORM.skip_reason(defined, delivery(external_click_id=None), 0) is None
+        (outcome,) = Telling(settings_for(network)).tell(PLATFORM, defined, delivery())
+        assert (outcome.result, outcome.code) == ("pause", "bad_template")
+        assert "{a_token_of_2030}" in outcome.text and len(outcome.text.encode()) <= 512
+        assert not network.requests
+
+
 @pytest.mark.parametrize("secret", ["s3cr3t/+&<\"ü'", "hunter2", "a b", "Ünï", "x" * 2000])
 def test_a_network_that_repeats_what_it_was_told_betrays_nothing(secret: str) -> None:
     class Echo(Receiver):

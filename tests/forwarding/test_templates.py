@@ -5,7 +5,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from forwarding.addresses import judge_url
 from forwarding.templates import (
     BODY_CHARACTERS,
     MOST_CHARACTERS,
@@ -187,6 +190,40 @@ def test_no_value_means_more_than_itself(value: str) -> None:
     assert form == query
     body = read_template('{"a": "{tx}", "b": [{tx}, {"c": {}}]}', "json").filled(said(only(value)), {})
     assert body.isascii() and json.loads(body) == {"a": value, "b": [value, {"c": {}}]}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=100), st.text(max_size=100))
+def test_whatever_it_is_is_read_as_it_was(one: str, two: str) -> None:
+    told = said({**FACTS, "transaction_id": one, "visitor_id": two})
+    query = urlsplit(read_template("https://a.example/{tx}?a={tx}&b=x{vid}y&c=1").filled(told, {})).query
+    in_utf8 = [text.encode(errors="replace").decode() for text in (one, two)]
+    assert parse_qs(query, keep_blank_values=True) == {
+        "a": [in_utf8[0]],
+        "b": [f"x{in_utf8[1]}y"],
+        "c": ["1"],
+    }
+    body = read_template('{"a": "x{tx}y", "b": {vid}}', "json").filled(told, {})
+    assert json.loads(body) == {"a": f"x{one}y", "b": two}
+
+
+def is_taken(**change: Any) -> bool:
+    try:
+        check_templates({**DEFINED, **change}, Operator())
+    except ValueError:
+        return False
+    return True
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*'{}"\\:,[] a1%&=#?@/', "{tx}", '"{vid}"', "{x}", '{"a":', "{secret:A}"])))
+def test_whatever_is_taken_can_be_filled(parts: list[str]) -> None:
+    text = "".join(parts)
+    if is_taken(method="POST", body=text, body_format="json"):
+        json.loads(read_template(text, "json").filled(said(only('"')), {"A": '"'}))
+    if is_taken(url=f"https://a.example/{text}"):
+        url = read_template(f"https://a.example/{text}").filled(said(only("\r\n#@")), {"A": " /"})
+        assert judge_url(url, Operator()).host == "a.example" and url.isascii()
 
 
 def test_a_template_is_never_filled_twice() -> None:

@@ -531,6 +531,26 @@ def test_a_connection_that_ended_meanwhile_is_not_used(receiver: Receiver) -> No
     assert receiver.connections == 3
 
 
+def test_a_connection_that_ends_without_a_word_costs_no_try() -> None:
+    """The server answers once, and ends the connection when something else comes."""
+    heard: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                with connection:
+                    heard.append(connection.recv(65_536))
+                    connection.sendall(b"HTTP/1.1 204 OK\r\n\r\n")
+                    connection.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        answers = sent(allowing(place), *[message(f"http://{place}/")] * 3)
+        assert [answer.status for answer in answers] == [204] * 3 and len(heard) == 3
+
+
 @pytest.mark.parametrize(
     "reply",
     [

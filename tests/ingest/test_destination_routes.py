@@ -165,8 +165,8 @@ def test_every_member_is_taken(client: httpx.Client, ingest_server: Server) -> N
         "status_urls": {"rejected": "https://net.example/void?c={externalid}"},
         "status_words": {"approved": "ok"},
         "mode": "first",
-        "payout_percent": 80,
-        "sample_percent": 50,
+        "payout_percent": 12.5,
+        "sample_percent": 50.0,
         "allow_http": True,
     }
     answer = client.put(f"{URL}/full", json={**POSTBACK, **said, "url": "http://net.example/{tx}"})
@@ -174,6 +174,7 @@ def test_every_member_is_taken(client: httpx.Client, ingest_server: Server) -> N
     assert answer.json()["since"] == "2026-02-28T23:00:00.000000Z"
     kept = stored(ingest_server, "full")
     assert kept["since_us"] == 1772319600000000 and kept["concurrency"] == 64
+    assert (kept["payout_percent"], repr(kept["sample_percent"])) == (12.5, "50")
     assert kept["status_words"]["approved"] == "ok" and kept["status_words"]["pending"] == "lead"
 
 
@@ -186,7 +187,7 @@ def test_every_member_is_taken(client: httpx.Client, ingest_server: Server) -> N
         (WEBHOOK, {"dataset_id": "1"}, "dataset_id: Extra"),
         (WEBHOOK, {"on": "approved"}, "on: Extra"),
         (POSTBACK, {"trigger": "approved"}, "trigger: Extra"),
-        (META, {"trigger": "every_change"}, "trigger"),
+        (META, {"trigger": "sometimes"}, "trigger"),
         (META, {"dataset_id": "12a"}, "dataset_id"),
         (META, {"dataset_id": 12}, "dataset_id"),
         (META, {"api_version": 7}, "api_version"),
@@ -225,7 +226,9 @@ def test_every_member_is_taken(client: httpx.Client, ingest_server: Server) -> N
         (POSTBACK, {"method": "POST", "body": "a={tx}"}, "body: needs body_format"),
         (POSTBACK, {"method": "POST", "body": "{", "body_format": "json"}, "body: must be JSON"),
         (POSTBACK, {"payout_percent": 101}, "payout_percent"),
-        (POSTBACK, {"payout_percent": 12.5}, "payout_percent"),
+        (POSTBACK, {"payout_percent": 12.00001}, "payout_percent: must have at most 4 decimals"),
+        (POSTBACK, {"payout_percent": True}, "payout_percent: must be a number"),
+        (POSTBACK, {"payout_percent": "50"}, "payout_percent: must be a number"),
         (POSTBACK, {"sample_percent": 0}, "sample_percent"),
     ],
 )

@@ -117,6 +117,11 @@ def test_a_report_or_entry_of_no_conversion_is_found(planted: Planted) -> None:
         assert any(name.startswith(f"relationships_{mart}_conversion_id") for name in planted.found(mart))
 
 
+def test_what_no_destination_should_be_told_is_found(planted: Planted) -> None:
+    found = planted.found("fct_forwardings")
+    assert any(name.startswith("assert_a_destination_is_told_what_a_conversion_is_worth") for name in found)
+
+
 def test_a_cent_too_many_is_found_in_every_mart_with_money(planted: Planted) -> None:
     with_money = [
         mart for mart in planted.marts if any(name.endswith("amount_minor") for name in planted.columns(mart))

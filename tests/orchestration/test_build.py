@@ -197,6 +197,7 @@ def test_answers_to_repeats_are_forgotten_after_30_days(built_home):
         assert store.query("SELECT idempotency_key FROM answers") == [("new",)]
 
 
+@pytest.mark.long
 def test_without_any_data_it_publishes_empty_marts(empty_home):
     report = run_build(empty_home)
     assert report.failures == ()
@@ -244,6 +245,7 @@ def test_an_expectation_of_what_landed_that_fails_stops_it_and_dbt(
     assert not is_build_running(home_copy.build_lock_path)
 
 
+@pytest.mark.long
 def test_a_failing_dbt_test_stops_it_and_is_named(home_copy, tmp_path, monkeypatch):
     project = tmp_path / "project"
     shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
@@ -388,6 +390,7 @@ def troubled(built_home, tmp_path_factory, land_events, visit):
         return home, run_build(home)
 
 
+@pytest.mark.long
 def test_what_need_not_stop_it_is_a_warning(troubled):
     home, report = troubled
     assert report.failures == ()
@@ -399,6 +402,7 @@ def test_what_need_not_stop_it_is_a_warning(troubled):
     ]
 
 
+@pytest.mark.long
 def test_what_is_saved_and_not_deployed_changes_nothing(troubled, built_home):
     home, report = troubled
     assert report.published
@@ -409,6 +413,7 @@ def test_what_is_saved_and_not_deployed_changes_nothing(troubled, built_home):
     assert first == second == deployed(home).said()
 
 
+@pytest.mark.long
 def test_old_rows_that_could_not_leave_stay_and_are_said(troubled):
     home, report = troubled
     assert "warning old_rows_leave: no space left" in report.warnings
@@ -416,6 +421,7 @@ def test_old_rows_that_could_not_leave_stay_and_are_said(troubled):
         assert store.query("SELECT count(*) FROM events") == [(4,)]
 
 
+@pytest.mark.long
 def test_rows_that_no_rule_can_use_are_set_aside_and_said(troubled):
     marts = troubled[0].published_dir / "current" / "marts.duckdb"
     with duckdb.connect(str(marts.resolve()), read_only=True) as published:
@@ -428,6 +434,7 @@ def test_rows_that_no_rule_can_use_are_set_aside_and_said(troubled):
     assert sold == [(500,)]
 
 
+@pytest.mark.long
 def test_damage_that_comes_up_midway_heals_in_the_same_build(troubled):
     home, report = troubled
     [said] = [warning for warning in report.warnings if " was damaged " in warning]

@@ -55,6 +55,7 @@ def published(home: Settings, name: str, sql: str) -> list[tuple[object, ...]]:
         return opened.execute(sql).fetchall()
 
 
+@pytest.mark.long
 def test_an_edit_is_tried_in_a_home_of_one_s_own(record: Settings, project: Path) -> None:
     files = sorted(record.raw_dir.rglob("*"))
     typed("dev", "ann", "--days", "25")

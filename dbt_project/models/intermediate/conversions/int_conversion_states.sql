@@ -1,6 +1,9 @@
--- One row per conversion and set of its reports, all or the forwardable ones: state and amount, before refunds.
+-- One row per conversion and set of its reports, all or the forwardable: state and amount before refunds.
 -- Where nothing is withheld from destinations, `all` is the only set.
-{% set sets = [('all', 'is_deciding', 'true'), ('forwardable', 'is_deciding_forwardable', 'is_forwardable')] %}
+{% set sets = [
+    ('all', 'is_deciding', 'true'),
+    ('forwardable', 'is_deciding_forwardable', 'is_forwardable'),
+] %}
 with reports as (
     select * from {{ ref('int_conversion_reports') }}
 ),
@@ -40,7 +43,9 @@ said as (
     from reports
     where
         {{ is_deciding }} and state <> 'refunded'
-        {% if report_set != 'all' %}and conversion_id in (select withheld.conversion_id from withheld){% endif %}
+        {% if report_set != 'all' %}
+        and conversion_id in (select withheld.conversion_id from withheld)
+        {% endif %}
     union all
     -- What became of an order says nothing where no report made it one.
     select
@@ -59,7 +64,9 @@ said as (
     from order_events
     where
         {{ is_in_set }}
-        {% if report_set != 'all' %}and conversion_id in (select withheld.conversion_id from withheld){% endif %}
+        {% if report_set != 'all' %}
+        and conversion_id in (select withheld.conversion_id from withheld)
+        {% endif %}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),

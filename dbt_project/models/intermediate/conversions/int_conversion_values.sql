@@ -1,4 +1,4 @@
--- One row per conversion and set of its reports, all or the forwardable ones: what refunds leave of its amount.
+-- One row per conversion and set of its reports, all or the forwardable: what refunds leave of its amount.
 -- Where nothing is withheld from destinations, `all` is the only set.
 {% set columns = [
     'state', 'amount_minor', 'currency', 'has_server_report', 'has_withheld_report', 'approved_us', 'learnt_us'

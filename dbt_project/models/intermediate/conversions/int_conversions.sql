@@ -59,7 +59,7 @@ select
         when starts_with(traced.person_id, conversions.project_id || '/user:')
             then substr(traced.person_id, length(conversions.project_id) + 7)
     end) as user_id,
-    case when sessions.click_id is null then traced.click_id else sessions.click_id end as click_id,
+    coalesce(sessions.click_id, traced.click_id) as click_id,
     case when sessions.click_id is null then traced.click_id_type else sessions.click_id_type end
         as click_id_type,
     case when sessions.click_id is not null then sessions.started_us end as clicked_us,

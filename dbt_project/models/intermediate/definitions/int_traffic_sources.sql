@@ -1,4 +1,4 @@
--- One row per source, or medium of one, that a project has defined: its label, whether it is paid for, and its click ids.
+-- One row per source, or medium of one, that a project has defined: its label, if paid for, its click ids.
 with read as (
     select
         seq,

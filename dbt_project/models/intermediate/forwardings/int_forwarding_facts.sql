@@ -1,4 +1,4 @@
--- One row per conversion of a project that has destinations: what they may be told of it, but for its person's data.
+-- One row per conversion of a project that has destinations: what they may be told, but for personal data.
 {% set parts = ['source', 'medium', 'campaign', 'content', 'term'] %}
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
 {% set events, activities = ref('int_events_in_work'), ref('int_activities_sessionized') %}
@@ -53,7 +53,9 @@ reports as (
         end as consent
     from {{ ref('int_conversion_reports') }} as reports
     inner join {{ events }} as events on reports.seq = events.seq
-    where reports.state <> 'refunded' and reports.conversion_id in (select conversions.conversion_id from conversions)
+    where
+        reports.state <> 'refunded'
+        and reports.conversion_id in (select conversions.conversion_id from conversions)
 ),
 
 counted as (
@@ -214,10 +216,11 @@ select
     coalesce(
         pages.page_kind, case when viewed.page_id = conversions.page_id then viewed.page_kind end
     ) as page_kind,
-    {% for column in ['click_id', 'click_id_type'] %}
-    case when last_touches.click_id is null then conversions.{{ column }} else last_touches.{{ column }} end
-        as {{ column }},
-    {% endfor %}
+    coalesce(last_touches.click_id, conversions.click_id) as click_id,
+    case
+        when last_touches.click_id is null then conversions.click_id_type
+        else last_touches.click_id_type
+    end as click_id_type,
     case
         when last_touches.touch_id is null
             then coalesce(

@@ -1,4 +1,4 @@
--- One row per conversion and country that destinations take phone numbers to be of: whose it is, as platforms ask.
+-- One row per conversion and default country of phone numbers: whose it is, in the hashes that platforms ask.
 -- What is plain here is in no table: it is read, made normal and hashed in this one query.
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
 {% set events = ref('int_events_in_work') %}
@@ -192,7 +192,7 @@ best_by_owner as (
         *,
         row_number() over (
             partition by owner, owner_id, default_country, member, field
-            order by doubt, occurred_us desc, seq desc, precedence
+            order by doubt asc, occurred_us desc, seq desc, precedence asc
         ) as preference
     from normal
     where normal_value <> ''
@@ -240,8 +240,9 @@ gathered as (
         {% for field in ['email', 'phone', 'phone_e164'] %}
         max(case when member = 'hashed' and field = '{{ field }}' then normal_value end) as hashed_{{ field }},
         {% endfor %}
-        {{ json_object_of_rows('field', json_quoted('normal_value'), "member in ('plain', 'plain_person')") }}
-            as plain,
+        {{ json_object_of_rows(
+            'field', json_quoted('normal_value'), "member in ('plain', 'plain_person')"
+        ) }} as plain,
         {{ json_object_of_rows('field', 'normal_value', "member = 'custom'") }} as custom_data
     from ranked
     where preference = 1

@@ -1,7 +1,9 @@
 -- One row per page view, with the origin that it names itself: UTM, else click id, else referrer, else none.
 {{ config(materialized='incremental', kept_by='seq', replaces='new') }}
 {% set parts = ['source', 'medium', 'campaign', 'term', 'content'] %}
-{% set networks_click_id = 'coalesce(mediums_click.click_id, sources_click.click_id, nobodys_click.click_id)' %}
+{% set networks_click_id -%}
+coalesce(mediums_click.click_id, sources_click.click_id, nobodys_click.click_id)
+{%- endset %}
 {% set sent_parts = 'visits.sent_' ~ parts | join(', visits.sent_') %}
 with visits as (
     select
@@ -55,8 +57,9 @@ networks_clicks as (
         visits.seq,
         traffic_sources.source,
         traffic_sources.medium,
-        {{ within_bytes(url_parameter('visits.url', 'traffic_sources.click_id_param'), var('click_id_bytes')) }}
-            as click_id,
+        {{ within_bytes(
+            url_parameter('visits.url', 'traffic_sources.click_id_param'), var('click_id_bytes')
+        ) }} as click_id,
         row_number() over (
             partition by visits.seq order by traffic_sources.source, traffic_sources.medium
         ) as click_number
@@ -143,7 +146,9 @@ named as (
             -- Of several ids that a sender names the column has the first.
             case
                 when contains(visits.properties, '"external"')
-                    then {{ within_bytes(json_value('visits.properties', "'external'"), var('click_id_bytes')) }}
+                    then {{ within_bytes(
+                        json_value('visits.properties', "'external'"), var('click_id_bytes')
+                    ) }}
             end,
             pages_seen.external_click_id
         ) as named_external_click_id,
@@ -260,7 +265,7 @@ select
     end as click_id_type,
     coalesce(sourced.named_external_click_id, {{ networks_click_id }}) as external_click_id
 from sourced
--- The parameter of the source that the view comes from; of any where no more than a referrer says which that is.
+-- The parameter of the source that the view comes from; of any where no more than a referrer says which.
 left join networks_clicks as mediums_click
     on
         sourced.seq = mediums_click.seq
