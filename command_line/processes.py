@@ -1,5 +1,6 @@
 """The system's processes: started together, watched, and ended together without leaving one behind."""
 
+import base64
 import ctypes
 import os
 import signal
@@ -29,6 +30,7 @@ from orchestration.extensions import ExtensionError
 from orchestration.history import prune_history
 from orchestration.instance import end_lost_runs, make_tables, open_instance, write_workspace
 from orchestration.manifest import DbtProjectError
+from record.secrets import SecretKey
 
 END_WITHIN_S = 10.0
 """How long a process may take to end when asked; then its whole group is killed."""
@@ -287,10 +289,10 @@ def start_forwarding(processes: Processes, log: Path | None = None) -> None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Variables that give a child these very settings; the home is absolute, whatever its folder is."""
-    given = {f"FUNNELHOUSE_{name.upper()}": value for name, value in settings.model_dump().items()}
+    given = {f"FUNNELHOUSE_{name.upper()}": getattr(settings, name) for name in Settings.model_fields}
     return {
         **{
-            name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            name: ",".join(map(_written, value)) if isinstance(value, tuple) else str(value)
             for name, value in given.items()
         },
         "FUNNELHOUSE_HOME": str(settings.home_dir),
@@ -299,6 +301,13 @@ def _environment(settings: Settings) -> dict[str, str]:
         # A folder of the current one that is called like a package of ours is not that package.
         "PYTHONSAFEPATH": "1",
     }
+
+
+def _written(value: object) -> str:
+    """One of a setting's values, as the setting takes it."""
+    if isinstance(value, SecretKey):
+        return f"{value.key_id}:{base64.b64encode(value.key).decode()}"
+    return str(value)
 
 
 def _free_port() -> int:

@@ -41,6 +41,12 @@ MOST_RETRACTED = 0.05
 
 MEDIAN_OF_DAYS = 28
 
+MISSING = ("no_click_id", "no_identifier", "no_currency")
+"""Reasons to skip that a later build may do away with, though what is to be told stays the same."""
+
+SECOND_LOOK_DAYS = 3
+MOST_SECOND_LOOKS = 2000
+
 
 @dataclass(slots=True)
 class Planned:
@@ -102,6 +108,16 @@ def delivery_id(project_id: str, destination_id: str, conversion_id: str, ordina
     """The id of a delivery: the same on any machine, whatever became of the outbox."""
     said = orjson.dumps([project_id, destination_id, conversion_id, ordinal])
     return f"msg_{base64.b32encode(hashlib.sha256(said).digest()[:16]).decode().rstrip('=').lower()}"
+
+
+def _as_chosen(conversion_ids: Sequence[str]) -> pa.Table:
+    """Conversions to be told, as `Forwardings.differences` gives them."""
+    return pa.table(
+        {
+            "conversion_id": pa.array(conversion_ids, pa.string()),
+            "todo": pa.array(["tell"] * len(conversion_ids), pa.string()),
+        }
+    )
 
 
 class Planner:
@@ -210,7 +226,8 @@ class _Plan:
 
     def run(self, is_stopped: Callable[[], bool]) -> Planned:
         """Compare and write; a plan of this build that was begun goes on under the hold that it was under."""
-        chosen, told_count = self._differences()
+        differences, told_count = self._differences()
+        chosen = pa.concat_tables([differences, self._second_look(differences)])
         hold_reason = self._begin(chosen, told_count)
         for rows in self._forwardings.facts(self._key, chosen) if chosen.num_rows else ():
             if is_stopped():
@@ -241,6 +258,34 @@ class _Plan:
             if until is None:
                 return pa.concat_tables(parts), told_count
             after = until
+
+    def _second_look(self, chosen: pa.Table) -> pa.Table:
+        """What was skipped lately for want of something that has come meanwhile, such as a late page view.
+
+        No fingerprint shows that: it is of what is told alone.
+        """
+        rows = self._store.query(
+            "SELECT d.conversion_id FROM deliveries d JOIN told t"  # noqa: S608
+            " ON t.project_id = d.project_id AND t.destination_id = d.destination_id"
+            " AND t.conversion_id = d.conversion_id AND t.planned_ordinal = d.ordinal"
+            " WHERE d.project_id = ? AND d.destination_id = ? AND d.state = 'skipped' AND d.created_us >= ?"
+            f" AND d.reason IN ({', '.join('?' * len(MISSING))}) ORDER BY d.created_us DESC LIMIT ?",
+            *(*self._key, self._now_us - SECOND_LOOK_DAYS * DAY_US, *MISSING, MOST_SECOND_LOOKS),
+        )
+        others = {row[0] for row in rows} - set(chosen["conversion_id"].to_pylist() if rows else ())
+        looked_at = _as_chosen(sorted(others))
+        found: list[str] = []
+        for part in self._forwardings.facts(self._key, looked_at) if others else ():
+            known = self._known([row[0] for row in part])
+            for conversion_id, _, facts in part:
+                if facts is None or not facts["is_wanted"]:
+                    continue
+                of = known[conversion_id]
+                kind: DeliveryKind = "create" if of.told is None else "restate"
+                delivery = self._delivery(conversion_id, of.planned_ordinal + 1, kind, facts, of.told)
+                if self._platform.skip_reason(self._destination, delivery, self._now_us) is None:
+                    found.append(conversion_id)
+        return _as_chosen(found)
 
     def _begin(self, chosen: pa.Table, told_count: int) -> str | None:
         """Whether what is planned is held, and why; decided once per build."""
@@ -380,18 +425,7 @@ class _Plan:
         known: _Known,
         hold_reason: str | None,
     ) -> None:
-        delivery = Delivery(
-            delivery_id=delivery_id(*self._key, conversion_id, ordinal),
-            project_id=self._key[0],
-            destination_id=self._key[1],
-            conversion_id=conversion_id,
-            ordinal=ordinal,
-            kind=kind,
-            build_id=self._build_id,
-            facts=facts or {},
-            made_us=self._now_us,
-            before=known.told,
-        )
+        delivery = self._delivery(conversion_id, ordinal, kind, facts or {}, known.told)
         expires_us = None
         if facts is None:
             # What was told is too long ago to be known in full.
@@ -431,6 +465,27 @@ class _Plan:
                 *(told.get("occurred_us"), orjson.dumps(told).decode() if told else None),
                 *(state, reason, due_us, expires_us, held_us, self._now_us, done_us),
             )
+        )
+
+    def _delivery(
+        self,
+        conversion_id: str,
+        ordinal: int,
+        kind: DeliveryKind,
+        facts: dict[str, Any],
+        before: Told | None,
+    ) -> Delivery:
+        return Delivery(
+            delivery_id=delivery_id(*self._key, conversion_id, ordinal),
+            project_id=self._key[0],
+            destination_id=self._key[1],
+            conversion_id=conversion_id,
+            ordinal=ordinal,
+            kind=kind,
+            build_id=self._build_id,
+            facts=facts,
+            made_us=self._now_us,
+            before=before,
         )
 
     def _facts_of_retract(

@@ -113,14 +113,19 @@ class Service:
 
     async def run(self) -> None:
         """Forward until it is stopped."""
+        said = ""
         try:
             while not self._stop.is_set():
                 try:
                     await self._with_lease(is_once=False)
+                    said = ""
                 except LeaseLostError:
                     _log.warning("Another process forwards now; waiting.")
-                except LandingError as error:
-                    _log.warning("Waiting: %s", error)
+                except (LandingError, OSError) as error:
+                    # Once: it may be so for hours.
+                    if str(error) != said:
+                        said = str(error)
+                        _log.warning("Waiting: %s", said)
                     await self._pause(WAIT_FOR_LEASE_S)
         finally:
             await self._landing.close()

@@ -17,6 +17,7 @@ from command_line.processes import BuildNews, Processes, ProcessesError
 from funnelhouse.last_build import LastBuild, write_last_build
 from funnelhouse.settings import Settings
 from orchestration.instance import open_instance, write_workspace
+from record.secrets import SecretKey
 
 # Starts a child of its own, which ignores SIGTERM, and tells the ids of both.
 STUBBORN = """
@@ -167,7 +168,7 @@ def test_up_starts_everything_and_leaves_nothing(settings, run_up):
     up, _ = run_up()
     # What a library starts beside them, such as Python's resource tracker, leads no group.
     groups = [pid for pid in children_of(up.pid) if os.getpgid(pid) == pid]
-    assert len(groups) == 5
+    assert len(groups) == 6
     page = httpx.get(f"http://127.0.0.1:{settings.dagster_port}/server_info")
     assert page.status_code == 200
 
@@ -302,10 +303,14 @@ def children_of(process_id):
 
 def test_children_read_the_settings_that_they_are_started_with(settings, tmp_path):
     given = settings.model_copy(
-        update={"trusted_proxies": (IPv4Network("10.0.0.0/8"), IPv4Network("127.0.0.1/32"))}
+        update={
+            "trusted_proxies": (IPv4Network("10.0.0.0/8"), IPv4Network("127.0.0.1/32")),
+            "secret_keys": (SecretKey("new", b"k" * 32), SecretKey("old", b"o" * 32)),
+            "forward_allow": ("127.0.0.1:8005", "[::1]:8006"),
+        }
     )
     say = "from funnelhouse.settings import Settings; print(Settings().model_dump_json())"
-    for chosen in (settings, given):
+    for chosen in (settings.model_copy(update={"secret_keys": ()}), given):
         log = tmp_path / "settings.json"
         log.unlink(missing_ok=True)
         with Processes(chosen) as processes:

@@ -144,7 +144,7 @@ def test_a_batch_of_which_some_was_refused_is_split_until_the_guilty_one_is_alon
     def answer(request):
         Book.answer(book, request)
         told = request.json()
-        is_guilty = any(each["conversion"] == "c5" for each in told)
+        is_guilty = any((each["conversion"], each["ordinal"]) == ("c5", 1) for each in told)
         said = ["delivered", "partly" if is_guilty else ""]
         return Reply.of(200, [said] * len(told))
 
@@ -158,8 +158,8 @@ def test_a_batch_of_which_some_was_refused_is_split_until_the_guilty_one_is_alon
     home.wish("split", None, batch_id=batch_id)
     once(home, book, platform)
     dead = home.query("SELECT conversion_id, ordinal FROM deliveries WHERE state = 'dead'")
-    assert ("c5", 1) in dead
-    assert not home.query("SELECT 1 FROM deliveries WHERE reason = 'partly' AND conversion_id <> 'c5'")
+    assert dead == [("c5", 1)]
+    assert not home.query("SELECT 1 FROM deliveries WHERE reason = 'partly' AND state <> 'dead'")
     assert {each: book.of(each)[-1][2] for each in conversions} == dict.fromkeys(conversions, 1)
 
 
@@ -275,6 +275,20 @@ def test_what_cannot_be_told_is_skipped_with_its_reason(home, book):
     found = home.query("SELECT conversion_id, reason FROM deliveries WHERE state = 'skipped' ORDER BY 1")
     assert found == [("a", "cannot_restate"), ("b", "cannot_retract")]
     assert home.query("SELECT DISTINCT state, value_minor FROM told") == [("approved", 1000)]
+
+
+def test_what_was_skipped_is_told_when_what_it_wanted_has_come(home, book):
+    platform = Plain(book.url, skip=lambda each: None if each.facts["external_click_id"] else "no_click_id")
+    rows = [forwarding("late", external_click_id=None), forwarding("never", external_click_id=None)]
+    home.publish(rows)
+    once(home, book, platform)
+    home.publish(rows)
+    once(home, book, platform)
+    assert home.states() == {"skipped": 2}
+    home.publish([forwarding("late"), rows[1]])
+    once(home, book, platform)
+    assert book.of("late") == [(2, "create", 1000)]
+    assert home.states() == {"skipped": 2, "delivered": 1}
 
 
 def test_older_and_held_publications_plan_nothing(home, book):
