@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 CHDB = "chdb==4.4.0"
-MODELS = ("int_funnel_events", "int_funnel_links", "int_funnel_chains")
+MODELS = ("int_funnel_events", "int_funnel_first_chains", "int_funnel_links", "int_funnel_chains")
 DAY_US = 24 * 3600 * 1_000_000
 WINDOW_US = 14 * DAY_US
 SPAN_US = 90 * DAY_US
@@ -29,8 +29,8 @@ copy (
     select
         n + 1 as seq,
         cast(floor(power({people}, (hash(n * 7 + {seed}) % 1000003) / 1000003)) as bigint) as person,
-        1767225600000000 + n * ({span_us} // {events}) + hash(n * 13 + {seed}) % ({span_us} // {events})
-            as occurred_us,
+        1767225600000000 + n * ({span_us} // {events})
+            + cast(hash(n * 13 + {seed}) % ({span_us} // {events}) as bigint) as occurred_us,
         case
             when hash(n * 17 + {seed}) % 100 < 60 then 1
             when hash(n * 17 + {seed}) % 100 < 80 then 2
@@ -44,14 +44,15 @@ copy (
 INPUTS = """
 create table int_funnel_steps as
 select
-    'shop' as project_id, 'f' as funnel_id, 'ordered' as mode, 'person' as unit, {window} as window_us,
-    n as step_number
+    cast(1 as bigint) as funnel_number, 'ordered' as mode, 'person' as unit,
+    cast({window} as bigint) as window_us, n as step_number
 from range(1, 5) as t(n);
 create table int_funnel_steps_matched as
-select 'shop' as project_id, 'f' as funnel_id, step_number, seq from read_parquet('{path}');
+select cast(1 as bigint) as funnel_number, cast(step_number as bigint) as step_number, seq
+from read_parquet('{path}');
 create table int_events_counted as
 select
-    seq, 'shop' as project_id, 'event' as kind, 'shop/' || person as person_id,
+    seq, 'event' as kind, cast(null as varchar) as conversion_id, 'shop/' || person as person_id,
     cast(null as varchar) as session_id, seq as step_seq, occurred_us as step_us
 from read_parquet('{path}');
 """

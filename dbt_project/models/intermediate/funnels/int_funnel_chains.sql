@@ -1,28 +1,28 @@
 -- One row per ordered or strict funnel, unit and step that the unit's best chain of events took.
 {% set last_step = highest_step(ref('int_funnel_links')) %}
-with links as (
-    select * from {{ ref('int_funnel_links') }}
+with funnels as (
+    select * from {{ ref('int_funnel_steps') }}
+    where step_number = 1
 ),
 
 chains as (
     -- From each first step on, every further step is taken by the earliest event that can: none gets further.
     select
-        step_1.project_id,
-        step_1.funnel_id,
-        step_1.unit_id,
+        step_1.funnel_number,
+        step_1.unit_number,
         {% for step in range(1, last_step + 1) %}
         step_{{ step }}.occurred_us as us_{{ step }},
         {% endfor %}
-        step_1.seq,
-        step_1.session_id
-    from links as step_1
+        step_1.seq
+    from {{ ref('int_funnel_links') }} as step_1
+    inner join funnels on step_1.funnel_number = funnels.funnel_number
     {% for step in range(2, last_step + 1) %}
-    left join links as step_{{ step }}
+    left join {{ ref('int_funnel_links') }} as step_{{ step }}
         on
             step_{{ step - 1 }}.next_seq = step_{{ step }}.seq
-            and step_{{ step - 1 }}.funnel_id = step_{{ step }}.funnel_id
+            and step_{{ step - 1 }}.funnel_number = step_{{ step }}.funnel_number
             and step_{{ step }}.step_number = {{ step }}
-            and step_1.occurred_us + step_1.window_us >= step_{{ step }}.occurred_us
+            and step_1.occurred_us + funnels.window_us >= step_{{ step }}.occurred_us
     {% endfor %}
     where step_1.step_number = 1
 ),
@@ -43,7 +43,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by funnel_id, unit_id order by steps_taken desc, us_1 asc, seq asc
+            partition by funnel_number, unit_number order by steps_taken desc, us_1 asc, seq asc
         ) as preference
     from measured
 ),
@@ -56,9 +56,18 @@ step_numbers as (
 )
 
 select
-    ranked.project_id,
-    ranked.funnel_id,
-    ranked.unit_id,
+    funnel_number,
+    unit_id,
+    step_number,
+    occurred_us,
+    entered_us,
+    entry_seq
+from {{ ref('int_funnel_first_chains') }}
+where is_best
+union all
+select
+    ranked.funnel_number,
+    entries.unit_id,
     cast(step_numbers.step_number as bigint) as step_number,
     case step_numbers.step_number
         {% for step in range(1, last_step + 1) %}
@@ -66,7 +75,9 @@ select
         {% endfor %}
     end as occurred_us,
     ranked.us_1 as entered_us,
-    ranked.session_id as entry_session_id
+    ranked.seq as entry_seq
 from ranked
+inner join {{ ref('int_funnel_events') }} as entries
+    on ranked.funnel_number = entries.funnel_number and ranked.seq = entries.seq and entries.step_number = 1
 inner join step_numbers on ranked.steps_taken >= step_numbers.step_number
 where ranked.preference = 1
