@@ -136,7 +136,9 @@ _JOINED_BY = {
     "a first touch and a conversion": """
         select conversion_id, touch_seq as seq from int_conversion_first_touches union all
         select conversion_id, seq from int_conversion_reports""",
-    "a funnel's unit": "select unit_id, seq from int_funnel_events",
+    "a funnel's unit": """
+        select unit_id, seq from int_funnel_events union all
+        select unit_id, entry_seq from int_funnel_counts""",
 }
 """Each rule by which models join events, as rows (what they share, event)."""
 
