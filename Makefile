@@ -46,7 +46,7 @@ check: .venv/installed ## check what was changed since BASE: style, types, the m
 	$(BIN)/pytest -n 2 --dist loadfile $(CHECKED)
 
 # Files in the order of tests/longest_first.py, not by how many tests they have.
-test: .venv/installed ## run the tests (about 8 minutes on 2 cores)
+test: .venv/installed ## run the tests, all but the long and the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/installed ## run the tests that take half a minute and more
