@@ -35,7 +35,7 @@ _STEPS = (
     ],
     [{"name": "Sign-up", "match": _SIGNUP}, {"name": "Thanks", "match": _THANKS}],
 )
-_PAYOUTS = (
+_PAYOUTS: tuple[list[dict[str, Any]], ...] = (
     [],
     [{"valid_from": "2026-01-01", "amount": 2.5, "currency": "USD"}],
     [
