@@ -427,6 +427,27 @@ def test_every_number_is_what_the_outbox_has(house: House, visit: Visit) -> None
     assert compared > 60
 
 
+def test_an_outbox_that_cannot_be_read_is_said(house: House, visit: Visit) -> None:
+    shop = visit()
+    path = house.read.settings.outbox_path
+    aside = path.rename(path.with_suffix(".aside"))
+    said = "Deliveries cannot be read at the moment"
+    try:
+        path.write_bytes(b"no database at all, but long enough to look like one" * 100)
+        for page in ("destinations", "deliveries", f"conversions/{CONVERSION.replace('/', '%2F')}"):
+            answer = shop.get(page)
+            assert (answer.status_code, said in answer.text) == (200, True), page
+        assert shop.get("destinations/meta/show").status_code == 503
+        assert shop.get(f"deliveries/{DELIVERIES[0]['delivery_id']}").status_code == 503
+        path.unlink()
+        # None at all: nothing was ever sent.
+        assert "Nothing was sent yet" in shop.get("deliveries").text
+        assert shop.get("destinations/meta/show").status_code == 200
+    finally:
+        path.unlink(missing_ok=True)
+        aside.rename(path)
+
+
 def test_a_traffic_source_has_a_click_id_of_its_own(visit: Visit) -> None:
     shop = visit("clicks")
     source = {

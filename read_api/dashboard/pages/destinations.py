@@ -154,6 +154,8 @@ def _page(request: Request, viewer: Viewer, destination_id: str, problem: str = 
         view.is_empty = False
         found, outbox_problem = _sendings(request, view)
         it = next((each for each in found if each.destination_id == destination_id), None)
+        if it is None and outbox_problem:
+            raise Refusal(503, outbox_problem)
         if it is None:
             raise Refusal(404, "It is not defined, and was never told anything.")
         view.title = it.name or destination_id
