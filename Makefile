@@ -45,11 +45,12 @@ check: .venv/installed ## check what was changed since BASE: style, types, the m
 		[ -z "$$changed" ] || $(BIN)/sqlfluff lint --nocolor $$changed
 	$(BIN)/pytest -n 2 --dist loadfile $(CHECKED)
 
-test: .venv/installed ## run the tests (10 to 18 minutes on 2 cores)
-	$(BIN)/pytest -n 2 --dist loadfile
+# Files in the order of tests/longest_first.py, not by how many tests they have.
+test: .venv/installed ## run the tests, all but the long and the slow ones
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/installed ## run the tests that take half a minute and more
-	$(BIN)/pytest -n 2 --dist load -m long
+	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 test-slow: .venv/demo-data ## run these and the tests that take minutes
 	$(BIN)/pytest -m 'slow or long'

@@ -11,11 +11,12 @@ from urllib.parse import quote, quote_plus
 
 import orjson
 
-from forwarding.deliveries import Answer, Delivery, Exchange, Message, Outcome, UndeliveredError
+from forwarding.deliveries import ANSWER_BYTES, Answer, Delivery, Exchange, Message, Outcome, UndeliveredError
 
 LONGEST_WAIT_S = 86_400.0
 SLOWED_S = 60.0
-_LEAST_OF_SECRET = 4
+_LONG_CHARACTERS = ANSWER_BYTES // 4
+"""An answer that was cut has so many, of up to four bytes."""
 TEXT_BYTES = 512
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
@@ -45,17 +46,19 @@ def retry_after_s(answer: Answer, now_us: int) -> float | None:
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """A text without secrets, in whatever common spelling it repeats them; its end may be the half of one."""
+    """A text without secrets, in whatever common spelling it repeats them."""
     spellings = {spelling for secret in secrets if secret for spelling in _spellings(secret)}
     if not spellings:
         return text
     longest_first = sorted(spellings, key=len, reverse=True)
+    is_cut = len(text) >= _LONG_CHARACTERS
     text = re.sub("|".join(map(re.escape, longest_first)), "***", text, flags=re.I)
-    for spelling in longest_first:
-        # An answer that was cut, by its sender or by us.
-        for length in range(min(len(spelling), len(text)), _LEAST_OF_SECRET - 1, -1):
-            if text[-length:].lower() == spelling[:length].lower():
-                return f"{text[:-length]}***"
+    if is_cut:
+        # The transport cut it, maybe within a secret. Where many stood before, that half is all that is left.
+        for spelling in longest_first:
+            for length in range(min(len(spelling), len(text)), 0, -1):
+                if text[-length:].lower() == spelling[:length].lower():
+                    return f"{text[:-length]}***"
     return text
 
 

@@ -11,6 +11,9 @@ DeliveryKind = Literal["create", "restate", "retract", "test", "erased"]
 RETRY_SCHEDULE_S = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds before each try at platforms and webhooks: two and a half days in all."""
 
+ANSWER_BYTES = 65_536
+"""Of the body of an answer, that are read."""
+
 Facts = Mapping[str, Any]
 """A row of `fct_forwardings`, by column; times (`…_at`) are `…_us`, Unix microseconds; JSON stays text."""
 
@@ -87,7 +90,7 @@ class Message:
 class Answer:
     """What a receiver answered; names of headers in lower case.
 
-    `body` has its first 64 KB at most. One that was cut, or came too slowly, is there as far as it came.
+    `body` has its first ANSWER_BYTES at most; one that was cut, or came too slowly, as far as it came.
     """
 
     status: int

@@ -79,6 +79,7 @@ _REASON_TO_PAUSE = re.compile(
 )
 """What is wrong with accounts and settings, and with no event: it waits until somebody mends them."""
 _THERE_ALREADY = "DUPLICATE_TRANSACTION_ID"
+_OAUTH_ERROR = re.compile(r"[a-z_]{1,40}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -330,7 +331,9 @@ class Google:
                 )
             )
         said = shown(f"{code}: {text(found.get('error_description')) or ''}", hidden)
-        raise _NoTokenError(Outcome("pause", shown(code, hidden)[:64], said, answer.status))
+        raise _NoTokenError(
+            Outcome("pause", code if _OAUTH_ERROR.fullmatch(code) else "no_token", said, answer.status)
+        )
 
 
 def _grant(secrets: Mapping[str, str], token_url: str, now_s: int) -> dict[str, str]:

@@ -23,15 +23,13 @@ from typing import Any, Self
 import httpcore
 
 from forwarding.addresses import Allowing, Place, in_ascii, is_listed, is_public, judged
-from forwarding.deliveries import Answer, Message, UndeliveredError
+from forwarding.deliveries import ANSWER_BYTES, Answer, Message, UndeliveredError
 
 CONNECT_S = 5.0
 """From the question after a name to the end of the TLS handshake."""
 
 TOTAL_S = 15.0
 """From the question after a name to the last byte of the answer that is read."""
-
-ANSWER_BYTES = 65_536
 
 USER_AGENT = f"Funnelhouse/{version('funnelhouse')}"
 

@@ -122,15 +122,18 @@ def without_absent(value: Any) -> Any:
 def errors(error: ValidationError) -> str:
     """What is wrong with which fields, e.g. `user_id: Input should be a valid string`; the first few."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    # A field that our own API does not have is named by its sender.
-    shown = [
-        f"{'.'.join(str(part)[:100] for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
-        for fault in found[:MOST_FAULTS]
-    ]
+    shown = [_said(fault["loc"], fault["msg"]) for fault in found[:MOST_FAULTS]]
     if len(found) > len(shown):
         # An object of a megabyte may have a hundred thousand names that nobody knows.
         shown.append(f"and {len(found) - len(shown)} more")
     return "; ".join(shown)
+
+
+def _said(where: tuple[int | str, ...], message: str) -> str:
+    # A field that our own API does not have is named by its sender; a fault of the whole has none.
+    field = ".".join(str(part)[:100] for part in where)
+    said = message.removeprefix("Value error, ")
+    return f"{field}: {said}" if field else said
 
 
 def unix_ms_to_us(value: Any) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -19,10 +19,10 @@ from pydantic import (
 
 from funnelhouse.problems import Refusal
 from ingest_api.arrival import Rejection
-from ingest_api.body import read_body
+from ingest_api.body import UndecodableBody, read_body
 from ingest_api.fields import MajorAmount, errors
 from ingest_api.lengths import DEFINED_NAME_BYTES, within
-from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed, read_known
+from ingest_api.requests import arrival_of, is_dry_run, keep_rejected, parsed
 from ingest_api.strict_json import parse
 
 _T = TypeVar("_T")
@@ -63,33 +63,42 @@ Whole = BeforeValidator(_whole)
 """Marks an integer field that takes 14.0 too."""
 
 
+Kept = Literal["whole", "reason", "nothing"]
+"""Of what is refused: all of it, to be shown; or only why, where there may be a secret in it by mistake; or
+nothing, where it is one."""
+
+
 async def read_shape(
-    request: Request, project_id: str, shape: Callable[[Any], _T], keeps_refused: bool = True
+    request: Request, project_id: str, shape: Callable[[Any], _T], kept: Kept = "whole"
 ) -> _T:
     """Read the body, then as `shaped`. Raises also as `read_body` does."""
-    if keeps_refused:
-        body = await read_known(request, project_id, request.scope["path"])
-    else:
+    try:
         body = await read_body(request)
-    return await shaped(request, project_id, body, shape, keeps_refused)
+    except UndecodableBody as refusal:
+        await _keep(request, project_id, refusal, refusal.sent, kept)
+        raise
+    return await shaped(request, project_id, body, shape, kept)
 
 
 async def shaped(
-    request: Request, project_id: str, body: bytes, shape: Callable[[Any], _T], keeps_refused: bool = True
+    request: Request, project_id: str, body: bytes, shape: Callable[[Any], _T], kept: Kept = "whole"
 ) -> _T:
-    """What `shape` makes of the body's JSON value, or its Refusal 400; then the body is kept as rejected.
+    """What `shape` makes of the body's JSON value, or its Refusal 400; then it is kept as rejected.
 
-    Without `keeps_refused` it is not: there may be a secret in it. Raises Refusal 400 also when the body is
-    no JSON.
+    Raises Refusal 400 also when the body is no JSON.
     """
     try:
         return await parsed(request, body, lambda body: shape(parse(body)[0]))
     except Refusal as refusal:
-        if keeps_refused and not is_dry_run(request):
-            rejection = Rejection(refusal.detail, body)
-            # The path itself: it names what was to be defined, and no path of ours holds a secret.
-            await keep_rejected(request, arrival_of(request, project_id), [rejection], request.scope["path"])
+        await _keep(request, project_id, refusal, body, kept)
         raise
+
+
+async def _keep(request: Request, project_id: str, refusal: Refusal, body: bytes, kept: Kept) -> None:
+    if kept != "nothing" and not is_dry_run(request):
+        rejection = Rejection(refusal.detail, body if kept == "whole" else b"")
+        # The path itself: it names what was to be defined, and no path of ours holds a secret.
+        await keep_rejected(request, arrival_of(request, project_id), [rejection], request.scope["path"])
 
 
 def read_as(shape: type[_Shape], value: Any) -> _Shape:

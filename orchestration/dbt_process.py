@@ -28,12 +28,28 @@ REPORTED_TYPES = frozenset({"model", "seed", "test", "unit_test"})
 """What is said to be done. Unit tests check the rules, not the data: they run at deployment, in no build."""
 
 
-class _Reporter(EventManager):
-    """Hands on what a build reads of dbt's events, and drops the rest before it costs anything.
+class Undebugged(EventManager):
+    """Drops what is there to debug by, before it costs anything.
 
-    A build of 400 nodes fires 11,000 events to be debugged by. dbt would make a message of each, and a line
-    for each of its loggers, before it looks whether anybody wants it.
+    A build of 400 nodes fires 11,000 such events. dbt would make a message of each, and a line for each of
+    its loggers, before it looks whether anybody wants it.
     """
+
+    def fire_event(
+        self,
+        e: BaseEvent,
+        level: EventLevel | None = None,
+        node: Any = None,
+        force_warn_or_error_handling: bool = False,
+    ) -> None:
+        """As dbt calls it."""
+        level = level or e.level_tag()
+        if level is not EventLevel.DEBUG or force_warn_or_error_handling:
+            super().fire_event(e, level, node, force_warn_or_error_handling)
+
+
+class _Reporter(Undebugged):
+    """Hands on what a build reads of dbt's events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,8 +65,6 @@ class _Reporter(EventManager):
         if type(e).__name__ == "NodeFinished" and e.node_info.resource_type in REPORTED_TYPES:
             self._say("done", e.node_info.node_name)
         level = level or e.level_tag()
-        if level is EventLevel.DEBUG and not force_warn_or_error_handling:
-            return
         if level is EventLevel.ERROR and (message := e.message()).strip():
             self._say("error", message)
         super().fire_event(e, level, node, force_warn_or_error_handling)
@@ -66,7 +80,7 @@ def main(partial_parse: Path, project: Path, descriptor: int) -> int:
 
     `project` may be a copy of what was parsed.
     """
-    manifest = _read(partial_parse, project)
+    manifest = read_parsed(partial_parse, project)
     try:
         with os.fdopen(descriptor) as told:
             line = told.readline()
@@ -85,7 +99,7 @@ def main(partial_parse: Path, project: Path, descriptor: int) -> int:
     return 0 if ended.success else 1
 
 
-def _read(partial_parse: Path, project: Path) -> Manifest | None:
+def read_parsed(partial_parse: Path, project: Path) -> Manifest | None:
     """What was parsed; None where it can't be read: dbt then parses by itself."""
     try:
         manifest = Manifest.from_msgpack(partial_parse.read_bytes())

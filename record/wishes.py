@@ -13,8 +13,10 @@ Action = Literal["pause", "resume", "release", "test", "replay", "dismiss", "spl
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
-REPLAYED_STATES = ("dead", "skipped", "delivered")
-"""States of deliveries that may be sent again."""
+ReplayedState = Literal["dead", "skipped", "delivered"]
+"""State of a delivery that may be sent again."""
+
+REPLAYED_STATES: tuple[ReplayedState, ...] = get_args(ReplayedState)
 
 MOST_IDS = 1000
 """Deliveries that one wish may name."""

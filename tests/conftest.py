@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from installed_wheel import Wheel
+from longest_first import order
 from made_once import made_once
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
@@ -19,6 +20,14 @@ from record.secrets import new_secret_key
 # A developer's .env may name a real database; no test writes there.
 os.environ["FUNNELHOUSE_LANDING"] = ""
 os.environ["FUNNELHOUSE_SECRET_KEYS"] = new_secret_key("tests")
+
+
+# Last: pytest itself puts tests beside each other that share a parameter of a session.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers begin with what takes long; one process goes from folder to folder."""
+    if hasattr(config, "workerinput"):
+        order(items)
 
 
 @pytest.fixture

@@ -110,7 +110,6 @@ COMMANDS = {
     "builds pin": ["command_line/test_builds_cli.py::test_a_pinned_build_is_never_deleted"],
     "builds show": ["command_line/test_builds_cli.py::test_what_a_build_says_of_itself_is_shown"],
     "publish postgres": ["orchestration/test_commands.py::test_the_published_marts_are_copied_to_postgresql"],
-    "forward": [SHOWN],
     "destinations list": [SHOWN],
     "destinations show": [SHOWN],
     "destinations dry-run": [SHOWN, ASKED],

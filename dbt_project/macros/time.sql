@@ -15,6 +15,13 @@
 
 {% macro duckdb__unix_us(timestamp) %}epoch_us({{ timestamp }}){% endmacro %}
 
+{# One number that orders events as they occurred, those of one microsecond by their position, which is below 10^12. #}
+{% macro moment(us, seq) %}{{ adapter.dispatch('moment')(us, seq) }}{% endmacro %}
+
+{% macro default__moment(us, seq) %}(cast({{ us }} as decimal(38, 0)) * 1000000000000 + {{ seq }}){% endmacro %}
+
+{% macro duckdb__moment(us, seq) %}(cast({{ us }} as hugeint) * 1000000000000 + {{ seq }}){% endmacro %}
+
 {# Day of a Unix-microsecond column in a time zone (its IANA name), as projects count days. #}
 {% macro project_date(us, time_zone) %}{{ adapter.dispatch('project_date')(us, time_zone) }}{% endmacro %}
 

@@ -170,13 +170,22 @@ cast(json_extract({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/',
 
 {# JSON array of texts, without those that are null; null without any. #}
 {% macro json_array_with(texts) -%}
-nullif('[' || concat_ws(',', {% for text in texts %}{{ json_quoted(text) }}{{ ', ' if not loop.last }}{% endfor %}) || ']', '[]')
+{% set members = [] -%}
+{% for text in texts %}{% do members.append(json_quoted(text)) %}{% endfor -%}
+nullif('[' || {{ joined_by_commas(members | join(', ')) }} || ']', '[]')
 {%- endmacro %}
 
 {# JSON object of plain texts by name, without those that are null; null without any. #}
 {% macro json_object_with(texts) -%}
-nullif('{' || concat_ws(',', {% for name, text in texts.items() %}'"{{ name }}":"' || {{ text }} || '"'{{ ', ' if not loop.last }}{% endfor %}) || '}', '{}')
+{% set members = [] -%}
+{% for name, text in texts.items() %}{% do members.append("'\"" ~ name ~ "\":\"' || " ~ text ~ " || '\"'") %}{% endfor -%}
+nullif('{' || {{ joined_by_commas(members | join(', ')) }} || '}', '{}')
 {%- endmacro %}
+
+{# Texts of one row, which a list of SQL names, joined; without those that are null. #}
+{% macro joined_by_commas(texts) %}{{ adapter.dispatch('joined_by_commas')(texts) }}{% endmacro %}
+
+{% macro duckdb__joined_by_commas(texts) %}concat_ws(',', {{ texts }}){% endmacro %}
 
 {# Text of one item of a JSON array, counted from 0; null beyond its end. #}
 {% macro json_item(json, index) %}{{ adapter.dispatch('json_item')(json, index) }}{% endmacro %}

@@ -17,6 +17,19 @@ from record.contract import DAY_US
 WAITING = ("queued", "retrying", "sending")
 """States of what will be tried, as soon as nothing else is in the way."""
 
+STATES = (
+    "queued",
+    "sending",
+    "retrying",
+    "held",
+    "accepted",
+    "delivered",
+    "skipped",
+    "dead",
+    "cancelled",
+)
+"""All that a delivery can be in."""
+
 TIMED = 1_000
 """Latest deliveries of a destination of which is told how long they took."""
 
@@ -154,30 +167,47 @@ def deliveries(
     limit: int,
 ) -> list[Found]:
     """Newest first, ties by id; `after` is `created_us` and id of the last one that is known."""
-    conditions, values = ["project_id = ?"], list[Any]([project_id])
-    for column, value in (
-        ("destination_id", destination_id),
-        ("state", state),
-        ("conversion_id", conversion_id),
-    ):
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            values.append(value)
-    if any("\0" in each for each in values):
+    wanted = {"destination_id": destination_id, "state": state, "conversion_id": conversion_id}
+    given = {column: value for column, value in wanted.items() if value is not None}
+    if any("\0" in value for value in given.values()):
         # No id has one, and PostgreSQL takes none.
         return []
+    conditions, values = ["project_id = ?"], list[Any]([project_id])
     if since_us is not None:
         conditions.append("created_us >= ?")
         values.append(since_us)
     if after is not None:
         conditions.append("(created_us, delivery_id) < (?, ?)")
         values += after
-    rows = store.query(
-        f"SELECT {_COLUMNS} FROM deliveries WHERE {' AND '.join(conditions)}"  # noqa: S608
-        " ORDER BY created_us DESC, delivery_id DESC LIMIT ?",
-        *(*values, limit),
-    )
-    return [_found(row) for row in rows]
+    # Messages about one conversion were planned in their order; SQLite would look through all by their age.
+    order = "created_us DESC, delivery_id DESC" if conversion_id is None else "ordinal DESC"
+    found: list[Found] = []
+    for part in _parts(store, project_id, given):
+        rows = store.query(
+            f"SELECT {_COLUMNS} FROM deliveries"  # noqa: S608
+            f" WHERE {' AND '.join([*conditions, *(f'{column} = ?' for column in part)])}"
+            f" ORDER BY {order} LIMIT ?",
+            *(*values, *part.values(), limit),
+        )
+        found += map(_found, rows)
+    return sorted(found, key=lambda each: (each.created_us, each.delivery_id), reverse=True)[:limit]
+
+
+def _parts(store: OutboxStore, project_id: str, given: Mapping[str, str]) -> list[Mapping[str, str]]:
+    """What is asked for, in parts of which each is found by an index, however much there is."""
+    if not given:
+        return [given]
+    keys = [given["destination_id"]] if "destination_id" in given else _keys(store, project_id)
+    states = [given["state"]] if "state" in given else STATES
+    if "conversion_id" in given:
+        return [{**given, "destination_id": key} for key in keys]
+    return [{"destination_id": key, "state": state} for key in keys for state in states]
+
+
+def _keys(store: OutboxStore, project_id: str) -> list[str]:
+    """Destinations of the project for which anything was ever planned."""
+    rows = store.query("SELECT destination_id FROM destination_state WHERE project_id = ?", project_id)
+    return [key for (key,) in rows]
 
 
 def delivery(store: OutboxStore, project_id: str, delivery_id: str) -> Whole | None:
@@ -224,14 +254,16 @@ def _before(store: OutboxStore, found: Found) -> Told | None:
 
 def told_of(store: OutboxStore, project_id: str, conversion_id: str) -> dict[str, ToldRow]:
     """What is known of a conversion, by destination."""
-    # The key of the table begins with these two.
-    rows = store.query(
-        "SELECT destination_id, state, value_minor, currency, told_us FROM told"
-        " WHERE project_id = ? AND destination_id IN (SELECT destination_id FROM destination_state"
-        " WHERE project_id = ?) AND conversion_id = ? AND told_us IS NOT NULL",
-        *(project_id, project_id, conversion_id),
-    )
-    return {destination_id: ToldRow(*told) for destination_id, *told in rows}
+    found = {}
+    for key in _keys(store, project_id):
+        rows = store.query(
+            "SELECT state, value_minor, currency, told_us FROM told"
+            " WHERE project_id = ? AND destination_id = ? AND conversion_id = ? AND told_us IS NOT NULL",
+            *(project_id, key, conversion_id),
+        )
+        if rows:
+            found[key] = ToldRow(*rows[0])
+    return found
 
 
 def destinations(store: OutboxStore, project_id: str) -> dict[str, DestinationFound]:
@@ -246,13 +278,6 @@ def destinations(store: OutboxStore, project_id: str) -> dict[str, DestinationFo
         counts.setdefault(destination_id, {})[state] = count
         if state in WAITING:
             oldest[destination_id] = min(first_us, oldest.get(destination_id, first_us))
-    skipped: dict[str, dict[str, int]] = {}
-    for destination_id, reason, count in store.query(
-        "SELECT destination_id, reason, count(*) AS skipped FROM deliveries WHERE project_id = ?"
-        " AND state = 'skipped' GROUP BY destination_id, reason ORDER BY skipped DESC, reason",
-        project_id,
-    ):
-        skipped.setdefault(destination_id, {})[reason] = count
     told: dict[str, int] = dict(
         store.query(
             "SELECT destination_id, count(*) FROM told WHERE project_id = ? AND fingerprint IS NOT NULL"
@@ -288,13 +313,23 @@ def destinations(store: OutboxStore, project_id: str) -> dict[str, DestinationFo
             is_breaker_open=breaker_us is not None,
             planned_build=planned,
             counts=counts.get(key, {}),
-            skipped=skipped.get(key, {}),
+            skipped=_skipped(store, project_id, key) if "skipped" in counts.get(key, {}) else {},
             oldest_waiting_us=oldest.get(key),
             took_us=_took_us(store, project_id, key),
             told=told.get(key, 0),
             told_differently=differing.get(key, 0),
         )
     return found
+
+
+def _skipped(store: OutboxStore, project_id: str, destination_id: str) -> dict[str, int]:
+    return dict(
+        store.query(
+            "SELECT reason, count(*) AS skipped FROM deliveries WHERE project_id = ? AND destination_id = ?"
+            " AND state = 'skipped' GROUP BY reason ORDER BY skipped DESC, reason",
+            *(project_id, destination_id),
+        )
+    )
 
 
 def _took_us(store: OutboxStore, project_id: str, destination_id: str) -> list[int]:

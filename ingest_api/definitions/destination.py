@@ -445,7 +445,7 @@ DESTINATIONS = Kind(
     stored=_stored,
     shown=_shown,
     check_installation=_check_installation,
-    keeps_refused=False,
+    kept="reason",
     example={
         "name": "Push network",
         "kind": "postback",

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
-from ingest_api.native import OwnShape
+from ingest_api.native import Kept, OwnShape
 from record.contract import DefinitionKind
 
 Bodies = Mapping[DefinitionKind, Mapping[str, dict[str, Any]]]
@@ -45,8 +45,8 @@ class Kind:
     check_installation: Callable[[Settings, Any], None] | None = None
     read: Callable[[Any], Any] | None = None
     """What makes a `shape` of a body, or raises Refusal 400, where that takes more than the shape alone."""
-    keeps_refused: bool = True
-    """Whether a body that is refused is kept, to be shown; not where secrets may be in it by mistake."""
+    kept: Kept = "whole"
+    """Of a body that is refused."""
     more_examples: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     """Other bodies of PUT, by name."""
     written_with: Callable[[str, dict[str, Any]], Mapping["Named", dict[str, Any]]] | None = None

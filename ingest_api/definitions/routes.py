@@ -28,7 +28,7 @@ from ingest_api.definitions.traffic_source import TRAFFIC_SOURCES
 from ingest_api.definitions.versions import Version
 from ingest_api.landing_reader import MAX_PAGE_BYTES
 from ingest_api.lengths import DEFINITION_BYTES
-from ingest_api.native import described_body, json_answer, read_as, read_shape
+from ingest_api.native import Kept, described_body, json_answer, read_as, read_shape
 from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
@@ -100,7 +100,7 @@ def _add_routes(kind: Kind) -> None:
         if kind.check_installation is not None:
             checks.append(partial(kind.check_installation, request.app.state.settings))
         read = kind.read or partial(read_as, kind.shape)
-        body = await _read(request, project_id, read, kind.stored, checks, kind.keeps_refused)
+        body = await _read(request, project_id, read, kind.stored, checks, kind.kept)
         if is_trial:
             before = await versions.newest(request, project_id, kind.kind, key)
             return json_answer(shown(key, _after(before, body)), {DRY_RUN: "1"})
@@ -217,7 +217,7 @@ async def _read(
     read: Callable[[Any], _Shape],
     stored: Callable[[_Shape], dict[str, Any]],
     checks: Sequence[Callable[[_Shape], None]] = (),
-    keeps_refused: bool = True,
+    kept: Kept = "whole",
 ) -> dict[str, Any]:
     """What is stored of a body that is read. Raises Refusal 400 naming the fields at fault."""
 
@@ -230,7 +230,7 @@ async def _read(
             raise Refusal(400, f"the definition must have at most {DEFINITION_BYTES} bytes of JSON")
         return definition
 
-    return await read_shape(request, project_id, shaped, keeps_refused)
+    return await read_shape(request, project_id, shaped, kept)
 
 
 def _after(before: Version | None, body: dict[str, Any]) -> Version:

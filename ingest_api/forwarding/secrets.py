@@ -90,7 +90,7 @@ async def put(
     kind = (await defined(request, caller.project_id, destination_id))["kind"]
     check_name(kind, name)
     value, is_made = await shaped(
-        request, caller.project_id, body, partial(read_value, kind, name), keeps_refused=False
+        request, caller.project_id, body, partial(read_value, kind, name), kept="nothing"
     )
     settings: Settings = request.app.state.settings
     if not settings.secret_keys:

@@ -16,7 +16,7 @@ from ingest_api.requests import DRY_RUN, is_dry_run, now_us, read_known, stores
 from ingest_api.window.landed import utc
 from record.landing.answers import find_answer, keep_answers
 from record.landing.store import Answer, LandingStore
-from record.wishes import MOST_IDS, REPLAYED_STATES, Action, Wish, append_wish
+from record.wishes import MOST_IDS, REPLAYED_STATES, Action, ReplayedState, Wish, append_wish
 
 REPLAY = "/v1/projects/{project_id}/deliveries/replay"
 
@@ -38,8 +38,12 @@ class Replay(OwnShape):
     ]
     destination_id: Annotated[NonEmpty | None, Field(description="Only of this destination.")] = None
     states: Annotated[
-        list[Annotated[str, Field(json_schema_extra={"enum": list(REPLAYED_STATES)})]],
-        Field(description="Only in these states; without any, dead ones.", default_factory=list),
+        list[ReplayedState],
+        Field(
+            max_length=len(REPLAYED_STATES),
+            description="Only in these states; without any, dead ones.",
+            default_factory=list,
+        ),
     ]
     since: Annotated[Time | None, Field(description="Only those made from this time on.")] = None
     until: Annotated[Time | None, Field(description="Only those made before this time.")] = None
@@ -57,8 +61,6 @@ class Replay(OwnShape):
             raise ValueError("delivery_ids: leave them out, or all else that chooses")
         if not self.delivery_ids and all(each is None for each in others):
             raise ValueError("say which: delivery_ids, destination_id, since or until")
-        if unknown := set(self.states) - set(REPLAYED_STATES):
-            raise ValueError(f"states: {len(unknown)} unknown; known are {', '.join(REPLAYED_STATES)}")
         return self
 
 

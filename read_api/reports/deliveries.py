@@ -17,18 +17,6 @@ from read_api.forwarded import Forwarded
 from read_api.parameters import one_of, utc_moment, whole_number
 from read_api.reports import PATH
 
-STATES = (
-    "queued",
-    "sending",
-    "retrying",
-    "held",
-    "accepted",
-    "delivered",
-    "skipped",
-    "dead",
-    "cancelled",
-)
-
 MOST_ROWS = 1_000
 USUAL_ROWS = 100
 
@@ -60,7 +48,7 @@ class DeliveryLine:
     conversion_id: Annotated[str | None, Field(description="Null for a test.")]
     ordinal: Annotated[int, Field(description="Which message about this conversion it is, from 1.")]
     kind: Annotated[str, Field(description="create, restate, retract, test or erased.")]
-    state: Annotated[str, Field(description="Where it is on its way: " + ", ".join(STATES) + ".")]
+    state: Annotated[str, Field(description="Where it is on its way: " + ", ".join(reading.STATES) + ".")]
     reason: Annotated[str | None, Field(description="Why it was skipped, held or cancelled, or died.")]
     build_id: Annotated[str | None, Field(description="The build whose figures it tells; null for a test.")]
     told_state: Annotated[str | None, Field(description="State of the conversion that it tells.")]
@@ -261,7 +249,7 @@ def deliveries_report(
         raise Refusal(400, "after must be `next` of the page before")
     filters = Filters(
         destination or "",
-        one_of("state", state, STATES, ""),
+        one_of("state", state, reading.STATES, ""),
         conversion or "",
         since_asked(since),
         begin,

@@ -85,7 +85,7 @@ def test_a_postback_from_its_dry_run_to_what_became_of_it(home: Home) -> None:
         define(home, "net", kind="postback", url=url, since=(NOW - timedelta(days=2)).isoformat())
         give(home, "net", pw=CANARY)
         assert "nothing is published yet" in run(home, "destinations", "dry-run", "net", expect=1)
-        home.publish([], has_mart=False)
+        home.publish([], at=NOW - timedelta(hours=2), has_mart=False)
         assert "has no forwardings" in run(home, "destinations", "dry-run", "net", expect=1)
         postback = {"destination_kind": "postback", **WANTED}
         home.publish(
@@ -94,7 +94,8 @@ def test_a_postback_from_its_dry_run_to_what_became_of_it(home: Home) -> None:
                 forwarding("c2", **postback, external_click_id=None),
                 forwarding("c3", **postback, is_wanted=False, not_wanted_reason="pending", state="pending"),
                 forwarding("c4", **{**postback, "occurred_at": NOW - timedelta(days=20)}),
-            ]
+            ],
+            at=NOW - timedelta(hours=1),
         )
         said = run(home, "destinations", "dry-run", "net", **may_send).splitlines()
         assert {"would be told: 1", "not told because no_click_id: 1"} <= set(said)

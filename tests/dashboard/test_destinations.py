@@ -285,6 +285,8 @@ def test_a_draft_is_previewed_before_it_is_saved(visit: Visit) -> None:
     assert server[0] == 0
     unknown = counted(shop.post("destinations/preview", **fields | {"sources": ["nowhere"]}).text)
     assert unknown[0] == 0
+    nothing = shop.post("destinations/preview", **fields | {"names": ["never heard of"]}).text
+    assert "No conversion that it picks occurred in the last 7 days." in nothing
     told = shop.post("destinations/preview", **fields | {"mode": ["first"], "sample_percent": ["5"]}).text
     assert "Not counted in this preview: the share that is told, who was first" in told
     # A click id that no conversion has.
@@ -499,7 +501,7 @@ def test_a_destination_is_defined_in_a_browser(
     page.get_by_role("button", name="Save destination").click()
     page.wait_for_url("**/destinations/in-a-browser/show?saved=1")
     expect(page.get_by_role("heading", name="In a browser", level=1)).to_be_visible()
-    expect(page.locator("#preview")).to_contain_text("would have sent")
+    expect(page.locator("#preview")).to_contain_text("is known from the next build on")
     page.get_by_role("button", name="Send a test").click()
     expect(page.get_by_role("status").first).to_contain_text("Noted: to send a test")
     # By keyboard, from the list to a message and its filters.

@@ -184,7 +184,8 @@ class GoogleReceiver(Receiver):
     """Conversion actions by account, for tokens of a token server.
 
     `poison`: transaction ids that are refused at once, with their place. `invalid`: transaction ids that
-    fail later, with the reason. `made_by_restating`: conversions that came about because a restatement met
+    fail later, with the reason. `clicks`: when ads were clicked, Unix seconds, where Google knows it.
+    `made_by_restating`: conversions that came about because a restatement met
     none, which never may be. `changed_identifiers`: those restated with another click id. `unsigned`:
     accounts that have not accepted the terms for user data.
     """
@@ -210,6 +211,7 @@ class GoogleReceiver(Receiver):
         self.changed_identifiers: list[Key] = []
         self.poison: set[str] = set()
         self.invalid: dict[str, str] = {}
+        self.clicks: dict[str, float] = {}
         self.unsigned: set[str] = set()
         self.forbidden: set[str] = set()
         self.validated = 0
@@ -307,8 +309,18 @@ class GoogleReceiver(Receiver):
         updated = event.get("lastUpdatedTimestamp")
         there = self.book.get(key)
         happened = datetime.fromisoformat(event["eventTimestamp"]).timestamp()
-        if happened < now - (54 if updated else 90) * DAY_S:
+        click = next(iter(event.get("adIdentifiers", {}).values()), None)
+        clicked = self.clicks.get(str(click))
+        if updated is not None:
+            is_too_old = happened < now - 54 * DAY_S
+        elif click is None:
+            is_too_old = happened < now - 63 * DAY_S
+        else:
+            is_too_old = (happened if clicked is None else clicked) < now - 90 * DAY_S
+        if is_too_old:
             return "EVENT_TOO_OLD"
+        if clicked is not None and happened < clicked:
+            return "INVALID_EVENT"
         value, currency = event.get("conversionValue"), event.get("currency")
         # A conversion is found again only once it was processed.
         is_found = there is not None and there.received <= now - self.processing_s

@@ -286,6 +286,16 @@ def test_what_google_would_refuse_is_not_sent(
     assert skipped(order(**event), **members) == expected
 
 
+def test_what_google_knows_of_clicks_agrees(
+    google: Google, receiver: GoogleReceiver, sending: Sending
+) -> None:
+    receiver.clicks = {"old": (NOW_US - 91 * DAY_US) / 1e6, "late": (NOW_US - MINUTE_US) / 1e6}
+    old = order(1, click_id="old", clicked_us=NOW_US - 91 * DAY_US)
+    late = order(2, click_id="late", clicked_us=NOW_US - MINUTE_US)
+    send(google, sending, old, late)
+    assert set(receiver.book) == {("1234567890", "987654321", f"order-{number}") for number in (1, 2)}
+
+
 def test_an_old_click_is_left_out_beside_user_data() -> None:
     assert "adIdentifiers" not in rendered(order(clicked_us=NOW_US - 91 * DAY_US))
 

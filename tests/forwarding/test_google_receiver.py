@@ -322,6 +322,21 @@ def test_what_became_of_a_request_is_known_later_and_in_numbers(google: GoogleRe
             "PROCESSING_ERROR_REASON_EVENT_TOO_OLD",
         ),
         (
+            lambda event: event.update(adIdentifiers={"gclid": "old"}),
+            "PROCESSING_ERROR_REASON_EVENT_TOO_OLD",
+        ),
+        (
+            lambda event: event.update(adIdentifiers={"gclid": "late"}),
+            "PROCESSING_ERROR_REASON_INVALID_EVENT",
+        ),
+        (
+            lambda event: [
+                event.pop("adIdentifiers"),
+                event.update(eventTimestamp=stamp(NOW_S - 64 * DAY_S)),
+            ],
+            "PROCESSING_ERROR_REASON_EVENT_TOO_OLD",
+        ),
+        (
             lambda event: event.update(
                 eventTimestamp=stamp(NOW_S - 55 * DAY_S), lastUpdatedTimestamp=stamp(NOW_S)
             ),
@@ -332,6 +347,7 @@ def test_what_became_of_a_request_is_known_later_and_in_numbers(google: GoogleRe
 def test_what_fails_later(
     google: GoogleReceiver, clock: Clock, change: Callable[[dict[str, Any]], object], expected: str
 ) -> None:
+    google.clicks = {"old": NOW_S - 91 * DAY_S, "late": NOW_S - 30}
     assert post(google, changed(change)).status_code == 200
     clock.now += 1800
     found = status(google, "request-1")

@@ -50,7 +50,7 @@ LINK = {
     "append_vid": False,
 }
 CORPUS = Path(__file__).parent.parent / "corpus"
-FILES = {path: yaml.safe_load(path.read_text()) for path in sorted(CORPUS.glob("*/*.yaml"))}
+FILES = {path: yaml.load(path.read_text(), yaml.CSafeLoader) for path in sorted(CORPUS.glob("*/*.yaml"))}
 
 SHAPES: dict[str, tuple[str, set[str]]] = {
     "problem": ("application/problem+json", {"type", "title", "status", "detail"}),
@@ -81,7 +81,7 @@ def routes_of(sent: list[Sent]) -> list[dict[str, Any]]:
     ]
 
 
-_NATIVE = yaml.safe_load((CORPUS / "routes.yaml").read_text())
+_NATIVE = yaml.load((CORPUS / "routes.yaml").read_text(), yaml.CSafeLoader)
 ROUTES = {
     "all": routes_of(OF_A_PROJECT) + [{**r, "is_of_pages": True} for r in routes_of(OF_PAGES)] + _NATIVE,
     "keyed": routes_of(BY_KEY) + _NATIVE,

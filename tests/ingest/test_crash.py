@@ -297,10 +297,8 @@ def test_sixty_kills_lose_nothing_and_count_nothing_twice(location: Location, tm
     assert violations(run.ledger, [row[1:] for row in rows]) == []
     assert gaps([row[0] for row in rows]) == []
 
-    # dbt keeps the rows of seeds that unit tests read in its partial parse, and misses their changes.
     built = run_dbt(
         house.settings,
-        "--no-partial-parse",
         *("build", "--indirect-selection", "cautious", "--exclude-resource-type", "unit_test"),
         *("--select", "+int_events_in_work"),
     )

@@ -31,7 +31,7 @@ LINKS: dict[str, dict[str, Any]] = {
 CASES = [
     pytest.param(case, id=f"{path.parent.name}/{path.stem}: {case['name']}")
     for path in sorted(GOLDEN.glob("*/*.yaml"))
-    for case in yaml.safe_load(path.read_text())
+    for case in yaml.load(path.read_text(), yaml.CSafeLoader)
 ]
 
 

@@ -11,7 +11,7 @@ then all is built; some send more `later`, and a second build follows, of what i
 | `postback` | the query of a FunnelFlux postback |
 | `tracker` | a batch of the tracker's, from a page of the project |
 | `goal`, `page`, `funnel`, `traffic_source`, `experiment` | a definition with its `id`; that alone deletes |
-| `link` | the same |
+| `link`, `destination` | the same |
 | `click` | a click on a `link`, its other members are the query; `by: bot` with a bot's user agent |
 | `settings`, `costs` | the project's settings, the array of costs |
 
@@ -54,6 +54,7 @@ _DEFINITIONS = {
     "traffic_source": "traffic-sources",
     "experiment": "experiments",
     "link": "links",
+    "destination": "destinations",
 }
 _HEADERS = {
     "browser": {"Origin": ORIGIN},
@@ -77,7 +78,7 @@ def journeys() -> list[Journey]:
     """All journeys, of all files beside this one."""
     found = []
     for path in sorted(Path(__file__).parent.glob("*.yaml")):
-        for story in yaml.safe_load(path.read_text()):
+        for story in yaml.load(path.read_text(), yaml.CSafeLoader):
             later = story.get("later", [])
             found.append(Journey(story["journey"], story["says"], story["sent"], later, story["marts"]))
     return found

@@ -19,8 +19,7 @@ def empty_warehouse(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
     def build(folder: Path) -> None:
         settings = Settings(home=folder / "home")
         seal(settings.landing_store, settings.raw_dir)
-        # dbt keeps the rows of seeds that unit tests read in its partial parse, and misses their changes.
-        built = run_dbt(settings, "--no-partial-parse", "build")
+        built = run_dbt(settings, "build")
         assert built.returncode == 0, built.stdout[-8000:]
 
     return Settings(home=made_once(tmp_path_factory, worker_id, "empty-warehouse", build) / "home")

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 LETTERS = "abcd"
 ACTIVITY_MODELS = (
     "int_funnel_events",
+    "int_funnel_first_chains",
     "int_funnel_links",
     "int_funnel_chains",
     "int_funnel_collections",
+    "int_funnel_counts",
     "int_funnel_steps_taken",
 )
 """The models from matched events to the steps that were taken, in the order of their dependencies."""
@@ -46,15 +48,13 @@ def empty_warehouse_of_sets() -> duckdb.DuckDBPyConnection:
     connection.execute(
         """
         create table int_funnel_steps (
-            project_id varchar, funnel_id varchar, mode varchar, unit varchar, window_us bigint,
-            step_number bigint, first_step_of_rule bigint, repeat_number bigint
+            project_id varchar, funnel_id varchar, funnel_number bigint, mode varchar, unit varchar,
+            window_us bigint, step_number bigint, first_step_of_rule bigint, repeat_number bigint
         );
-        create table int_funnel_steps_matched (
-            project_id varchar, funnel_id varchar, step_number bigint, seq bigint
-        );
+        create table int_funnel_steps_matched (funnel_number bigint, step_number bigint, seq bigint);
         create table int_events_counted (
-            seq bigint, project_id varchar, kind varchar, person_id varchar, session_id varchar,
-            step_seq bigint, step_us bigint
+            seq bigint, project_id varchar, kind varchar, conversion_id varchar, person_id varchar,
+            session_id varchar, step_seq bigint, step_us bigint
         );
         create table int_sessions (session_id varchar, person_id varchar);
         """
@@ -67,18 +67,21 @@ def fill(connection: duckdb.DuckDBPyConnection, sets: list[EventSet], modes: tup
     steps, matched, events = [], [], []
     for number, drawn in enumerate(sets):
         project = str(number)
+        funnels = {mode: number * len(modes) + place for place, mode in enumerate(modes)}
         for mode in modes:
             for step, rule in enumerate(drawn.steps, start=1):
                 first = drawn.steps.index(rule) + 1
                 repeat = drawn.steps[:step].count(rule)
-                steps.append((project, mode, mode, "person", drawn.window_us, step, first, repeat))
+                steps.append(
+                    (project, mode, funnels[mode], mode, "person", drawn.window_us, step, first, repeat)
+                )
         for unit, unit_events in enumerate(drawn.units):
             for us, letter in unit_events:
                 seq = len(events) + 1
-                events.append((seq, project, "event", f"{project}/{unit}", None, seq, us))
+                events.append((seq, project, "event", None, f"{project}/{unit}", None, seq, us))
                 for step, rule in enumerate(drawn.steps, start=1):
                     if letter in rule:
-                        matched += [(project, mode, step, seq) for mode in modes]
+                        matched += [(funnels[mode], step, seq) for mode in modes]
     for table, rows in (
         ("int_funnel_steps", steps),
         ("int_funnel_steps_matched", matched),
@@ -88,7 +91,7 @@ def fill(connection: duckdb.DuckDBPyConnection, sets: list[EventSet], modes: tup
         if rows:
             # A row at a time takes a millisecond each.
             arrow = pa.table(
-                [list(column) for column in zip(*rows, strict=True)], names=list("abcdefgh")[: len(rows[0])]
+                [list(column) for column in zip(*rows, strict=True)], names=list("abcdefghi")[: len(rows[0])]
             )
             connection.register("arrow", arrow)
             connection.execute(f"insert into {table} select * from arrow")

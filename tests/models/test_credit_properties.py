@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from hypothesis import given, settings
+from examples import tried
 from hypothesis import strategies as st
 
 from orchestration.manifest import DBT_PROJECT, model_names
@@ -51,8 +51,7 @@ def test_the_models_are_the_files_of_their_folder(manifest: Any) -> None:
     assert len(MODELS) == 11
 
 
-@settings(max_examples=60, deadline=None)
-@given(conversions, weights)
+@tried(12, 60, conversions, weights)
 def test_credit_and_money_are_conserved(
     warehouse: duckdb.DuckDBPyConnection,
     compiled_models: Path,

@@ -16,7 +16,7 @@ from random import Random
 
 import duckdb
 import pytest
-from dbt_cli import environment, run_dbt
+from dbt_cli import dbt_command, environment, run_dbt
 from histories import Batch, batches
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ from seeds import a_seed
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.incremental import changes_of_build, mark_published
-from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT, load_manifest
+from orchestration.manifest import DBT_PROJECT, load_manifest
 from publication.layout import MARTS_FILE, new_build_id, published_builds
 from publication.publishing import point_current_at, publish
 from record.contract import RAW_TABLES, row_values
@@ -136,7 +136,9 @@ _JOINED_BY = {
     "a first touch and a conversion": """
         select conversion_id, touch_seq as seq from int_conversion_first_touches union all
         select conversion_id, seq from int_conversion_reports""",
-    "a funnel's unit": "select unit_id, seq from int_funnel_events",
+    "a funnel's unit": """
+        select unit_id, seq from int_funnel_events union all
+        select unit_id, entry_seq from int_funnel_counts""",
 }
 """Each rule by which models join events, as rows (what they share, event)."""
 
@@ -196,15 +198,7 @@ def _build_killed(home: Settings, nodes: int, delay_s: float) -> None:
     """A build whose dbt is killed a moment after it has finished so many seeds, models and tests."""
     seal(home.landing_store, home.raw_dir)
     build = subprocess.Popen(
-        [
-            DBT_EXECUTABLE,
-            "--no-use-colors",
-            "build",
-            "--exclude",
-            "test_type:unit",
-            "--profiles-dir",
-            DBT_PROJECT,
-        ],
+        dbt_command(home, "build", "--exclude", "test_type:unit"),
         cwd=DBT_PROJECT,
         env=environment(home),
         stdin=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from examples import tried
 from hypothesis import strategies as st
 
 from orchestration.manifest import DBT_PROJECT
@@ -188,8 +188,7 @@ def _ledger(warehouse: duckdb.DuckDBPyConnection) -> list[Entry]:
     return [(seq, (what, currency), minor, reason) for seq, what, currency, minor, reason in rows]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(reports, max_size=9))
+@tried(12, 60, st.lists(reports, max_size=9))
 def test_the_ledger_is_what_a_plain_reading_says(
     warehouse: duckdb.DuckDBPyConnection, history: list[Report]
 ) -> None:
@@ -204,8 +203,7 @@ def test_the_ledger_is_what_a_plain_reading_says(
     assert keys[0] == keys[1]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(reports, max_size=9))
+@tried(8, 40, st.lists(reports, max_size=9))
 def test_a_conversion_told_short_has_the_same_entries_and_its_refunds_the_same_sums(
     warehouse: duckdb.DuckDBPyConnection, history: list[Report]
 ) -> None:
@@ -228,8 +226,9 @@ def test_a_conversion_told_short_has_the_same_entries_and_its_refunds_the_same_s
     assert of_refunds(short) == of_refunds(whole)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(reports, max_size=8, unique_by=lambda r: r.occurred), st.randoms(use_true_random=False))
+@tried(
+    5, 20, st.lists(reports, max_size=8, unique_by=lambda r: r.occurred), st.randoms(use_true_random=False)
+)
 def test_the_order_of_arrival_changes_no_sum(
     warehouse: duckdb.DuckDBPyConnection, history: list[Report], shuffler: random.Random
 ) -> None:
@@ -244,8 +243,7 @@ def test_the_order_of_arrival_changes_no_sum(
     assert sums[0] == sums[1]
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.sampled_from(("approved", "rejected", "pending")), min_size=1, max_size=8))
+@tried(5, 15, st.lists(st.sampled_from(("approved", "rejected", "pending")), min_size=1, max_size=8))
 def test_rejected_it_counts_nowhere_and_approved_again_once(
     warehouse: duckdb.DuckDBPyConnection, states: list[str]
 ) -> None:

@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from funnelhouse.settings import Settings
-from orchestration.manifest import DBT_PROJECT, dbt_environment
+from orchestration.dbt_process import read_parsed
+from orchestration.manifest import DBT_PROJECT, PARTIAL_PARSE, dbt_environment, load_manifest, parse_dir
 from record.sealing import seal
 
 # An example is a run of dbt: making a failing one smaller would take longer than reading it.
@@ -41,8 +42,7 @@ class Warehouse:
 
     def __init__(self, home: Settings) -> None:
         self._home = home
-        self._dbt = dbtRunner()
-        self.build("int_strong_id_components")  # parses the project, once
+        self._dbt = dbtRunner(manifest=read_parsed(parse_dir(home) / PARTIAL_PARSE, DBT_PROJECT))
 
     def fill(self, table: str, rows: Sequence[dict[str, Any]]) -> None:
         """Replace a table's rows; columns that are left out are null."""
@@ -77,6 +77,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Setting
     home.home_dir.mkdir(parents=True)
     home.warehouse_path.write_bytes(empty_warehouse.warehouse_path.read_bytes())
     seal(home.landing_store, home.raw_dir)
+    # Before dbt's variables are set: with others, it would be parsed anew.
+    load_manifest(home)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in dbt_environment(home, "").items():
             patch.setenv(name, value)

@@ -272,6 +272,7 @@ def write_outbox(settings: Settings) -> None:
             ("meta", 0, None, None, None, None, us(40)),
             ("network", 1, PAUSED, us(20), None, None, None),
             ("crm", 0, None, None, us(9), "surge", None),
+            ("old", 0, None, None, None, None, None),
         ):
             store.execute(
                 "INSERT INTO destination_state (project_id, destination_id, paused, reason, since_us,"

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 from example_marts import EXAMPLE_ROWS, Rows, contract
+from example_outbox import define_destinations
 from example_story import CONVERSION, STORY
 from pages import pages_of
 
@@ -22,6 +23,7 @@ from read_api.reader import Reader
 ASKED_FOR = {
     "attribution": ["attribution?goal=lead"],
     "conversions": [f"conversions/{quote(CONVERSION, safe='')}"],
+    "destinations": ["destinations/meta/preview"],
     "goals": ["goals/preview?match_type=event_name&value=signup"],
     "people": ["people?id=u1"],
 }
@@ -50,6 +52,7 @@ def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.Monk
         return first_rows(self, sql, *asked)
 
     monkeypatch.setattr(Reader, "first_rows", noted)
+    define_destinations(home)
     shop = signed_in(home, EXAMPLE_ROWS)
     found = {}
     for slug, title in (page for _, pages in MENU for page in pages):

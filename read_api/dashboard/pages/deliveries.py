@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from forwarding.outbox.reading import STATES
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyViewer, Editor, Form, Viewer
 from read_api.dashboard.defined import ingest_of, see_other
@@ -9,7 +10,7 @@ from read_api.dashboard.ingest import NotTaken, UnreachableError
 from read_api.dashboard.view import View, frame, viewing
 from read_api.forwarded import Forwarded
 from read_api.reports import deliveries
-from read_api.reports.deliveries import STATES, Filters
+from read_api.reports.deliveries import Filters
 
 PATH = "/app/projects/{project_id}/deliveries"
 

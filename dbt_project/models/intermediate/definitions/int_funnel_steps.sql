@@ -77,6 +77,8 @@ ranked as (
 select
     project_id,
     funnel_id,
+    -- Rows of events carry one number, not two texts.
+    dense_rank() over (order by project_id, funnel_id) as funnel_number,
     funnel_name,
     mode,
     unit,

@@ -3,7 +3,8 @@
 {# Each use reads the table: engines would keep what is read twice, with every column. #}
 {% set events = ref('int_events_in_work') %}
 {% set fields = [
-    'email', 'phone', 'first_name', 'last_name', 'gender', 'birthday', 'city', 'state', 'postal_code', 'country'
+    'email', 'phone', 'first_name', 'last_name', 'gender', 'birthday', 'city', 'state', 'postal_code',
+    'country',
 ] %}
 {# Without what is dialled after the number, and the zero that callers from abroad leave out. #}
 {% set phone_text = without(
@@ -238,7 +239,8 @@ gathered as (
         max(case when member = 'person' and field = '{{ field }}' then normal_value end) as {{ field }},
         {% endfor %}
         {% for field in ['email', 'phone', 'phone_e164'] %}
-        max(case when member = 'hashed' and field = '{{ field }}' then normal_value end) as hashed_{{ field }},
+        max(case when member = 'hashed' and field = '{{ field }}' then normal_value end)
+            as hashed_{{ field }},
         {% endfor %}
         {{ json_object_of_rows(
             'field', json_quoted('normal_value'), "member in ('plain', 'plain_person')"
@@ -309,7 +311,7 @@ select
         'db': sha256_hex('birthday'), 'ct': sha256_hex('city'), 'st': sha256_hex('state'),
         'zp': sha256_hex('postal_code'), 'country': sha256_hex('country'),
         'fn_google': sha256_hex('google_first_name'), 'ln_google': sha256_hex('google_last_name'),
-    }) }} as hashes,
+    }) }} as "hashes",
     plain,
     custom_data
 from completed

@@ -1,72 +1,102 @@
 -- One row per ordered or strict funnel, unit and step that the unit's best chain of events took.
-{% set last_step = highest_step(ref('int_funnel_links')) %}
-with links as (
-    select * from {{ ref('int_funnel_links') }}
+{% set last_step = highest_step(ref('int_funnel_events')) %}
+with funnels as (
+    select * from {{ ref('int_funnel_steps') }}
+    where step_number = 1
 ),
 
+-- From each first step on, every further step is taken by the earliest event that can: none gets further.
+step_1 as (
+    select
+        links.funnel_number,
+        links.unit_number,
+        links.occurred_us,
+        links.next_seq,
+        links.occurred_us as entered_us,
+        links.seq as entry_seq,
+        links.occurred_us + funnels.window_us as until_us
+    from {{ ref('int_funnel_links') }} as links
+    inner join funnels on links.funnel_number = funnels.funnel_number
+    where links.step_number = 1
+),
+
+{% for step in range(2, last_step + 1) %}
+step_{{ step }} as (
+    select
+        links.funnel_number,
+        links.unit_number,
+        links.occurred_us,
+        links.next_seq,
+        before.entered_us,
+        before.entry_seq,
+        before.until_us
+    from step_{{ step - 1 }} as before
+    inner join {{ ref('int_funnel_links') }} as links
+        on before.next_seq = links.seq and before.funnel_number = links.funnel_number
+    where links.step_number = {{ step }} and links.occurred_us <= before.until_us
+),
+
+{% endfor %}
 chains as (
-    -- From each first step on, every further step is taken by the earliest event that can: none gets further.
-    select
-        step_1.project_id,
-        step_1.funnel_id,
-        step_1.unit_id,
-        {% for step in range(1, last_step + 1) %}
-        step_{{ step }}.occurred_us as us_{{ step }},
-        {% endfor %}
-        step_1.seq,
-        step_1.session_id
-    from links as step_1
-    {% for step in range(2, last_step + 1) %}
-    left join links as step_{{ step }}
-        on
-            step_{{ step - 1 }}.next_seq = step_{{ step }}.seq
-            and step_{{ step - 1 }}.funnel_id = step_{{ step }}.funnel_id
-            and step_{{ step }}.step_number = {{ step }}
-            and step_1.occurred_us + step_1.window_us >= step_{{ step }}.occurred_us
-    {% endfor %}
-    where step_1.step_number = 1
-),
-
-measured as (
-    select
-        *,
-        case
-            {% for step in range(last_step, 0, -1) %}
-            when us_{{ step }} is not null then {{ step }}
-            {% endfor %}
-        end as steps_taken
-    from chains
-),
-
-ranked as (
-    -- The best chain gets furthest; of those the earliest.
-    select
-        *,
-        row_number() over (
-            partition by funnel_id, unit_id order by steps_taken desc, us_1 asc, seq asc
-        ) as preference
-    from measured
-),
-
-step_numbers as (
     {% for step in range(1, last_step + 1) %}
-    select {{ step }} as step_number
+    select
+        funnel_number,
+        unit_number,
+        cast({{ step }} as bigint) as step_number,
+        occurred_us,
+        entered_us,
+        entry_seq
+    from step_{{ step }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
+),
+
+furthest as (
+    select
+        funnel_number,
+        unit_number,
+        max(step_number) as step_number
+    from chains
+    group by funnel_number, unit_number
+),
+
+best as (
+    -- The best chain gets furthest; of those the earliest.
+    select
+        chains.funnel_number,
+        chains.unit_number,
+        min_by(chains.entry_seq, {{ moment('chains.entered_us', 'chains.entry_seq') }}) as entry_seq
+    from chains
+    inner join furthest
+        on
+            chains.funnel_number = furthest.funnel_number
+            and chains.unit_number = furthest.unit_number
+            and chains.step_number = furthest.step_number
+    group by chains.funnel_number, chains.unit_number
 )
 
 select
-    ranked.project_id,
-    ranked.funnel_id,
-    ranked.unit_id,
-    cast(step_numbers.step_number as bigint) as step_number,
-    case step_numbers.step_number
-        {% for step in range(1, last_step + 1) %}
-        when {{ step }} then ranked.us_{{ step }}
-        {% endfor %}
-    end as occurred_us,
-    ranked.us_1 as entered_us,
-    ranked.session_id as entry_session_id
-from ranked
-inner join step_numbers on ranked.steps_taken >= step_numbers.step_number
-where ranked.preference = 1
+    funnel_number,
+    unit_id,
+    step_number,
+    occurred_us,
+    entered_us,
+    entry_seq
+from {{ ref('int_funnel_first_chains') }}
+where is_best
+union all
+select
+    chains.funnel_number,
+    entries.unit_id,
+    chains.step_number,
+    chains.occurred_us,
+    chains.entered_us,
+    chains.entry_seq
+from best
+inner join chains
+    on
+        best.funnel_number = chains.funnel_number
+        and best.unit_number = chains.unit_number
+        and best.entry_seq = chains.entry_seq
+inner join {{ ref('int_funnel_events') }} as entries
+    on best.funnel_number = entries.funnel_number and best.entry_seq = entries.seq and entries.step_number = 1

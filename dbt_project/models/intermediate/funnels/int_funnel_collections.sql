@@ -6,35 +6,27 @@ with steps as (
 
 matched as (
     select * from {{ ref('int_funnel_events') }}
-    where mode = 'any_order'
+    where funnel_number in (select funnel_number from steps)
 ),
 
 events as (
     -- An event that several rules pick belongs to the first of them.
     select
-        matched.project_id,
-        matched.funnel_id,
+        matched.funnel_number,
         matched.unit_id,
-        matched.session_id,
-        matched.window_us,
         matched.occurred_us,
         matched.seq,
         min(steps.first_step_of_rule) as rule_step
     from matched
     inner join steps
-        on
-            matched.project_id = steps.project_id
-            and matched.funnel_id = steps.funnel_id
-            and matched.step_number = steps.step_number
-    group by
-        matched.project_id, matched.funnel_id, matched.unit_id, matched.session_id, matched.window_us,
-        matched.occurred_us, matched.seq
+        on matched.funnel_number = steps.funnel_number and matched.step_number = steps.step_number
+    group by matched.funnel_number, matched.unit_id, matched.occurred_us, matched.seq
 ),
 
 numbered as (
     select
         *,
-        row_number() over (partition by funnel_id, unit_id, rule_step order by occurred_us, seq)
+        row_number() over (partition by funnel_number, unit_id, rule_step order by occurred_us, seq)
             as event_number
     from events
 ),
@@ -42,30 +34,26 @@ numbered as (
 beginnings as (
     -- Any event may begin a window. The nth step with a rule takes the rule's nth event from there.
     select
-        events.project_id,
-        events.funnel_id,
+        events.funnel_number,
         events.unit_id,
-        events.session_id,
-        events.window_us,
+        steps.window_us,
         events.occurred_us,
         events.seq,
         steps.first_step_of_rule as rule_step,
         steps.repeat_number
         + count(case when events.rule_step = steps.first_step_of_rule then events.seq end) over (
-            partition by events.funnel_id, events.unit_id, steps.step_number
+            partition by events.funnel_number, events.unit_id, steps.step_number
             order by events.occurred_us, events.seq
             rows between unbounded preceding and 1 preceding
         ) as event_number
     from events
-    inner join steps on events.project_id = steps.project_id and events.funnel_id = steps.funnel_id
+    inner join steps on events.funnel_number = steps.funnel_number
 ),
 
 taken as (
     select
-        beginnings.project_id,
-        beginnings.funnel_id,
+        beginnings.funnel_number,
         beginnings.unit_id,
-        beginnings.session_id,
         beginnings.occurred_us as entered_us,
         beginnings.seq as entry_seq,
         numbered.occurred_us,
@@ -73,7 +61,7 @@ taken as (
     from beginnings
     inner join numbered
         on
-            beginnings.funnel_id = numbered.funnel_id
+            beginnings.funnel_number = numbered.funnel_number
             and beginnings.unit_id = numbered.unit_id
             and beginnings.rule_step = numbered.rule_step
             and beginnings.event_number = numbered.event_number
@@ -83,8 +71,8 @@ taken as (
 counted as (
     select
         *,
-        row_number() over (partition by funnel_id, entry_seq order by occurred_us, seq) as step_number,
-        count(*) over (partition by funnel_id, entry_seq) as steps_taken
+        row_number() over (partition by funnel_number, entry_seq order by occurred_us, seq) as step_number,
+        count(*) over (partition by funnel_number, entry_seq) as steps_taken
     from taken
 ),
 
@@ -93,18 +81,17 @@ ranked as (
     select
         *,
         dense_rank() over (
-            partition by funnel_id, unit_id order by steps_taken desc, entered_us asc, entry_seq asc
+            partition by funnel_number, unit_id order by steps_taken desc, entered_us asc, entry_seq asc
         ) as preference
     from counted
 )
 
 select
-    project_id,
-    funnel_id,
+    funnel_number,
     unit_id,
     step_number,
     occurred_us,
     entered_us,
-    session_id as entry_session_id
+    entry_seq
 from ranked
 where preference = 1

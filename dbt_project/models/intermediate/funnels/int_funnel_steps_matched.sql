@@ -30,8 +30,7 @@ events as (
 )
 
 select
-    steps.project_id,
-    steps.funnel_id,
+    steps.funnel_number,
     steps.step_number,
     events.seq
 from events

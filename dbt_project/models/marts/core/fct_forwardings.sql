@@ -2,8 +2,8 @@
 {{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 {# What a webhook's body shows, but for the build; the others tell no more than what a conversion is worth. #}
 {% set body = [
-    'weighed.event_name', 'facts.name', 'facts.goal_id', 'facts.matched_by', 'facts.hit_id', 'facts.session_id',
-    'facts.visitor_id', 'facts.user_id', 'facts.source', 'facts.medium', 'facts.campaign', 'facts.click_id',
+    'weighed.event_name', 'facts.name', 'facts.goal_id', 'facts.matched_by', 'facts.hit_id',
+    'facts.session_id', 'facts.visitor_id', 'facts.user_id', 'facts.source', 'facts.medium', 'facts.campaign', 'facts.click_id',
     'facts.click_id_type', 'weighed.transaction_id', 'identities.em_meta', 'identities.em_google',
     'identities.ph_meta', 'identities.ph_google',
 ] %}
@@ -46,7 +46,10 @@ picked_by_name as (
         facts.conversion_id
     from choices
     inner join facts
-        on choices.project_id = facts.project_id and choices.chosen_by = 'name' and choices.choice = facts.name
+        on
+            choices.project_id = facts.project_id
+            and choices.chosen_by = 'name'
+            and choices.choice = facts.name
     union
     select
         choices.project_id,
@@ -164,7 +167,11 @@ stated as (
         facts.transaction_id,
         {{ sha256_hex('facts.conversion_id') }} as conversion_hash,
         coalesce(
-            called.event_name, goals_called.event_name, usual_event_names.event_name, facts.name, facts.goal_id
+            called.event_name,
+            goals_called.event_name,
+            usual_event_names.event_name,
+            facts.name,
+            facts.goal_id
         ) as event_name
     from narrowed
     inner join facts on narrowed.conversion_id = facts.conversion_id
