@@ -75,28 +75,42 @@ def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings
     # No build that is kept was made with the first.
     assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", second.deployment_id}
 
-    broken = {
-        "models/one.sql": [
-            ("select 2 as number", r"models/models.yml:5: unit test it_is_one: "),
-            ("select\n    no_such_column as number", r"models/one.sql:2: .*no_such_column"),
-            ("select 1 as number\nfrom {{ ref('no_such_model') }}", r"models/one.sql:2: .*no_such_model"),
-            ("select 1 as number\n{% if %}", r"models/one.sql:2: "),
-        ],
-        "seeds/words.csv": [
-            ("word,number\nyes,1\nno,many\n", r"seeds/words.csv:3: .*many"),
-            ("word,number\nyes,1\nno\n", r"seeds/words.csv:3: the row has 1 values"),
-            ("word,number\nno,1\nyes,1\nyes,2\n", r"seeds/words.csv:4: unique_words_word: "),
-        ],
-    }
-    for name, contents in broken.items():
-        whole = (project / name).read_text()
-        for content, expected in contents:
-            (project / name).write_text(content)
-            [sentence] = refusals(empty_home)
-            assert re.match(re.escape(f"{project}/") + expected, sentence), sentence
-            assert deployed(empty_home) == second
-        (project / name).write_text(whole)
-    assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", second.deployment_id}
+
+BROKEN = {
+    "a unit test": ("models/one.sql", "select 2 as number", r"models/models.yml:5: unit test it_is_one: "),
+    "a column": (
+        "models/one.sql",
+        "select\n    no_such_column as number",
+        r"models/one.sql:2: .*no_such_column",
+    ),
+    "a model": (
+        "models/one.sql",
+        "select 1 as number\nfrom {{ ref('no_such_model') }}",
+        r"models/one.sql:2: .*no_such_model",
+    ),
+    "a template": ("models/one.sql", "select 1 as number\n{% if %}", r"models/one.sql:2: "),
+    "a value": ("seeds/words.csv", "word,number\nyes,1\nno,many\n", r"seeds/words.csv:3: .*many"),
+    "a row": ("seeds/words.csv", "word,number\nyes,1\nno\n", r"seeds/words.csv:3: the row has 1 values"),
+    "a key": (
+        "seeds/words.csv",
+        "word,number\nno,1\nyes,1\nyes,2\n",
+        r"seeds/words.csv:4: unique_words_word: ",
+    ),
+}
+
+
+# Each is a parse and a build of the project.
+@pytest.mark.parametrize(
+    "what", [name if name == "a unit test" else pytest.param(name, marks=pytest.mark.long) for name in BROKEN]
+)
+def test_what_is_broken_is_refused_with_its_place(empty_home: Settings, project: Path, what: str) -> None:
+    used = deployed_or_first(empty_home)
+    name, content, expected = BROKEN[what]
+    (project / name).write_text(content)
+    [sentence] = refusals(empty_home)
+    assert re.match(re.escape(f"{project}/") + expected, sentence), sentence
+    assert deployed(empty_home) == used
+    assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", used.deployment_id}
 
 
 def test_unit_tests_count_on_the_shipped_numbers_whatever_an_extension_sets(
