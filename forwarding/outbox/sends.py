@@ -373,6 +373,13 @@ def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int)
         " WHERE project_id = ? AND batch_id = ? AND state = 'delivered' AND reason = ? ORDER BY delivery_id",
         *(project_id, batch_id, PARTLY),
     )
+    # Whether the platform knows of these is not known before they are told again.
+    store.execute_many(
+        "UPDATE told SET ordinal = NULL, fingerprint = NULL, state = NULL, value_minor = NULL, currency = NULL,"
+        " told_us = NULL WHERE project_id = ? AND destination_id = ? AND conversion_id = ? AND ordinal = ?"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE delivery_id = ? AND kind <> 'create')",
+        [(project_id, *row[1:], row[0]) for row in rows],
+    )
     if len(rows) == 1:
         delivery_id, destination_id, conversion_id, ordinal = rows[0]
         ended = [(delivery_id, conversion_id, ordinal, "dead", PARTLY)]

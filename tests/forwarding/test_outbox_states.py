@@ -154,6 +154,8 @@ def test_a_batch_of_which_some_was_refused_is_split_until_the_guilty_one_is_alon
     home.publish([forwarding(each, value_minor=1) for each in conversions])
     once(home, book, platform)
     assert home.states() == {"delivered": 8, "queued": 8}
+    kinds = {each: book.of(each)[-1][1] for each in conversions}
+    assert set(kinds.values()) == {"create"}
     ((batch_id,),) = home.query("SELECT DISTINCT batch_id FROM deliveries WHERE state = 'delivered'")
     home.wish("split", None, batch_id=batch_id)
     once(home, book, platform)
@@ -161,6 +163,9 @@ def test_a_batch_of_which_some_was_refused_is_split_until_the_guilty_one_is_alon
     assert dead == [("c5", 1)]
     assert not home.query("SELECT 1 FROM deliveries WHERE reason = 'partly' AND state <> 'dead'")
     assert {each: book.of(each)[-1][2] for each in conversions} == dict.fromkeys(conversions, 1)
+    # What was refused is not known there: its change is told as news, what was sent again as what it was.
+    assert book.of("c5")[-1] == (2, "create", 1)
+    assert {kind for each in conversions for ordinal, kind, _ in book.of(each) if ordinal == 1} == {"create"}
 
 
 def test_what_fails_is_tried_by_the_schedule_then_dead_and_replayed(home, book):
