@@ -4,7 +4,8 @@ Run it with `python -m benchmarks.funnels data/dbt/build/compiled/funnelhouse/mo
 `data`. The models that it compiled run in DuckDB; chdb, which is ClickHouse as a library, runs in an
 environment of its own, made for it. Both get the same Parquet file and take turns; the levels that people
 reach must be equal, one by one. Ours then find more than levels: which events took the steps, hence days,
-sources and times. Processor seconds are compared, since those of the wall depend on who else is at work.
+sources and times. Both use one thread, and processor seconds are compared, since those of the wall depend on
+who else is at work.
 """
 
 import argparse
@@ -64,7 +65,7 @@ path, window, out = sys.argv[1:]
 query = (
     f"select person, windowFunnel({window}, 'strict_once')(toUInt64(occurred_us), "
     "step_number = 1, step_number = 2, step_number = 3, step_number = 4) as level "
-    f"from file('{path}', Parquet) group by person having level > 0"
+    f"from file('{path}', Parquet) group by person having level > 0 settings max_threads = 1"
 )
 def clocks():
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -107,7 +108,7 @@ def main() -> None:
 def _ours(events: Path, compiled: Path) -> tuple[dict[int, int], float, float]:
     """Level by person, and the seconds of processors and of the wall that the models took."""
     with duckdb.connect() as connection:
-        connection.execute("attach ':memory:' as warehouse; use warehouse.main; set threads = 2")
+        connection.execute("attach ':memory:' as warehouse; use warehouse.main; set threads = 1")
         connection.execute(INPUTS.format(path=events, window=WINDOW_US))
         started, wall_started = _processor_seconds(), time.perf_counter()
         for model in MODELS:

@@ -7,11 +7,3 @@
 {% macro each_number_below(count) %}{{ adapter.dispatch('each_number_below')(count) }}{% endmacro %}
 
 {% macro duckdb__each_number_below(count) %}unnest(range({{ count }})){% endmacro %}
-
-{# The highest step in a table, where a query has a join for each; while nothing is built, the highest that there can be. #}
-{% macro highest_step(steps) %}
-    {% if not execute or flags.WHICH not in ('build', 'run') or model.resource_type == 'unit_test' %}
-        {{ return(var('funnel_steps_at_most')) }}
-    {% endif %}
-    {{ return(run_query('select coalesce(max(step_number), ' ~ var('funnel_steps_at_most') ~ ') from ' ~ steps).rows[0][0] | int) }}
-{% endmacro %}

@@ -1,5 +1,5 @@
 -- One row per ordered or strict funnel, unit and step that the unit's best chain of events took.
-{% set last_step = highest_step(ref('int_funnel_events')) %}
+{% set last_step = var('funnel_steps_at_most') %}
 with funnels as (
     select * from {{ ref('int_funnel_steps') }}
     where step_number = 1

@@ -2,6 +2,11 @@
 with funnels as (
     select * from {{ ref('int_funnel_steps') }}
     where step_number = 1 and mode <> 'counts'
+),
+
+conversion_reports as (
+    select seq from {{ ref('int_events_counted') }}
+    where conversion_id is not null
 )
 
 -- What lies in no session is in no funnel that counts sessions.
@@ -32,7 +37,7 @@ select distinct
 from {{ ref('int_funnel_steps_matched') }} as matched
 inner join {{ ref('int_events_counted') }} as events on matched.seq = events.seq
 where
-    events.conversion_id is not null
+    matched.seq in (select seq from conversion_reports)
     and events.{{ unit }}_id is not null
     and matched.funnel_number in (
         select funnel_number from funnels

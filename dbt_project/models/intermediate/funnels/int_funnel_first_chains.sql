@@ -1,5 +1,5 @@
 -- One row per ordered or strict funnel, unit and step of its first chain, whatever lies in between.
-{% set last_step = highest_step(ref('int_funnel_events')) %}
+{% set last_step = var('funnel_steps_at_most') %}
 with funnels as (
     select * from {{ ref('int_funnel_steps') }}
     where step_number = 1 and mode in ('ordered', 'strict')
@@ -15,7 +15,7 @@ step_1 as (
         min(occurred_us) as entered_us,
         min_by(seq, {{ moment('occurred_us', 'seq') }}) as entry_seq
     from {{ ref('int_funnel_events') }}
-    where step_number = 1 and funnel_number in (select funnel_number from funnels)
+    where step_number = 1
     group by funnel_number, unit_id
 ),
 

@@ -7,11 +7,11 @@ with funnels as (
 open_units as (
     -- Units whose best chain is not the first one.
     select
-        funnels.mode,
         funnels.unit,
+        funnels.mode = 'strict' as is_strict,
         first_chains.funnel_number,
         first_chains.unit_id,
-        row_number() over (order by first_chains.funnel_number, first_chains.unit_id) as unit_number
+        row_number() over (order by first_chains.funnel_number, first_chains.entry_seq) as unit_number
     from {{ ref('int_funnel_first_chains') }} as first_chains
     inner join funnels on first_chains.funnel_number = funnels.funnel_number
     where first_chains.step_number = 1 and not first_chains.is_best
@@ -19,7 +19,7 @@ open_units as (
 
 events as (
     select
-        open_units.mode,
+        open_units.is_strict,
         events.funnel_number,
         open_units.unit_number,
         events.step_number,
@@ -33,18 +33,26 @@ events as (
 legs as (
     -- A leg leads from a step to the next: an event departs on its step's leg and arrives on the one before.
     select
-        *,
+        funnel_number,
+        unit_number,
+        step_number,
+        occurred_us,
+        seq,
         step_number as leg,
         1 as departs
     from events
-    where mode = 'ordered'
+    where not is_strict
     union all
     select
-        *,
+        funnel_number,
+        unit_number,
+        step_number,
+        occurred_us,
+        seq,
         step_number - 1 as leg,
         0 as departs
     from events
-    where mode = 'ordered' and step_number > 1
+    where not is_strict and step_number > 1
 ),
 
 ordered_links as (
@@ -73,7 +81,7 @@ acts as (
         kind in ('visit', 'event', 'conversion')
         and {{ unit }}_id in (
             select unit_id from open_units
-            where mode = 'strict' and unit = '{{ unit }}'
+            where is_strict and unit = '{{ unit }}'
         )
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
@@ -87,7 +95,7 @@ strict_acts as (
         acts.seq
     from open_units
     inner join acts on open_units.unit = acts.unit and open_units.unit_id = acts.unit_id
-    where open_units.mode = 'strict'
+    where open_units.is_strict
     union
     -- An identify call is no act, but may take a step.
     select
@@ -96,7 +104,7 @@ strict_acts as (
         occurred_us,
         seq
     from events
-    where mode = 'strict'
+    where is_strict
 ),
 
 strict_sequence as (
@@ -126,4 +134,4 @@ select
 from events
 inner join strict_sequence
     on events.funnel_number = strict_sequence.funnel_number and events.seq = strict_sequence.seq
-where events.mode = 'strict'
+where events.is_strict
