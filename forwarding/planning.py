@@ -6,6 +6,7 @@ what they will have told, so a plan that was killed goes on where it stopped, an
 
 import base64
 import hashlib
+import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ from forwarding.outbox.schema import NEVER_US, UNDERWAY, WAITING, DestinationKey
 from forwarding.outbox.store import Lease, OutboxStore
 from forwarding.publications import RETRACTED, Forwardings, Row, opened
 from record.contract import DAY_US
+
+_log = logging.getLogger("funnelhouse.forward")
 
 COMPARED_AT_ONCE = 100_000
 
@@ -283,9 +286,17 @@ class _Plan:
                 of = known[conversion_id]
                 kind: DeliveryKind = "create" if of.told is None else "restate"
                 delivery = self._delivery(conversion_id, of.planned_ordinal + 1, kind, facts, of.told)
-                if self._platform.skip_reason(self._destination, delivery, self._now_us) is None:
+                if self._skip_reason(delivery) is None:
                     found.append(conversion_id)
         return _as_chosen(found)
+
+    def _skip_reason(self, delivery: Delivery) -> str | None:
+        try:
+            return self._platform.skip_reason(self._destination, delivery, self._now_us)
+        except Exception as error:
+            # One conversion that nobody thought of keeps no other from being told.
+            _log.error("%s: %s", delivery.delivery_id, type(error).__name__)
+            return "internal_error"
 
     def _begin(self, chosen: pa.Table, told_count: int) -> str | None:
         """Whether what is planned is held, and why; decided once per build."""
@@ -434,7 +445,7 @@ class _Plan:
             # It depends on what becomes of the one before.
             reason = None
         else:
-            reason = self._platform.skip_reason(self._destination, delivery, self._now_us)
+            reason = self._skip_reason(delivery)
         state, due_us, held_us, done_us = "queued", self._now_us, None, None
         if reason is not None:
             state, due_us, done_us = "skipped", NEVER_US, self._now_us

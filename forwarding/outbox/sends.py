@@ -375,8 +375,9 @@ def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int)
     )
     # Whether the platform knows of these is not known before they are told again.
     store.execute_many(
-        "UPDATE told SET ordinal = NULL, fingerprint = NULL, state = NULL, value_minor = NULL, currency = NULL,"
-        " told_us = NULL WHERE project_id = ? AND destination_id = ? AND conversion_id = ? AND ordinal = ?"
+        "UPDATE told SET ordinal = NULL, fingerprint = NULL, state = NULL, value_minor = NULL,"
+        " currency = NULL, told_us = NULL"
+        " WHERE project_id = ? AND destination_id = ? AND conversion_id = ? AND ordinal = ?"
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE delivery_id = ? AND kind <> 'create')",
         [(project_id, *row[1:], row[0]) for row in rows],
     )
