@@ -31,7 +31,7 @@ MART = "fct_forwardings"
 RETRACTED = "retracted"
 """Fingerprint of what was taken back."""
 
-TAKEN_BACK = ("rejected", "refunded")
+TAKEN_BACK = ("rejected", "refunded", "pending")
 """Reasons not to be wanted for which what was told is taken back; any other leaves it as it is."""
 
 Todo = Literal["tell", "retract", "leave"]
@@ -162,7 +162,7 @@ class Forwardings:
                 f"""
                 with wanted as (
                     select
-                        conversion_id, fingerprint,
+                        conversion_id, fingerprint, not_wanted_reason = 'before_since' as is_early,
                         case
                             when is_wanted then 'tell'
                             when not_wanted_reason in {TAKEN_BACK} then 'retract'
@@ -172,8 +172,13 @@ class Forwardings:
                 ),
                 compared as (
                     select
-                        conversion_id, coalesce(todo, 'retract') as todo,
-                        case coalesce(todo, 'retract')
+                        conversion_id,
+                        -- What was told before the destination was switched off is kept right all the same.
+                        case
+                            when is_early and told <> '{RETRACTED}' then 'tell'
+                            else coalesce(todo, 'retract')
+                        end as to_do,
+                        case to_do
                             when 'tell' then fingerprint
                             when 'retract' then case when planned is not null then '{RETRACTED}' end
                             else told
@@ -181,7 +186,7 @@ class Forwardings:
                         planned
                     from wanted full join known using (conversion_id)
                 )
-                select conversion_id, todo from compared where to_know is distinct from planned
+                select conversion_id, to_do as todo from compared where to_know is distinct from planned
                 """,  # noqa: S608
                 values,
             ).to_arrow_table()

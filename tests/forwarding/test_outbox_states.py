@@ -73,6 +73,33 @@ def test_a_destination_that_the_publication_does_not_know_takes_nothing_back(hom
     assert book.of("a") == [(1, "create", 1000)]
 
 
+def test_what_is_pending_again_is_taken_back_until_it_is_approved(home, book):
+    home.publish([forwarding("a")])
+    once(home, book)
+    home.publish([forwarding("a", is_wanted=False, not_wanted_reason="pending", state="pending")])
+    once(home, book)
+    home.publish([forwarding("a", value_minor=900)])
+    once(home, book)
+    assert book.of("a") == [(1, "create", 1000), (2, "retract", 0), (3, "restate", 900)]
+
+
+def test_what_was_told_before_it_was_switched_off_is_kept_right(home, book):
+    early = {"is_wanted": False, "not_wanted_reason": "before_since"}
+    home.publish([forwarding("told"), forwarding("rejected")])
+    once(home, book)
+    home.publish(
+        [forwarding("told", **early), forwarding("rejected", **REJECTED), forwarding("new", **early)]
+    )
+    once(home, book)
+    home.publish(
+        [forwarding(each, value_minor=700, **early) for each in ("told", "rejected", "new")],
+    )
+    once(home, book)
+    assert book.of("told") == [(1, "create", 1000), (2, "restate", 700)]
+    assert book.of("rejected") == [(1, "create", 1000), (2, "retract", 0)]
+    assert not book.of("new")
+
+
 def test_what_waits_is_overtaken(home, book):
     home.wish("pause")
     home.publish([forwarding("changed"), forwarding("rejected"), forwarding("denied"), forwarding("same")])
