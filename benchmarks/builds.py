@@ -7,6 +7,8 @@ again after `--extra` more events have arrived. A build is a process of its own,
 of the same files, in the same run and with a build's memory. Memory is the sum over the build's processes,
 sampled.
 
+With `--destinations` each project has three destinations besides: a webhook, Meta and Google.
+
 With `--tiny` it measures what a build costs however little there is: of 1,000 events, from the command line,
 beside what importing Dagster, dbt and Great Expectations takes. Processor seconds are those of all processes.
 """
@@ -133,9 +135,9 @@ def _print_builds(events: int, scan_s: float, builds: dict[str, Measured]) -> No
     sys.stdout.flush()
 
 
-def _measure(events: int, extra: int, home: Path) -> None:
+def _measure(events: int, extra: int, home: Path, has_destinations: bool) -> None:
     if not (home / "traffic").exists():
-        generate(home, events, SEED)
+        generate(home, events, SEED, has_destinations)
     scan_s = scan_and_sort_seconds(home)
     for file in home.glob("warehouse.duckdb*"):
         file.unlink()
@@ -187,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("events", type=int, nargs="*", help="sizes to measure")
     parser.add_argument("--extra", type=int, default=10_000, help="events that arrive after the first build")
+    parser.add_argument("--destinations", action="store_true", help="define three destinations a project")
     parser.add_argument("--folder", type=Path, help="where homes are kept; else they are deleted")
     parser.add_argument("--build", type=Path, metavar="HOME", help="only build, and print the report as JSON")
     parser.add_argument("--tiny", action="store_true", help="measure a home of 1,000 events, too")
@@ -199,7 +202,8 @@ def main() -> None:
             _measure_tiny(Path(folder) / "tiny")
     for events in arguments.events:
         with tempfile.TemporaryDirectory() as folder:
-            _measure(events, arguments.extra, (arguments.folder or Path(folder)) / f"events-{events}")
+            home = (arguments.folder or Path(folder)) / f"events-{events}"
+            _measure(events, arguments.extra, home, arguments.destinations)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,11 @@ class Clock:
     last_seq: int = 0
 
 
-def generate(home: Path, events: int, seed: int = 1) -> None:
+def generate(home: Path, events: int, seed: int = 1, has_destinations: bool = False) -> None:
     """Fill the raw zone of a new home with that many reports, duplicates included."""
     clock = Clock(seed, max(1, round(events / DAYS / EVENTS_PER_SESSION)))
-    _write_rows(home, "definitions", FIRST_DAY, traffic_definitions.definitions(_day_us(FIRST_DAY)))
+    defined = traffic_definitions.definitions(_day_us(FIRST_DAY), has_destinations)
+    _write_rows(home, "definitions", FIRST_DAY, defined)
     _advance(home, clock, events)
     today = FIRST_DAY + timedelta(days=clock.next_session // clock.sessions_per_day)
     _write_rows(home, "costs", today, traffic_definitions.costs(FIRST_DAY, today, _day_us(today)))

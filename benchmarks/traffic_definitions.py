@@ -4,6 +4,7 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
+from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.goal import GOALS
@@ -75,18 +76,31 @@ _SPENT = (
 )
 
 
-def definitions(received_us: int) -> list[dict[str, Any]]:
+_DESTINATIONS = {
+    "own": {"name": "Own", "kind": "webhook", "url": "https://own.example/hook"},
+    "meta": {"name": "Meta", "kind": "meta", "dataset_id": "1234567890"},
+    "google": {
+        "name": "Google Ads",
+        "kind": "google",
+        "account_id": "1234567890",
+        "conversion_action_id": "987654321",
+    },
+}
+
+
+def definitions(received_us: int, has_destinations: bool = False) -> list[dict[str, Any]]:
     """Rows of `raw/definitions`, stored as the API stores what it takes."""
+    defined = [*_DEFINED, (DESTINATIONS, _DESTINATIONS)] if has_destinations else _DEFINED
     return [
         {
             "project_id": project,
             "kind": kind.kind,
             "key": key,
             "received_us": received_us,
-            "body": json.dumps(kind.stored(kind.shape.model_validate(body))),
+            "body": json.dumps(kind.stored((kind.read or kind.shape.model_validate)(body))),
         }
         for project in PROJECTS
-        for kind, bodies in _DEFINED
+        for kind, bodies in defined
         for key, body in bodies.items()
     ]
 
