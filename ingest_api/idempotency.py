@@ -76,6 +76,10 @@ class Once:
         return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 
+_KEPT_APART = ("project_id", "secret")
+"""Parameters of paths by which keys are kept apart anyway; other ones belong to what a request says."""
+
+
 def once(request: Request, project_id: str, body: bytes) -> Once | None:
     """What the request's key makes of it; None without a key. Raises Refusal 400 for a bad one."""
     key = request.headers.get(HEADER)
@@ -85,5 +89,8 @@ def once(request: Request, project_id: str, body: bytes) -> Once | None:
         raise Refusal(400, f"{HEADER}: send one key of 1 to {MAX_CHARACTERS} characters.")
     # A postback says in its query what others say in their body; no query holds a line break.
     sent = hashlib.sha256(request.scope["query_string"] + b"\n" + body)
+    for name, value in sorted(request.path_params.items()):
+        if name not in _KEPT_APART:
+            sent.update(f"\n{name}={value}".encode())
     path: str = request.scope["route"].path
     return Once(project_id, f"page {path}" if sent_by(request) == "page" else path, key, sent.digest())

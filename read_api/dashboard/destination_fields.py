@@ -123,12 +123,6 @@ _NUMBERS = ("concurrency", "per_second")
 _FLAGS = ("is_active", "skip_suspected_doubles")
 
 
-def triggers(kind: str) -> tuple[tuple[str, str], ...]:
-    """When a kind may be told: platforms that count conversions take no trigger for later changes."""
-    is_platform = kind in ("meta", "google")
-    return tuple(each for each in TRIGGERS if not is_platform or each[0] != "every_change")
-
-
 def blank(request: Request) -> dict[str, Any]:
     """A new one of the kind that the address names. Raises Refusal 404 for no kind."""
     kind = request.query_params.get("kind", "")

@@ -202,7 +202,7 @@ def test_forms_offer_what_ingest_takes() -> None:
     for kind, shape in destination.SHAPES.items():
         of_kind = destination_fields.KINDS[kind]
         members = shape.model_fields
-        taken = {value for value, _ in destination_fields.triggers(kind)}
+        taken = {value for value, _ in destination_fields.TRIGGERS}
         assert taken == set(get_args(members["trigger"].annotation))
         for name, choices in of_kind.choices.items():
             offered = {value for value, _ in choices} - {""}

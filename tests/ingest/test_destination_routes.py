@@ -482,6 +482,8 @@ def test_a_wish_under_an_idempotency_key_is_wished_once(client: httpx.Client, in
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 7
     assert len(wishes(ingest_server)) == before + 1
     assert client.post(f"{URL}/meta/pause", headers=once, json={"note": "x"}).status_code == 422
+    # Of another destination it is no repeat, which would say that this one is paused.
+    assert client.post(f"{URL}/google/pause", headers=once).status_code == 422
     dry = client.post(f"{URL}/meta/pause", headers={**once, **DRY})
     assert dry.json() == answers[0].json()
     assert len(wishes(ingest_server)) == before + 1

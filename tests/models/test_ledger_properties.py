@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from orchestration.manifest import DBT_PROJECT
 
 MODELS = (
+    "int_conversion_states",
     "int_conversions_stated",
     "int_refunds_matched",
     "int_conversion_steps",
@@ -123,15 +124,17 @@ def warehouse(compiled_models: Path) -> duckdb.DuckDBPyConnection:
             conversion_id varchar, seq bigint, project_id varchar, event_id varchar, dialect varchar,
             sender varchar, received_us bigint, occurred_us bigint, name varchar, goal_id varchar,
             transaction_id varchar, country varchar, status varchar, is_status_unknown boolean,
-            state varchar, is_deciding boolean, amount_minor bigint, currency varchar
+            state varchar, is_deciding boolean, amount_minor bigint, currency varchar,
+            is_deciding_forwardable boolean, is_forwardable boolean
         );
         create table int_events_in_work (
             seq bigint, project_id varchar, event_id varchar, received_us bigint, occurred_us bigint,
-            kind varchar, transaction_id varchar, amount_minor bigint, currency varchar
+            kind varchar, transaction_id varchar, amount_minor bigint, currency varchar,
+            is_forwardable boolean
         );
         create table int_order_events (
             conversion_id varchar, seq bigint, project_id varchar, event_id varchar, received_us bigint,
-            occurred_us bigint, state varchar, amount_minor bigint, currency varchar
+            occurred_us bigint, state varchar, amount_minor bigint, currency varchar, is_forwardable boolean
         );
         create table int_conversion_pages as select '{WITH_PAYOUT}' as conversion_id, 'p' as page_id;
         create table int_conversion_defaults as
@@ -164,16 +167,16 @@ def _land(warehouse: duckdb.DuckDBPyConnection, history: Sequence[Report]) -> No
         amount = [report.amount, report.currency]
         if report.state == "refund":
             row = [seq, "shop", str(seq), seq * 100, report.occurred, "refund", report.order, *amount]
-            warehouse.execute("insert into int_events_in_work values (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            warehouse.execute("insert into int_events_in_work values (?, ?, ?, ?, ?, ?, ?, ?, ?, true)", row)
         else:
             sender = "server" if report.is_server else "browser"
             is_deciding = report.is_server or report.order not in has_server
             warehouse.execute(
                 "insert into int_conversion_reports values "
-                "(?, ?, 'shop', ?, 'segment', ?, ?, ?, 'n', null, ?, null, null, false, ?, ?, ?, ?)",
+                "(?, ?, 'shop', ?, 'segment', ?, ?, ?, 'n', null, ?, null, null, false, ?, ?, ?, ?, ?, true)",
                 [
                     *(report.order, seq, str(seq), sender, seq * 100, report.occurred),
-                    *(report.order, report.state, is_deciding, *amount),
+                    *(report.order, report.state, is_deciding, *amount, is_deciding),
                 ],
             )
 

@@ -290,7 +290,7 @@ def _beside(_request: Request, _viewer: Viewer, _key: str, fields: Mapping[str, 
     """What the form offers."""
     return {
         "of_kind": fields_of.KINDS[fields["kind"]],
-        "triggers": fields_of.triggers(fields["kind"]),
+        "triggers": fields_of.TRIGGERS,
         "senders": fields_of.SENDERS,
         "values": fields_of.VALUES,
         "consents": fields_of.CONSENTS,
