@@ -27,11 +27,12 @@ from forwarding.outbox import sends
 from forwarding.outbox.installation import claim_outbox, installation_of, is_dev_home, make_row
 from forwarding.outbox.retention import forget
 from forwarding.outbox.schema import DestinationKey
+from forwarding.outbox.states import read_states
 from forwarding.outbox.store import LEASE_S, Lease, LeaseLostError, OutboxStore, open_outbox
 from forwarding.outbox.wishes import carry_out
 from forwarding.planning import Planned, Planner
 from forwarding.publications import facts_of, newest_publication, version_of_published
-from forwarding.sending import Sender, Transport, read_states
+from forwarding.sending import Sender, Transport
 from forwarding.writer import Writer
 from funnelhouse.settings import Settings
 from record.landing import Location, open_existing

@@ -18,6 +18,7 @@ import apsw
 
 from forwarding.outbox.schema import TABLES, statements
 from record.landing import Location
+from record.landing.sqlite import write_transaction
 from record.landing.store import LandingError, Row
 
 LEASE_S = 30.0
@@ -117,16 +118,8 @@ class SqliteOutbox:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A write transaction, rolled back when its body raises; it waits for other writers first."""
-        with _errors(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # Some failures end the transaction by themselves.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with _errors(self._path), write_transaction(self._connection):
+            yield
 
     def storage(self) -> str:
         """The file's number and birth: a copy, or what a backup puts in its place, is another file."""

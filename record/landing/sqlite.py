@@ -172,6 +172,24 @@ def open_for_queries(path: Path) -> "SqliteStore | None":
         return SqliteStore(connection)
 
 
+@contextmanager
+def write_transaction(connection: apsw.Connection) -> Iterator[None]:
+    """A write transaction of any SQLite file of ours, rolled back when its body raises. Raises apsw.Error.
+
+    It waits for other writers before it reads anything: a transaction that reads first and then writes is
+    refused outright when somebody else wrote in between.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some failures end the transaction by themselves.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 class SqliteStore:
     """A `LandingStore` on a connection of its own."""
 
@@ -198,21 +216,9 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A write transaction, rolled back when its body raises.
-
-        It waits for other writers before it reads anything: a transaction that reads first and then writes is
-        refused outright when somebody else wrote in between.
-        """
-        with _landing_errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                # Some failures end the transaction by themselves.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        """A write transaction, rolled back when its body raises."""
+        with _landing_errors(), write_transaction(self._connection):
+            yield
 
     def prove_writable(self) -> None:
         """Commit something that changes no row to stable storage."""
