@@ -61,8 +61,13 @@ reports = st.builds(
 )
 
 
-def recognised(received: Sequence[tuple[int, Report]], order: str) -> dict[Position, int]:
-    """What is recognised once these reports of an order had arrived, by conversion or refund and currency."""
+def recognised(
+    received: Sequence[tuple[int, Report]], order: str, *, has_sale: bool = True
+) -> dict[Position, int]:
+    """What is recognised once these reports of an order had arrived, by conversion or refund and currency.
+
+    `has_sale` says whether the order has an amount today, so that refunds sent as such may belong to it.
+    """
     said = [(seq, r) for seq, r in received if r.state in ("approved", "pending", "rejected")]
     by_servers = [(seq, r) for seq, r in said if r.is_server]
     deciding = by_servers or said
@@ -83,7 +88,8 @@ def recognised(received: Sequence[tuple[int, Report]], order: str) -> dict[Posit
             continue
         if is_word and not refund.is_server and by_servers:
             continue
-        if amount is None or (refund.amount is not None and refund.currency != currency):
+        is_foreign = refund.amount is not None and refund.currency != currency
+        if amount is None or is_foreign or not (is_word or has_sale):
             left_over = refund.amount or 0
         else:
             taken = remaining if refund.amount is None else min(refund.amount, remaining)
@@ -96,16 +102,23 @@ def recognised(received: Sequence[tuple[int, Report]], order: str) -> dict[Posit
     return result
 
 
+def _has_sale(history: Sequence[Report], order: str) -> bool:
+    said = [r for r in history if r.order == order and r.state in ("approved", "pending", "rejected")]
+    deciding = [r for r in said if r.is_server] or said
+    return bool(deciding) and (order == WITH_PAYOUT or any(r.amount is not None for r in deciding))
+
+
 def entries_of(history: Sequence[Report]) -> Iterator[tuple[int, Position, int]]:
     """Rows of the ledger: position of the report that made the difference, of what, and minor units."""
     for order in ORDERS:
+        has_sale = _has_sale(history, order)
         received: list[tuple[int, Report]] = []
         before: dict[Position, int] = {}
         for seq, report in enumerate(history, 1):
             if report.order != order:
                 continue
             received.append((seq, report))
-            after = recognised(received, order)
+            after = recognised(received, order, has_sale=has_sale)
             for position in {*before, *after}:
                 difference = after.get(position, 0) - before.get(position, 0)
                 if difference:
@@ -195,9 +208,9 @@ def _ledger(warehouse: duckdb.DuckDBPyConnection) -> list[Entry]:
 def test_the_ledger_is_what_a_plain_reading_says(
     warehouse: duckdb.DuckDBPyConnection, history: list[Report]
 ) -> None:
-    # Whether a refund has a conversion to belong to is known today, whenever the sale arrived: past days are
-    # read under today's identities. Where none ever has an amount, it is unmatched for good, which the rules
-    # agree on.
+    # Whether a refund has a conversion to belong to is known today: past days are read under today's
+    # identities. Where a server's reports have no amount, it is unmatched from its arrival, whatever amount
+    # browsers had said before.
     _land(warehouse, history)
     rows = _ledger(warehouse)
     assert sorted((seq, what, minor) for seq, what, minor, _ in rows) == sorted(entries_of(history))
