@@ -2,8 +2,9 @@
 
 A `Slice` is both the condition of a query and what a page says of its result, so that they can't be about
 different rows. Its filters are those of `/v1/projects/{id}/marts/{mart}`: `country=DE`,
-`report_date.from=2026-05-01`. There are two more: `campaign.is=null`, or `set`, and
-`fct_conversions.country=DE` for the rows of conversions that have it.
+`report_date.from=2026-05-01`, `campaign.is=null` (or `set`), `source.not=google`, `campaign.contains=sale`.
+There is one more: `fct_conversions.country=DE` for the rows of conversions that have it, and likewise by
+sessions, touches, … (`REACHED_BY`). Several conditions on such a mart hold of one and the same row of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +21,14 @@ from read_api.reports.conditions import Condition
 CREDIT_DIGITS = 9
 """A conversion's credit is counted in 10⁻⁹, in columns that end in `_nano`."""
 
-_CONVERSIONS = "fct_conversions."
+REACHED_BY = {
+    "fct_conversions": "conversion_id",
+    "fct_attribution": "conversion_id",
+    "fct_goal_completions": "conversion_id",
+    "fct_sessions": "session_id",
+    "fct_touches": "touch_id",
+}
+"""Marts whose columns other marts' rows can be chosen by, and the column that both have."""
 
 Number = int | Decimal
 
@@ -54,20 +62,7 @@ class Slice:
     @property
     def condition(self) -> Condition:
         """For a query; names of columns are ours, never the caller's."""
-        condition = "project_id = ?"
-        values: list[object] = [self.project_id]
-        for name, value in self.filters:
-            if name.startswith(_CONVERSIONS):
-                condition += (
-                    " and conversion_id in (select conversion_id from fct_conversions "  # noqa: S608
-                    f"where project_id = ? and {name.removeprefix(_CONVERSIONS)} = ?)"
-                )
-                values += [self.project_id, value]
-                continue
-            sql, bound = _compared(name, value)
-            condition += f" and {sql}"
-            values += bound
-        return condition, values
+        return _holding(self.project_id, self.filters)
 
     @property
     def words(self) -> str:
@@ -118,26 +113,61 @@ class Figure:
         return bool(self.total)
 
 
+def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:
+    condition = "project_id = ?"
+    values: list[object] = [project_id]
+    reached: dict[str, list[tuple[str, Any]]] = {}
+    for name, value in filters:
+        mart, _, column = name.partition(".")
+        if mart in REACHED_BY:
+            reached.setdefault(mart, []).append((column, value))
+            continue
+        sql, bound = _compared(name, value)
+        condition += f" and {sql}"
+        values += bound
+    for mart, of_mart in reached.items():
+        inner, bound = _holding(project_id, of_mart)
+        key = REACHED_BY[mart]
+        condition += f" and {key} in (select {key} from {mart} where {inner})"  # noqa: S608
+        values += bound
+    return condition, values
+
+
 def _compared(name: str, value: Any) -> tuple[str, list[Any]]:
-    column, _, end = name.partition(".")
-    if end not in ("", "is", "from", "to"):
-        raise ValueError(f"{name} is for people to read, not for a query")
-    if end == "is":
+    column, _, how = name.partition(".")
+    if how == "is":
         return f"{column} is {'null' if value == 'null' else 'not null'}", []
-    if end:
-        return f"{column} {'>=' if end == 'from' else '<='} ?", [value]
+    if how in ("from", "to"):
+        return f"{column} {'>=' if how == 'from' else '<='} ?", [value]
+    if how == "contains":
+        parts = value if isinstance(value, tuple) else (value,)
+        return _either(f"contains(lower({column}), lower(?))", len(parts)), list(parts)
+    if how == "not":
+        parts = value if isinstance(value, tuple) else (value,)
+        return f"({column} is null or {column} not in ({_marks(parts)}))", list(parts)
+    if how:
+        raise ValueError(f"{name} is for people to read, not for a query")
     if value is None:
         return f"{column} is null", []
     if isinstance(value, tuple):
-        return f"{column} in ({', '.join('?' for _ in value)})", list(value)
+        return f"{column} in ({_marks(value)})", list(value)
     return f"{column} = ?", [value]
+
+
+def _either(condition: str, times: int) -> str:
+    return f"({' or '.join([condition] * times)})"
+
+
+def _marks(values: tuple[Any, ...]) -> str:
+    return ", ".join("?" for _ in values)
 
 
 def _said(name: str, value: Any) -> Iterable[tuple[str, str]]:
     if value is None:
         yield f"{name}.is", "null"
     elif isinstance(value, tuple):
-        yield from ((name, str(each)) for each in value)
+        for each in value:
+            yield from _said(name, each)
     elif isinstance(value, bool):
         yield name, str(value).lower()
     elif isinstance(value, date | datetime):

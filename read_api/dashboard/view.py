@@ -29,6 +29,7 @@ from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
+from read_api.filters import Filter, applied, parsed
 from read_api.parameters import Days
 from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
@@ -113,6 +114,9 @@ class View:
     countries: list[str] = field(default_factory=list)
     currencies: Currencies = field(default_factory=lambda: Currencies("USD", {}))
     units: Units = field(default_factory=lambda: Units({}))
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    """The attribution model that credit is of: the project's, unless the address names another."""
     is_empty: bool = False
     """Whether the project has no figures yet: then the page shows what is to be done for the first ones."""
     is_said_when_empty: bool = False
@@ -151,6 +155,8 @@ class View:
         found = Slice(mart, self.project_id)
         if days_column is not None:
             found = found.on(days_column, self.days)
+        if self.reader is not None:
+            found = applied(found, self.filters, self.reader, self.model)
         return found.having(columns)
 
     def figure(self, mart: str, column: str, number: int | Decimal | None, **columns: object) -> Figure:
@@ -368,6 +374,9 @@ def viewing(
         view.is_empty = not known.events
         view.currencies = Currencies(known.reporting_currency, conversions)
         view.units = Units(reader.facts.get("currency_decimals"))
+        view.filters = parsed(asked.getlist("f"))
+        models = reader.facts.get("attribution_models", ())
+        view.model = asked.get("model", "") if asked.get("model") in models else known.default_model
         view.dates, view.days = _days(reader, viewer.project_id, asked, default, view.known)
         if country:
             view.countries = _countries(reader, viewer.project_id)
