@@ -42,6 +42,7 @@ from read_api.reports import (
     deliveries,
     destinations,
     experiments,
+    filter_values,
     funnels,
     goals,
     landing_pages,
@@ -75,6 +76,7 @@ REPORTS = (
     destinations,
     data_trust,
     builds,
+    filter_values,
 )
 
 # Paths that end with the id of a conversion, or of a person.

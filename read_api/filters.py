@@ -44,6 +44,7 @@ _ORIGIN = ("source", "medium", "campaign", "term", "content", "channel")
 _SESSION = {name: name for name in (*_ORIGIN, "country", "device", "landing_page")} | {
     "visitor": "new_or_returning"
 }
+_BY_SESSION = {name: f"fct_sessions.{column}" for name, column in _SESSION.items()}
 _CONVERSION = {
     "country": "country",
     "conversion": "name",
@@ -73,7 +74,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "fct_sessions": _SESSION,
     "fct_touches": _SESSION | {name: f"fct_sessions.{_SESSION[name]}" for name in ("device", "visitor")},
     "fct_conversions": _CONVERSION,
-    "fct_goal_completions": _of_conversion(("goal",)) | {"goal": "goal_id"},
+    # As the session was in which it was completed.
+    "fct_goal_completions": _BY_SESSION | {"goal": "goal_id", "conversion": "fct_conversions.name"},
+    "fct_link_clicks": _BY_SESSION,
+    "rpt_experiments": {"goal": "goal_id"},
     "fct_conversion_ledger": _of_conversion(()),
     # Where the credited touch landed, and on the device that converted.
     "fct_attribution": _of_conversion((*_ORIGIN, "landing_page"))
@@ -96,6 +100,11 @@ class Filter:
         """As a page says it: `Source is google or bing`."""
         said = f"{DIMENSIONS[self.dimension]} {OPERATORS[self.operator]}"
         return f"{said} {' or '.join(self.values)}" if self.values else said
+
+    @property
+    def of_credit(self) -> bool:
+        """Whether conversions are chosen by what they are credited to, which depends on the model."""
+        return self.dimension in _ORIGIN
 
     @property
     def texts(self) -> list[str]:
@@ -140,6 +149,17 @@ def applied(rows: Slice, filters: Iterable[Filter], reader: Reader, model: str) 
             of_conversions = True
             rows = rows.where(f"{path.rpartition('.')[0]}.model", model)
     return rows
+
+
+def refuse_not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> None:
+    """Raises Refusal 400 for a filter that rows of the mart can't be chosen by."""
+    for each in not_applied(mart, filters, reader):
+        taken = [name for name in DIMENSIONS if path_to(mart, name, reader)]
+        raise Refusal(
+            400,
+            f"this report cannot be filtered by {each.dimension}; f takes here "
+            + (", ".join(taken) or "no dimension"),
+        )
 
 
 def not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> list[Filter]:
@@ -188,4 +208,17 @@ async def _filters(
     return parsed(f or ())
 
 
+async def _model(
+    model: Annotated[
+        str | None,
+        Query(
+            description="The attribution model whose credit filters by source, medium, campaign, term, "
+            "content and channel mean; default the project's default model."
+        ),
+    ] = None,
+) -> str:
+    return model or ""
+
+
+AskedModel = Annotated[str, Depends(_model)]
 AskedFilters = Annotated[tuple[Filter, ...], Depends(_filters)]

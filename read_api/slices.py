@@ -42,7 +42,14 @@ class Slice:
     filters: tuple[tuple[str, Any], ...] = ()
 
     def where(self, column: str, value: object) -> "Slice":
-        """Those of them with this value."""
+        """Those of them with this value.
+
+        A column has one condition for its values: in an address several ones are alternatives.
+        """
+        for place, (name, known) in enumerate(self.filters):
+            if name == column and (both := _both(known, value)):
+                narrowed = (*self.filters[:place], (name, both[0] if len(both) == 1 else both))
+                return replace(self, filters=(*narrowed, *self.filters[place + 1 :]))
         return replace(self, filters=(*self.filters, (column, value)))
 
     def on(self, days_column: str, days: Days) -> "Slice":
@@ -111,6 +118,12 @@ class Figure:
 
     def __bool__(self) -> bool:
         return bool(self.total)
+
+
+def _both(known: Any, value: Any) -> tuple[Any, ...]:
+    """The values that both conditions of one column leave."""
+    one, other = (each if isinstance(each, tuple) else (each,) for each in (known, value))
+    return tuple(each for each in other if each in one)
 
 
 def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:

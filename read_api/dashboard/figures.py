@@ -19,6 +19,9 @@ from read_api.slices import Figure
 NONE = "\N{EN DASH}"
 """Where there is no figure, which is not 0."""
 
+MOST_MINOR = 10**15
+"""More than anything costs."""
+
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -43,6 +46,15 @@ class Units:
     def major(self, minor: int | Decimal, currency: str) -> Decimal:
         """Minor units as an amount."""
         return Decimal(minor).scaleb(-self.digits(currency))
+
+    def minor(self, text: str, currency: str) -> int | None:
+        """A positive amount as somebody writes it, `1,234.50`, in minor units; None for anything else."""
+        try:
+            amount = Decimal(text.replace(",", "").strip()).scaleb(self.digits(currency))
+        except ArithmeticError:
+            return None
+        # A sign that is not a number compares with nothing.
+        return int(amount) if amount.is_finite() and 1 <= amount <= MOST_MINOR else None
 
     def amount(self, minor: int | Decimal, currency: str) -> str:
         """`1,234.50`, where the currency stands elsewhere."""

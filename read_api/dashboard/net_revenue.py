@@ -14,7 +14,7 @@ AMOUNT = "sum(amount_minor)"
 class NetRevenue:
     """Amounts by currency, in the order in which they stand on all pages; those that are 0 are left out.
 
-    `left_out` are refunds without a sale that a country would have to be known of.
+    `left_out` are refunds without a sale, while something is filtered: of them nothing is known to filter by.
     """
 
     conversions: list[Figure]
@@ -25,7 +25,8 @@ class NetRevenue:
 
 def unmatched_refunds(view: View) -> Slice:
     """Entries of refunds without a sale, and of what exceeds one, on the days shown."""
-    return view.rows("fct_conversion_ledger", "conversion_date").where("conversion_id", None)
+    rows = Slice("fct_conversion_ledger", view.project_id).on("conversion_date", view.days)
+    return rows.where("conversion_id", None)
 
 
 def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
@@ -44,7 +45,7 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
     refunds = {
         currency: rows.where("currency", currency).figure(AMOUNT, minor) for currency, minor in found if minor
     }
-    counted = {} if view.country else refunds
+    counted = {} if view.filters else refunds
     totals = {
         currency: conversions[currency].plus(counted.get(currency))
         if currency in conversions
@@ -55,7 +56,7 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
         _shown(view, conversions),
         _shown(view, counted),
         _shown(view, totals),
-        _shown(view, refunds) if view.country else [],
+        _shown(view, refunds) if view.filters else [],
     )
 
 

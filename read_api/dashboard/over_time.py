@@ -28,8 +28,8 @@ def charts(view: View, zone: str, currency: str) -> dict[str, Any]:
 
 def _by_day(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[Figure], list[Figure]]:
     """Figures of bins that are days or more."""
-    found = summary.by_day(view.reading, view.project_id, summary.Filters(view.days, view.country))
-    rows = Slice("rpt_traffic", view.project_id).having({"country": view.country})
+    found = summary.by_day(view.reading, view.project_id, view.asked)
+    rows = view.rows("rpt_traffic", None)
     of_currency = rows.where("currency", currency)
     sessions: dict[date, Number] = {}
     conversions: dict[date, Number] = {}
@@ -37,7 +37,7 @@ def _by_day(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[F
         sessions[each.day] = sessions.get(each.day, 0) + each.sessions
         conversions[each.day] = conversions.get(each.day, 0) + each.conversions
     amounts = {each.day: each.net_amount_minor for each in found if each.currency == currency}
-    refunds = {} if view.country else unmatched_refunds_by_day(view).get(currency, {})
+    refunds = {} if view.filters else unmatched_refunds_by_day(view).get(currency, {})
     return (
         over.sum(rows, "sum(sessions)", sessions, "report_date"),
         over.sum(rows, "sum(credit_nano)", conversions, "report_date"),
@@ -50,9 +50,8 @@ def _by_day(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[F
 
 def _by_hour(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[Figure], list[Figure]]:
     """The same by hour: of facts, since reports have days only."""
-    country = {"country": view.country}
-    visits = Slice("fct_sessions", view.project_id).having({"is_bot": False, **country})
-    counted = Slice("fct_conversions", view.project_id).having({"state": STATES_THAT_COUNT, **country})
+    visits = view.rows("fct_sessions", None, is_bot=False)
+    counted = view.rows("fct_conversions", None, state=STATES_THAT_COUNT)
 
     def hourly(rows: Slice, column: str, days_column: str, moment: str) -> list[Figure]:
         of_days = rows.on(days_column, view.days)
@@ -65,7 +64,7 @@ def _by_hour(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[
     refunds = [
         *(
             []
-            if view.country
+            if view.filters
             else hourly(_refunds(view, currency), "sum(amount_minor)", "conversion_date", "happened_at")
         )
     ]

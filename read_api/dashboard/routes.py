@@ -19,6 +19,7 @@ from read_api.dashboard.pages import (
     definitions,
     deliveries,
     destinations,
+    filters,
     keys,
     links,
     results,
@@ -27,7 +28,7 @@ from read_api.dashboard.pages import (
 )
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import Sessions
-from read_api.dashboard.view import NoFiguresError
+from read_api.dashboard.view import NoFiguresError, UnreadableError
 
 PATH = "/app"
 
@@ -42,6 +43,7 @@ PAGES = (
     setup,
     keys,
     data,
+    filters,
 )
 
 
@@ -64,6 +66,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
         setup,
         keys,
         data,
+        filters,
     ):
         app.include_router(pages.router)
     for module in (rendering, sign_in):
@@ -93,6 +96,9 @@ def error_page(request: Request) -> Renderer:
             return _to_sign_in(request)
         if isinstance(refusal, NoFiguresError):
             return refusal.view.render("no_figures.html")
+        if isinstance(refusal, UnreadableError):
+            context = {"problem": refusal.detail, "back": refusal.view.here()}
+            return refusal.view.render("unreadable.html", context, refusal.status)
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

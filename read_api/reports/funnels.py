@@ -8,11 +8,14 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import matching
+from read_api.slices import Slice
+
+MART = "rpt_funnels"
 
 router = APIRouter(tags=["reports"])
 
@@ -25,6 +28,7 @@ class Filters:
     funnel_id: str | None = None
     source: str | None = None
     by_source: bool = False
+    filters: tuple[Filter, ...] = ()
     page: Page = FIRST_PAGE
 
 
@@ -54,7 +58,8 @@ class Step:
 def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
     """Steps by funnel, then source (most entries first), then number. A funnel nobody entered has no rows."""
     asked = {"funnel_id": filters.funnel_id, "source": filters.source}
-    condition, values = matching(project_id, "entry_date", filters.days, asked)
+    rows = Slice(MART, project_id).on("entry_date", filters.days).having(asked)
+    condition, values = applied(rows, filters.filters, reader, "").condition
     origin = "source" if filters.by_source else "cast(null as varchar)"
     listed = columns(
         Step,
@@ -67,7 +72,7 @@ def funnels(reader: Reader, project_id: str, filters: Filters) -> list[Step]:
     )
     found = reader.page(
         f"""
-        with entries as (select *, {origin} as origin from rpt_funnels where {condition})
+        with entries as (select *, {origin} as origin from {MART} where {condition})
         select {listed}, max(sum(completed)) over (partition by funnel_id, origin) as entries_of_origin
         from entries
         group by funnel_id, funnel_name, mode, unit, origin, step_number
@@ -85,6 +90,7 @@ def funnels_report(
     caller: ReadCaller,
     table: AskedTable,
     days: AskedDays,
+    f: AskedFilters,
     funnel_id: Annotated[str | None, Query(description="Only this funnel.")] = None,
     source: Annotated[str | None, Query(description="Only entries from this source.")] = None,
     breakdown: Annotated[
@@ -94,5 +100,6 @@ def funnels_report(
     """Who came to each step of each funnel, took it, and dropped out; by the day of entry."""
     by_source = one_of("breakdown", breakdown, ("none", "source"), "none") == "source"
     with table.reading(caller) as reader:
-        filters = Filters(days, funnel_id or None, source or None, by_source, table.page)
+        refuse_not_applied(MART, f, reader)
+        filters = Filters(days, funnel_id or None, source or None, by_source, f, table.page)
         return table.answer(reader, funnels(reader, caller.project_id, filters), days)

@@ -39,6 +39,14 @@ def project(reader: Reader, project_id: str) -> Project:
     return made(Project, found)[0] if found else Project(_default_model(reader))
 
 
+def asked_model(reader: Reader, project_id: str, model: str) -> str:
+    """The attribution model asked for, the project's without one; raises Refusal 400."""
+    known = reader.facts.get("attribution_models", ())
+    if model and model not in known:
+        raise Refusal(400, "model must be one of " + ", ".join(known))
+    return model or project(reader, project_id).default_model
+
+
 def _default_model(reader: Reader) -> str:
     """That of every project in the build; dbt's own for a build without any, which credits nothing."""
     rows = reader.rows("select max(default_model) from dim_projects", [])

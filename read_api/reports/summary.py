@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import Exact, json_answer, of_nano, reading
+from read_api.filters import Filter, applied
 from read_api.parameters import (
     ALL_DAYS,
     AskedAsOf,
@@ -23,7 +24,7 @@ from read_api.parameters import (
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import Condition, known_by, matching
+from read_api.reports.conditions import Condition, known_by
 from read_api.reports.projects import project
 from read_api.slices import Slice
 
@@ -38,6 +39,9 @@ class Filters:
     country: str | None = None
     currency: str | None = None
     as_of: AsOf | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    """Whose credit filters of traffic mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ class Summary(BaseModel):
 
 def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures]:
     """By day, then currency; days without anything have no row."""
-    condition, parameters = _condition(project_id, filters, "report_date")
+    condition, parameters = _condition(reader, "rpt_traffic", project_id, filters, "report_date")
     listed = columns(
         DayFigures,
         "sessions",
@@ -183,7 +187,7 @@ def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[Cu
 
 def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFigures]:
     """All conversions of the days, rejected ones too, by state and currency."""
-    condition, parameters = _condition(project_id, filters, "conversion_date")
+    condition, parameters = _condition(reader, "fct_conversions", project_id, filters, "conversion_date")
     listed = columns(
         StateFigures,
         "net_amount_minor",
@@ -207,18 +211,12 @@ def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFig
 def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
     """The ledger of conversions and refunds of the days, by reason and currency, as known at `as_of`.
 
-    With a country only entries of conversions are there: what an unmatched refund belongs to is not known.
+    With a country or a filter only entries of conversions are there: what an unmatched refund belongs to is not known.
     """
     until, learnt = known_by(filters.as_of)
-    condition, parameters = matching(
-        project_id, "conversion_date", filters.days, {"currency": filters.currency}
-    )
-    if filters.country:
-        condition += (
-            " and conversion_id in "
-            "(select conversion_id from fct_conversions where project_id = ? and country = ?)"
-        )
-        parameters += [project_id, filters.country]
+    rows = Slice("fct_conversion_ledger", project_id).on("conversion_date", filters.days)
+    rows = rows.having({"currency": filters.currency, "fct_conversions.country": filters.country})
+    condition, parameters = applied(rows, filters.filters, reader, filters.model).condition
     listed = columns(
         LedgerFigures,
         "amount_minor",
@@ -276,6 +274,7 @@ def summary(
         return json_answer(request, content, reader.build_id)
 
 
-def _condition(project_id: str, filters: Filters, day_column: str) -> Condition:
-    columns = {"country": filters.country, "currency": filters.currency}
-    return matching(project_id, day_column, filters.days, columns)
+def _condition(reader: Reader, mart: str, project_id: str, filters: Filters, day_column: str) -> Condition:
+    rows = Slice(mart, project_id).on(day_column, filters.days)
+    rows = rows.having({"country": filters.country, "currency": filters.currency})
+    return applied(rows, filters.filters, reader, filters.model).condition

@@ -80,6 +80,11 @@ select model || ':' || part || ':' || conversion_id as attribution_id, project_i
 from touched
 cross join (values ('last_touch', 1), ('first_touch', 2), ('linear', 1), ('linear', 2)) as models (model, part);
 
+insert into fct_touches by name
+select 'shop/t' || number || '.1' as touch_id, 'shop' as project_id, person_id, occurred_at as touched_at,
+    source, medium, campaign, country, landing_page, 'shop/s' || number as session_id
+from touched;
+
 insert into rpt_traffic by name
 select 'shop' as project_id, report_date, source, medium, campaign, country, landing_page, device, currency,
     sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending_nano) as pending_credit_nano,
@@ -148,6 +153,12 @@ insert into rpt_goals by name
 select 'shop' as project_id, conversion_date as report_date, 'sale' as goal_id, country, false as is_micro,
     count(*) as completions, count(*) as sessions, count(*) as conversions
 from touched group by all;
+
+insert into fct_goal_completions by name
+select 'sale:' || conversion_id as completion_id, 'shop' as project_id, 'sale' as goal_id, person_id,
+    'shop/s' || number as session_id, conversion_id, event_id, occurred_at as completed_at,
+    conversion_date as completion_date, false as is_micro
+from touched;
 
 -- One link fires conversions, one events; what fires nothing is left by bots, too.
 insert into fct_link_clicks by name

@@ -71,7 +71,7 @@ def cohort_table(request: Request, viewer: AnyViewer) -> Response:
 def experiment_list(request: Request, viewer: AnyViewer) -> Response:
     """Each experiment's variants: rate, interval, and how they differ from the control."""
     with viewing(request, viewer, "experiments", dates=False) as view:
-        rows = experiments.experiments(view.reading, view.project_id, page=Page(1000))
+        rows = experiments.experiments(view.reading, view.project_id, page=Page(1000), filters=view.filters)
         found = [
             {
                 "name": variants[0].experiment_name or experiment_id,
@@ -98,9 +98,9 @@ def _variant_figures(view: View, variant: experiments.Variant) -> dict[str, Figu
 @router.get(f"{PATH}/people")
 def person(request: Request, viewer: AnyViewer) -> Response:
     """Somebody by any identifier: whose it is, what links them, and what they did."""
-    with viewing(request, viewer, "people", dates=False) as view:
-        asked = request.query_params
-        wanted = asked.get("id", "").strip()
+    asked = request.query_params
+    wanted = asked.get("id", "").strip()
+    with viewing(request, viewer, "people", dates=False, filters=not wanted) as view:
         reader = view.reading
         found = people.find_people(reader, view.project_id, wanted) if wanted else []
         offset = asked.get("offset", "")
@@ -117,7 +117,7 @@ def person(request: Request, viewer: AnyViewer) -> Response:
                 "before": max(0, start - PAGE_ROWS) if start else None,
             }
         elif not wanted:
-            filters = conversions.Filters(page=Page(30))
+            filters = conversions.Filters(filters=view.filters, model=view.model, page=Page(30))
             latest = conversions.conversions(reader, view.project_id, filters)
             context["latest"] = list({row.person_id: row for row in latest}.values())[:15]
         return view.render("people.html", context)

@@ -52,12 +52,12 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/sources")
 def source_list(request: Request, viewer: AnyViewer) -> Response:
     """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
-    with viewing(request, viewer, "sources", country=True) as view:
+    with viewing(request, viewer, "sources", credits=True) as view:
         by = request.query_params.get("by", "source")
         by = by if by in sources.DIMENSIONS else "source"
         found = ranked(
             view.reading,
-            view.rows("rpt_traffic", country=view.country),
+            view.rows("rpt_traffic"),
             replace(TRAFFIC, by=by),
             view.most_rows,
             view.currencies.in_order,
@@ -96,12 +96,11 @@ def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
 @router.get(f"{PATH}/attribution")
 def attribution_models(request: Request, viewer: AnyViewer) -> Response:
     """Credit by one model, and all models side by side."""
-    with viewing(request, viewer, "attribution") as view:
+    with viewing(request, viewer, "attribution", credits=True) as view:
         asked = request.query_params
         models = tuple(view.reading.facts["attribution_models"])
         default = project(view.reading, view.project_id).default_model
-        model = asked.get("model", default)
-        model = model if model in models else default
+        model = view.model
         by = asked.get("by", "source")
         by = by if by in attribution.DIMENSIONS else "source"
         measure = asked.get("measure", "conversions")
@@ -128,6 +127,7 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             "goals": [("", "All conversions"), *goal_names.items()],
             "goal": goal,
             "of_goal": goal_names.get(goal),
+            "mart": rows.mart,
             "ranking": chosen,
             "net": net,
             "currency": currency,
