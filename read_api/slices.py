@@ -4,7 +4,8 @@ A `Slice` is both the condition of a query and what a page says of its result, s
 different rows. Its filters are those of `/v1/projects/{id}/marts/{mart}`: `country=DE`,
 `report_date.from=2026-05-01`, `campaign.is=null` (or `set`), `source.not=google`, `campaign.contains=sale`.
 There is one more: `fct_conversions.country=DE` for the rows of conversions that have it, and likewise by
-sessions, touches, … (`REACHED_BY`). Several conditions on such a mart hold of one and the same row of it.
+sessions, touches, … (`REACHED_BY`). Several conditions on such a mart hold of one and the same row of it;
+where all ask for the lack of something (`.not`, `.is=null`), none of its rows may have that.
 """
 
 from collections.abc import Iterable, Mapping
@@ -139,11 +140,36 @@ def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:
         condition += f" and {sql}"
         values += bound
     for mart, of_mart in reached.items():
-        inner, bound = _holding(project_id, of_mart)
         key = REACHED_BY[mart]
-        condition += f" and {key} in (select {key} from {mart} where {inner})"  # noqa: S608
+        if all(_excludes(name, value) for name, value in of_mart):
+            # None of its rows has what is excluded, perhaps because there is none: a conversion that nothing
+            # is credited for has no landing page either.
+            excluded = [_excluded(name, value) for name, value in of_mart]
+            inner = " or ".join(sql for sql, _ in excluded)
+            bound = [project_id, *(each for _, more in excluded for each in more)]
+            found = f"select {key} from {mart} where project_id = ? and {key} is not null and ({inner})"  # noqa: S608
+            condition += f" and ({key} is null or {key} not in ({found}))"
+        else:
+            inner, bound = _holding(project_id, of_mart)
+            condition += f" and {key} in (select {key} from {mart} where {inner})"  # noqa: S608
         values += bound
     return condition, values
+
+
+def _excludes(name: str, value: Any) -> bool:
+    """Whether a condition on a mart's own column asks for the lack of something."""
+    column, _, how = name.partition(".")
+    if column in REACHED_BY:
+        return False
+    return how == "not" or (how == "is" and value == "null") or (not how and value is None)
+
+
+def _excluded(name: str, value: Any) -> tuple[str, list[Any]]:
+    column, _, how = name.partition(".")
+    if how != "not":
+        return f"{column} is not null", []
+    values = value if isinstance(value, tuple) else (value,)
+    return f"{column} in ({_marks(values)})", list(values)
 
 
 def _compared(name: str, value: Any) -> tuple[str, list[Any]]:
