@@ -16,8 +16,9 @@ from command_line.demo.past.reports import Past, Report, Sender
 from command_line.demo.past.shop_world import CURRENCY, DAYS, PARTNER, PROJECT, SITE, WITH_COSTS
 from command_line.demo.replay import Request
 
-_WITHIN_S = 1800
-"""Reports of one sender that arrive within the same half hour make one request: there are four times fewer."""
+_WITHIN_S = 3600
+"""Reports of one sender that arrive within the same hour make one request, which arrives with the last of them:
+one for each would take minutes."""
 
 _EVENTS = f"/v1/projects/{PROJECT}/events"
 _JSON = {"Content-Type": "application/json"}
@@ -26,7 +27,8 @@ _JSON = {"Content-Type": "application/json"}
 def requests_of(past: Past, midnight: datetime, now: datetime, postbacks: str) -> list[Request]:
     """All requests that arrive until `now`, in order; `postbacks` is the path of the network's postbacks."""
     arriving = sorted(
-        [*_definitions(midnight), *_costs(midnight), *_reports(past, postbacks)], key=lambda each: each[0]
+        [*_definitions(midnight), *_costs(midnight), *_reports(past.until(now), postbacks)],
+        key=lambda each: each[0],
     )
     return [_at(arrives, request) for arrives, request in arriving if arrives <= now]
 
