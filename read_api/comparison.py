@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
-from read_api.parameters import Days, day
+from read_api.parameters import ALL_DAYS, Days, day
 
 COMPARISONS = {"previous": "Previous period", "year": "Previous year", "own": "Custom range"}
 
@@ -17,7 +17,7 @@ class Comparison:
     """What was chosen, and for `own` the two days, both included."""
 
     name: str
-    own: Days = Days()
+    own: Days = ALL_DAYS
 
     def days(self, shown: Days) -> Days | None:
         """The days to compare `shown` with; None where either end is open, or the calendar ends before."""
