@@ -11,26 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from read_api.dashboard.figures import NONE, Units, count, origin, percent
-from read_api.slices import Figure, Number
-
-
-@dataclass(frozen=True)
-class Quotient:
-    """A figure over another one: a rate, an average."""
-
-    part: Figure
-    whole: Figure
-
-    @property
-    def total(self) -> Number | None:
-        """None without something to divide by."""
-        return Decimal(self.part.total) / Decimal(self.whole.total) if self.whole else None
-
-    def __bool__(self) -> bool:
-        return bool(self.total)
-
-
-Measured = Figure | Quotient
+from read_api.metrics import Measured, Quotient
+from read_api.slices import Figure
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from read_api.dashboard.pages import (
     destinations,
     keys,
     links,
+    overview,
     results,
     setup,
     traffic,
@@ -32,6 +33,7 @@ from read_api.dashboard.view import NoFiguresError
 PATH = "/app"
 
 PAGES = (
+    overview,
     results,
     traffic,
     behaviour,
@@ -54,6 +56,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.access_rules = SharedAccessRules(settings.landing_store)
     app.state.tracker_prefix = settings.tracker_prefix
     for pages in (
+        overview,
         results,
         traffic,
         behaviour,

@@ -22,11 +22,11 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
+from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
-from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.filters import Filter, applied, parsed
@@ -35,7 +35,7 @@ from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
 from read_api.reports import builds
 from read_api.reports.conversion import ModelCredit
-from read_api.reports.projects import project, today
+from read_api.reports.projects import known_days, project, today
 from read_api.slices import Figure, Slice
 
 FEW_ROWS = 100
@@ -367,7 +367,7 @@ def viewing(
         view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_country = dates, country
         asked = request.query_params
-        view.known, conversions = _known(reader, viewer.project_id)
+        view.known, conversions = known_days(reader, viewer.project_id)
         if also_known is not None:
             view.known = _both(view.known, also_known(reader, viewer.project_id))
         known = project(reader, viewer.project_id)
@@ -410,27 +410,6 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
-    """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
-    rows = reader.rows(
-        """
-        select currency, min(report_date), max(report_date), sum(credit_nano)
-        from rpt_traffic
-        where project_id = ?
-        group by currency
-        union all
-        select null, min(conversion_date), max(conversion_date), 0
-        from fct_conversion_ledger
-        where project_id = ? and conversion_id is null
-        """,
-        [project_id, project_id],
-    )
-    firsts = [first for _, first, _, _ in rows if first is not None]
-    lasts = [last for _, _, last, _ in rows if last is not None]
-    conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
-    return Days(min(firsts, default=None), max(lasts, default=None)), conversions
 
 
 def _both(one: Days, other: Days) -> Days:

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from read_api.dashboard.change import Quotient, change, traced_difference
+from read_api.dashboard.change import change, traced_difference
 from read_api.dashboard.figures import NONE, Units
 from read_api.dashboard.rendering import _environment
+from read_api.metrics import Quotient
 from read_api.parameters import Days
 from read_api.slices import Figure, Slice
 
