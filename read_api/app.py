@@ -33,6 +33,7 @@ from read_api.reports import (
     attribution,
     builds,
     campaigns,
+    changes,
     channel_importance,
     cohorts,
     conversion,
@@ -53,10 +54,13 @@ from read_api.reports import (
     sources,
     summary,
     time_to_convert,
+    timeline,
 )
 
 REPORTS = (
     summary,
+    timeline,
+    changes,
     conversions,
     conversion,
     people,

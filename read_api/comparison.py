@@ -1,4 +1,7 @@
-"""The days that figures are compared with: `compare=previous`, `year`, or `own` with its own two days."""
+"""The days that figures are compared with: `compare=previous`, `year`, or `own` with its own two days.
+
+`none` says that there are none, where a page would compare without being asked.
+"""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -7,9 +10,15 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
-from read_api.parameters import Days, day
+from read_api.parameters import ALL_DAYS, Days, day
 
-COMPARISONS = {"previous": "Previous period", "year": "Previous year", "own": "Custom range"}
+NONE = "none"
+COMPARISONS = {
+    "previous": "Previous period",
+    "year": "Previous year",
+    "own": "Custom range",
+    NONE: "No comparison",
+}
 
 
 @dataclass(frozen=True)
@@ -17,7 +26,7 @@ class Comparison:
     """What was chosen, and for `own` the two days, both included."""
 
     name: str
-    own: Days = Days()
+    own: Days = ALL_DAYS
 
     def days(self, shown: Days) -> Days | None:
         """The days to compare `shown` with; None where either end is open, or the calendar ends before."""
@@ -48,6 +57,8 @@ def comparison(name: str | None, first: str | None, last: str | None) -> Compari
         return None
     if name not in COMPARISONS:
         raise Refusal(400, "compare must be one of " + ", ".join(COMPARISONS))
+    if name == NONE:
+        return None
     if name != "own":
         return Comparison(name)
     own = Days(day("compare_from", first), day("compare_to", last))
@@ -63,7 +74,7 @@ async def _comparison(
         str | None,
         Query(
             description="Days to compare with: `previous`, as many whole weeks before as hold the days asked "
-            "for; `year`, the same dates a year before; `own`, with `compare_from` and `compare_to`."
+            "for; `year`, the same dates a year before; `own`, with `compare_from` and `compare_to`; `none`."
         ),
     ] = None,
     compare_from: Annotated[

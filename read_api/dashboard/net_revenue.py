@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from read_api.dashboard.view import View
 from read_api.slices import Figure, Slice
@@ -58,24 +57,6 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
         _shown(view, totals),
         _shown(view, refunds) if view.filters else [],
     )
-
-
-def unmatched_refunds_by_day(view: View) -> dict[str, dict[date, int]]:
-    """Amounts by currency and day."""
-    condition, values = unmatched_refunds(view).condition
-    found = view.reading.rows(
-        f"""
-        select currency, conversion_date, {AMOUNT}
-        from fct_conversion_ledger
-        where {condition}
-        group by currency, conversion_date
-        """,  # noqa: S608
-        values,
-    )
-    days: dict[str, dict[date, int]] = {}
-    for currency, day, minor in found:
-        days.setdefault(currency, {})[day] = minor
-    return days
 
 
 def _shown(view: View, amounts: Mapping[str, Figure]) -> list[Figure]:

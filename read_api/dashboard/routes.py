@@ -22,6 +22,7 @@ from read_api.dashboard.pages import (
     filters,
     keys,
     links,
+    overview,
     results,
     setup,
     traffic,
@@ -33,6 +34,7 @@ from read_api.dashboard.view import NoFiguresError, UnreadableError
 PATH = "/app"
 
 PAGES = (
+    overview,
     results,
     traffic,
     behaviour,
@@ -56,6 +58,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.access_rules = SharedAccessRules(settings.landing_store)
     app.state.tracker_prefix = settings.tracker_prefix
     for pages in (
+        overview,
         results,
         traffic,
         behaviour,

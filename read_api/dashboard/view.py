@@ -25,13 +25,13 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
+from read_api.comparison import COMPARISONS, Comparison, comparison
+from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
-from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
-from read_api.comparison import COMPARISONS, Comparison, comparison
 from read_api.date_ranges import NAMED_RANGES
 from read_api.filters import DIMENSIONS, MAX_FILTERS, OPERATORS, Filter, applied, not_applied, parsed
 from read_api.parameters import Days, day
@@ -39,7 +39,7 @@ from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
 from read_api.reports import builds, filter_values, summary
 from read_api.reports.conversion import ModelCredit
-from read_api.reports.projects import project, today
+from read_api.reports.projects import known_days, project, today
 from read_api.slices import Figure, Slice
 
 FEW_ROWS = 100
@@ -49,6 +49,8 @@ MOST_ROWS = 1000
 LATEST = "latest_30_days"
 ALL = "all"
 OWN = "own"
+NOTHING = "none"
+"""To compare with, where an address says so."""
 
 DATE_OPTIONS = (
     (LATEST, "Last 30 days of data"),
@@ -101,7 +103,14 @@ _NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 UNDATED = frozenset(
-    {"rpt_paths", "rpt_channel_importance", "rpt_experiments", "dim_projects", "dim_people", "dim_identifiers"}
+    {
+        "rpt_paths",
+        "rpt_channel_importance",
+        "rpt_experiments",
+        "dim_projects",
+        "dim_people",
+        "dim_identifiers",
+    }
 )
 """Marts whose rows are not of a day."""
 
@@ -145,7 +154,7 @@ class View:
     menu = MENU
     dimensions = DIMENSIONS
     operators = OPERATORS
-    comparison_options = (("", "Nothing"), *COMPARISONS.items())
+    comparison_options = ((NOTHING, "Nothing"), *COMPARISONS.items())
 
     @cached_property
     def steps(self) -> Steps:
@@ -380,7 +389,9 @@ class View:
     def own(self) -> dict[str, list[str]]:
         """What the address chooses of this page alone."""
         asked = self.request.query_params
-        names = [name for name in asked if name not in (*_KEPT, *_NOT_KEPT) and not name.startswith("filter_")]
+        names = [
+            name for name in asked if name not in (*_KEPT, *_NOT_KEPT) and not name.startswith("filter_")
+        ]
         return {name: asked.getlist(name) for name in names}
 
     @property
@@ -522,6 +533,7 @@ def viewing(
     dates: bool = True,
     filters: bool = True,
     compares: bool = False,
+    compared_with: str = NOTHING,
     credits: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
@@ -530,8 +542,9 @@ def viewing(
     """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
-    filtered), days that it `compares` with, and the model that it `credits` by. `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days
-    of a project on which the page knows something, with or without sessions and conversions.
+    filtered), days that it `compares` with, and the model that it `credits` by. An address that names none has
+    the dates of `default` and is `compared_with` that. `said_when_empty`: see View. `also_known` are days of a
+    project on which the page knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -547,7 +560,7 @@ def viewing(
         view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_filters = dates, filters
         view.takes_comparison, view.takes_model = compares, credits
-        view.known, conversions = _known(reader, viewer.project_id)
+        view.known, conversions = known_days(reader, viewer.project_id)
         if also_known is not None:
             view.known = _both(view.known, also_known(reader, viewer.project_id))
         view.is_empty = not known.events
@@ -557,11 +570,9 @@ def viewing(
         view.models = models
         view.model = request.query_params.get("model") or known.default_model
         view.default_dates = default
-        view.dates, view.days = _days(
-            reader, viewer.project_id, request.query_params, default, view.known
-        )
+        view.dates, view.days = _days(reader, viewer.project_id, request.query_params, default, view.known)
         if compares:
-            view.comparison = _comparison(request.query_params, view.days)
+            view.comparison = _comparison(request.query_params, compared_with, view.days)
             view.compared = view.comparison.days(view.days) if view.comparison else None
         yield view
 
@@ -581,24 +592,27 @@ def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
     if asked.get("dates") and asked.get("dates") not in dict(DATE_OPTIONS):
         raise UnreadableError(view, "dates must be one of " + ", ".join(dict(DATE_OPTIONS)), "dates")
     compare = asked.get("compare")
-    if compare and compare not in COMPARISONS:
-        raise UnreadableError(view, "compare must be one of " + ", ".join(COMPARISONS), "compare")
+    if compare and compare not in (NOTHING, *COMPARISONS):
+        known = ", ".join((NOTHING, *COMPARISONS))
+        raise UnreadableError(view, f"compare must be one of {known}", "compare")
     for choice, first, last in (("dates", "from", "to"), ("compare", "compare_from", "compare_to")):
         try:
-            ends = [day(name, asked.get(name)) for name in (first, last)] if asked.get(choice) == OWN else []
+            own = [day(name, asked.get(name)) for name in (first, last)] if asked.get(choice) == OWN else []
         except Refusal as refused:
             raise UnreadableError(view, refused.detail, choice, first, last) from None
-        if choice == "compare" and all(ends) and sorted(ends) != ends:
+        ends = [end for end in own if end]
+        if choice == "compare" and sorted(ends) != ends:
             raise UnreadableError(view, f"{first} must not be after {last}", choice, first, last)
     return filters
 
 
-def _comparison(asked: Mapping[str, str], shown: Days) -> Comparison | None:
+def _comparison(asked: Mapping[str, str], default: str, shown: Days) -> Comparison | None:
     """What to compare with. Until both of one's own days are chosen, the previous ones can be changed."""
+    name = asked.get("compare") or default
     first, last = asked.get("compare_from"), asked.get("compare_to")
-    if asked.get("compare") == OWN and not (first and last):
+    if name == OWN and not (first and last):
         return Comparison(OWN, Comparison("previous").days(shown) or shown)
-    return comparison(asked.get("compare"), first, last)
+    return comparison("" if name == NOTHING else name, first, last)
 
 
 def _days(
@@ -620,25 +634,11 @@ def _days(
     return OWN if name == OWN else LATEST, Days(last - timedelta(days=29), last)
 
 
-def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
-    """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
-    rows = reader.rows(
-        """
-        select currency, min(report_date), max(report_date), sum(credit_nano)
-        from rpt_traffic
-        where project_id = ?
-        group by currency
-        union all
-        select null, min(conversion_date), max(conversion_date), 0
-        from fct_conversion_ledger
-        where project_id = ? and conversion_id is null
-        """,
-        [project_id, project_id],
-    )
-    firsts = [first for _, first, _, _ in rows if first is not None]
-    lasts = [last for _, _, last, _ in rows if last is not None]
-    conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
-    return Days(min(firsts, default=None), max(lasts, default=None)), conversions
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _both(one: Days, other: Days) -> Days:

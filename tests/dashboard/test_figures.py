@@ -10,10 +10,11 @@ from funnelhouse import keys
 from ingest_api.definitions import link
 from ingest_api.definitions.funnel import Funnel
 from ingest_api.definitions.link import Fires
+from read_api.bins import bins
+from read_api.currencies import Currencies
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
-from read_api.dashboard.layout import Currencies, bins
 from read_api.dashboard.pages.keys import SCOPES
 from read_api.dashboard.pages.links import FIRES, PASSED
 from read_api.dashboard.pages.setup import PAGE_KINDS

@@ -1,22 +1,18 @@
 """Performance: every grouping under every filter adds up, to the cent, and is what a plain reading finds."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
-from example_marts import ReadServer, publish_rows, read_server
+from example_marts import publish_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_shop import DAYS, FIRST_DAY, MODELS, MORE_COLUMNS, REPORTS, RandomShop, random_shop
 
-from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
 from read_api.filters import DIMENSIONS, Filter
 from read_api.parameters import Days, Page

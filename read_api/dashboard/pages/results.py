@@ -1,4 +1,4 @@
-"""Results: the overview, how revenue came to be what it is, and conversions with what explains them."""
+"""Results: how revenue came to be what it is, and conversions with what explains them."""
 
 from dataclasses import replace
 from datetime import date
@@ -13,24 +13,18 @@ from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
 from read_api.dashboard.net_revenue import net_revenue
-from read_api.dashboard.over_time import charts
 from read_api.dashboard.rendering import HEADERS
 from read_api.dashboard.view import View, viewing
 from read_api.parameters import MAX_LIMIT, Page, cursor
-from read_api.ranking import LANDED, TRAFFIC, ranked
 from read_api.reader import Reader
 from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
-from read_api.reports.projects import project
 from read_api.reports.told import ToldTo, told_of
 from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
 
 PAGE_ROWS = 50
-SHORT = 6
-"""Rows of a table on the overview."""
-
 REASONS = ("sale", "approval", "rejection", "refund", "restatement", "reversal")
 """Of ledger entries, in the order of the waterfall."""
 
@@ -46,32 +40,6 @@ REASON_WORDS = {
 _AMOUNT = "sum(amount_minor)"
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get(f"{PATH}/overview")
-def overview(request: Request, viewer: AnyViewer) -> Response:
-    """The project at a glance."""
-    with viewing(request, viewer, "overview") as view:
-        reader = view.reading
-        known = project(reader, view.project_id)
-        in_order = view.currencies.in_order
-        traffic = view.rows("rpt_traffic")
-        sources = ranked(reader, traffic, TRAFFIC, SHORT, in_order)
-        net = net_revenue(view, sources.total.amounts)
-        currency = view.currencies.main({each.currency: each for each in net.totals})
-        is_empty = not sources and not net.totals
-        context: dict[str, Any] = {
-            "is_empty": is_empty,
-            "total": sources.total,
-            "net": net,
-            "currency": currency,
-            "charts": {} if is_empty else charts(view, known.time_zone, currency),
-            "sources": sources,
-            "landing_pages": ranked(reader, view.rows("rpt_landing_pages"), LANDED, SHORT, in_order),
-            "states": _states(view),
-            "latest": _conversions(reader, view, page=Page(limit=SHORT)),
-        }
-        return view.render("overview.html", context)
 
 
 @router.get(f"{PATH}/revenue")
@@ -193,9 +161,7 @@ def _wanted(view: View) -> conversions.Filters:
 
 
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:
-    filters = conversions.Filters(
-        days=view.days, filters=view.filters, model=view.model, page=page, **wanted
-    )
+    filters = conversions.Filters(days=view.days, filters=view.filters, model=view.model, page=page, **wanted)
     return conversions.conversions(reader, view.project_id, filters)
 
 

@@ -66,9 +66,9 @@
   // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
   const shortTimes = {
     hour: (name) => name.slice(11),
-    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" }),
+    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-US", { day: "numeric", month: "short", timeZone: "UTC" }),
     week: (name) => shortTimes.day(name),
-    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-GB", { month: "short", year: "numeric", timeZone: "UTC" }),
+    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" }),
   };
 
   // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
@@ -99,6 +99,13 @@
       legend: { show: spec.legend !== false, left: 0, top: 0, type: "scroll", icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: text, pageTextStyle: text, pageIconColor: color("--ink-2"), pageIconInactiveColor: color("--line-strong") },
     };
     return { option, axis, text };
+  }
+
+  // What the tooltip says of one point: the compared days have names of their own.
+  function pointLine(point, spec, unit) {
+    const series = spec.series.find((each) => each.name === point.seriesName);
+    const name = series?.compared ? series.names[point.dataIndex] : point.seriesName;
+    return `${name}  ${written(point.value, spec.digits ?? 0)}${unit}`;
   }
 
   // One or several series over categories: days, sources, models.
@@ -133,25 +140,27 @@
         formatter: (points) =>
           [
             points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
-            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec, unit)),
           ].join("\n"),
       },
       xAxis: spec.horizontal ? values : names,
       yAxis: spec.horizontal ? names : values,
       series: spec.series.flatMap((series, index) => {
+        const isCompared = Boolean(series.compared);
         const line = {
           name: series.name,
           type: kind,
-          data: isDashed ? upTo(series.values, last) : series.values,
+          data: isDashed && !isCompared ? upTo(series.values, last) : series.values,
           barMaxWidth: spec.horizontal ? 14 : 36,
           showSymbol: spec.categories.length < 2,
           symbolSize: 6,
-          lineStyle: { width: 2 },
-          areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
-          itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+          lineStyle: isCompared ? { width: 1.5, type: [5, 4] } : { width: 2 },
+          areaStyle: kind === "line" && spec.series.filter((each) => !each.compared).length === 1 && !isCompared ? { opacity: 0.1 } : undefined,
+          itemStyle: { color: isCompared ? color("--ink-3") : palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+          z: isCompared ? 1 : 2,
         };
         const end = { ...line, data: from(series.values, last - 1), lineStyle: { width: 2, type: "dashed" }, areaStyle: undefined };
-        return isDashed ? [line, end] : [line];
+        return isDashed && !isCompared ? [line, end] : [line];
       }),
     };
   }
