@@ -48,6 +48,7 @@ from read_api.reports import (
     pages,
     paths,
     people,
+    receipt,
     sources,
     summary,
     time_to_convert,
@@ -75,6 +76,7 @@ REPORTS = (
     destinations,
     data_trust,
     builds,
+    receipt,
 )
 
 # Paths that end with the id of a conversion, or of a person.
