@@ -289,7 +289,7 @@ def _part(reader: Reader, name: str, query: _Query, of: Project) -> Part:
         currency if isinstance(currency, str) and query.unit == "minor" else None,
         query.scaled(number),
         count,
-        query.scaled(total),
+        query.scaled(0 if total is None and number is not None else total),
         (number or 0) == (total or 0),
         "report" if query.listing.note else "facts",
         query.listing.note,

@@ -182,7 +182,7 @@ def _distinct(
     """The first of the rows with the same values; which those are is decided among the figure's own."""
     condition, values = figure.of.condition
     if figure.but and figure.behind:
-        left_out, more = left_out_condition(figure, {each: each for each in columns})
+        left_out, more = left_out_condition(figure, {each: f"{figure.of.mart}.{each}" for each in columns})
         condition, values = f"{condition} and {left_out}", [*values, *more]
     of = ", ".join(asked.columns)
     # A null is a value of a row, and none by itself.
