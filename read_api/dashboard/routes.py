@@ -21,6 +21,7 @@ from read_api.dashboard.pages import (
     destinations,
     keys,
     links,
+    receipt,
     results,
     setup,
     traffic,
@@ -42,6 +43,7 @@ PAGES = (
     setup,
     keys,
     data,
+    receipt,
 )
 
 
@@ -53,18 +55,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.ingest = Ingest(settings.ingest_base_url)
     app.state.access_rules = SharedAccessRules(settings.landing_store)
     app.state.tracker_prefix = settings.tracker_prefix
-    for pages in (
-        results,
-        traffic,
-        behaviour,
-        definitions,
-        links,
-        destinations,
-        deliveries,
-        setup,
-        keys,
-        data,
-    ):
+    for pages in PAGES:
         app.include_router(pages.router)
     for module in (rendering, sign_in):
         app.include_router(module.router)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from figures_in_html import Reading, Shown, drawn
+from figures_in_html import Reading, Shown
 from pages import Page, pages_of
 from test_true_figures import FILTERS, PAGES, TWO_YEARS, address, assert_reads
 
@@ -19,7 +19,7 @@ from read_api.reader import Reader
 from read_api.reports.receipt import receipt
 from read_api.reports.receipt_asked import asked_figure
 
-MORE_PAGES = ("cohorts?dates=all", "paths?rows=more", "overview?dates=all", "attribution?by=campaign&rows=more")
+MORE_PAGES = ("paths?rows=more", "landing-pages?rows=more", "attribution?by=campaign&rows=more")
 LINK = re.compile(r'<data [^>]*><a class="figure" href="([^"]+)">(.*?)</a></data>', re.DOTALL)
 UNLISTED = ("build.json", "outbox.", "events", "rejected")
 """Figures of what is no mart: the build itself, what destinations were told, what arrives now."""
@@ -67,7 +67,7 @@ def all_figures(page: Page, figures: list[Drawn]) -> list[Drawn]:
 
 @pytest.fixture(scope="module")
 def reader(house: Settings, page: Page) -> Iterator[Reader]:
-    assert page
+    assert page("overview")
     with Publications(house.published_dir).current("shop") as found:
         yield found
 
@@ -99,8 +99,8 @@ def assert_agrees(reader: Reader, figure: Drawn) -> str:
     assert found.agrees, (figure, found.parts)
     first = found.part
     assert (found.number or 0) == (found.sum or 0)
-    scale = {"minor": Decimal("0.01")}.get(first.unit, Decimal(1))
-    right = (found.number or Decimal()) * (1 if "over-column" in figure.said and "_minor" in figure.said["over-column"] else scale)
+    in_cents = first.unit == "minor" and "_minor" not in figure.said.get("over-column", "")
+    right = (found.number or Decimal()) * (Decimal("0.01") if in_cents else 1)
     assert_reads(figure.text, figure.said, right, figure.where)
     counted = len(found.rows)
     assert counted == min(first.rows, 1_000), figure
@@ -125,7 +125,8 @@ def walk(reader: Reader, figures: list[Drawn], steps: int) -> None:
     # Each kind of figure first, whatever their numbers are.
     kinds: dict[Any, list[Drawn]] = {}
     for each in figures:
-        kinds.setdefault((each.said["mart"], each.said["column"], each.said.get("over-column")), []).append(each)
+        kind = (each.said["mart"], each.said["column"], each.said.get("over-column"))
+        kinds.setdefault(kind, []).append(each)
     chance = random.Random(20)
     drawn_ones = [chance.choice(of_kind) for of_kind in kinds.values()]
     drawn_ones += chance.choices(figures, k=max(0, steps - len(drawn_ones)))
