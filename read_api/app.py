@@ -51,6 +51,7 @@ from read_api.reports import (
     paths,
     people,
     performance,
+    receipt,
     sources,
     summary,
     time_to_convert,
@@ -83,6 +84,7 @@ REPORTS = (
     data_trust,
     builds,
     filter_values,
+    receipt,
 )
 
 # Paths that end with the id of a conversion, or of a person.

@@ -4,11 +4,8 @@ Pages are cut by position in the file, which publishing sorted, and a cursor nam
 walk come from the same build, though a newer one is published in between.
 """
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
@@ -27,9 +24,10 @@ from read_api.answers import (
     tag_answer,
     takes_gzip,
 )
+from read_api.column_values import column_value
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
-from read_api.opened_build import Column, Mart
-from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of, utc_moment
+from read_api.opened_build import Mart
+from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of
 from read_api.places import Places
 from read_api.reader import Reader
 from read_api.reports.conditions import Condition
@@ -65,11 +63,6 @@ FORMATS = ("json", *EXPORTS)
 
 # What is not a filter.
 _PARAMETERS = ("format", "limit", "cursor", "build")
-
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
-_DECIMAL = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,12})?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_BIGINTS = range(-(2**63), 2**63)
 
 _places = Places(FILES, FILES_OF_A_PROJECT)
 
@@ -182,31 +175,10 @@ def _condition(request: Request, mart: Mart, caller: Key) -> Condition:
         if len(given) > (1 if end else MAX_VALUES):
             most = "once" if end else f"{MAX_VALUES} times"
             raise Refusal(400, f"{parameter} may be given {most} at most")
-        values += [_value(parameter, columns[name], text) for text in given]
+        values += [column_value(parameter, columns[name], text) for text in given]
         marks = ", ".join("?" for _ in given)
         condition += f' and "{name}" ' + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end]
     return condition, values
-
-
-def _value(parameter: str, column: Column, text: str) -> object:
-    """The text as a value of the column's type; raises Refusal 400."""
-    kind = column.data_type.partition("(")[0]
-    try:
-        if kind == "VARCHAR":
-            return text
-        if kind == "BIGINT" and _INTEGER.fullmatch(text) and int(text) in _BIGINTS:
-            return int(text)
-        if kind == "BOOLEAN" and text in ("true", "false"):
-            return text == "true"
-        if kind == "DATE" and _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-        if kind == "TIMESTAMP":
-            return utc_moment(text)
-        if kind == "DECIMAL" and _DECIMAL.fullmatch(text):
-            return Decimal(text)
-    except (ValueError, OverflowError):
-        pass
-    raise Refusal(400, f"{parameter} must be a value of the type {column.data_type.lower()}")
 
 
 def _page(

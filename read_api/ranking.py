@@ -4,12 +4,12 @@ Everything is summed in SQL before anything is cut: lines and other add up to th
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from read_api.reader import Reader
-from read_api.slices import CREDIT_DIGITS, Figure, Slice
+from read_api.slices import CREDIT_DIGITS, Behind, Figure, Slice
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def ranked_by_model(
     of_models = rows.where("model", tuple(models))
     found = _cut(reader, of_models, asked, most, "model", models[0])
     return {
-        model: _rankings(found, of_models, rows.where("model", model), asked, most, in_order, model)
+        model: _rankings(
+            found, of_models, rows.where("model", model), asked, most, in_order, model, models[0]
+        )
         for model in models
     }
 
@@ -157,6 +159,7 @@ def _rankings(
     most: int,
     in_order: InOrder,
     model: str | None = None,
+    first_model: str = "",
 ) -> Ranking:
     """Lines as one model has them in its `rows` of `every` row; of a value that it does not credit, zeros."""
     heads = {each.line: each for each in found}
@@ -166,10 +169,12 @@ def _rankings(
             by_line[each.line].append(each)
     other = others = None
     if most + 1 in heads:
-        other = _line(by_line[most + 1], rows, asked, in_order, but=asked.by)
+        sums = tuple(f"sum({name})" for name in asked.order or asked.counts)
+        listed = Behind(most, sums, first_model)
+        other = _behind(_line(by_line[most + 1], rows, asked, in_order, but=asked.by), listed)
         behind = max(each.place for each in found if each.line == most + 1) - most
         # A row of it, because nulls are not counted by themselves.
-        others = Figure(behind, f"count(distinct row({asked.by}))", every, asked.by)
+        others = Figure(behind, f"count(distinct row({asked.by}))", every, asked.by, behind=listed)
     return Ranking(
         [
             _line(by_line[line], rows.where(asked.by, head.value), asked, in_order, head)
@@ -200,6 +205,15 @@ def _line(
             for currency in in_order(amounts)
         }
     return line
+
+
+def _behind(line: Line, listed: Behind) -> Line:
+    """The line with which values are left out of its figures."""
+    return replace(
+        line,
+        counts={name: replace(figure, behind=listed) for name, figure in line.counts.items()},
+        amounts={name: replace(figure, behind=listed) for name, figure in line.amounts.items()},
+    )
 
 
 _CONVERTING = ("conversions", "credit_nano")

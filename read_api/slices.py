@@ -6,6 +6,9 @@ different rows. Its filters are those of `/v1/projects/{id}/marts/{mart}`: `coun
 There is one more: `fct_conversions.country=DE` for the rows of conversions that have it, and likewise by
 sessions, touches, … (`REACHED_BY`). Several conditions on such a mart hold of one and the same row of it;
 where all ask for the lack of something (`.not`, `.is=null`), none of its rows may have that.
+
+The same conditions can be put to other rows than the mart's, once it is said what its columns are there:
+that is how a receipt finds the facts behind a report (`read_api/reports/receipt.py`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +35,13 @@ REACHED_BY = {
 """Marts whose columns other marts' rows can be chosen by, and the column that both have."""
 
 Number = int | Decimal
+
+PUBLISHED = ("fct_", "rpt_", "dim_")
+"""How marts are called; figures of other things (a build, the outbox, what arrives) have no rows in them."""
+
+
+class NoColumnError(LookupError):
+    """Rows have nothing of what a condition is about."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +80,21 @@ class Slice:
     @property
     def condition(self) -> Condition:
         """For a query; names of columns are ours, never the caller's."""
-        return _holding(self.project_id, self.filters)
+        return _holding(self.project_id, self.filters, None)
+
+    def condition_on(self, columns: Mapping[str, str]) -> Condition:
+        """The same of other rows, whose columns are these expressions. Raises NoColumnError."""
+        return _holding(self.project_id, self.filters, columns)
 
     @property
     def words(self) -> str:
         """The filter as an address would say it."""
-        return urlencode([pair for name, value in self.filters for pair in _said(name, value)])
+        return urlencode(self.pairs)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The words of the filter: names and values of parameters."""
+        return [pair for name, value in self.filters for pair in _said(name, value)]
 
     def read(self, reader: Reader, column: str) -> "Figure":
         """What a build has in `column`, an expression of SQL, over these rows."""
@@ -89,10 +108,39 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """Which values are listed beside a figure: the `first` by these sums, of the same rows in all currencies.
+
+    With a `model`, the sums are those of what it credits, and the values are those of all models.
+    """
+
+    first: int
+    sums: tuple[str, ...]
+    model: str = ""
+
+    def listed(self, figure: "Figure") -> Condition:
+        """A query for the values that are left out of the figure, in the order of its `but`."""
+        one_for_all = {"currency", "model"} if self.model else {"currency"}
+        filters = tuple(each for each in figure.of.filters if each[0] not in one_for_all)
+        condition, values = replace(figure.of, filters=filters).condition
+        columns = figure.but.split(",")
+        chosen = " filter (where model = ?)" if self.model else ""
+        order = [f"coalesce({each}{chosen}, 0) desc" for each in self.sums]
+        order += [f"{column} nulls last" for column in columns]
+        names = ", ".join(columns)
+        return (
+            f"select {names} from {figure.of.mart} where {condition} group by {names} "  # noqa: S608
+            f"order by {', '.join(order)} limit {self.first}",
+            [*values, *([self.model] * len(self.sums) if self.model else [])],
+        )
+
+
+@dataclass(frozen=True)
 class Figure:
     """A number, and where it is from: `column` over the rows of a slice.
 
-    `but` names a column whose values that are listed beside it are left out. `more` is what was added to it.
+    `but` names a column whose values that are listed beside it are left out; `behind` says which these are.
+    `more` is what was added to it.
     """
 
     number: Number | None
@@ -100,6 +148,7 @@ class Figure:
     of: Slice
     but: str = ""
     more: "Figure | None" = None
+    behind: Behind | None = None
 
     @property
     def currency(self) -> str:
@@ -127,8 +176,10 @@ def _both(known: Any, value: Any) -> tuple[Any, ...]:
     return tuple(each for each in other if each in one)
 
 
-def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:
-    condition = "project_id = ?"
+def _holding(
+    project_id: str, filters: Iterable[tuple[str, Any]], columns: Mapping[str, str] | None
+) -> Condition:
+    condition = f"{_found('project_id', columns)} = ?"
     values: list[object] = [project_id]
     reached: dict[str, list[tuple[str, Any]]] = {}
     for name, value in filters:
@@ -136,11 +187,12 @@ def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:
         if mart in REACHED_BY:
             reached.setdefault(mart, []).append((column, value))
             continue
-        sql, bound = _compared(name, value)
+        sql, bound = _compared(_found(name.partition(".")[0], columns), name, value)
         condition += f" and {sql}"
         values += bound
     for mart, of_mart in reached.items():
         key = REACHED_BY[mart]
+        here = _found(key, columns)
         if all(_excludes(name, value) for name, value in of_mart):
             # None of its rows has what is excluded, perhaps because there is none: a conversion that nothing
             # is credited for has no landing page either.
@@ -148,10 +200,10 @@ def _holding(project_id: str, filters: Iterable[tuple[str, Any]]) -> Condition:
             inner = " or ".join(sql for sql, _ in excluded)
             bound = [project_id, *(each for _, more in excluded for each in more)]
             found = f"select {key} from {mart} where project_id = ? and {key} is not null and ({inner})"  # noqa: S608
-            condition += f" and ({key} is null or {key} not in ({found}))"
+            condition += f" and ({here} is null or {here} not in ({found}))"
         else:
-            inner, bound = _holding(project_id, of_mart)
-            condition += f" and {key} in (select {key} from {mart} where {inner})"  # noqa: S608
+            inner, bound = _holding(project_id, of_mart, None)
+            condition += f" and {here} in (select {key} from {mart} where {inner})"  # noqa: S608
         values += bound
     return condition, values
 
@@ -172,8 +224,16 @@ def _excluded(name: str, value: Any) -> tuple[str, list[Any]]:
     return f"{column} in ({_marks(values)})", list(values)
 
 
-def _compared(name: str, value: Any) -> tuple[str, list[Any]]:
-    column, _, how = name.partition(".")
+def _found(column: str, columns: Mapping[str, str] | None) -> str:
+    if columns is None:
+        return column
+    if column not in columns:
+        raise NoColumnError(column)
+    return columns[column]
+
+
+def _compared(column: str, name: str, value: Any) -> tuple[str, list[Any]]:
+    _, _, how = name.partition(".")
     if how == "is":
         return f"{column} is {'null' if value == 'null' else 'not null'}", []
     if how in ("from", "to"):

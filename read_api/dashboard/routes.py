@@ -23,6 +23,7 @@ from read_api.dashboard.pages import (
     keys,
     links,
     overview,
+    receipt,
     results,
     setup,
     traffic,
@@ -46,6 +47,7 @@ PAGES = (
     keys,
     data,
     filters,
+    receipt,
 )
 
 
@@ -57,20 +59,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.ingest = Ingest(settings.ingest_base_url)
     app.state.access_rules = SharedAccessRules(settings.landing_store)
     app.state.tracker_prefix = settings.tracker_prefix
-    for pages in (
-        overview,
-        results,
-        traffic,
-        behaviour,
-        definitions,
-        links,
-        destinations,
-        deliveries,
-        setup,
-        keys,
-        data,
-        filters,
-    ):
+    for pages in PAGES:
         app.include_router(pages.router)
     for module in (rendering, sign_in):
         app.include_router(module.router)
@@ -100,8 +89,8 @@ def error_page(request: Request) -> Renderer:
         if isinstance(refusal, NoFiguresError):
             return refusal.view.render("no_figures.html")
         if isinstance(refusal, UnreadableError):
-            context = {"problem": refusal.detail, "back": refusal.view.here()}
-            return refusal.view.render("unreadable.html", context, refusal.status)
+            said = {"problem": refusal.detail, "back": refusal.view.here()}
+            return refusal.view.render("unreadable.html", said, refusal.status)
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

@@ -431,6 +431,11 @@ class View:
         return html(template, {"view": self, **(context or {})}, status)
 
 
+def titled(page: str) -> str:
+    """What the menu calls a page; '' for one that is not in it."""
+    return _TITLES.get(page, "")
+
+
 def failed_at(request: Request) -> datetime | None:
     """When the last build ended, if it failed; UTC and naive."""
     last = builds.last_build(request.app.state.last_build_path)

@@ -1,9 +1,12 @@
 """The pages in a browser, over a real build: nothing fails, nothing overflows, and figures are the API's."""
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -531,3 +534,29 @@ def test_the_models_behind_figures_are_shown_and_nobody_is_told(
     assert httpx.get(models, timeout=30).status_code == 401
     sending = published.ingest.key(SHOP, "ingest")
     assert httpx.get(models, headers={"x-api-key": sending}, timeout=30).status_code == 403
+
+
+def test_figures_open_into_rows_that_add_up(published: House, defined: Defined) -> None:
+    cookies = {each["name"]: each["value"] for each in defined.cookies["cookies"]}
+    found: dict[tuple[str, str, str | None], list[str]] = {}
+    with httpx.Client(cookies=cookies, timeout=30) as client:
+        for path in PAGES:
+            html = client.get(published.page(path), params={"dates": "all"} if "?" not in path else None).text
+            for href in re.findall(r'<a class="figure" href="([^"]+)"', html):
+                words = dict(parse_qsl(urlsplit(unescape(href)).query))
+                found.setdefault((words["mart"], words["column"], words.get("over-column")), []).append(href)
+    assert len(found) > 50, "kinds of figures"
+    chance = random.Random(20)
+    drawn = [chance.choice(of_kind) for of_kind in found.values()]
+    drawn += chance.choices([href for of_kind in found.values() for href in of_kind], k=60)
+    listed = []
+    with httpx.Client(headers={"x-api-key": published.read_key}, timeout=30) as client:
+        for href in drawn:
+            query = urlsplit(unescape(href)).query
+            answer = client.get(f"{published.read.url}/v1/projects/{SHOP}/receipt?{query}")
+            assert answer.status_code == 200, (href, answer.text)
+            receipt = answer.json()
+            assert receipt["agrees"], receipt["parts"]
+            assert receipt["number"] == receipt["sum"] or not (receipt["number"] or receipt["sum"])
+            listed.append(receipt["parts"][0]["listed_from"])
+    assert listed.count("facts") > 50

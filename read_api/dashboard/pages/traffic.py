@@ -320,7 +320,9 @@ def _measured(line: Line, measure: str, currency: str) -> Figure:
     if measure == "conversions":
         return line["credit_nano"]
     count = line["credit_nano"]
-    nothing = Figure(0, "sum(net_amount_minor)", count.of.where("currency", currency), count.but)
+    nothing = Figure(
+        0, "sum(net_amount_minor)", count.of.where("currency", currency), count.but, behind=count.behind
+    )
     return line.amounts.get(currency, nothing)
 
 
