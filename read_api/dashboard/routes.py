@@ -21,6 +21,7 @@ from read_api.dashboard.pages import (
     destinations,
     keys,
     links,
+    performance,
     results,
     setup,
     traffic,
@@ -33,6 +34,7 @@ PATH = "/app"
 
 PAGES = (
     results,
+    performance,
     traffic,
     behaviour,
     definitions,
@@ -55,6 +57,7 @@ def add_dashboard(app: FastAPI, settings: Settings) -> None:
     app.state.tracker_prefix = settings.tracker_prefix
     for pages in (
         results,
+        performance,
         traffic,
         behaviour,
         definitions,

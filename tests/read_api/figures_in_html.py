@@ -13,7 +13,13 @@ NAMING = {"s", "time", "code", "pre", "option", "label", "summary", "th", "h1", 
 NAMED = {"id", "said", "unit", "hint"}
 VOID = {"input", "br", "meta", "link", "img", "rect", "line", "circle"}
 
-ORIGINS = ("", "more-", "over-", "over-more-")
+ORIGINS = tuple(
+    f"{when}{over}{more}"
+    for when in ("", "was-")
+    for over in ("", "over-")
+    for more in ("", "more-", "more-more-")
+)
+"""Prefixes of what a figure is made of: sums, what it is over, and what it was."""
 
 
 @dataclass

@@ -20,6 +20,11 @@ select
     case when number % 104 = 0 then 333 else 0 end as refunded_minor
 from (select unnest(range(12000)) as number);
 
+-- Columns that marts of older versions lack.
+alter table fct_sessions add column if not exists device varchar;
+alter table fct_sessions add column if not exists new_or_returning varchar;
+alter table rpt_landing_pages add column if not exists shared_cost_minor decimal(38, 0);
+
 insert into dim_projects by name
 select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30 as lookback_days,
     'last_touch' as default_model, 12000 as events, timestamp '2026-12-20 12:00:00' as last_received_at;
@@ -27,7 +32,8 @@ select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30
 insert into fct_sessions by name
 select 'shop/s' || number as session_id, 'shop' as project_id, person_id, 'v' || (number % 7000) as visitor_id,
     began as started_at, began + interval 5 minutes as ended_at, began::date as session_date, source, medium, campaign,
-    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot
+    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot,
+    'mobile' as device, case when number < 7000 then 'new' else 'returning' end as new_or_returning
 from visits;
 
 insert into fct_conversions by name
@@ -80,6 +86,32 @@ select model || ':' || part || ':' || conversion_id as attribution_id, project_i
 from touched
 cross join (values ('last_touch', 1), ('first_touch', 2), ('linear', 1), ('linear', 2)) as models (model, part);
 
+insert into fct_touches by name
+select 'shop/t' || number || '.' || part as touch_id, 'shop' as project_id, person_id,
+    conversion_id as session_id, occurred_at as touched_at,
+    case when part = 2 then 'blog' else source end as source,
+    case when part = 2 then 'referral' else medium end as medium,
+    case when part = 1 then campaign end as campaign, case when part = 1 then landing_page end as landing_page,
+    country
+from touched cross join (values (1), (2)) as parts (part);
+
+insert into fct_goal_completions by name
+select 'sale:' || conversion_id as completion_id, 'shop' as project_id, 'sale' as goal_id, person_id,
+    'shop/s' || number as session_id, conversion_id, occurred_at as completed_at,
+    conversion_date as completion_date, false as is_micro
+from touched where number % 3 < 2;
+
+insert into fct_costs by name
+-- Two campaigns are paid in two currencies, and one earned nothing.
+select 'shop' as project_id, began::date as cost_date, source, medium, campaign,
+    case when number % 900 = 0 then 'EUR' else 'USD' end as currency, sum(10 + number % 37) as amount_minor,
+    'USD' as reporting_currency
+from visits where campaign is not null and number % 9 = 0
+group by all
+union all by name
+select 'shop' as project_id, date '2026-12-01' as cost_date, 'tv' as source, 'spot' as medium,
+    'EUR' as currency, 250000 as amount_minor, 'USD' as reporting_currency;
+
 insert into rpt_traffic by name
 select 'shop' as project_id, report_date, source, medium, campaign, country, landing_page, device, currency,
     sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending_nano) as pending_credit_nano,
@@ -100,14 +132,19 @@ group by all;
 insert into rpt_landing_pages by name
 select 'shop' as project_id, report_date, landing_page, currency, sum(sessions) as sessions,
     sum(converting) as converting_sessions, sum(conversions) as conversions,
-    sum(pending) as pending_conversions, sum(minor) as net_amount_minor
+    sum(pending) as pending_conversions, sum(minor) as net_amount_minor, sum(cost) as shared_cost_minor
 from (
     select session_date as report_date, landing_page, 'USD' as currency, 1 as sessions, 0 as converting,
-        0 as conversions, 0 as pending, 0 as minor
+        0 as conversions, 0 as pending, 0 as minor, null::bigint as cost
     from fct_sessions where not is_bot
     union all
-    select conversion_date, landing_page, currency, 0, 1, 1, (state = 'pending')::int, net_amount_minor
+    select conversion_date, landing_page, currency, 0, 1, 1, (state = 'pending')::int, net_amount_minor, null
     from touched
+    union all
+    -- As if all of a campaign's sessions of a day had landed on one page, and television on none.
+    select cost_date, case when source = 'tv' then '(none)' else '/p/' || (amount_minor % 3000)::bigint end,
+        currency, 0, 0, 0, 0, 0, amount_minor
+    from fct_costs
 )
 group by all;
 
@@ -125,12 +162,7 @@ from (
     select project_id, report_date, source, medium, campaign, currency, sessions, credit_nano,
         net_amount_minor, null::decimal(38, 0) as cost from rpt_traffic
     union all
-    -- Two campaigns are paid in two currencies, and one earned nothing.
-    select 'shop', began::date, source, medium, campaign, case when number % 900 = 0 then 'EUR' else 'USD' end,
-        0, 0, 0, 10 + number % 37
-    from visits where campaign is not null and number % 9 = 0
-    union all
-    select 'shop', date '2026-12-01', 'tv', 'spot', null, 'EUR', 0, 0, 0, 250000
+    select project_id, cost_date, source, medium, campaign, currency, 0, 0, 0, amount_minor from fct_costs
 )
 group by all;
 
