@@ -11,7 +11,7 @@ _SEVERAL = ("fct_attribution", "fct_goal_completions")
 def joined(rows: Slice, paths: Sequence[str]) -> tuple[str, list[str], list[object]]:
     """What follows FROM, the SQL of the column at the end of each path, and the values to bind.
 
-    The mart's own columns need no prefix. Null is the value of what a path does not lead to, as `where` has it.
+    The mart's own columns need no prefix. What a path leads to nothing for is null, as `where` has it.
     """
     condition, values = rows.condition
     relation = f"(select * from {rows.mart} where {condition}) as own"  # noqa: S608

@@ -23,6 +23,7 @@ from read_api.dashboard.pages import (
     keys,
     links,
     overview,
+    performance,
     receipt,
     results,
     setup,
@@ -37,6 +38,7 @@ PATH = "/app"
 PAGES = (
     overview,
     results,
+    performance,
     traffic,
     behaviour,
     definitions,

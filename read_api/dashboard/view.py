@@ -74,7 +74,7 @@ MENU = (
     (
         "Traffic",
         (
-            ("sources", "Sources"),
+            ("performance", "Performance"),
             ("landing-pages", "Landing pages"),
             ("links", "Links"),
             ("attribution", "Attribution"),

@@ -140,7 +140,7 @@ def _said(line: Line, asked: Asked, period: int) -> dict[str, Any]:
     """The figures of one period, as an answer has them."""
     found: dict[str, Any] = dict.fromkeys(_COUNTED)
     money: dict[str, dict[str, Any]] = {}
-    names = {"roas": "roas"} | {name: f"{name}_minor" for name in OF_MONEY if name != "roas"}
+    names = {name: name if name == "roas" else f"{name}_minor" for name in OF_MONEY}
     for column in asked.columns:
         for value in line.cells(column, period):
             if column in OF_MONEY:

@@ -13,9 +13,14 @@ NAMING = {"s", "time", "code", "pre", "option", "label", "summary", "th", "h1", 
 NAMED = {"id", "said", "unit", "hint"}
 VOID = {"input", "br", "meta", "link", "img", "rect", "line", "circle"}
 
-_PARTS = ("", "more-", "over-", "over-more-")
-ORIGINS = tuple(of + part for of in ("", "before-", "less-") for part in _PARTS)
-"""Of a number, of what it is compared with, and of what was subtracted from it."""
+_SUMS = ("", "more-", "more-more-")
+ORIGINS = tuple(
+    f"{when}{over}{more}"
+    for when in ("", "was-", "before-", "less-")
+    for over in ("", "over-")
+    for more in _SUMS
+)
+"""Prefixes of what a figure is made of: sums, what it is over, what it was, and what was subtracted."""
 
 
 @dataclass

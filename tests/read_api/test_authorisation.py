@@ -25,6 +25,7 @@ REPORTS = [
     "conversions",
     "conversions/{conversion_id}",
     "people/{identifier}",
+    "performance",
     "sources",
     "campaigns",
     "landing-pages",

@@ -19,6 +19,7 @@ from funnelhouse.settings import Settings
 from read_api.dashboard.figures import NONE
 from read_api.dashboard.view import MENU
 from read_api.parameters import Page as Pages
+from read_api.performance import COLUMNS
 from read_api.publications import Publications
 from read_api.reports import landing_pages, pages
 
@@ -32,8 +33,15 @@ PAGES = (
     "overview?metric=ad_spend",
     "overview?metric=pending_value&currency=EUR&compare=year",
     "overview?metric=sessions&compare=none",
-    "sources?by=campaign",
-    "sources?by=landing_page",
+    "performance?by=campaign&columns=" + ",".join(COLUMNS),
+    "performance?by=landing_page&columns=sessions,conversions,net_amount,spend,roas,profit&sort=-profit",
+    "performance?by=source,medium,campaign&open=%5B%22google%22%5D&open=%5B%22google%22%2C+%22cpc%22%5D",
+    "performance?by=source,country&model=linear&columns=people,conversions,net_amount,aov,profit&open=%5B%22blog%22%5D",
+    "performance?by=landing_page,device&model=first_touch&days_of=click&open=%5Bnull%5D&compare=previous",
+    "performance?by=source,conversion&open=%5B%22bing%22%5D&columns=conversions,goal:sale,conversion_rate,spend",
+    "performance?by=goal&compare=own&compare_from=2026-11-01&compare_to=2026-11-30&sort=-net_amount_change",
+    "performance?by=visitor&f=goal:is:sale&f=source:is_not:google&columns=" + ",".join(COLUMNS),
+    "performance?by=country&page=1&search=d&compare=year&columns=" + ",".join(COLUMNS),
     "attribution?by=campaign&model=linear",
     "attribution?measure=amount&goal=sale",
     "conversions?state=pending",
@@ -174,22 +182,13 @@ def marts_numbers(
     return known
 
 
-# The column that one mart's rows are chosen by another's.
-REACHED = {
-    "fct_conversions": "conversion_id",
-    "fct_attribution": "conversion_id",
-    "fct_goal_completions": "conversion_id",
-    "fct_sessions": "session_id",
-    "fct_touches": "touch_id",
-}
-
-
 def condition_of(asked: Asked) -> tuple[str, list[Any]]:
     """The filter in SQL, read from its words alone."""
-    said: dict[str, list[str]] = defaultdict(list)
+    several: dict[str, list[str]] = defaultdict(list)
     for name, value in parse_qsl(asked.words, keep_blank_values=True):
-        said[name].append(value)
-    conditions, values = chosen(said)
+        several[name].append(value)
+    conditions = ["project_id = 'shop'", *conditions_of(several)]
+    values: list[Any] = []
     if asked.but:
         columns = asked.but.split(",")
         rows = ", ".join(f"({', '.join('?' for _ in columns)})" for _ in asked.listed)
@@ -201,42 +200,48 @@ def condition_of(asked: Asked) -> tuple[str, list[Any]]:
     return " and ".join(conditions), values
 
 
-def chosen(said: dict[str, list[str]]) -> tuple[list[str], list[Any]]:
-    """Conditions of one mart; those behind the name of another one hold of one and the same row of that."""
-    conditions, values = ["project_id = 'shop'"], list[Any]()
-    of_others: dict[str, dict[str, list[str]]] = defaultdict(dict)
-    for name, given in said.items():
-        first, _, rest = name.partition(".")
-        if first in REACHED:
-            of_others[first][rest] = given
-            continue
-        marks = ", ".join("?" for _ in given)
-        match rest:
-            case "is":
-                conditions.append(f"{first} is {'null' if given == ['null'] else 'not null'}")
-                continue
-            case "from" | "to":
-                conditions.append(f"{first} {'>=' if rest == 'from' else '<='} ?")
-            case "not":
-                conditions.append(f"coalesce(cast({first} as varchar) not in ({marks}), true)")
-            case "contains":
-                found = " or ".join(f"position(lower(?) in lower({first})) > 0" for _ in given)
-                conditions.append(f"({found})")
-            case "":
-                # As literals, which take the column's type.
-                texts = ", ".join("'" + text.replace("'", "''") + "'" for text in given)
-                conditions.append(f"{first} in ({texts})")
-                continue
-            case _:
-                raise AssertionError(name)
-        values += given
-    for mart, of_other in of_others.items():
-        inner, more = chosen(of_other)
-        conditions.append(
-            f"{REACHED[mart]} in (select {REACHED[mart]} from {mart} where {' and '.join(inner)})"
-        )
-        values += more
-    return conditions, values
+KEYS_OF = {
+    "fct_conversions": "conversion_id",
+    "fct_attribution": "conversion_id",
+    "fct_goal_completions": "conversion_id",
+    "fct_sessions": "session_id",
+    "fct_touches": "touch_id",
+}
+
+
+def conditions_of(several: dict[str, list[str]]) -> Iterator[str]:
+    """In SQL, with the values as literals, which take the column's type."""
+    elsewhere: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for name, given in several.items():
+        column, _, how = name.partition(".")
+        texts = ["'" + text.replace("'", "''") + "'" for text in given]
+        if column in KEYS_OF:
+            elsewhere[column][how] = given
+        elif how == "is":
+            yield f"{column} is {'null' if given == ['null'] else 'not null'}"
+        elif how in ("from", "to"):
+            yield f"{column} {'>=' if how == 'from' else '<='} {texts[0]}"
+        elif how == "contains":
+            yield "(" + " or ".join(f"contains(lower({column}), lower({text}))" for text in texts) + ")"
+        else:
+            among = f"{column} in ({', '.join(texts)})"
+            yield among if not how else f"({among}) is not true"
+    for mart, of_mart in elsewhere.items():
+        key = KEYS_OF[mart]
+        lacks = {name: given for name, given in of_mart.items() if lacking(name, given)}
+        if lacks == of_mart:
+            # Nothing of the kind is there.
+            there = " or ".join(f"({condition}) is not true" for condition in conditions_of(lacks))
+            found = f"select {key} from {mart} where project_id = 'shop' and ({there})"
+            yield f"({key} in ({found})) is not true"
+        else:
+            there = " and ".join(conditions_of(of_mart))
+            yield f"{key} in (select {key} from {mart} where project_id = 'shop' and {there})"
+
+
+def lacking(name: str, given: list[str]) -> bool:
+    column, _, how = name.partition(".")
+    return column not in KEYS_OF and (how == "not" or (how == "is" and given == ["null"]))
 
 
 def unit(column: str, words: str) -> Decimal:
@@ -256,18 +261,14 @@ def expected(
         number = known[asked[origin], column] or Decimal()
         return number * unit(column, said[f"{origin}filter"])
 
-    def number(of: str) -> Decimal:
-        whole = part(of) + (part(f"{of}more-") if f"{of}more-" in asked else 0)
-        if f"{of}over-" in asked:
-            return whole / (
-                part(f"{of}over-") + (part(f"{of}over-more-") if f"{of}over-more-" in asked else 0)
-            )
-        return whole
+    def whole(origin: str) -> Decimal:
+        of = part(origin) + (whole(f"{origin}more-") if f"{origin}more-" in asked else 0)
+        return of / whole(f"{origin}over-") if f"{origin}over-" in asked else of
 
-    if "before-" in asked:
-        before = number("before-")
-        return abs(number("") - before) / abs(before)
-    return number("") - (number("less-") if "less-" in asked else 0)
+    for then in ("was-", "before-"):
+        if then in asked:
+            return abs(whole("") / whole(then) - 1)
+    return whole("") - (whole("less-") if "less-" in asked else 0)
 
 
 UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
@@ -280,7 +281,12 @@ def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) ->
     assert found is not None, (where, text)
     number, digits, word = Decimal(found[1].replace(",", "")), len(found[2] or ""), found[3] or ""
     column = said["column"]
-    if "_minor" in column and word != "%" and not (said.get("over-column", "").count("_minor")):
+    if (
+        "was-mart" not in said
+        and "_minor" in column
+        and word != "%"
+        and not (said.get("over-column", "").count("_minor"))
+    ):
         assert digits == 2, (where, text)
         currency = dict(parse_qsl(said["filter"]))["currency"]
         assert word in ("", currency), (where, text)
@@ -339,7 +345,13 @@ def test_links_count_what_people_clicked_and_what_it_fired(
 
 def test_lines_add_up_to_totals(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
     page, _ = shop
-    for path in ("sources", "sources?by=landing_page", "landing-pages", "attribution", "paths"):
+    for path in (
+        "performance",
+        "performance?by=landing_page&columns=sessions,conversions,net_amount,spend",
+        "landing-pages",
+        "attribution",
+        "paths",
+    ):
         for filters in FILTERS:
             reading = Reading(page(address(path, filters)))
             for table in {shown.table for shown in reading.shown if shown.part == "tfoot"}:
@@ -369,7 +381,8 @@ def test_net_revenue_is_the_same_on_all_pages(shop: tuple[Page, duckdb.DuckDBPyC
     page, marts = shop
     for filters in ("dates=all", "dates=latest_30_days"):
         found = {
-            path: last_amounts(Reading(page(address(path, filters)))) for path in ("sources", "attribution")
+            path: last_amounts(Reading(page(address(path, filters))))
+            for path in ("performance", "attribution")
         }
         overview = Reading(page(address("overview", filters)))
         first = [shown for shown in overview.shown if "sum(net_amount_minor)" in shown.said["column"]]
@@ -412,14 +425,15 @@ def test_a_number_from_nowhere_is_found() -> None:
 
 def test_ad_spend_counts_conversions_in_all_currencies(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
     page, _ = shop
-    spend = [each for each in Reading(page("sources?dates=all")).shown if each.panel.name == "spend-title"]
-    counted = [each for each in spend if each.said["column"] == "sum(credit_nano)"]
-    assert len(counted) == 100
+    reading = Reading(page("performance?dates=all&by=campaign&sort=-spend&columns=conversions,spend,cpa"))
+    rows = [each for each in reading.shown if each.part == "tbody"]
+    counted = [each for each in rows if each.cell[1] == 2]
+    assert len(counted) == 50
     assert all("currency" not in each.said["filter"] for each in counted)
-    rows = {each.cell[0] for each in counted if each.text != "0"}
-    costs = [each.cell[0] for each in spend if each.said["column"] == "sum(cost_minor)" and each.cell[1] == 2]
-    with_ratio = {each.cell[0] for each in spend if each.said.get("over-column") == "sum(credit_nano)"}
-    assert with_ratio == {row for row in rows if costs.count(row) == 1}, "whatever its sales are paid in"
+    converting = {each.cell[0] for each in counted if each.text != "0"}
+    spent = [each.cell[0] for each in rows if each.cell[1] == 3]
+    with_ratio = {each.cell[0] for each in rows if each.cell[1] == 4}
+    assert with_ratio == {row for row in converting if spent.count(row) == 1}, "whatever sales are paid in"
     assert len(with_ratio) > 20
 
 

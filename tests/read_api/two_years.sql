@@ -21,6 +21,11 @@ select
     case when number % 104 = 0 then 333 else 0 end as refunded_minor
 from (select unnest(range(12000)) as number);
 
+-- Columns that marts of older versions lack.
+alter table fct_sessions add column if not exists device varchar;
+alter table fct_sessions add column if not exists new_or_returning varchar;
+alter table rpt_landing_pages add column if not exists shared_cost_minor decimal(38, 0);
+
 insert into dim_projects by name
 select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30 as lookback_days,
     'last_touch' as default_model, 12000 as events, timestamp '2026-12-20 12:00:00' as last_received_at;
@@ -28,7 +33,8 @@ select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30
 insert into fct_sessions by name
 select 'shop/s' || number as session_id, 'shop' as project_id, person_id, 'v' || (number % 7000) as visitor_id,
     began as started_at, began + interval 5 minutes as ended_at, began::date as session_date, source, medium, campaign,
-    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot
+    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot,
+    'mobile' as device, case when number < 7000 then 'new' else 'returning' end as new_or_returning
 from visits;
 
 insert into fct_conversions by name
@@ -89,11 +95,6 @@ select model || ':' || part || ':' || conversion_id as attribution_id, project_i
 from touched
 cross join (values ('last_touch', 1), ('first_touch', 2), ('linear', 1), ('linear', 2)) as models (model, part);
 
-insert into fct_touches by name
-select 'shop/t' || number || '.1' as touch_id, 'shop' as project_id, person_id, occurred_at as touched_at,
-    source, medium, campaign, country, landing_page, 'shop/s' || number as session_id
-from touched;
-
 insert into rpt_traffic by name
 select 'shop' as project_id, report_date, source, medium, campaign, country, landing_page, device, currency,
     sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending_nano) as pending_credit_nano,
@@ -114,17 +115,22 @@ group by all;
 insert into rpt_landing_pages by name
 select 'shop' as project_id, report_date, landing_page, currency, sum(sessions) as sessions,
     sum(converting) as converting_sessions, sum(conversions) as conversions,
-    sum(pending) as pending_conversions, sum(minor) as net_amount_minor
+    sum(pending) as pending_conversions, sum(minor) as net_amount_minor, sum(cost) as shared_cost_minor
 from (
     select session_date as report_date, landing_page, 'USD' as currency, 1 as sessions, 0 as converting,
-        0 as conversions, 0 as pending, 0 as minor
+        0 as conversions, 0 as pending, 0 as minor, null::bigint as cost
     from fct_sessions where not is_bot
     union all
     -- Those of bots' sessions have no page.
     select coalesce(session_date, conversion_date), coalesce(sessions.landing_page, '(none)'), currency, 0,
-        (sessions.session_id is not null)::int, 1, (state = 'pending')::int, net_amount_minor
+        (sessions.session_id is not null)::int, 1, (state = 'pending')::int, net_amount_minor, null
     from touched
     left join fct_sessions as sessions on touched.session_id = sessions.session_id and not sessions.is_bot
+    union all
+    -- As if all of a campaign's sessions of a day had landed on one page, and television on none.
+    select cost_date, case when source = 'tv' then '(none)' else '/p/' || (amount_minor % 3000)::bigint end,
+        currency, 0, 0, 0, 0, 0, amount_minor
+    from fct_costs
 )
 group by all;
 

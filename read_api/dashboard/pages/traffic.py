@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -15,9 +14,9 @@ from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
 from read_api.parameters import MAX_LIMIT, Page
-from read_api.ranking import LANDED, TRAFFIC, Line, Ranked, Ranking, ranked, ranked_by_model
+from read_api.ranking import LANDED, Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
-from read_api.reports import attribution, campaigns, channel_importance, goals, sources, time_to_convert
+from read_api.reports import attribution, channel_importance, goals, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice
 
@@ -47,39 +46,6 @@ _MEDIAN = "path_median_seconds"
 _WAYS = "sum(conversions)"
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get(f"{PATH}/sources")
-def source_list(request: Request, viewer: AnyViewer) -> Response:
-    """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
-    with viewing(request, viewer, "sources", credits=True) as view:
-        by = request.query_params.get("by", "source")
-        by = by if by in sources.DIMENSIONS else "source"
-        found = ranked(
-            view.reading,
-            view.rows("rpt_traffic"),
-            replace(TRAFFIC, by=by),
-            view.most_rows,
-            view.currencies.in_order,
-        )
-        drawn = found.lines[:DRAWN_BARS]
-        context = {
-            "dimensions": sources.DIMENSIONS,
-            "by": by,
-            "ranking": found,
-            "net": net_revenue(view, found.total.amounts),
-            "chart": bar_chart(
-                [_named(line) for line in drawn],
-                {"Sessions": [line["sessions"] for line in drawn]},
-                horizontal=True,
-                whole=True,
-                unit="sessions",
-            ),
-            "spend": campaigns.spend(
-                view.reading, view.rows("rpt_campaigns"), view.most_rows, view.currencies.in_order
-            ),
-        }
-        return view.render("sources.html", context)
 
 
 @router.get(f"{PATH}/landing-pages")
