@@ -105,7 +105,7 @@ class Making:
 
     def at(self, days_ago: int) -> datetime:
         """A moment of a day; most are in the evening."""
-        second = int(self.draw.triangular(6 * 3600, 24 * 3600 - 1, 20 * 3600))
+        second = int(self.draw.triangular(0, 24 * 3600 - 1, 20 * 3600))
         return self.midnight - timedelta(days=days_ago) + timedelta(seconds=second)
 
     def happens(self, chance: float) -> bool:

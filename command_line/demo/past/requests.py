@@ -17,8 +17,8 @@ from command_line.demo.past.shop_world import CURRENCY, DAYS, PARTNER, PROJECT, 
 from command_line.demo.replay import Request
 
 _WITHIN_S = 3600
-"""Reports of one sender that arrive within the same hour make one request, which arrives with the last of them:
-one for each would take minutes."""
+"""Reports of one sender that arrive within an hour make one request, which arrives with the last of them: a
+request for each would take minutes."""
 
 _EVENTS = f"/v1/projects/{PROJECT}/events"
 _JSON = {"Content-Type": "application/json"}

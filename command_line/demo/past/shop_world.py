@@ -129,7 +129,7 @@ ORIGINS = (
         click_id="gclid",
         visitors=5,
         buys=1.9,
-        cost_cents=1_400,
+        cost_cents=800,
     ),
     Origin(
         source="google",
@@ -140,7 +140,7 @@ ORIGINS = (
         click_id="gclid",
         landing=("/lamps/desk-lamp", "/lamps"),
         visitors=6,
-        cost_cents=3_900,
+        cost_cents=1_900,
     ),
     Origin(
         source="google",
@@ -153,7 +153,7 @@ ORIGINS = (
         visitors=5,
         trend=_rising,
         buys=1.7,
-        cost_cents=2_600,
+        cost_cents=1_100,
     ),
     Origin(
         source="facebook",
@@ -165,7 +165,7 @@ ORIGINS = (
         landing=("/new", "/lamps/floor-lamp"),
         visitors=6,
         buys=0.7,
-        cost_cents=2_600,
+        cost_cents=1_500,
     ),
     Origin(
         source="facebook",
@@ -178,7 +178,7 @@ ORIGINS = (
         visitors=4,
         trend=_last_weeks,
         buys=0.2,
-        cost_cents=3_300,
+        cost_cents=1_600,
         cost_trend=_tripled_last_week,
     ),
     Origin("facebook", 2, referrer=_FACEBOOK, buys=0.6),
@@ -191,7 +191,7 @@ ORIGINS = (
         landing=("/new", "/lamps/bedside-lamp"),
         visitors=3,
         buys=0.8,
-        cost_cents=1_400,
+        cost_cents=900,
     ),
     Origin(
         source="bing",
@@ -203,7 +203,7 @@ ORIGINS = (
         landing=("/lamps/desk-lamp",),
         visitors=3,
         buys=1.2,
-        cost_cents=900,
+        cost_cents=600,
     ),
     Origin("bing", 2, referrer=_BING, landing=("/", "/guides/small-rooms")),
     Origin("chatgpt", 1.5, referrer="https://chatgpt.com/", landing=("/guides/reading-light",), buys=1.5),
@@ -228,7 +228,7 @@ ORIGINS = (
         landing=("/lamps/floor-lamp", "/lamps/led-bulbs"),
         visitors=4,
         buys=1.4,
-        cost_cents=1_500,
+        cost_cents=700,
     ),
     Origin(
         source="homestyle-club",
@@ -237,7 +237,7 @@ ORIGINS = (
         landing=("/sale",),
         visitors=2,
         buys=1.6,
-        cost_cents=800,
+        cost_cents=400,
     ),
     Origin(
         source="newsletter",
@@ -247,7 +247,7 @@ ORIGINS = (
         visitors=1,
         trend=_letters,
         buys=1.4,
-        cost_cents=600,
+        cost_cents=300,
     ),
     Origin(
         source="newsletter",
@@ -273,8 +273,8 @@ RETARGETING = Origin(
     click_id="fbclid",
     landing=("/lamps", "/sale"),
     visitors=0,
-    buys=1.5,
-    cost_cents=1_200,
+    buys=1.4,
+    cost_cents=1_900,
 )
 """Only those who were here before see it."""
 
@@ -310,9 +310,9 @@ class Chances:
     """How likely a session goes on, step by step, before what its origin does to it."""
 
     product: float = 0.55
-    cart: float = 0.22
+    cart: float = 0.18
     checkout: float = 0.58
-    order: float = 0.62
+    order: float = 0.55
     sign_up: float = 0.035
     consultation: float = 0.006
     partner: float = 0.035
