@@ -90,7 +90,7 @@ MENU = (
     ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
 )
 
-_TITLES = {slug: title for _, pages in MENU for slug, title in pages}
+TITLES = {slug: title for _, pages in MENU for slug, title in pages}
 _CHOICES = ("by", "model", "measure", "goal")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
@@ -107,6 +107,8 @@ class View:
     takes_dates: bool = False
     takes_country: bool = False
     dates: str = LATEST
+    unasked_dates: str = ""
+    """The dates that the page shows because the address names none, where other pages would show others."""
     days: Days = field(default_factory=Days)
     known: Days = field(default_factory=Days)
     """From the first to the last day of which there is something."""
@@ -284,7 +286,7 @@ class View:
 
     def project_address(self, project_id: str) -> str:
         """The same page of another project; what is one of its things has no namesake there."""
-        page = self.page if self.page in _TITLES else "overview"
+        page = self.page if self.page in TITLES else "overview"
         return _address(project_id, page, {n: v for n, v in self.query.items() if n != "country"})
 
     def render(self, template: str, context: Mapping[str, Any] | None = None, status: int = 200) -> Response:
@@ -316,7 +318,7 @@ class NoFiguresError(NotPublishedError):
 
 def frame(request: Request, viewer: Viewer, page: str, title: str = "") -> View:
     """A page without figures of a build."""
-    return View(request, viewer, page, title=title or _TITLES[page])
+    return View(request, viewer, page, title=title or TITLES[page])
 
 
 def frame_with_steps(request: Request, viewer: Viewer, page: str) -> View:
@@ -378,6 +380,7 @@ def viewing(
         models = reader.facts.get("attribution_models", ())
         view.model = asked.get("model", "") if asked.get("model") in models else known.default_model
         view.dates, view.days = _days(reader, viewer.project_id, asked, default, view.known)
+        view.unasked_dates = default if default != LATEST and not asked.get("dates") else ""
         if country:
             view.countries = _countries(reader, viewer.project_id)
             view.country = view.asked_country

@@ -1,12 +1,10 @@
-"""Results: the overview, how revenue came to be what it is, and conversions with what explains them."""
+"""Results: the overview, how revenue came to be what it is, and conversions."""
 
 from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.paths import id_at_end
-from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
@@ -16,10 +14,8 @@ from read_api.dashboard.view import View, viewing
 from read_api.parameters import Page
 from read_api.ranking import LANDED, TRAFFIC, ranked
 from read_api.reader import Reader
-from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
 from read_api.reports.projects import project
-from read_api.reports.told import ToldTo, told_of
 from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
@@ -39,6 +35,16 @@ REASON_WORDS = {
     "restatement": "Restated",
     "reversal": "Reversed",
 }
+
+REASON_TITLES = {
+    "sale": "Approved as soon as they were reported, at the amount of that report",
+    "approval": "Pending or rejected before, and approved since",
+    "rejection": "Counted once, and rejected since",
+    "refund": "Refunds, in full and in part, on the day of their conversion",
+    "restatement": "Another amount was reported since",
+    "reversal": "What counted was taken back: pending again, or in another currency",
+}
+"""What an entry of each reason is."""
 
 _AMOUNT = "sum(amount_minor)"
 
@@ -125,29 +131,6 @@ def conversion_list(request: Request, viewer: AnyViewer) -> Response:
         return view.render("conversions.html", context)
 
 
-@router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
-def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Response:
-    """One conversion, and everything that made it what it is."""
-    with viewing(request, viewer, "conversions", title="Conversion", dates=False) as view:
-        explanation = explained.explain(view.reading, view.project_id, conversion_id)
-        if explanation is None:
-            raise Refusal(
-                404, "There is no such conversion in this build; the list has those that there are."
-            )
-        models: dict[str, list[explained.ModelCredit]] = {}
-        for credit in explanation.credit:
-            models.setdefault(credit.model, []).append(credit)
-        view.title = explanation.conversion.name or "Conversion"
-        told, told_problem = list[ToldTo](), ""
-        try:
-            told = told_of(request.app.state.forwarded, view.reading, view.project_id, conversion_id)
-        except Refusal as refused:
-            # What else is known of it is shown all the same.
-            told_problem = refused.detail
-        context = {"it": explanation, "models": models, "told": told, "told_problem": told_problem}
-        return view.render("conversion.html", context)
-
-
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:
     filters = conversions.Filters(days=view.days, country=view.country, page=page, **wanted)
     return conversions.conversions(reader, view.project_id, filters)
@@ -186,6 +169,7 @@ def _steps(entries: list[summary.LedgerFigures], rows: Slice) -> list[dict[str, 
             steps.append(
                 {
                     "name": REASON_WORDS[reason] + (", no sale known" if is_unmatched else ""),
+                    "title": REASON_TITLES[reason],
                     "entries": of.figure("count(*)", sum(each.entries for each in found)),
                     "amount": of.figure(_AMOUNT, sum(each.amount_minor for each in found)),
                 }
