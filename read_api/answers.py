@@ -176,12 +176,18 @@ def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
+def compressed(request: Request, body: bytes) -> tuple[bytes, dict[str, str]]:
+    """A body as the caller takes it, gzipped where that is worth it, and the headers that say so."""
+    headers = {"Vary": "Accept-Encoding"}
+    if len(body) < _COMPRESSED_FROM_BYTES or not takes_gzip(request):
+        return body, headers
+    return gzip.compress(body, _COMPRESSION, mtime=0), {**headers, "Content-Encoding": "gzip"}
+
+
 def _answer(request: Request, body: bytes, build_id: str, media_type: str, **more: str) -> Response:
-    headers = {**build_headers(request, build_id), **more}
-    if len(body) >= _COMPRESSED_FROM_BYTES and takes_gzip(request):
-        body = gzip.compress(body, _COMPRESSION, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers, media_type=media_type)
+    content, coding = compressed(request, body)
+    headers = {**build_headers(request, build_id), **coding, **more}
+    return Response(content, headers=headers, media_type=media_type)
 
 
 def json_answer(request: Request, content: object, build_id: str) -> Response:

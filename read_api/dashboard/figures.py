@@ -6,9 +6,11 @@ follows as `data-more-…` and `data-over-…`; `data-but` names the column whos
 left out.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -178,6 +180,19 @@ def duration(seconds: int | None) -> str:
     return f"{Decimal(seconds) / 86_400:,.1f} days"
 
 
+LONG_NAME = 60
+"""Letters of a name from which on it may not fit where it stands."""
+
+
+def name(value: str | None) -> str | Markup:
+    """What a sender named something; a long name is cut by the page and read in full by pointing at it."""
+    if not value:
+        return NONE
+    if len(value) < LONG_NAME:
+        return value
+    return Markup('<span class="name said" title="{0}">{0}</span>').format(value)
+
+
 def day(value: date | None) -> str | Markup:
     """`2026-11-02`."""
     return NONE if value is None else Markup("<time>{}</time>").format(value.isoformat())
@@ -190,6 +205,43 @@ def moment(value: datetime | None, to: str = "seconds") -> str | Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         value.isoformat(timespec="seconds") + "Z", value.replace(tzinfo=None).isoformat(" ", to)
     )
+
+
+def clock(value: datetime, now: datetime | None = None) -> Markup:
+    """`10:00:05` of today, with its day where it was another one; UTC, as `moment`."""
+    is_today = value.date() == (now or datetime.now(UTC)).date()
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        value.isoformat(timespec="seconds") + "Z",
+        value.isoformat(" ", "seconds"),
+        f"{value:%H:%M:%S}" if is_today else f"{value:%m-%d %H:%M:%S}",
+    )
+
+
+_DEEPEST = 12
+"""Steps to the right, at most: what nests deeper is as long as it is."""
+
+
+def pretty(text: str) -> str:
+    """JSON with a line for each member, its numbers and texts as they were sent; other text as it is."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    written: list[str] = []
+    depth, before = 0, ""
+    for piece in _PIECES.findall(text):
+        is_end, is_first = piece in ("]", "}"), before in ("[", "{")
+        depth -= is_end
+        # An empty list or object stays on its line.
+        if before == "," or is_end is not is_first:
+            written.append("\n" + "  " * min(depth, _DEEPEST))
+        written.append(f"{piece} " if piece == ":" else piece)
+        depth += piece in ("[", "{")
+        before = piece
+    return "".join(written)
+
+
+_PIECES = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+')
 
 
 def ago(value: datetime, now: datetime) -> str:

@@ -96,7 +96,7 @@ MENU = (
     ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
 )
 
-_TITLES = {slug: title for _, pages in MENU for slug, title in pages}
+TITLES = {slug: title for _, pages in MENU for slug, title in pages}
 _KEPT = ("dates", "from", "to", "f", "model", "compare", "compare_from", "compare_to")
 # What an address has beside them that is not a page's own choice, or not any more when another one is made.
 _NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
@@ -423,7 +423,7 @@ class View:
 
     def project_address(self, project_id: str) -> str:
         """The same page of another project; what is one of its things has no namesake there."""
-        page = self.page if self.page in _TITLES else "overview"
+        page = self.page if self.page in TITLES else "overview"
         return _address(project_id, page, {n: v for n, v in self.query.items() if n not in ("f", "model")})
 
     def render(self, template: str, context: Mapping[str, Any] | None = None, status: int = 200) -> Response:
@@ -433,7 +433,7 @@ class View:
 
 def titled(page: str) -> str:
     """What the menu calls a page; '' for one that is not in it."""
-    return _TITLES.get(page, "")
+    return TITLES.get(page, "")
 
 
 def failed_at(request: Request) -> datetime | None:
@@ -506,7 +506,7 @@ class UnreadableError(Refusal):
 
 def frame(request: Request, viewer: Viewer, page: str, title: str = "") -> View:
     """A page without figures of a build."""
-    return View(request, viewer, page, title=title or _TITLES[page])
+    return View(request, viewer, page, title=title or TITLES[page])
 
 
 def frame_with_steps(request: Request, viewer: Viewer, page: str) -> View:

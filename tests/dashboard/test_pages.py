@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 import pytest
-from example_shop import LINK, LINK_ID
+from example_shop import LINK, LINK_ID, LONGEST, long
 from playwright.sync_api import BrowserContext, Page, expect
-from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
+from shop_pages import (
+    LONG_NAMES,
+    OUT_OF_SIGHT,
+    OVERLAPPING,
+    SHOP,
+    House,
+    Watched,
+    keep_picture,
+    sign_in,
+    watched,
+)
 
 from funnelhouse.settings import CHECKOUT
 from read_api.dashboard.view import MENU
@@ -176,6 +186,28 @@ def test_every_page_renders(look: str, published: House, defined: Defined, new_c
         assert seen.faults == [], path
 
 
+def test_on_a_phone_nothing_is_cut_or_covered_whatever_names_are_like(
+    published: House, new_context: NewContext
+) -> None:
+    seen = watched(new_context(viewport={"width": 390, "height": 844}), published)
+    page = seen.page
+    sign_in(page, published, published.ingest.key(LONG_NAMES))
+    address = f"{published.read.url}/app/projects/{LONG_NAMES}"
+    page.goto(f"{address}/conversions?dates=all")
+    conversion = page.locator("tbody th a").first.get_attribute("href") or ""
+    person = quote(f"0{long('user')}"[:LONGEST])
+    paths = [
+        slug for _, pages in MENU for slug, _ in pages if slug not in ("setup", "destinations", "deliveries")
+    ]
+    for path in (*paths, conversion.removeprefix(f"/app/projects/{LONG_NAMES}/"), f"people?id={person}"):
+        page.goto(f"{address}/{path}{'&' if '?' in path else '?'}dates=all")
+        keep_picture(page, f"narrow-{re.sub('[^a-z]+', '-', path)[:30]}")
+        assert page.evaluate(OVERFLOW) <= 0, f"{path} is wider than the screen"
+        assert page.evaluate(OVERLAPPING) == [], path
+        assert page.evaluate(OUT_OF_SIGHT) == [], path
+    assert seen.faults == []
+
+
 def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("attribution"))
@@ -228,7 +260,7 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     assert len(channels) > 3
     shown = cells(seen.page, "#channels")
     assert [row[0] for row in shown] == [each["source"] for each in channels]
-    assert shown[0][4] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
+    assert shown[0][5] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
     rate = sum(each["shapley_value"] for each in channels)
     expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
 
@@ -363,6 +395,34 @@ def test_dates_country_and_project_stay_in_the_address(seen: Watched, published:
     assert page.get_by_label("From").input_value() == "2026-05-10"
 
 
+def test_what_a_page_shows_unasked_stays_with_it(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("cohorts"))
+    page.get_by_label("Metric").select_option("converted")
+    page.wait_for_url("**measure=converted**")
+    expect(page.get_by_label("Dates").locator("option:checked")).to_have_text("All time")
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.get_by_label("Dates").locator("option:checked")).to_have_text("Last 30 days of data")
+    # What somebody chooses goes along.
+    page.get_by_label("Dates").select_option("all")
+    page.wait_for_url("**dates=all**")
+    page.get_by_role("link", name="Cohorts", exact=True).click()
+    page.get_by_label("Metric").select_option("revenue-EUR")
+    page.wait_for_url("**dates=all**measure=revenue-EUR**")
+    expect(page.get_by_role("heading", name="Net revenue in EUR")).to_be_visible()
+
+
+def test_on_paper_a_page_says_what_its_figures_are_of(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(f"{published.page('overview')}?dates=own&from=2026-05-10&to=2026-05-20&f=source:is:google")
+    head = page.locator(".print-head")
+    expect(head).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(head).to_be_visible()
+    expect(head).to_contain_text(f"{SHOP} · 2026-05-10 to 2026-05-20 · Source is google · build ")
+    expect(page.locator("#filters")).to_be_hidden()
+
+
 def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("conversions"))
@@ -488,6 +548,11 @@ def test_the_menu_opens_on_a_phone(published: House, new_context: NewContext) ->
     page = context.new_page()
     page.goto(published.page("overview"))
     expect(page.get_by_role("navigation")).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    expect(page.get_by_role("navigation")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation")).to_be_hidden()
+    expect(page.get_by_role("button", name="Menu")).to_be_focused()
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Cohorts").click()
     expect(page.get_by_role("heading", name="Cohorts", level=1)).to_be_visible()

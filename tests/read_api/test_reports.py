@@ -169,11 +169,18 @@ def test_people_are_found_by_any_identifier(server: ReadServer) -> None:
         assert found["person"]["person_id"] == ADA
         assert found["also"] == (["shop/visitor:b2"] if identifier == "tablet" else [])
         assert [(row["kind"], row["id"]) for row in found["moments"]] == [
-            ("session", "shop/s5"),
-            ("touch", "shop/t5"),
+            ("refund", "3"),
+            ("refund", "2"),
+        ]
+        # What is given back is below 0, and named as its sale, where there is one.
+        assert [(row["name"], row["conversion_id"], row["amount_minor"]) for row in found["moments"]] == [
+            (None, None, -300),
+            ("purchase", CONVERSION, -1000),
         ]
     everything = body(server, f"people/{ADA}")["moments"]
-    assert {row["kind"] for row in everything} == {"session", "touch", "conversion", "goal_completion"}
+    assert {row["kind"] for row in everything} == {
+        *("session", "touch", "conversion", "refund", "goal_completion"),
+    }
     times = [datetime.fromisoformat(row["at"]) for row in everything]
     assert times == sorted(times, reverse=True)
     assert refused(server, "people/u1", 404, id_type="visitor") == "No person has this identifier."

@@ -6,8 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.paths import id_at_end
-from funnelhouse.problems import Refusal
 from read_api.answers import csv_answer
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units
@@ -17,9 +15,7 @@ from read_api.dashboard.rendering import HEADERS
 from read_api.dashboard.view import View, viewing
 from read_api.parameters import MAX_LIMIT, Page, cursor
 from read_api.reader import Reader
-from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
-from read_api.reports.told import ToldTo, told_of
 from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
@@ -36,6 +32,16 @@ REASON_WORDS = {
     "restatement": "Restated",
     "reversal": "Reversed",
 }
+
+REASON_TITLES = {
+    "sale": "Approved as soon as they were reported, at the amount of that report",
+    "approval": "Pending or rejected before, and approved since",
+    "rejection": "Counted once, and rejected since",
+    "refund": "Refunds, in full and in part, on the day of their conversion",
+    "restatement": "Another amount was reported since",
+    "reversal": "What counted was taken back: pending again, or in another currency",
+}
+"""What an entry of each reason is."""
 
 _AMOUNT = "sum(amount_minor)"
 
@@ -120,29 +126,6 @@ def export_conversions(request: Request, viewer: AnyViewer) -> Response:
         return answer
 
 
-@router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
-def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Response:
-    """One conversion, and everything that made it what it is."""
-    with viewing(request, viewer, "conversions", title="Conversion", dates=False, filters=False) as view:
-        explanation = explained.explain(view.reading, view.project_id, conversion_id)
-        if explanation is None:
-            raise Refusal(
-                404, "There is no such conversion in this build; the list has those that there are."
-            )
-        models: dict[str, list[explained.ModelCredit]] = {}
-        for credit in explanation.credit:
-            models.setdefault(credit.model, []).append(credit)
-        view.title = explanation.conversion.name or "Conversion"
-        told, told_problem = list[ToldTo](), ""
-        try:
-            told = told_of(request.app.state.forwarded, view.reading, view.project_id, conversion_id)
-        except Refusal as refused:
-            # What else is known of it is shown all the same.
-            told_problem = refused.detail
-        context = {"it": explanation, "models": models, "told": told, "told_problem": told_problem}
-        return view.render("conversion.html", context)
-
-
 def _wanted(view: View) -> conversions.Filters:
     """The conversions that the list is asked for; an amount is one of a currency, the project's unless said."""
     asked = view.request.query_params
@@ -198,6 +181,7 @@ def _steps(entries: list[summary.LedgerFigures], rows: Slice) -> list[dict[str, 
             steps.append(
                 {
                     "name": REASON_WORDS[reason] + (", no sale known" if is_unmatched else ""),
+                    "title": REASON_TITLES[reason],
                     "entries": of.figure("count(*)", sum(each.entries for each in found)),
                     "amount": of.figure(_AMOUNT, sum(each.amount_minor for each in found)),
                 }

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Request, Response
 
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units, model_name, origin
-from read_api.dashboard.layout import bar_chart, money_series, series
+from read_api.dashboard.layout import bar_chart, money_series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.view import viewing
-from read_api.parameters import MAX_LIMIT, Page
 from read_api.ranking import LANDED, Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
-from read_api.reports import attribution, channel_importance, goals, time_to_convert
+from read_api.reports import attribution, goals, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice
 
@@ -26,7 +25,6 @@ MOST_ROWS = 1000
 """Of one report on a page; what is longer is for exports."""
 
 DRAWN_BARS = 12
-_DRAWN_HALF = DRAWN_BARS // 2
 DRAWN_PATHS = 100
 DRAWN_SOURCES = 8
 DRAWN_TOUCHES = 4
@@ -107,41 +105,6 @@ def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
     """Names by id of the goals that some conversion completed, on whatever day."""
     found = goals.goals(reader, project_id, goals.Filters())
     return {goal.goal_id: goal.name or goal.goal_id for goal in found if goal.conversions}
-
-
-@router.get(f"{PATH}/channel-importance")
-def importance_of_channels(request: Request, viewer: AnyViewer) -> Response:
-    """Each source's removal effect, and its contribution to the conversion rate."""
-    with viewing(request, viewer, "channel-importance", dates=False) as view:
-        channels = channel_importance.channel_importance(view.reading, view.project_id, Page(MAX_LIMIT))
-        by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
-        # Sources that lower the rate stand at the other end.
-        drawn = by_part if len(by_part) <= DRAWN_BARS else [*by_part[:_DRAWN_HALF], *by_part[-_DRAWN_HALF:]]
-        rows = view.rows("rpt_channel_importance", None)
-        context = {
-            "channels": channels[:MOST_ROWS],
-            "found": rows.figure("count(*)", len(channels)),
-            "is_converting": any(row.converting_journeys for row in channels),
-            "rate": rows.figure("sum(shapley_value)", sum(row.shapley_value for row in channels)),
-            "lost": _percent_chart("Removal effect", rows, "removal_effect", channels[:DRAWN_BARS]),
-            "part": _percent_chart("Contribution", rows, "shapley_value", drawn, digits=2),
-        }
-        return view.render("channel_importance.html", context)
-
-
-def _percent_chart(
-    name: str, rows: Slice, column: str, drawn: list[channel_importance.Channel], digits: int = 1
-) -> dict[str, Any]:
-    figures = [
-        rows.where("source", row.source).figure(f"sum({column})", getattr(row, column)) for row in drawn
-    ]
-    return bar_chart(
-        [row.source for row in drawn],
-        {name: figures},
-        horizontal=True,
-        unit="%",
-        digits=digits,
-    ) | {"series": [series(name, figures, lambda number: 100 * number)]}
 
 
 @router.get(f"{PATH}/paths")

@@ -22,6 +22,27 @@
     }
   });
 
+  document.addEventListener("keydown", (event) => {
+    const menu = document.getElementById("menu");
+    if (event.key === "Escape" && menu?.classList.contains("is-open")) {
+      menu.classList.remove("is-open");
+      const toggle = document.querySelector(".menu-toggle");
+      toggle.setAttribute("aria-expanded", "false");
+      toggle.focus();
+    }
+  });
+
+  // What names a row stays in its place: an edge shows where the other columns go under it.
+  document.addEventListener(
+    "scroll",
+    (event) => {
+      if (event.target.matches?.(".scroll")) {
+        event.target.classList.toggle("is-moved", event.target.scrollLeft > 0);
+      }
+    },
+    true,
+  );
+
   // Whether the text is in the clipboard. It is selected, too: a page without https may not write there.
   function copied(element) {
     getSelection().selectAllChildren(element);
@@ -165,10 +186,13 @@
     };
   }
 
-  function waterfall(spec) {
+  function waterfall(spec, chartWidth) {
     const { option, axis } = frame(spec);
     const last = spec.bars.length - 1;
-    const role = ([from, to], index) => color(index === last ? "--c3" : to >= from ? "--c1" : "--c2");
+    const role = ([from, to], index) => color(index === last ? "--c1" : to >= from ? "--up" : "--down");
+    // Where bars are closer than their names are wide, names lie aslant.
+    const room = (chartWidth - 64) / spec.categories.length;
+    const names = room < 72 ? { rotate: 40, width: 96, overflow: "truncate" } : { width: Math.min(room - 8, 110), lineHeight: 15, overflow: "break" };
     return {
       ...option,
       grid: { ...option.grid, bottom: 24 },
@@ -179,7 +203,7 @@
           return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
         },
       },
-      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, width: 84, lineHeight: 15, overflow: "break" } },
+      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, ...names } },
       yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: short } },
       series: [
         {
@@ -195,8 +219,10 @@
     };
   }
 
-  function sankey(spec) {
+  function sankey(spec, chartWidth) {
     const { option, text } = frame({ legend: false });
+    const columns = Math.max(...spec.nodes.map((node) => node.depth ?? 0)) || 1;
+    const room = Math.min(84, Math.max(40, (chartWidth - 100) / columns - 20));
     const colors = palette();
     const sources = [...new Set(spec.nodes.map((node) => node.source))];
     return {
@@ -212,7 +238,7 @@
         {
           type: "sankey",
           left: 4,
-          right: 96,
+          right: room + 12,
           top: 8,
           bottom: 8,
           nodeGap: 14,
@@ -221,7 +247,8 @@
           layoutIterations: 32,
           emphasis: { focus: "adjacency" },
           lineStyle: { color: "source", opacity: dark.matches ? 0.35 : 0.28, curveness: 0.5 },
-          label: { ...text, formatter: (item) => item.data.label_text, width: 84, overflow: "truncate" },
+          label: { ...text, fontSize: room < 84 ? 10 : 12, formatter: (item) => item.data.label_text, width: room, overflow: "truncate" },
+          labelLayout: { hideOverlap: true },
           data: spec.nodes.map((node) => ({
             name: node.name,
             label_text: node.source,
