@@ -26,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
 def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Response:
     """What was reported of it, its visit, person, ledger and touches, and what each model credits."""
-    with viewing(request, viewer, "conversions", title="Conversion", dates=False) as view:
+    with viewing(request, viewer, "conversions", title="Conversion", dates=False, filters=False) as view:
         explanation = explained.explain(view.reading, view.project_id, conversion_id)
         if explanation is None:
             raise Refusal(
