@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,15 +87,10 @@ class Slice:
         """The same of other rows, whose columns are these expressions. Raises NoColumnError."""
         return _holding(self.project_id, self.filters, columns)
 
-    @property
+    @cached_property
     def words(self) -> str:
         """The filter as an address would say it."""
-        return urlencode(self.pairs)
-
-    @property
-    def pairs(self) -> list[tuple[str, str]]:
-        """The words of the filter: names and values of parameters."""
-        return [pair for name, value in self.filters for pair in _said(name, value)]
+        return urlencode([pair for name, value in self.filters for pair in _said(name, value)])
 
     def read(self, reader: Reader, column: str) -> "Figure":
         """What a build has in `column`, an expression of SQL, over these rows."""

@@ -10,6 +10,8 @@ hundred campaigns of most sessions. Nothing of it is SQL: functions are those li
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from urllib.parse import quote
 
 from funnelhouse.problems import Refusal
 from read_api.column_values import column_value
@@ -65,6 +67,7 @@ class Asked:
         return [(begin, figure) for begin, figure in found if figure is not None]
 
 
+@lru_cache(maxsize=1000)
 def expression(column: str) -> Expression | None:
     """What a figure's column says; None for what is none."""
     found = _EXPRESSION.fullmatch(column)
@@ -87,17 +90,26 @@ def has_receipt(figure: Figure) -> bool:
     return is_said and more and figure.of.mart.startswith(PUBLISHED) and expression(figure.column) is not None
 
 
-def figure_words(figure: Figure, over: Figure | None = None) -> list[tuple[str, str]]:
+def figure_query(figure: Figure, over: Figure | None = None) -> str:
     """The figure as an address says it."""
-    found: list[tuple[str, str]] = []
-    for begin, each in Asked(figure, over).parts():
-        found += [(f"{begin}mart", each.of.mart), (f"{begin}column", each.column)]
-        found += [(f"{begin}{name}", value) for name, value in each.of.pairs]
-        if each.but and each.behind:
-            found += [(f"{begin}but", each.but), (f"{begin}but-first", str(each.behind.first))]
-            found += [(f"{begin}but-by", column) for column in each.behind.sums]
-            found += [(f"{begin}but-model", each.behind.model)] if each.behind.model else []
+    return "&".join(
+        begin + word for begin, each in Asked(figure, over).parts() for word in _words(each) if word
+    )
+
+
+def _words(figure: Figure) -> list[str]:
+    # There are thousands of figures on a page: what is written already is not written again.
+    found = [f"mart={figure.of.mart}", f"column={_quoted(figure.column)}", *figure.of.words.split("&")]
+    if figure.but and figure.behind:
+        found += [f"but={figure.but}", f"but-first={figure.behind.first}"]
+        found += [f"but-by={_quoted(column)}" for column in figure.behind.sums]
+        found += [f"but-model={_quoted(figure.behind.model)}"] if figure.behind.model else []
     return found
+
+
+@lru_cache(maxsize=1000)
+def _quoted(text: str) -> str:
+    return quote(text, safe="()*,")
 
 
 def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str]]) -> Asked:
