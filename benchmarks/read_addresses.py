@@ -43,7 +43,7 @@ class Subject:
 EMPTY = "empty route"
 """What all others are divided by: HTTP and nothing else."""
 
-_ALL_COLUMNS = "sessions,people,conversions,conversion_rate,pending,revenue,aov,spend,cpa,roas,profit"
+_ALL_COLUMNS = "sessions,people,conversions,conversion_rate,pending,net_amount,aov,spend,cpa,roas,profit"
 _RULE = "match_type=url_path&match_operator=prefix&match_value=/"
 _REPORTS = "/v1/projects/{project}/reports"
 
@@ -90,6 +90,8 @@ REPORTS: dict[str, str] = {
     "funnel report": "/v1/funnel?account_id={project}&report_type=Source&date_range={day_range}",
 }
 
+PAGE = "page: "
+"""What names of pages begin with."""
 PAGES = "/app/projects/{project}"
 
 VARIED: dict[str, str] = {
@@ -124,14 +126,14 @@ def questions(of: Subject, read_page: Callable[[str], str]) -> Iterator[tuple[st
     for name, address in REPORTS.items():
         yield name, address.format(**words)
     for title, address in pages.items():
-        yield f"page: {title}", address
+        yield f"{PAGE}{title}", address
     for name, address in VARIED.items():
-        yield f"page: {name}", address.format(**words)
+        yield f"{PAGE}{name}", address.format(**words)
     for title, address in pages.items():
         asked = receipt_query(read_page(address))
         if asked is not None:
             yield f"receipt: {title}", f"/v1/projects/{words['project']}/receipt?{asked}"
-            yield f"page: receipt of {title}", f"/app/projects/{words['project']}/receipt?{asked}"
+            yield f"{PAGE}receipt of {title}", f"/app/projects/{words['project']}/receipt?{asked}"
 
 
 def receipt_query(page: str) -> str | None:
