@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
@@ -16,9 +17,9 @@ from command_line.demo.past.reports import Past, Report, Sender
 from command_line.demo.past.shop_world import CURRENCY, DAYS, PARTNER, PROJECT, SITE, WITH_COSTS
 from command_line.demo.replay import Request
 
-_WITHIN_S = 3600
-"""Reports of one sender that arrive within an hour make one request, which arrives with the last of them: a
-request for each would take minutes."""
+_WITHIN_HOURS: dict[Sender, int] = {"browser": 6, "app": 6, "backend": 1, "booking": 1}
+"""Reports of one sender that arrive within so many hours make one request, which arrives with the last of
+them: a request for each would take minutes."""
 
 _EVENTS = f"/v1/projects/{PROJECT}/events"
 _JSON = {"Content-Type": "application/json"}
@@ -47,11 +48,11 @@ def _definitions(midnight: datetime) -> Iterator[tuple[datetime, Request]]:
 
 
 def _costs(midnight: datetime) -> Iterator[tuple[datetime, Request]]:
-    """What was spent on a day is known the morning after; of today nothing is."""
+    """What was spent on a day is known as soon as it is over; of today nothing is."""
     for days_ago in reversed(range(1, DAYS)):
         day = (midnight - timedelta(days=days_ago)).date()
         rows = costs_of(day, days_ago)
-        at = midnight - timedelta(days=days_ago - 1) + timedelta(hours=5)
+        at = midnight - timedelta(days=days_ago - 1)
         yield at, Request("POST", f"/v1/projects/{PROJECT}/costs", orjson.dumps(rows), _JSON)
 
 
@@ -72,13 +73,18 @@ def _reports(past: Past, postbacks: str) -> Iterator[tuple[datetime, Request]]:
     for report in sorted(past.reports, key=lambda report: report.arrives):
         by_sender.setdefault(report.sender, []).append(report)
     for sender, reports in by_sender.items():
-        if sender in ("browser", "backend", "app", "booking"):
-            for _, group in groupby(reports, key=lambda report: report.arrives.timestamp() // _WITHIN_S):
+        if sender in _WITHIN_HOURS:
+            seconds = _WITHIN_HOURS[sender] * 3600
+            for _, group in groupby(reports, key=partial(_window, seconds)):
                 batch = list(group)
                 yield batch[-1].arrives, _batch(sender, [report.body for report in batch])
         else:
             for report in reports:
                 yield report.arrives, _single(sender, report.body, postbacks)
+
+
+def _window(seconds: int, report: Report) -> int:
+    return int(report.arrives.timestamp()) // seconds
 
 
 def _batch(sender: Sender, bodies: list[dict[str, Any]]) -> Request:

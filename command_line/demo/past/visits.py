@@ -71,7 +71,7 @@ class Visit:
         self._click_id = f"{origin.click_id}-{self._id}" if origin.click_id else None
         self._buys = origin.buys * (1.35 if visitor.visits > 1 else 1.0)
         if self._sees_new_page:
-            self._buys *= 1.12
+            self._buys *= 1.2
 
     @property
     def _is_in_experiment(self) -> bool:
