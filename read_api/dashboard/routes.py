@@ -97,8 +97,8 @@ def error_page(request: Request) -> Renderer:
         if isinstance(refusal, NoFiguresError):
             return refusal.view.render("no_figures.html")
         if isinstance(refusal, UnreadableError):
-            context = {"problem": refusal.detail, "back": refusal.view.here()}
-            return refusal.view.render("unreadable.html", context, refusal.status)
+            said = {"problem": refusal.detail, "back": refusal.view.here()}
+            return refusal.view.render("unreadable.html", said, refusal.status)
         context = {"title": refusal.title, "detail": refusal.detail, "status": refusal.status}
         answer = html("error.html", context, refusal.status)
         answer.headers.update(refusal.headers)

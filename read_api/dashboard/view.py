@@ -25,13 +25,13 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
+from read_api.comparison import COMPARISONS, Comparison, comparison
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
-from read_api.comparison import COMPARISONS, Comparison, comparison
 from read_api.date_ranges import NAMED_RANGES
 from read_api.filters import DIMENSIONS, MAX_FILTERS, OPERATORS, Filter, applied, not_applied, parsed
 from read_api.parameters import Days, day
@@ -101,7 +101,14 @@ _NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 UNDATED = frozenset(
-    {"rpt_paths", "rpt_channel_importance", "rpt_experiments", "dim_projects", "dim_people", "dim_identifiers"}
+    {
+        "rpt_paths",
+        "rpt_channel_importance",
+        "rpt_experiments",
+        "dim_projects",
+        "dim_people",
+        "dim_identifiers",
+    }
 )
 """Marts whose rows are not of a day."""
 
@@ -228,12 +235,11 @@ class View:
     @property
     def shown_fields(self) -> list[str]:
         """What of the address the bar has fields for, so that it needs no hidden ones."""
-        shown = [
+        return [
             *(("dates", "from", "to") if self.takes_dates else ()),
             *(("compare", "compare_from", "compare_to") if self.takes_comparison else ()),
             *(("model",) if self.shows_model else ()),
         ]
-        return shown
 
     @property
     def filter_dimensions(self) -> dict[str, str]:
@@ -380,7 +386,9 @@ class View:
     def own(self) -> dict[str, list[str]]:
         """What the address chooses of this page alone."""
         asked = self.request.query_params
-        names = [name for name in asked if name not in (*_KEPT, *_NOT_KEPT) and not name.startswith("filter_")]
+        names = [
+            name for name in asked if name not in (*_KEPT, *_NOT_KEPT) and not name.startswith("filter_")
+        ]
         return {name: asked.getlist(name) for name in names}
 
     @property
@@ -530,8 +538,9 @@ def viewing(
     """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
-    filtered), days that it `compares` with, and the model that it `credits` by. `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days
-    of a project on which the page knows something, with or without sessions and conversions.
+    filtered), days that it `compares` with, and the model that it `credits` by. `default` are the dates of an
+    address that names none. `said_when_empty`: see View. `also_known` are days of a project on which the page
+    knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -557,9 +566,7 @@ def viewing(
         view.models = models
         view.model = request.query_params.get("model") or known.default_model
         view.default_dates = default
-        view.dates, view.days = _days(
-            reader, viewer.project_id, request.query_params, default, view.known
-        )
+        view.dates, view.days = _days(reader, viewer.project_id, request.query_params, default, view.known)
         if compares:
             view.comparison = _comparison(request.query_params, view.days)
             view.compared = view.comparison.days(view.days) if view.comparison else None
@@ -588,7 +595,8 @@ def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
             ends = [day(name, asked.get(name)) for name in (first, last)] if asked.get(choice) == OWN else []
         except Refusal as refused:
             raise UnreadableError(view, refused.detail, choice, first, last) from None
-        if choice == "compare" and all(ends) and sorted(ends) != ends:
+        known = [each for each in ends if each]
+        if choice == "compare" and sorted(known) != known:
             raise UnreadableError(view, f"{first} must not be after {last}", choice, first, last)
     return filters
 

@@ -210,7 +210,8 @@ def conversions_report(
         str | None, Query(description="Only people whose id contains this, ignoring case.")
     ] = None,
     amount_from_minor: Annotated[
-        str | None, Query(description="Only of at least this amount as reported, minor units; with `currency`.")
+        str | None,
+        Query(description="Only of at least this amount as reported, minor units; with `currency`."),
     ] = None,
 ) -> Response:
     """Conversions with all that is known of them, latest first, rejected ones too.

@@ -142,7 +142,8 @@ def filter_values_report(
         str | None, Query(description="One of " + ", ".join(DIMENSIONS) + "; none: all.")
     ] = None,
     q: Annotated[
-        str | None, Query(description=f"Only values that contain this, ignoring case; {MAX_LENGTH} characters.")
+        str | None,
+        Query(description=f"Only values that contain this, ignoring case; {MAX_LENGTH} characters."),
     ] = None,
     limit: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from funnelhouse.problems import Refusal
 from read_api.reader import Reader
 from read_api.reports.columns import columns, made
 

@@ -211,7 +211,8 @@ def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFig
 def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
     """The ledger of conversions and refunds of the days, by reason and currency, as known at `as_of`.
 
-    With a country or a filter only entries of conversions are there: what an unmatched refund belongs to is not known.
+    With a country or a filter only entries of conversions are there: what an unmatched refund belongs to is
+    not known.
     """
     until, learnt = known_by(filters.as_of)
     rows = Slice("fct_conversion_ledger", project_id).on("conversion_date", filters.days)

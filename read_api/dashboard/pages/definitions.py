@@ -127,9 +127,7 @@ def funnel_page(request: Request, viewer: AnyViewer) -> Response:
         by_source: dict[str, list[dict[str, Figure]]] = {}
         if steps:
             first = Page(DRAWN_SOURCES * len(steps))
-            filters = funnels.Filters(
-                view.days, chosen, by_source=True, filters=view.filters, page=first
-            )
+            filters = funnels.Filters(view.days, chosen, by_source=True, filters=view.filters, page=first)
             for step in funnels.funnels(view.reading, view.project_id, filters):
                 figures = _step_figures(rows.where("source", step.source), step)
                 by_source.setdefault(step.source or "", []).append(figures)

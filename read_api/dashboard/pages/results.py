@@ -176,7 +176,7 @@ def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Respo
 
 
 def _wanted(view: View) -> conversions.Filters:
-    """The conversions that the list is asked for; an amount is one of a currency, the project's unless said."""
+    """The conversions that are listed; an amount is one of a currency, the project's unless said."""
     asked = view.request.query_params
     least = view.units.minor(asked.get("least", ""), asked.get("currency") or view.currencies.own)
     currency = asked.get("currency", "") if asked.get("currency") in view.currencies.conversions else None
@@ -193,9 +193,7 @@ def _wanted(view: View) -> conversions.Filters:
 
 
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:
-    filters = conversions.Filters(
-        days=view.days, filters=view.filters, model=view.model, page=page, **wanted
-    )
+    filters = conversions.Filters(days=view.days, filters=view.filters, model=view.model, page=page, **wanted)
     return conversions.conversions(reader, view.project_id, filters)
 
 
