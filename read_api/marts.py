@@ -64,6 +64,10 @@ FORMATS = ("json", *EXPORTS)
 # What is not a filter.
 _PARAMETERS = ("format", "limit", "cursor", "build")
 
+_ENDS = ("from", "to", "not", "contains", "is")
+_ONCE = ("from", "to", "is")
+"""What may follow a column's name and a dot, and what of it is given once."""
+
 _places = Places(FILES, FILES_OF_A_PROJECT)
 
 router = APIRouter(tags=["marts"])
@@ -135,8 +139,10 @@ def mart(
     """The project's rows of one mart: a page of json with `next` (null at the end), or all rows as a file.
 
     Each column is a parameter: `currency=USD` (several times for any of several), and for a range, both ends
-    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. In csv, text that a
-    spreadsheet would take for a formula is led by an apostrophe.
+    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. `source.not=google` leaves
+    a value out (several times for several), `campaign.contains=sale` looks for text, whatever its case (several
+    times for any of several), and `campaign.is=null` or `campaign.is=set` asks whether there is a value. In
+    csv, text that a spreadsheet would take for a formula is led by an apostrophe.
     """
     form = one_of("format", form, FORMATS, "json")
     if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):
@@ -166,19 +172,40 @@ def _condition(request: Request, mart: Mart, caller: Key) -> Condition:
         if parameter in _PARAMETERS or not given:
             continue
         name, _, end = parameter.partition(".")
-        if name not in columns or end not in ("", "from", "to") or parameter.endswith("."):
+        if name not in columns or end not in ("", *_ENDS) or parameter.endswith("."):
             raise Refusal(
                 400,
-                "Unknown parameter; this mart takes its columns, or a column with .from or .to: "
+                "Unknown parameter; this mart takes its columns, or a column with one of "
+                + ", ".join(f".{each}" for each in _ENDS)
+                + ": "
                 + ", ".join(columns),
             )
-        if len(given) > (1 if end else MAX_VALUES):
-            most = "once" if end else f"{MAX_VALUES} times"
+        if len(given) > (1 if end in _ONCE else MAX_VALUES):
+            most = "once" if end in _ONCE else f"{MAX_VALUES} times"
             raise Refusal(400, f"{parameter} may be given {most} at most")
-        values += [column_value(parameter, columns[name], text) for text in given]
-        marks = ", ".join("?" for _ in given)
-        condition += f' and "{name}" ' + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end]
+        more, bound = _of_column(parameter, columns[name], end, given)
+        condition += f" and {more}"
+        values += bound
     return condition, values
+
+
+def _of_column(parameter: str, column: Column, end: str, given: list[str]) -> Condition:
+    """What a parameter asks of its column; raises Refusal 400."""
+    name = f'"{column.name}"'
+    if end == "is":
+        if given[0] not in ("null", "set"):
+            raise Refusal(400, f"{parameter} must be null or set")
+        return f"{name} is {'null' if given[0] == 'null' else 'not null'}", []
+    if end == "contains":
+        if column.data_type != "VARCHAR":
+            raise Refusal(400, f"{parameter}: only text contains something")
+        either = " or ".join(f"contains(lower({name}), lower(?))" for _ in given)
+        return f"({either})", [*given]
+    values = [column_value(parameter, column, text) for text in given]
+    marks = ", ".join("?" for _ in given)
+    if end == "not":
+        return f"({name} is null or {name} not in ({marks}))", values
+    return f"{name} " + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end], values
 
 
 def _page(

@@ -237,12 +237,11 @@ class View:
     @property
     def shown_fields(self) -> list[str]:
         """What of the address the bar has fields for, so that it needs no hidden ones."""
-        shown = [
+        return [
             *(("dates", "from", "to") if self.takes_dates else ()),
             *(("compare", "compare_from", "compare_to") if self.takes_comparison else ()),
             *(("model",) if self.shows_model else ()),
         ]
-        return shown
 
     @property
     def filter_dimensions(self) -> dict[str, str]:

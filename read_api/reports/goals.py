@@ -107,7 +107,7 @@ COUNTED = {
 
 
 def completions(reader: Reader, project_id: str, filters: Filters) -> tuple[Slice, dict[str, str]]:
-    """The rows that figures of goals are of, and the columns: of completions where the report has too little."""
+    """The rows that figures of goals are of, and their columns; completions where the report won't do."""
     country = {"country": filters.country}
     if not_applied("rpt_goals", filters.filters, reader):
         rows = Slice("fct_goal_completions", project_id).on("completion_date", filters.days)

@@ -110,7 +110,9 @@ def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: S
     assert seen.locator("main table a.figure").count() > 5_000
     assert tabbed.count() <= tables
     tabbed.first.focus()
-    column = "document.activeElement.closest('td').cellIndex + ' ' + document.activeElement.closest('tr').rowIndex"
+    column = (
+        "document.activeElement.closest('td').cellIndex + ' ' + document.activeElement.closest('tr').rowIndex"
+    )
     before = [int(each) for each in seen.evaluate(column).split()]
     seen.keyboard.press("ArrowDown")
     assert [int(each) for each in seen.evaluate(column).split()] == [before[0], before[1] + 1]

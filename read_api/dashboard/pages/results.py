@@ -127,7 +127,7 @@ def export_conversions(request: Request, viewer: AnyViewer) -> Response:
 
 
 def _wanted(view: View) -> conversions.Filters:
-    """The conversions that the list is asked for; an amount is one of a currency, the project's unless said."""
+    """The conversions that are listed; an amount is one of a currency, the project's unless said."""
     asked = view.request.query_params
     least = view.units.minor(asked.get("least", ""), asked.get("currency") or view.currencies.own)
     currency = asked.get("currency", "") if asked.get("currency") in view.currencies.conversions else None
