@@ -26,7 +26,7 @@ from read_api.answers import (
 )
 from read_api.column_values import column_value
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
-from read_api.opened_build import Mart
+from read_api.opened_build import Column, Mart
 from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of
 from read_api.places import Places
 from read_api.reader import Reader

@@ -1,5 +1,6 @@
 """The pages in a browser, over a real build: nothing fails, nothing overflows, and figures are the API's."""
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ NewContext = Callable[..., BrowserContext]
 
 PAGES = (
     "overview",
+    "overview?metric=roas&compare=year&traffic=campaign&outcomes=events&audience=device",
     "revenue",
     "conversions",
     "sources",
@@ -374,11 +376,11 @@ def test_dates_country_and_project_stay_in_the_address(seen: Watched, published:
     page.wait_for_url("**dates=all**")
     page.get_by_label("Country").select_option("DE")
     page.wait_for_url("**country=DE**")
-    figures = page.locator(".figures").inner_text()
+    figures = page.locator(".cards").inner_text()
     summary = api(published, "summary", country="DE")
     sessions = sum(each["sessions"] for each in summary["currencies"])
     assert f"{sessions:,}" in figures
-    page.get_by_role("link", name="Sources", exact=True).click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Sources", exact=True).click()
     page.wait_for_url("**/sources?**")
     assert "dates=all" in page.url
     assert "country=DE" in page.url
@@ -421,6 +423,54 @@ def test_on_paper_a_page_says_what_its_figures_are_of(seen: Watched, published: 
     expect(head).to_be_visible()
     expect(head).to_contain_text(f"{SHOP} · 2026-05-10 to 2026-05-20 · Source is google · build ")
     expect(page.locator("#filters")).to_be_hidden()
+
+
+def test_the_metric_that_is_chosen_is_drawn(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("overview"))
+    shown = page.locator("#drawn")
+    expect(shown.get_by_role("heading")).to_contain_text("Net revenue by day")
+    page.get_by_role("link", name="Conversion rate").click()
+    page.wait_for_url("**metric=conversion_rate**")
+    expect(shown.get_by_role("heading")).to_contain_text("Conversion rate by day")
+    expect(page.get_by_role("link", name="Conversion rate")).to_be_focused()
+    chart = json.loads(page.locator("#chart-metric").text_content() or "")
+    days = {"from": chart["categories"][0], "to": chart["categories"][-1]}
+    found = api(published, "timeline", metric="conversion_rate", compare="previous", **days)
+    drawn = [each and round(each / 100, 9) for each in chart["series"][0]["values"]]
+    assert drawn == [each["value"] for each in found["bins"]]
+    assert shown.locator("canvas").count() == 1
+    # A tab changes its panel, and nothing else.
+    page.get_by_role("link", name="Campaigns").click()
+    page.wait_for_url("**traffic=campaign**")
+    assert "metric=conversion_rate" in page.url
+    expect(page.get_by_role("link", name="Campaigns")).to_have_attribute("aria-current", "true")
+    expect(page.get_by_role("link", name="Campaigns")).to_be_focused()
+    page.go_back()
+    expect(page.locator("#tab-source")).to_have_attribute("aria-current", "true")
+    # What was chosen stays with other days.
+    page.get_by_label("Dates").select_option("all")
+    page.wait_for_url("**dates=all**")
+    expect(shown.get_by_role("heading")).to_contain_text("Conversion rate by")
+    expect(page.locator("#latest")).to_contain_text("in the last minute")
+
+
+def test_the_overview_works_without_scripts_and_on_a_phone(
+    published: House, defined: Defined, new_context: NewContext
+) -> None:
+    context = new_context(
+        java_script_enabled=False, viewport={"width": 390, "height": 844}, storage_state=defined.cookies
+    )
+    page = context.new_page()
+    page.goto(published.page("overview"))
+    page.get_by_role("link", name="Medium").click()
+    assert "traffic=medium" in page.url
+    page.get_by_role("link", name="Pending value").click()
+    expect(page.get_by_role("heading", name="Pending value by day")).to_be_visible()
+    edge = page.locator("#panel-traffic").bounding_box()
+    money = page.locator("#panel-traffic tbody td:last-child").first.bounding_box()
+    assert edge is not None and money is not None
+    assert money["x"] + money["width"] <= edge["x"] + edge["width"], "money is in sight"
 
 
 def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:

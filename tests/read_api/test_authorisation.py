@@ -22,6 +22,8 @@ IDS = {kind: kind.removesuffix("s").replace("-", "_") + "_id" for kind in KINDS}
 PROJECT = "/v1/projects/{project_id}"
 REPORTS = [
     "summary",
+    "timeline",
+    "changes",
     "conversions",
     "conversions/{conversion_id}",
     "people/{identifier}",

@@ -216,6 +216,7 @@ def _figures(view: View, known: Project, chosen: Choices, scope: Scope, of: time
         "is_cut": bool(of.compared and view.known.first and of.compared.bounds[0] < view.known.first),
         "known_from": view.known.first,
         "movers": _movers(view, scope.on(of.days), of.compared, net_currency) if of.compared else [],
+        "movers_unfiltered": not_applied("rpt_traffic", scope.filters, view.reading),
         "moved": timeline.line(of, net, net_currency, sums) if of.compared else None,
         "line_unfiltered": drawn_sums[0].scope.not_applied(metric),
         "difference": traced_difference,
