@@ -48,6 +48,8 @@ PAGES = (
     "conversions/shop%2Fo48",
     "conversions/shop%2Fo104",
     "people?id=u8",
+    "cohorts?measure=converted",
+    "cohorts?measure=revenue-EUR",
     "revenue?as_of=2026-12-15",
     "goals/preview?match_type=event_name&value=purchase",
 )
