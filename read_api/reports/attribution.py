@@ -24,10 +24,10 @@ from read_api.parameters import (
 from read_api.reader import PAGE_BYTES, Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import Condition, matching
+from read_api.reports.conditions import Condition, matching, must_have
 from read_api.reports.projects import project
 
-DIMENSIONS = ("source", "medium", "campaign")
+DIMENSIONS = ("source", "medium", "campaign", "channel")
 
 router = APIRouter(tags=["reports"])
 
@@ -83,8 +83,11 @@ class Attribution(BaseModel):
 def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     """Rows of a value and currency stand together, in the order of `models`; most conversions of the first
     model come first. Of each value and currency every model has a row. Pages are cut by value and currency.
+
+    Raises Refusal 400 for a dimension that this build lacks.
     """
     by = filters.dimension
+    must_have(reader, _mart(filters), by)
     condition, parameters = _condition(project_id, filters)
     # One pair of bound parameters for each model.
     by_model = ", ".join(
@@ -142,7 +145,9 @@ def attribution(
         str | None,
         Query(description="Attribution models, parted by commas; default the project's default model."),
     ] = None,
-    dimension: Annotated[str | None, Query(description="source (default), medium or campaign.")] = None,
+    dimension: Annotated[
+        str | None, Query(description="source (default), medium, campaign or channel.")
+    ] = None,
     goal_id: Annotated[
         str | None, Query(description="Only conversions that completed this goal; goals overlap.")
     ] = None,

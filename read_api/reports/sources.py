@@ -24,13 +24,23 @@ from read_api.parameters import (
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import known_by, matching
+from read_api.reports.conditions import known_by, matching, must_have
 from read_api.reports.projects import project
 
-DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country", "landing_page", "device")
+DIMENSIONS = (
+    "source",
+    "medium",
+    "campaign",
+    "term",
+    "content",
+    "channel",
+    "country",
+    "landing_page",
+    "device",
+)
 
 # Credit is kept by these; a landing page or device of past money would need the touches and sessions again.
-AS_OF_DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country")
+AS_OF_DIMENSIONS = ("source", "medium", "campaign", "term", "content", "channel", "country")
 
 router = APIRouter(tags=["reports"])
 
@@ -63,9 +73,11 @@ class Traffic:
 def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
     """Most sessions first, then most conversions, then by value and currency.
 
-    Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS.
+    Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS, and for one that this
+    build lacks.
     """
     by = filters.dimension
+    must_have(reader, "rpt_traffic", by)
     asked = {"country": filters.country, "currency": filters.currency, "source": filters.source}
     condition, values = matching(project_id, "report_date", filters.days, asked)
     listed = columns(

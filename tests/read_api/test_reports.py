@@ -541,3 +541,36 @@ def test_queries_are_plain_functions(home: Settings) -> None:
             reader, "shop", goal_report.Rule("any_conversion"), Days(last=date(2026, 12, 1))
         )
         assert days == [goal_report.DayCount(date(2026, 11, 2), 2, 1)]
+
+
+def test_channels_are_a_dimension_wherever_sources_are(server: ReadServer) -> None:
+    for report in ("sources", "attribution"):
+        by_channel = rows(server, report, "value", "conversions", dimension="channel")
+        by_source = rows(server, report, "value", "conversions")
+        assert {value for value, _ in by_channel} > {"Paid Search"}
+        assert sum(number for _, number in by_channel) == pytest.approx(
+            sum(number for _, number in by_source)
+        )
+    known = rows(server, "sources", "value", "net_amount_minor", dimension="channel", as_of="2026-12-31")
+    assert {value for value, _ in known} > {"Paid Search"}
+    steps = rows(server, "funnels", "channel", "source", "step_number", "completed", breakdown="channel")
+    assert steps
+    assert all(channel and source is None for channel, source, *_ in steps)
+    assert "channel" in refused(server, "sources", dimension="sources")
+
+
+def test_a_build_of_an_older_version_has_no_channels_and_says_so(home: Settings) -> None:
+    marts = ("rpt_traffic", "rpt_attribution", "rpt_funnels")
+    publish_rows(
+        home, EXAMPLE_ROWS, sql=";".join(f"alter table {mart} drop column channel" for mart in marts)
+    )
+    with read_server(home.home_dir) as server:
+        for report, choice in (
+            ("sources", "dimension"),
+            ("attribution", "dimension"),
+            ("funnels", "breakdown"),
+        ):
+            assert refused(server, report, **{choice: "channel"}) == (
+                "channel is not in this build yet; the next build has it"
+            )
+            assert rows(server, report, "source" if report == "funnels" else "value")
