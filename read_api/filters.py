@@ -142,6 +142,11 @@ def applied(rows: Slice, filters: Iterable[Filter], reader: Reader, model: str) 
     return rows
 
 
+def narrowed(rows: Slice, path: str, asked: Filter) -> Slice:
+    """Those of the rows whose column at the end of a path, of ours, a filter holds of."""
+    return rows.where(*_condition(path, asked))
+
+
 def not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> list[Filter]:
     """The filters that rows of the mart can't be chosen by."""
     return [each for each in filters if path_to(mart, each.dimension, reader) is None]

@@ -8,15 +8,17 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series, series
 from read_api.dashboard.net_revenue import net_revenue
+from read_api.dashboard.pages.performance import Row, choices, table_context, with_bars
 from read_api.dashboard.view import viewing
 from read_api.parameters import MAX_LIMIT, Page
-from read_api.ranking import LANDED, Line, Ranked, Ranking, ranked, ranked_by_model
+from read_api.ranking import Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
-from read_api.reports import attribution, channel_importance, goals, time_to_convert
+from read_api.reports import attribution, channel_importance, goals, landing_pages, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice
 
@@ -36,6 +38,17 @@ _EARLIER, _OTHERS, _CONVERSION = "earlier", "other sources", "conversion"
 
 _MEASURES = (("conversions", "Conversions"), ("amount", "Revenue"))
 
+_LANDED = (
+    "sessions",
+    "converting",
+    "conversion_rate",
+    "conversions",
+    "pending",
+    "net_amount",
+    "spend",
+    "roas",
+    "profit",
+)
 _VIEWED = Ranked(
     "page_id",
     ("views", "conversions", "assisted_conversions"),
@@ -53,9 +66,17 @@ def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
     """Where sessions begin and what becomes of them; and views of all pages with what they assisted."""
     with viewing(request, viewer, "landing-pages") as view:
         in_order = view.currencies.in_order
-        landed = ranked(view.reading, view.rows("rpt_landing_pages"), LANDED, view.most_rows, in_order)
+        try:
+            chosen = choices(view, ("landing_page",), _LANDED, "-sessions")
+            found = landing_pages.landed(view.reading, view.project_id, chosen.asked, in_order)
+        except Refusal as refused:
+            if refused.status != 400:
+                raise
+            return view.render("landing_pages.html", {"problem": refused.detail}, 400)
+        rows = [Row(line, 0, "landing_page", value=line.values[0]) for line in found.lines]
+        with_bars(chosen, rows)
         viewed = ranked(view.reading, view.rows("rpt_pages"), _VIEWED, view.most_rows, in_order)
-        context = {"landed": landed, "viewed": viewed, "net": net_revenue(view, landed.total.amounts)}
+        context = {**table_context(chosen, found), "rows": rows, "viewed": viewed}
         return view.render("landing_pages.html", context)
 
 
