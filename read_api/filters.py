@@ -147,6 +147,17 @@ def narrowed(rows: Slice, path: str, asked: Filter) -> Slice:
     return rows.where(*_condition(path, asked))
 
 
+def refuse_not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> None:
+    """Raises Refusal 400 for a filter that rows of the mart can't be chosen by."""
+    for each in not_applied(mart, filters, reader):
+        taken = [name for name in DIMENSIONS if path_to(mart, name, reader)]
+        raise Refusal(
+            400,
+            f"this report cannot be filtered by {each.dimension}; f takes here "
+            + (", ".join(taken) or "no dimension"),
+        )
+
+
 def not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> list[Filter]:
     """The filters that rows of the mart can't be chosen by."""
     return [each for each in filters if path_to(mart, each.dimension, reader) is None]
