@@ -151,6 +151,11 @@ def applied(rows: Slice, filters: Iterable[Filter], reader: Reader, model: str) 
     return rows
 
 
+def narrowed(rows: Slice, path: str, asked: Filter) -> Slice:
+    """Those of the rows whose column at the end of a path, of ours, a filter holds of."""
+    return rows.where(*_condition(path, asked))
+
+
 def refuse_not_applied(mart: str, filters: Iterable[Filter], reader: Reader) -> None:
     """Raises Refusal 400 for a filter that rows of the mart can't be chosen by."""
     for each in not_applied(mart, filters, reader):

@@ -92,7 +92,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Measure:
+class Measure:
     """A sum of a part: as the query has it, and as a figure says it of the rows with `of`."""
 
     sql: str
@@ -101,12 +101,12 @@ class _Measure:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Rows of one mart, the paths from it to what is grouped by (None: it can't be), and what is summed."""
 
     rows: Slice
     paths: tuple[str, ...] | None
-    measures: dict[str, _Measure]
+    measures: dict[str, Measure]
     within: tuple[str, ...] = ()
     """Paths of the branch, which tell its rows from those of others."""
     has_currency: bool = True
@@ -114,7 +114,7 @@ class _Part:
     """What the mart calls a value that is not known, where that is not null."""
 
 
-Parts = tuple[_Part, ...]
+Parts = tuple[Part, ...]
 Sums = dict[str | None, dict[str, int]]
 """By currency, which is None of what has none, and measure."""
 
@@ -165,9 +165,9 @@ class Line:
             return None
         sums = self.sums[period]
         known = [sums.get(currency, {})] if currency else list(sums.values())
-        number: Decimal | int = sum(each.get(measure, 0) for each in known)
         asked = found.measures[measure]
-        if measure in ("credit", "pending", "settled") or ":" in measure:
+        number: Decimal | int = sum(each.get(measure, 0) for each in known)
+        if "_nano" in asked.column:
             number = Decimal(number).scaleb(-CREDIT_DIGITS)
         rows, but = self._rows(found)
         for column, value in asked.of:
@@ -176,7 +176,7 @@ class Line:
             rows = rows.where("currency", currency)
         return Figure(number, asked.column, rows, but)
 
-    def _rows(self, part: _Part) -> tuple[Slice, str]:
+    def _rows(self, part: Part) -> tuple[Slice, str]:
         rows, paths = part.rows, part.paths or ()
         if self.kind == "line":
             for path, value in zip(paths, self.values, strict=True):
@@ -200,15 +200,12 @@ class Line:
     def cells(self, column: str, period: int = 0) -> list[Value]:
         """What stands in a column: amounts by currency; nothing where it isn't known, see `why`."""
         match column:
-            case "sessions" | "people":
-                return _counts(self.figure(column, period))
             case "conversions":
-                return _counts(self.figure("credit", period))
+                return _counts(self._converted(period))
             case "conversion_rate":
-                part, over = self.figure("credit", period), self._sessions(period)
+                part, over = self.figure("converting", period), self._sessions(period)
+                part = self.figure("credit", period) if part is None else part
                 return [Value("percent", part, over)] if part is not None and over else []
-            case "pending":
-                return _counts(self.figure("pending", period))
             case "net_amount":
                 return [Value("money", each) for each in self._net(period).values()]
             case "aov":
@@ -216,7 +213,7 @@ class Line:
             case "spend":
                 return [Value("money", each) for each in self._spent(period)]
             case "cpa":
-                spent, made = self._spent(period), self.figure("credit", period)
+                spent, made = self._spent(period), self._converted(period)
                 return [Value("each", spent[0], made)] if len(spent) == 1 and made else []
             case "roas":
                 spent = self._spent(period)
@@ -239,7 +236,7 @@ class Line:
             return "nothing was spent"
         if column == "cpa" and len(spent) > 1:
             return "the spend has several currencies"
-        if column == "cpa" and not self.figure("credit"):
+        if column == "cpa" and not self._converted(0):
             return "no conversions"
         if column == "roas" and len(self.currencies("net", "cost")) > len(spent):
             said = " and ".join(each.currency for each in spent)
@@ -263,6 +260,11 @@ class Line:
         before = {value.currency: value for value in self.cells(column, 1)}
         return [(value, before.get(value.currency)) for value in self.cells(column)]
 
+    def _converted(self, period: int) -> Figure | None:
+        """Conversions: those credited, or those of sessions."""
+        found = self.figure("credit", period)
+        return self.figure("made", period) if found is None else found
+
     def _sessions(self, period: int) -> Figure | None:
         found = self.figure("sessions", period)
         if found is None and self.reached:
@@ -275,7 +277,7 @@ class Line:
         if period == 0:
             found = self.in_order({*found, *self.refunds})
         if not found:
-            found = self.currencies("credit", period=period)[:1]
+            found = self.currencies("credit", "made", period=period)[:1]
         return {currency: self._earned(currency, period) for currency in found}
 
     def _earned(self, currency: str, period: int) -> Figure:
@@ -323,7 +325,7 @@ class Performance:
     values: int
     refunds: dict[str, Figure]
     """By currency: refunds without a sale, which the total has taken off."""
-    unclicked: Figure | None
+    unclicked: Figure | None = None
     """Conversions that days of click leave out, because nobody knows a click."""
 
     @property
@@ -341,13 +343,13 @@ class Performance:
     def digits(self) -> int:
         """Those that conversions need: credit is shared."""
         every = [*self.lines, self.total, *([self.other] if self.other else [])]
-        found = [line.figure(name) for line in every for name in ("credit", *self.asked.named)]
+        found = [line.figure(name) for line in every for name in ("credit", "made", *self.asked.named)]
         return int(any(each is not None and each.total % 1 for each in found))
 
     @cached_property
     def currencies(self) -> list[str]:
         """Of the total."""
-        return self.total.in_order({*self.total.currencies("net", "cost", "credit"), *self.refunds})
+        return self.total.in_order({*self.total.currencies("net", "cost", "credit", "made"), *self.refunds})
 
 
 class _Rows:
@@ -395,7 +397,7 @@ class _Rows:
             kind, _, value = name.partition(":")
             column = "fct_conversions.name" if kind == "conversion" else "fct_goal_completions.goal_id"
             rows = self._credit(days).where(column, value)
-            found.append(self._part(rows, {name: _plain("sum(credit_nano)")}))
+            found.append(self._part(rows, {name: plain("sum(credit_nano)")}))
         return tuple(found)
 
     def reached(self, days: Days) -> Figure | None:
@@ -415,22 +417,10 @@ class _Rows:
         return replace(read, number=Decimal(read.total).scaleb(-CREDIT_DIGITS))
 
     def refunds(self) -> dict[str, Figure]:
-        """By currency, those without a sale: nothing that one could filter by is known of them."""
+        """Those that the total has taken off: nothing that one could filter by is known of them."""
         if self.filters or self.asked.within or self.asked.days_of == "click":
             return {}
-        rows = Slice("fct_conversion_ledger", self.project_id).on("conversion_date", self.asked.days)
-        rows = rows.where("conversion_id", None)
-        condition, values = rows.condition
-        column = "sum(amount_minor)"
-        found = self.reader.rows(
-            f"select currency, {column} from {rows.mart} where {condition} group by currency",  # noqa: S608
-            values,
-        )
-        return {
-            currency: rows.where("currency", currency).figure(column, minor)
-            for currency, minor in found
-            if minor
-        }
+        return refunds(self.reader, self.project_id, self.asked.days)
 
     def _credit(self, days: Days, mart: str = "fct_attribution") -> Slice:
         rows = Slice(mart, self.project_id)
@@ -446,21 +436,21 @@ class _Rows:
                 rows = rows.where(f"touched_at.{end}", moment)
         return applied(rows, self.filters, self.reader, self.model)
 
-    def _credited(self, days: Days) -> list[_Part]:
+    def _credited(self, days: Days) -> list[Part]:
         if self.credit == "rpt_traffic":
             measures = {
-                "credit": _plain("sum(credit_nano)"),
-                "pending": _plain("sum(pending_credit_nano)"),
-                "settled": _plain("sum(credit_nano - pending_credit_nano)"),
-                "net": _plain("sum(net_amount_minor)"),
+                "credit": plain("sum(credit_nano)"),
+                "pending": plain("sum(pending_credit_nano)"),
+                "settled": plain("sum(credit_nano - pending_credit_nano)"),
+                "net": plain("sum(net_amount_minor)"),
             }
         else:
             credit = "sum(credit_nano)"
             measures = {
-                "credit": _plain(credit),
+                "credit": plain(credit),
                 "pending": _of_state("pending"),
                 "settled": _of_state("approved"),
-                "net": _plain("sum(credited_amount_minor)"),
+                "net": plain("sum(credited_amount_minor)"),
             }
         return [self._part(self._credit(days, self.credit), measures)]
 
@@ -471,16 +461,16 @@ class _Rows:
         rows = rows.on("session_date", days).where("is_bot", False)
         return applied(rows, self.of_sessions, self.reader, ""), "count(*)"
 
-    def _visited(self, days: Days) -> list[_Part]:
+    def _visited(self, days: Days) -> list[Part]:
         rows, counted = self._session_rows(days)
-        found = [self._part(rows, {"sessions": _plain(counted)}, rows.mart == "rpt_traffic")]
+        found = [self._part(rows, {"sessions": plain(counted)}, rows.mart == "rpt_traffic")]
         if "people" in self.asked.columns:
             rows, _ = self._session_rows(days, "fct_sessions")
-            people = _plain("count(distinct person_id)")
+            people = plain("count(distinct person_id)")
             found.append(self._part(rows, {"people": people}, has_currency=False))
         return found
 
-    def _spent(self, days: Days) -> list[_Part]:
+    def _spent(self, days: Days) -> list[Part]:
         dimensions = {each.dimension for each in self.of_sessions}
         outer = {name for name, _ in self.asked.within if name not in OF_CONVERSIONS}
         if self.asked.by == ("landing_page",) and not outer and dimensions <= {"landing_page"}:
@@ -493,17 +483,17 @@ class _Rows:
             return []
         rows = Slice(mart, self.project_id).on(days_column, days)
         rows = applied(rows, self.of_sessions, self.reader, "")
-        part = self._part(rows, {"cost": _plain(f"sum({column})")})
+        part = self._part(rows, {"cost": plain(f"sum({column})")})
         return [replace(part, none="(none)") if mart == "rpt_landing_pages" else part]
 
-    def _part(self, rows: Slice, measures: dict[str, _Measure], has_currency: bool = True) -> _Part:
+    def _part(self, rows: Slice, measures: dict[str, Measure], has_currency: bool = True) -> Part:
         outer = tuple(name for name, _ in self.asked.within)
         paths = [self._path(rows.mart, name) for name in self.asked.by]
         known = None if None in paths else tuple(str(path) for path in paths)
         if known is not None and any(self._path(rows.mart, name) is None for name in outer):
             known = None
         within = tuple(path for name in outer if (path := self._path(rows.mart, name)))
-        return _Part(self._branch(rows), known, measures, within, has_currency)
+        return Part(self._branch(rows), known, measures, within, has_currency)
 
     def _branch(self, rows: Slice) -> Slice:
         for name, value in self.asked.within:
@@ -512,13 +502,28 @@ class _Rows:
         return rows
 
 
-def _plain(column: str) -> _Measure:
-    return _Measure(column, column)
+def refunds(reader: Reader, project_id: str, days: Days) -> dict[str, Figure]:
+    """Refunds without a sale, by currency."""
+    rows = Slice("fct_conversion_ledger", project_id).on("conversion_date", days).where("conversion_id", None)
+    condition, values = rows.condition
+    column = "sum(amount_minor)"
+    found = reader.rows(
+        f"select currency, {column} from {rows.mart} where {condition} group by currency",  # noqa: S608
+        values,
+    )
+    return {
+        currency: rows.where("currency", currency).figure(column, minor) for currency, minor in found if minor
+    }
 
 
-def _of_state(state: str) -> _Measure:
+def plain(column: str) -> Measure:
+    """A sum that a figure says as the query has it."""
+    return Measure(column, column)
+
+
+def _of_state(state: str) -> Measure:
     sql = f"sum(case when state = '{state}' then credit_nano else 0 end)"
-    return _Measure(sql, "sum(credit_nano)", (("state", state),))
+    return Measure(sql, "sum(credit_nano)", (("state", state),))
 
 
 def _moments(days: Days, zone: str) -> Iterable[tuple[str, datetime]]:
@@ -543,17 +548,28 @@ def performance(
     Raises Refusal 400 for a dimension that the build does not know, or not under this model and these days.
     """
     in_order = in_order or currency_order(reader, project_id)
-    known = project(reader, project_id)
-    marts = _Rows(reader, project_id, asked, known)
+    marts = _Rows(reader, project_id, asked, project(reader, project_id))
     periods = [asked.days, *([asked.compared] if asked.compared else [])]
     parts = [marts.parts(days) for days in periods]
-    refunds = marts.refunds()
     reached = [each for days in periods if (each := marts.reached(days)) is not None]
+    found = table(reader, project_id, asked, parts, marts.refunds(), in_order)
+    for line in (*found.lines, found.total, *([found.other] if found.other else [])):
+        line.reached = reached
+    return replace(found, unclicked=marts.unclicked())
+
+
+def table(
+    reader: Reader,
+    project_id: str,
+    asked: Asked,
+    parts: list[Parts],
+    refunds: dict[str, Figure],
+    in_order: InOrder,
+) -> Performance:
+    """Lines, all others and the total of the sums of parts, which are one for each period."""
     lines, other, values = _lines(reader, project_id, asked, parts, in_order)
     total = Line((), _totals(reader, parts), parts, in_order, "total", refunds=refunds)
-    for line in (*lines, total, *([other] if other else [])):
-        line.reached = reached
-    return Performance(asked, lines, total, other, values, refunds, marts.unclicked())
+    return Performance(asked, lines, total, other, values, refunds)
 
 
 def _totals(reader: Reader, parts: Sequence[Parts]) -> list[Sums]:
@@ -606,6 +622,7 @@ def _lines(
     measures = _measures(parts)
     there = {name for part in parts[0] if part.paths is not None for name in part.measures}
     known = {name: sql for name, sql in measures.items() if name in there}
+    converted = "credit" if "credit" in known else "made"
     order = _Order(known, _known_currencies(reader, project_id, in_order))
     keys = order.keys(asked)
     by = ", ".join(f"d{number}" for number in range(count))
@@ -623,9 +640,9 @@ def _lines(
         with parts as ({selects}),
         weighed as (
             select {by}, {keyed}
-                coalesce(sum({known["sessions"] if "sessions" in known else known["credit"]})
+                coalesce(sum({known["sessions"] if "sessions" in known else known[converted]})
                     filter (where period = 0), 0) as by_sessions,
-                coalesce(sum({known["credit"]}) filter (where period = 0), 0) as by_credit
+                coalesce(sum({known[converted]}) filter (where period = 0), 0) as by_credit
             from parts
             group by {by}
         ),
@@ -668,6 +685,7 @@ class _Order:
 
     def __init__(self, measures: dict[str, str], currencies: Sequence[str]) -> None:
         self.measures, self.currencies = measures, currencies[:_SORTED_CURRENCIES]
+        self.converted = "credit" if "credit" in measures else "made"
 
     def keys(self, asked: Asked) -> list[str]:
         """The first decides; amounts are compared in one currency after the other."""
@@ -702,11 +720,12 @@ class _Order:
 
         match column:
             case "conversions":
-                return of("credit")
+                return of(self.converted)
             case "conversion_rate" if "sessions" not in self.measures:
-                return of("credit")
+                return of(self.converted)
             case "conversion_rate":
-                return f"{of('credit')} / nullif({of('sessions')}, 0)"
+                part = "converting" if "converting" in self.measures else self.converted
+                return f"{of(part)} / nullif({of('sessions')}, 0)"
             case "net_amount":
                 return of("net")
             case "aov":
@@ -714,7 +733,7 @@ class _Order:
             case "spend":
                 return of("cost")
             case "cpa":
-                return f"nullif({of('cost')}, 0) / nullif({of('credit', money=False)}, 0)"
+                return f"nullif({of('cost')}, 0) / nullif({of(self.converted, money=False)}, 0)"
             case "roas":
                 return f"{of('net')} / nullif({of('cost')}, 0)"
             case "profit":

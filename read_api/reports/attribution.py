@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
 from read_api.answers import AskedFormat, Exact, csv_answer, json_answer, of_nano, reading
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
@@ -26,6 +27,7 @@ from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition, matching, must_have
 from read_api.reports.projects import project
+from read_api.slices import Slice
 
 DIMENSIONS = ("source", "medium", "campaign", "channel")
 
@@ -42,6 +44,7 @@ class Filters:
     currency: str | None = None
     goal_id: str | None = None
     page: Page = FIRST_PAGE
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     """
     by = filters.dimension
     must_have(reader, _mart(filters), by)
-    condition, parameters = _condition(project_id, filters)
+    condition, parameters = _condition(reader, project_id, filters)
     # One pair of bound parameters for each model.
     by_model = ", ".join(
         "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
@@ -117,7 +120,7 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
 
 def totals(reader: Reader, project_id: str, filters: Filters) -> list[ModelTotal]:
     """All credit by currency and model, in the order of `models`."""
-    condition, parameters = _condition(project_id, filters)
+    condition, parameters = _condition(reader, project_id, filters)
     found = reader.rows(
         f"""
         select {columns(ModelTotal, "net_amount_minor", conversions="sum(credit_nano)")}
@@ -141,6 +144,7 @@ def attribution(
     currency: AskedCurrency,
     asked: AskedPage,
     form: AskedFormat,
+    given: AskedFilters,
     model: Annotated[
         str | None,
         Query(description="Attribution models, parted by commas; default the project's default model."),
@@ -164,7 +168,8 @@ def attribution(
         models = tuple(dict.fromkeys(asked_for))
         if not set(models) <= set(known):
             raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
-        filters = Filters(models, by, days, currency, goal_id or None, asked.page)
+        filters = Filters(models, by, days, currency, goal_id or None, asked.page, given)
+        refuse_not_applied(_mart(filters), given, reader)
         rows = credits(reader, caller.project_id, filters)
         following = cursor(reader.build_id, reader.following)
         if form == "csv":
@@ -186,9 +191,10 @@ def _mart(filters: Filters) -> str:
     return "rpt_goal_attribution" if filters.goal_id else "rpt_attribution"
 
 
-def _condition(project_id: str, filters: Filters) -> Condition:
+def _condition(reader: Reader, project_id: str, filters: Filters) -> Condition:
     condition, values = matching(
         project_id, "report_date", filters.days, {"currency": filters.currency, "goal_id": filters.goal_id}
     )
     marks = ", ".join("?" for _ in filters.models)
-    return f"{condition} and model in ({marks})", [*values, *filters.models]
+    filtered, more = applied(Slice(_mart(filters), project_id), filters.filters, reader, "").condition
+    return f"{condition} and model in ({marks}) and {filtered}", [*values, *filters.models, *more]

@@ -24,8 +24,8 @@ MORE_COLUMNS = "".join(
 
 REPORTS = """
 insert into rpt_traffic by name
-select project_id, report_date, source, medium, campaign, term, content, channel, country, landing_page, device,
-    currency, sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending) as pending_credit_nano,
+select project_id, report_date, source, medium, campaign, term, content, channel, country, landing_page,
+    device, currency, sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending) as pending_credit_nano,
     sum(minor) as net_amount_minor
 from (
     select project_id, session_date as report_date, source, medium, campaign, term, content, channel, country,
@@ -64,7 +64,7 @@ from (
     union all
     select cost_date, case when amount_minor % 3 = 0 then '(none)' else '/a' end, currency, 0, 0, 0, 0, 0,
         amount_minor
-    from fct_costs
+    from fct_costs where project_id = 'shop'
 )
 group by all;
 

@@ -1,18 +1,22 @@
 """Performance: every grouping under every filter adds up, to the cent, and is what a plain reading finds."""
 
+import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
-from example_marts import publish_rows
+from example_marts import ReadServer, publish_rows, read_server
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_shop import DAYS, FIRST_DAY, MODELS, MORE_COLUMNS, REPORTS, RandomShop, random_shop
 
+from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
 from read_api.filters import DIMENSIONS, Filter
 from read_api.parameters import Days, Page
@@ -169,10 +173,10 @@ def expected(shop: RandomShop, asked: Asked, days: Days) -> dict[str, dict[tuple
     found["people"] = {key: len(each) for key, each in people.items()}
     if {*asked.by, *(each.dimension for each in of_sessions)} <= set(OF_SPEND):
         for row in shop.costs:
-            if row["project_id"] == "shop" and on(row["cost_date"], days):
-                if all(holds(row, each) for each in of_sessions):
-                    for key in values(row):
-                        found["cost"][*key, row["currency"]] += row["amount_minor"]
+            is_ours = row["project_id"] == "shop" and on(row["cost_date"], days)
+            if is_ours and all(holds(row, each) for each in of_sessions):
+                for key in values(row):
+                    found["cost"][*key, row["currency"]] += row["amount_minor"]
     return {measure: {key: n for key, n in of.items() if n} for measure, of in found.items()}
 
 
@@ -260,3 +264,191 @@ def summed(lines: list[Line], measure: str) -> dict[str | None, Any]:
             figure = line.figure(measure, 0, currency)
             found[currency] += figure.total if figure is not None else 0
     return {currency: number for currency, number in found.items() if number}
+
+
+@pytest.fixture(scope="module")
+def served(home: Settings) -> Iterator[ReadServer]:
+    with read_server(home.home_dir) as running:
+        yield running
+
+
+def body(server: ReadServer, report: str = "performance", **parameters: Any) -> Any:
+    answer = server.get(f"/v1/projects/shop/reports/{report}", **parameters)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refused(server: ReadServer, report: str = "performance", **parameters: Any) -> str:
+    answer = server.get(f"/v1/projects/shop/reports/{report}", **parameters)
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["detail"])
+
+
+def test_pages_of_the_report_are_all_rows_and_each_adds_up_to_the_total(served: ReadServer) -> None:
+    asked = {"by": "source,campaign", "columns": "sessions,conversions,net_amount", "sort": "-net_amount"}
+    whole = body(served, **asked)
+    assert whole["other"] is None
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = body(served, **asked, limit=5, cursor=cursor)
+        lines = [*page["rows"], *([page["other"]] if page["other"] else [])]
+        assert (
+            sum(row["sessions"] for row in lines) == page["total"]["sessions"] == whole["total"]["sessions"]
+        )
+        for currency in ("USD", "EUR"):
+            assert sum(minor(row, currency) for row in lines) == minor(page["total"], currency)
+        assert page["others"] == len(whole["rows"]) - len(page["rows"])
+        rows += page["rows"]
+        cursor = page["next"]
+    assert rows == whole["rows"]
+    sold = [(minor(row, "USD"), minor(row, "EUR")) for row in rows]
+    assert sold == sorted(sold, reverse=True)
+
+
+def minor(row: Any, currency: str) -> int:
+    return sum(each["net_amount_minor"] or 0 for each in row["money"] if each["currency"] == currency)
+
+
+def test_a_file_has_the_rows_with_the_columns_asked_for(served: ReadServer) -> None:
+    asked = {"by": "source,conversion", "columns": "conversions,net_amount,goal:sale", "sort": "-conversions"}
+    answer = served.get(
+        REPORT, format="csv", compare="own", compare_from="2026-11-01", compare_to="2026-11-04", **asked
+    )
+    assert answer.headers["content-type"].startswith("text/csv")
+    heads, *lines = list(csv.reader(io.StringIO(answer.text)))
+    assert heads == [
+        "source",
+        "conversion",
+        "conversions",
+        "conversions_compared",
+        "net_amount_minor_USD",
+        "net_amount_minor_EUR",
+        "net_amount_minor_USD_compared",
+        "net_amount_minor_EUR_compared",
+        "goal:sale",
+        "goal:sale_compared",
+    ]
+    rows = body(served, **asked)["rows"]
+    # What a spreadsheet would take for a formula is led by an apostrophe.
+    named = [
+        [("'" if (row["values"][0] or "")[:1] == "=" else "") + row["values"][0], row["values"][1] or ""]
+        for row in rows
+    ]
+    assert [line[:2] for line in lines] == named
+    assert [Decimal(line[2]) for line in lines] == [Decimal(str(row["conversions"])) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"by": "source,source"}, "by must be up to 3 different dimensions"),
+        ({"by": "source,medium,campaign,country"}, "by must be up to 3 different dimensions"),
+        ({"by": "person_id"}, "by must be up to 3 different dimensions"),
+        ({"columns": "sessions,cpc"}, "columns must be of sessions, people"),
+        ({"columns": "goal:"}, "columns must be of sessions, people"),
+        ({"columns": ",".join(f"goal:{number}" for number in range(9))}, "columns may name 8"),
+        ({"sort": "-profit"}, "sort must be one of source, sessions"),
+        ({"sort": "sessions_change"}, "sort must be one of source, sessions"),
+        ({"sort": "--sessions"}, "sort must be one of source, sessions"),
+        ({"model": "best"}, "model must be one of first_touch"),
+        ({"days_of": "sale"}, "days_of must be one of conversion, click"),
+        ({"search": "x" * 501}, "search has at most 500"),
+        ({"search": "a\0"}, "search has at most 500"),
+        ({"compare": "previous"}, "compare needs from and to"),
+        ({"compare": "year", "from": "0001-01-01", "to": "0001-02-01"}, "compare needs from and to"),
+        ({"f": "source"}, "f=source must be followed by"),
+        ({"sorce": "google"}, "Unknown parameter"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(served: ReadServer, asked: dict[str, str], said: str) -> None:
+    assert refused(served, **asked).startswith(said)
+
+
+@pytest.mark.parametrize("days", [("0001-01-01", "9999-12-31"), ("9999-12-31", "9999-12-31")])
+def test_days_at_the_ends_of_the_calendar_are_days(served: ReadServer, days: tuple[str, str]) -> None:
+    for days_of in ("click", "conversion"):
+        found = body(served, days_of=days_of, **dict(zip(("from", "to"), days, strict=True)))
+        assert bool(found["rows"]) == (days[0] == "0001-01-01")
+
+
+def test_spend_is_said_to_be_unknown_where_it_is(served: ReadServer) -> None:
+    found = body(served, by="country", columns="spend,cpa,roas,profit")
+    assert all(set(row["reasons"]) == {"spend", "cpa", "roas", "profit"} for row in found["rows"])
+    assert [each["spend_minor"] for each in found["total"]["money"]] > [0]
+    filtered = body(served, columns="spend", f="country:is:DE")
+    assert filtered["total"]["money"] == []
+    assert "ad spend is known by source" in filtered["total"]["reasons"]["spend"]
+    by_page = body(served, by="landing_page", columns="spend")
+    spent = {row["values"][0]: row["money"] for row in by_page["rows"]}
+    assert spent[None] and spent["/a"]
+    assert by_page["total"]["money"] == body(served, columns="spend")["total"]["money"]
+
+
+@pytest.mark.parametrize("filters", [["source:is:google"], ["medium:is_not:cpc", "campaign:contains:SPRING"]])
+def test_other_reports_take_the_same_filters(served: ReadServer, filters: list[str]) -> None:
+    wanted = body(served, columns="sessions,conversions,net_amount", f=filters)["total"]
+    # Over all currencies: sessions count on the project's own.
+    for report in ("sources", "campaigns"):
+        rows = body(served, report, f=filters)["rows"]
+        assert sum(row["sessions"] for row in rows) == wanted["sessions"], report
+        assert sum(Decimal(str(row["conversions"])) for row in rows) == Decimal(str(wanted["conversions"]))
+        for currency in ("USD", "EUR"):
+            of = [row["net_amount_minor"] for row in rows if row["currency"] == currency]
+            assert sum(of) == minor(wanted, currency), report
+    credited = body(served, "attribution", f=filters)["totals"]
+    assert sum(Decimal(str(row["conversions"])) for row in credited) == Decimal(str(wanted["conversions"]))
+    landed = body(served, "landing-pages", f=filters)["rows"]
+    assert sum(row["sessions"] for row in landed) == wanted["sessions"]
+
+
+def test_reports_name_the_filters_that_they_take(served: ReadServer) -> None:
+    assert refused(served, "campaigns", f="country:is:DE").endswith("source, medium, campaign")
+    assert refused(served, "attribution", f="device:is:mobile").endswith("source, medium, campaign")
+    assert refused(served, "sources", f="goal:is:sale").startswith("this report cannot be filtered by goal")
+    for dimension in DIMENSIONS:
+        body(served, "landing-pages", f=f"{dimension}:set")
+
+
+def test_landing_pages_filtered_by_sessions_are_a_plain_count(served: ReadServer, shop: RandomShop) -> None:
+    filters = [Filter("source", "is", ("google", "Bing")), Filter("goal", "is_not", ("sale",))]
+    found = body(served, "landing-pages", f=["source:is:google", "source:is:Bing", "goal:is_not:sale"])[
+        "rows"
+    ]
+    visits = [row for row in shop.visits if holds(row, filters[0])]
+    counted: dict[str, int] = defaultdict(int)
+    for row in visits:
+        counted[row["landing_page"] or "(none)"] += 1
+    said: dict[str, int] = defaultdict(int)
+    sales: dict[str, int] = defaultdict(int)
+    for row in found:
+        said[row["landing_page"]] += row["sessions"]
+        sales[row["landing_page"]] += row["conversions"]
+    assert said == counted
+    goals = defaultdict(set)
+    for row in shop.rows["fct_goal_completions"]:
+        goals[row["conversion_id"]].add(row["goal_id"])
+    wanted: dict[str, int] = defaultdict(int)
+    for row in shop.rows["fct_conversions"]:
+        session = next((each for each in visits if each["session_id"] == row["session_id"]), None)
+        if session and row["state"] != "rejected" and "sale" not in goals[row["conversion_id"]]:
+            wanted[session["landing_page"] or "(none)"] += 1
+    assert {page: count for page, count in sales.items() if count} == dict(wanted)
+
+
+def test_a_build_of_an_older_version_says_what_it_does_not_know(home: Settings, tmp_path: Any) -> None:
+    house = Settings(home=tmp_path / "old")
+    without = "alter table rpt_traffic drop column if exists channel;" + "".join(
+        f"alter table {mart} drop column if exists {column};"
+        for mart, columns in NEW.items()
+        for column in columns
+    )
+    publish_rows(
+        house, {}, sql=without + "alter table rpt_landing_pages drop column if exists shared_cost_minor;"
+    )
+    with Publications(house.published_dir).current("shop") as opened:
+        assert not performance(opened, "shop", Asked(by=("landing_page",))).lines
+        for asked in (Asked(by=("channel",)), Asked(by=("device",), model="linear")):
+            with pytest.raises(Refusal) as refusal:
+                performance(opened, "shop", asked)
+            assert refusal.value.status == 400

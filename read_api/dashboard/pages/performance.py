@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -44,7 +45,11 @@ PRESETS = (
     ("Profit", "source,medium,campaign", "conversions,net_amount,spend,cpa,roas,profit"),
     ("Affiliates", "source,campaign,content", "sessions,conversions,pending,conversion_rate,net_amount,aov"),
 )
+LANDED = {"converting": "Converting sessions"}
+"""Columns of landing pages alone."""
+
 _TITLES = {
+    "converting": "Sessions with a conversion",
     "sessions": "Sessions that began on these days, without those of bots",
     "people": "People with such a session; those of several rows overlap",
     "conversions": "Approved and pending, as the model credits them",
@@ -149,11 +154,11 @@ class Choices:
         return f"{days.first} to {days.last}" if days else ""
 
 
-def _choices(view: View) -> Choices:
-    """What the address asks for. Raises Refusal 400."""
+def choices(view: View, by: tuple[str, ...] = (), columns: tuple[str, ...] = (), order: str = "") -> Choices:
+    """What the address asks for, of what a page leaves to it. Raises Refusal 400."""
     asked = view.request.query_params
-    by = report.chosen_dimensions(",".join(each for each in asked.getlist("by") if each))
-    columns = report.chosen_columns(",".join(each for each in asked.getlist("columns") if each))
+    by = by or report.chosen_dimensions(",".join(each for each in asked.getlist("by") if each))
+    columns = columns or report.chosen_columns(",".join(each for each in asked.getlist("columns") if each))
     number = whole_number("page", asked.get("page"), 1, 10**6)
     read = Asked(
         by,
@@ -164,7 +169,7 @@ def _choices(view: View) -> Choices:
         view.model,
         one_of("days_of", asked.get("days_of"), DAYS_OF, "conversion"),
         columns,
-        report.chosen_order(asked.get("sort"), by, columns, view.compared is not None),
+        report.chosen_order(asked.get("sort") or order, by, columns, view.compared is not None),
         report.searched(asked.get("search")),
         Page(PAGE_ROWS, (number - 1) * PAGE_ROWS),
     )
@@ -193,7 +198,7 @@ def performance_table(request: Request, viewer: AnyViewer) -> Response:
         dimensions = [name for name in DIMENSIONS if _is_known(view, name)]
         fixed = {"dimensions": dimensions, "labels": DIMENSIONS, "columns": COLUMNS, "presets": PRESETS}
         try:
-            chosen = _choices(view)
+            chosen = choices(view)
             if request.query_params.get("format") == "csv":
                 return _file(view, chosen)
             top = replace(chosen.asked, by=chosen.asked.by[:1])
@@ -204,29 +209,26 @@ def performance_table(request: Request, viewer: AnyViewer) -> Response:
                 raise
             return view.render("performance.html", {**fixed, "problem": refused.detail}, 400)
         goals, names = _named(view)
-        return view.render(
-            "performance.html",
-            {
-                **fixed,
-                "problem": "",
-                "chosen": chosen,
-                "asked": chosen.asked,
-                "found": found,
-                "rows": rows,
-                "own": _OWN,
-                "heads": [_head(column) for column in chosen.asked.columns],
-                "keys": _key_columns(chosen.asked.columns, chosen.asked.sorted_by.removesuffix(CHANGE)),
-                "more_columns": [
-                    *(f"conversion:{name}" for name in names),
-                    *(f"goal:{goal}" for goal in goals),
-                ],
-                "head": _head,
-                "titles": _TITLES,
-                "change": traced_change,
-                "of_money": OF_MONEY,
-                "narrowed": [each.words for each in chosen.asked.filters if each.dimension in OF_CONVERSIONS],
-            },
-        )
+        more = [*(f"conversion:{name}" for name in names), *(f"goal:{goal}" for goal in goals)]
+        context = {**fixed, **table_context(chosen, found), "rows": rows, "more_columns": more}
+        return view.render("performance.html", context)
+
+
+def table_context(chosen: Choices, found: Performance) -> dict[str, Any]:
+    """What the macros of `performance_parts.html` know."""
+    asked = chosen.asked
+    return {
+        "problem": "",
+        "chosen": chosen,
+        "asked": asked,
+        "found": found,
+        "own": _OWN,
+        "keys": _key_columns(asked.columns, asked.sorted_by.removesuffix(CHANGE)),
+        "head": _head,
+        "titles": _TITLES,
+        "change": traced_change,
+        "narrowed": [each for each in asked.filters if each.dimension in OF_CONVERSIONS],
+    }
 
 
 def _is_known(view: View, dimension: str) -> bool:
@@ -235,7 +237,7 @@ def _is_known(view: View, dimension: str) -> bool:
 
 def _head(column: str) -> str:
     kind, colon, value = column.partition(":")
-    return value if colon else COLUMNS[kind]
+    return value if colon else (COLUMNS | LANDED)[kind]
 
 
 def _key_columns(columns: Sequence[str], first: str) -> list[str]:
@@ -265,19 +267,26 @@ def _named(view: View) -> tuple[list[str], list[str]]:
 
 def _tree(view: View, chosen: Choices, found: Performance) -> list[Row]:
     """Rows in the order in which they stand: below an open one are its children."""
-    column = chosen.asked.sorted_by.removesuffix(CHANGE)
-    widest: dict[str | None, Decimal] = {}
-    for line in found.lines:
-        for value in line.cells(column)[:1] if column not in chosen.asked.by else []:
-            widest[value.currency] = max(widest.get(value.currency, Decimal()), value.number or Decimal())
     rows: list[Row] = []
     _branch(view, chosen, found, (), rows)
-    for row in rows:
-        for value in row.line.cells(column)[:1] if widest and row.kind == "line" else []:
-            most = widest.get(value.currency)
-            if most and value.number and value.number > 0:
-                row.bar = min(100 * value.number / most, Decimal(100))
+    with_bars(chosen, rows)
     return rows
+
+
+def with_bars(chosen: Choices, rows: Sequence[Row]) -> None:
+    """Set how far the bars go, which are of what rows are sorted by: up to the largest of the first level."""
+    column = chosen.asked.sorted_by.removesuffix(CHANGE)
+    if column in chosen.asked.by:
+        return
+    values = [(row, value) for row in rows if row.kind == "line" for value in row.line.cells(column)[:1]]
+    widest: dict[str | None, Decimal] = {}
+    for row, value in values:
+        if not row.level:
+            widest[value.currency] = max(widest.get(value.currency, Decimal()), value.number or Decimal())
+    for row, value in values:
+        most = widest.get(value.currency)
+        if most and value.number and value.number > 0:
+            row.bar = min(100 * value.number / most, Decimal(100))
 
 
 def _branch(
