@@ -35,7 +35,7 @@ help: ## list the targets
 	@touch $@
 
 # The journeys are a package; the shop is made up by the demo itself.
-demo: .venv/$(if $(filter journeys,$(DATA)),demo-data,installed) ## fill a running system with a shop's 90 days (DATA=journeys: with real journeys; ONCE=1: then end)
+demo: .venv/$(if $(filter journeys,$(DATA)),demo-data,installed) ## fill a running system with a made-up shop (DATA=journeys: with real journeys; ONCE=1: then end)
 	$(BIN)/funnelhouse demo $(if $(DATA),--data $(DATA)) $(if $(ONCE),--once)
 
 check: .venv/installed ## check what was changed since BASE: style, types, the models' unit tests; no server is started

@@ -34,7 +34,6 @@ class Data:
     takes them.
     """
 
-    called: str
     origin: str
     requests: Callable[[str], list[Request]]
     is_past: bool
@@ -66,7 +65,6 @@ def _journeys() -> Data:
         ]
 
     return Data(
-        called=f"{len(journeys):,} journeys",
         origin="the source file",
         requests=requests,
         is_past=False,
@@ -87,7 +85,6 @@ def _shop(now: datetime) -> Data:
     conversions = sum(total.conversions for total in totals.values())
     money = " and ".join(f"{total.net_cents / 100:,.2f} {currency}" for currency, total in totals.items())
     return Data(
-        called=f"{DAYS} days of a shop",
         origin="what was sent",
         requests=lambda postbacks: requests_of(past, midnight, now, postbacks),
         is_past=True,

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from command_line.console import console, plain_table, print_build, progress_bar
 from command_line.demo.data import Data, DataName, read_data
 from command_line.demo.past.reports import Totals
 from command_line.demo.past.shop_world import PROJECT
-from command_line.demo.replay import replay
+from command_line.demo.replay import Request, replay
 from command_line.demo.shop import definitions as shop
 from command_line.processes import (
     Processes,
@@ -58,14 +59,14 @@ def run_demo(settings: Settings, once: bool, data_name: DataName = "shop") -> in
     with sigterm_as_interrupt(), suppress(KeyboardInterrupt), Processes(settings) as servers:
         try:
             log = settings.home_dir / "servers.log"
-            key, postbacks = _empty_home(settings, once)
+            key = _empty_home(settings, once)
             if data.is_past:
-                _send_past(settings, log, key, data, postbacks)
+                _send_past(settings, log, key, data)
             servers.serve(log)
             # Before the build, which is the first of the shop's project, too.
             shop_key = None if once else _prepare_shop(settings)
             if not data.is_past:
-                _send(settings, key, data, postbacks)
+                _send(settings, key, data.requests(""))
             _build(settings)
             _show(settings, key, data)
             _print_addresses(settings, key)
@@ -82,11 +83,8 @@ def run_demo(settings: Settings, once: bool, data_name: DataName = "shop") -> in
     return INTERRUPTED
 
 
-def _empty_home(settings: Settings, once: bool) -> tuple[str, str]:
-    """Make the demo's home anew; returns a key, and the path of postbacks.
-
-    Raises DemoError while a port is taken.
-    """
+def _empty_home(settings: Settings, once: bool) -> str:
+    """Make the demo's home anew and return a key for it. Raises DemoError while a port is taken."""
     for port in (
         *(settings.ingest_port, settings.read_port),
         *(() if once else (settings.dagster_port, settings.demo_shop_port)),
@@ -96,8 +94,7 @@ def _empty_home(settings: Settings, once: bool) -> tuple[str, str]:
                 raise DemoError(f"Port {port} is in use, perhaps by another demo: end that one first.")
     shutil.rmtree(settings.home_dir, ignore_errors=True)
     with closing(open_store(settings.landing_store)) as store:
-        key = create_key(store, PROJECT, ["ingest", "read", "admin"])
-        return key, set_access(store, PROJECT, postbacks="secret") or ""
+        return create_key(store, PROJECT, ["ingest", "read", "admin"])
 
 
 def _prepare_shop(settings: Settings) -> str:
@@ -122,18 +119,19 @@ def _open_shop(settings: Settings, servers: Processes, log: Path, key: str) -> N
     console.print(f"Builds  {dagster}")
 
 
-def _send_past(settings: Settings, log: Path, key: str, data: Data, postbacks: str) -> None:
+def _send_past(settings: Settings, log: Path, key: str, data: Data) -> None:
     """Send what arrived on days that are over to a server that can be told so, and end that server."""
+    with closing(open_store(settings.landing_store)) as store:
+        postbacks = set_access(store, PROJECT, postbacks="secret") or ""
     unlimited = settings.model_copy(update={"postback_rate_limit": OFF, "link_rate_limit": OFF})
     with Processes(unlimited) as past:
         past.start("ingest of the past", [sys.executable, "-m", "command_line.demo.backdated"], log)
         past.wait_until_ready("ingest", f"{settings.address(settings.ingest_port)}/ingest/ready")
-        _send(settings, key, data, postbacks)
+        _send(settings, key, data.requests(postbacks))
 
 
-def _send(settings: Settings, key: str, data: Data, postbacks: str) -> None:
-    requests = data.requests(postbacks)
-    with progress_bar(f"Sending {data.called}") as on_progress:
+def _send(settings: Settings, key: str, requests: Sequence[Request]) -> None:
+    with progress_bar("Sending") as on_progress:
         sent = asyncio.run(replay(settings.ingest_base_url, key, requests, on_progress))
     console.print(
         f"Sent {sent.events:,} events in {sent.seconds:.1f} s, {sent.acknowledged:,} acknowledged (on disk): "

@@ -200,21 +200,27 @@ class _Query:
             self.values,
         )
 
-    def rows_query(self, limit: str = " limit ? offset ?") -> tuple[str, list[Any]]:
-        """The rows, oldest first: their day is what rows are stored by, so that others are not read."""
+    def rows_query(self, is_shown: bool = False) -> tuple[str, list[Any]]:
+        """The rows, oldest first: their day is what rows are stored by, so that others are not read.
+
+        For people who are shown it, all of them, and without columns that have nothing.
+        """
         of = self.listing
-        shown = [f"{of.shown.get(name, 'null')} as {name}" for name in SHOWN] + [f"{of.weight} as counted"]
+        names = [name for name in SHOWN if name in of.shown or not is_shown]
+        shown = [f"{of.shown.get(name, 'null')} as {name}" for name in names] + [f"{of.weight} as counted"]
+        limit = "" if is_shown else " limit ? offset ?"
+        columns = (",\n    " if is_shown else ", ").join(shown)
         order = f"order by {of.time}, {of.key}"
         shown_joins = _joins(of, shown)
         base, joins, where, values = of.base, _joins(of, [self.condition]), self.condition, self.values
         if not shown_joins:
             return (
-                f"select {', '.join(shown)} from {base}{joins} where {where} {order}{limit}",  # noqa: S608
+                f"select {columns} from {base}{joins} where {where} {order}{limit}",  # noqa: S608
                 values,
             )
         # What is only shown is looked up for the rows of the page alone.
         return (
-            f"select {', '.join(shown)} from (select {of.alias}.* from {base}{joins} where {where} "  # noqa: S608
+            f"select {columns} from (select {of.alias}.* from {base}{joins} where {where} "  # noqa: S608
             f"{order}{limit}) as {of.alias}{shown_joins} {order}",
             values,
         )
@@ -304,7 +310,7 @@ def _shown_statement(query: _Query) -> str:
         for words, each in (
             ("The figure, by the report", query.number_query),
             ("The same, by its rows", query.sum_query),
-            ("The rows", query.rows_query("")),
+            ("The rows", query.rows_query(is_shown=True)),
         )
     )
 

@@ -80,6 +80,7 @@ def test_back_escape_and_close_leave_the_panel(server: Server, seen: Page) -> No
     seen.go_forward()
     expect(seen.locator(PANEL)).to_be_visible()
     seen.go_back()
+    expect(seen.locator(PANEL)).to_be_hidden()
     assert seen.evaluate("document.body.dataset.same") == "page", "it was never left"
 
 
@@ -95,7 +96,7 @@ def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) 
     with seen.expect_download() as download:
         panel.get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "shop_receipt.csv"
-    assert len(download.value.path().read_text(encoding="utf-8").splitlines()) > 1000
+    assert len(download.value.path().read_text(encoding="utf-8").splitlines()) > 500
     # Loaded as what it is, the address is a page with a way back.
     seen.reload()
     expect(seen.get_by_role("heading", level=1)).to_have_text("Receipt")
@@ -104,10 +105,10 @@ def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) 
 
 
 def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: Server, seen: Page) -> None:
-    seen.goto(f"{server.url}{PATH}/landing-pages?dates=all&rows=more")
+    seen.goto(f"{server.url}{PATH}/landing-pages?dates=all")
     tables = seen.locator("main table").count()
     tabbed = seen.locator('main table a.figure:not([tabindex="-1"])')
-    assert seen.locator("main table a.figure").count() > 5_000
+    assert seen.locator("main table a.figure").count() > 500
     assert tabbed.count() <= tables
     tabbed.first.focus()
     column = (
@@ -117,7 +118,7 @@ def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: S
     seen.keyboard.press("ArrowDown")
     assert [int(each) for each in seen.evaluate(column).split()] == [before[0], before[1] + 1]
     seen.keyboard.press("ArrowRight")
-    assert [int(each) for each in seen.evaluate(column).split()][0] > before[0]
+    assert int(seen.evaluate(column).split()[0]) > before[0]
     assert tabbed.count() <= tables
 
 

@@ -28,10 +28,9 @@
     panel.append(bar);
     // Escape closes it too; whatever did, its address is left.
     panel.addEventListener("close", () => {
+      panel.querySelector(".receipt")?.remove();
       if (history.state?.receipt) {
         history.back();
-      } else {
-        left();
       }
     });
     panel.addEventListener("click", (event) => {
@@ -43,9 +42,13 @@
   }
 
   function left() {
-    panel.querySelector(".receipt")?.remove();
+    closedAt = performance.now();
+    panel.close();
     const isThere = opener?.isConnected ? opener : document.getElementById("main");
-    isThere?.focus({ preventScroll: true });
+    const focused = () => isThere?.focus({ preventScroll: true });
+    focused();
+    // htmx takes part in going back, and the browser then takes the focus away at the end.
+    globalThis.navigation?.transition?.finished.then(focused, focused);
   }
 
   // The page below the project, for the way back: `attribution?dates=all`.
@@ -102,9 +105,8 @@
 
   window.addEventListener("popstate", () => {
     const address = history.state?.receipt;
-    if (panel?.open && !address) {
-      closedAt = performance.now();
-      panel.close();
+    if (panel && !address && (panel.open || here() === under)) {
+      left();
     } else if (address && isReceipt(here()) && document.getElementById("page") && !document.querySelector("main .receipt")) {
       show(address);
     } else if (!isReceipt(here()) && document.querySelector("main .receipt")) {
