@@ -376,7 +376,11 @@ def assert_adds_up(reading: Reading, table: int, where: str) -> None:
     last = max(shown.cell[0] for shown in reading.shown if shown.table == table)
     totals = {}
     for shown in reading.shown:
-        if shown.table != table or "over-mart" in shown.said or shown.said["column"][:4] in ("coun", "max("):
+        if (
+            shown.table != table
+            or "over-mart" in shown.said
+            or shown.said["column"].startswith(("count(distinct", "max("))
+        ):
             continue
         text = shown.text.replace("\N{MINUS SIGN}", "-").replace(",", "")
         number, _, currency = text.partition("\N{NO-BREAK SPACE}")
@@ -417,7 +421,8 @@ def last_amounts(reading: Reading) -> list[str]:
     """Amounts of the last row of the first table."""
     foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
     last = max(shown.cell[0] for shown in foot)
-    return [shown.text for shown in foot if shown.cell[0] == last and "_minor" in shown.said["column"]]
+    row = [shown for shown in foot if shown.cell[0] == last and shown.said["mart"] != "fct_costs"]
+    return [each.text for each in row if "_minor" in each.said["column"] and "over-mart" not in each.said]
 
 
 @pytest.mark.usefixtures("shop")
@@ -447,7 +452,7 @@ def test_ad_spend_counts_conversions_in_all_currencies(shop: tuple[Page, duckdb.
     spent = [each.cell[0] for each in rows if each.cell[1] == 3]
     with_ratio = {each.cell[0] for each in rows if each.cell[1] == 4}
     assert with_ratio == {row for row in converting if spent.count(row) == 1}, "whatever sales are paid in"
-    assert len(with_ratio) > 20
+    assert len(with_ratio) > 10
 
 
 def test_an_amount_that_is_not_there_is_no_zero(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
