@@ -95,7 +95,7 @@ OVERLAPPING = """() => {
           [top, bottom] = [Math.max(top, clip.top), Math.min(bottom, clip.bottom)];
         }
       }
-      if (right - left > 1 && bottom - top > 4) parts.push([left, top, right, bottom, node.data.trim()]);
+      if (right - left > 1 && bottom - top > 4) parts.push([left, top, right, bottom, node.data.trim(), node]);
     }
   }
   for (const element of document.querySelectorAll("[data-chart]")) {
@@ -107,7 +107,7 @@ OVERLAPPING = """() => {
       const box = each.getBoundingRect().clone();
       if (turn) box.applyTransform(turn);
       const [left, top] = [place.left + box.x, place.top + box.y];
-      parts.push([left, top, left + box.width, top + box.height, each.style.text]);
+      parts.push([left, top, left + box.width, top + box.height, each.style.text, each]);
     }
   }
   const found = [];
@@ -115,7 +115,7 @@ OVERLAPPING = """() => {
     for (const other of parts.slice(index + 1)) {
       const width = Math.min(one[2], other[2]) - Math.max(one[0], other[0]);
       const height = Math.min(one[3], other[3]) - Math.max(one[1], other[1]);
-      if (width > 2 && height > 4) found.push(`${one[4].slice(0, 40)} on ${other[4].slice(0, 40)}`);
+      if (one[5] !== other[5] && width > 2 && height > 4) found.push(`${one[4].slice(0, 40)} on ${other[4].slice(0, 40)}`);
     }
   });
   return found;
@@ -128,7 +128,7 @@ OUT_OF_SIGHT = """() => [...document.querySelectorAll("main table")].flatMap((ta
   if (getComputedStyle(place).overflowX !== "auto") return [`cut: ${table.innerText.slice(0, 40)}`];
   place.scrollLeft = place.scrollWidth;
   const left = (element) => element.getBoundingClientRect().left;
-  return [...table.rows].filter((row) => row.cells.length > 1 && row.cells[0].tagName === "TH")
+  return [...table.rows].filter((row) => row.cells.length > 1)
     .filter((row) => Math.abs(left(row.cells[0]) - left(place)) > 2)
     .map((row) => `not held: ${row.innerText.slice(0, 40)}`);
 })"""
