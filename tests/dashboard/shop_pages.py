@@ -101,7 +101,8 @@ OVERLAPPING = """() => {
           [top, bottom] = [Math.max(top, clip.top), Math.min(bottom, clip.bottom)];
         }
       }
-      if (right - left > 1 && bottom - top > 4) parts.push([left, top, right, bottom, node.data.trim(), node]);
+      const isSeen = right - left > 1 && bottom - top > 4;
+      if (isSeen) parts.push([left, top, right, bottom, node.data.trim(), node]);
     }
   }
   for (const element of document.querySelectorAll("[data-chart]")) {
