@@ -189,7 +189,7 @@ def name(value: str | None) -> str | Markup:
     if not value:
         return NONE
     if len(value) < LONG_NAME:
-        return value
+        return Markup('<span class="said">{}</span>').format(value)
     return Markup('<span class="name said" title="{0}">{0}</span>').format(value)
 
 

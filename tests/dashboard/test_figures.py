@@ -208,7 +208,7 @@ def test_json_gets_lines_and_keeps_every_letter() -> None:
 
 
 def test_only_a_long_name_may_be_cut_and_can_be_read_in_full() -> None:
-    assert figures.name("google") == "google"
+    assert figures.name("google") == '<span class="said">google</span>'
     assert figures.name(None) == figures.name("") == figures.NONE
     assert (
         figures.name("<b>" * 50)

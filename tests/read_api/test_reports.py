@@ -175,7 +175,7 @@ def test_people_are_found_by_any_identifier(server: ReadServer) -> None:
         # What is given back is below 0, and named as its sale, where there is one.
         assert [(row["name"], row["conversion_id"], row["amount_minor"]) for row in found["moments"]] == [
             (None, None, -300),
-            ("purchase", CONVERSION, -1000),
+            ("=1+1", CONVERSION, -1000),
         ]
     everything = body(server, f"people/{ADA}")["moments"]
     assert {row["kind"] for row in everything} == {
