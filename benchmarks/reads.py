@@ -331,12 +331,12 @@ def _print_table(lines: dict[str, list[Measured]], titles: list[str]) -> None:
         cells += ["-"] * (len(columns) - len(cells))
         print(f"| {name} | {' | '.join(cells)} |")
     for what, names in (
-        ("reports, one query each", [name for name in lines if not name.startswith((PAGE, DATASETTE_LINE))]),
-        ("pages, several queries each", [name for name in lines if name.startswith(PAGE)]),
+        ("reports (one query each)", [name for name in lines if not name.startswith((PAGE, DATASETTE_LINE))]),
+        ("pages (several queries each)", [name for name in lines if name.startswith(PAGE)]),
     ):
         slow = [name for name in names if lines[name][0].p99 > PROMISED_MS]
         said = f": {', '.join(slow)}" if slow else ""
-        print(f"\n{len(slow)} of {len(names)} {what}, have a p99 over {PROMISED_MS} ms for one client{said}.")
+        print(f"\n{len(slow)} of {len(names)} {what} have a p99 over {PROMISED_MS} ms for one client{said}.")
 
 
 def by_datasette(home: Settings, of: Subject, seconds: float, clients: list[int]) -> list[Measured]:
