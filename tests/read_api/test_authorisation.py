@@ -108,6 +108,7 @@ ALLOWED: dict[str, set[str]] = {
     "GET /v1/funnel": {"read"},
     "GET /api/report/funnel": {"read"},
     **{f"GET {PROJECT}/reports/{report}": {"read"} for report in REPORTS},
+    f"GET {PROJECT}/filter-values": {"read"},
     f"GET {PROJECT}/marts": {"read"},
     f"GET {PROJECT}/marts/{{name}}": {"read"},
 }
