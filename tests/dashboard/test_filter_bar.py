@@ -73,7 +73,11 @@ def test_a_filter_is_found_by_typing_and_escape_clears(seen: Watched, published:
     expect(page.get_by_label("Value", exact=True)).to_be_focused()
     expect(page.locator("#filter-values fieldset").first).to_be_visible()
     page.keyboard.type("goog")
-    page.locator("#filter-values").get_by_label(re.compile("^google")).first.check()
+    page.locator("#filter-values").get_by_label(re.compile("^google")).first.click()
+    # What is ticked stays, whatever is searched for next.
+    page.get_by_label("Value", exact=True).fill("no such thing")
+    expect(page.locator("#filter-values")).to_contain_text("Nothing that contains")
+    expect(page.locator("#filter-chosen")).to_contain_text("google")
     page.get_by_role("button", name="Add filter").click()
     page.wait_for_url("**f=source%3Ais%3Agoogle**")
     assert "state=approved" in page.url, "the page keeps its own choices"
