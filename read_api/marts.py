@@ -139,10 +139,11 @@ def mart(
     """The project's rows of one mart: a page of json with `next` (null at the end), or all rows as a file.
 
     Each column is a parameter: `currency=USD` (several times for any of several), and for a range, both ends
-    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. `source.not=google` leaves
-    a value out (several times for several), `campaign.contains=sale` looks for text, whatever its case (several
-    times for any of several), and `campaign.is=null` or `campaign.is=set` asks whether there is a value. In
-    csv, text that a spreadsheet would take for a formula is led by an apostrophe.
+    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. `source.not=google`
+    leaves a value out (several times for several), `campaign.contains=sale` finds text in any case (several
+    times for any of several), `campaign.is=null` or `campaign.is=set` asks whether there is a value.
+
+    In csv, text that a spreadsheet would take for a formula is led by an apostrophe.
     """
     form = one_of("format", form, FORMATS, "json")
     if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):

@@ -112,6 +112,7 @@ ALLOWED: dict[str, set[str]] = {
     "GET /api/report/funnel": {"read"},
     **{f"GET {PROJECT}/reports/{report}": {"read"} for report in REPORTS},
     f"GET {PROJECT}/receipt": {"read"},
+    f"GET {PROJECT}/filter-values": {"read"},
     f"GET {PROJECT}/marts": {"read"},
     f"GET {PROJECT}/marts/{{name}}": {"read"},
 }

@@ -53,6 +53,17 @@
     }
   });
 
+  // What is ticked stays, whatever is searched for next.
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("#filter-values [name=filter_value]") && event.target.checked) {
+      const dimension = event.target.closest("fieldset").querySelector("legend").firstChild.textContent.trim();
+      const label = event.target.closest("label");
+      label.querySelector(".number").textContent = dimension;
+      document.getElementById("filter-chosen").append(label);
+      event.target.focus();
+    }
+  });
+
   // `toggle` does not bubble.
   document.addEventListener(
     "toggle",
