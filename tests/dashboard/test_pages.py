@@ -20,8 +20,8 @@ PAGES = (
     "overview",
     "revenue",
     "conversions",
-    "sources",
-    "sources?by=campaign",
+    "performance",
+    "performance?by=campaign,landing_page&columns=sessions,people,conversions,aov,spend,cpa,roas,profit",
     "landing-pages",
     "links",
     "attribution",
@@ -343,8 +343,8 @@ def test_dates_country_and_project_stay_in_the_address(seen: Watched, published:
     summary = api(published, "summary", country="DE")
     sessions = sum(each["sessions"] for each in summary["currencies"])
     assert f"{sessions:,}" in figures
-    page.get_by_role("link", name="Sources", exact=True).click()
-    page.wait_for_url("**/sources?**")
+    page.get_by_role("link", name="Performance", exact=True).click()
+    page.wait_for_url("**/performance?**")
     assert "dates=all" in page.url
     assert "country=DE" in page.url
     total = page.locator("tfoot td").first.inner_text()

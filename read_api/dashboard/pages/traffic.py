@@ -109,7 +109,8 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             view.reading, rows, ranks, view.most_rows, view.currencies.in_order, ordered
         )
         chosen = by_model[model]
-        net = None if goal else net_revenue(view, chosen.total.amounts)
+        # Nothing that one could filter by is known of refunds without a sale.
+        net = None if goal or filters_of(view) else net_revenue(view, chosen.total.amounts)
         currency = view.currencies.main(chosen.total.amounts)
         context = {
             "models": models,
