@@ -184,6 +184,12 @@ class Spent:
     amounts: dict[str, Figure]
 
     @property
+    def has_more(self) -> bool:
+        """Whether something was earned in a currency in which nothing was spent."""
+        spent = {each.currency for each in self.costs}
+        return bool(spent) and any(each and each.currency not in spent for each in self.amounts.values())
+
+    @property
     def ratios(self) -> list[tuple[Figure, Figure]]:
         """Revenue over spend, of each currency in which something was spent."""
         return [(self.amounts[each.currency], each) for each in self.costs if each.currency in self.amounts]
