@@ -35,8 +35,8 @@ PAGES = (
     "overview?metric=roas&compare=year&traffic=campaign&outcomes=events&audience=device",
     "revenue",
     "conversions",
-    "sources",
-    "sources?by=campaign",
+    "performance",
+    "performance?by=campaign,landing_page&columns=sessions,people,conversions,aov,spend,cpa,roas,profit",
     "landing-pages",
     "links",
     "attribution",
@@ -369,6 +369,63 @@ def test_a_funnel_defined_in_the_page_has_a_picture(
     assert page.locator(".step").nth(1).get_by_label("Name").input_value() == "Checkout"
 
 
+def test_the_performance_table_opens_sorts_and_shows_what_one_chooses(
+    seen: Watched, published: House
+) -> None:
+    page = seen.page
+    page.goto(f"{published.page('performance')}?dates=all&by=source,campaign")
+    table = page.locator(".trade table")
+    first = table.locator("tbody tr").first
+    branch = first.get_by_role("button")
+    sessions = int(first.locator("td").first.inner_text().replace(",", ""))
+    branch.click()
+    expect(first.get_by_role("button")).to_have_attribute("aria-expanded", "true")
+    children = table.locator("tbody tr.level-1")
+    found = [int(each.replace(",", "")) for each in children.locator("td:nth-of-type(1)").all_inner_texts()]
+    assert sum(found) == sessions
+
+    page.get_by_role("columnheader", name="Net revenue").get_by_role("link").first.click()
+    page.wait_for_url("**sort=-net_amount*")
+    expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
+    page.locator(".columns-picker summary").click()
+    page.get_by_label("Profit").check()
+    page.wait_for_url("**columns=profit*")
+    expect(page.get_by_role("columnheader", name="Profit")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("columnheader", name="Profit")).to_have_count(0)
+    expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
+    report = api(published, "performance", columns="net_amount", sort="-net_amount")
+    names = [row[0].split("\n")[0].lstrip("▸▾ ") for row in cells(page, ".trade table")]
+    assert [name.strip() for name in names if name][0] == report["rows"][0]["values"][0]
+    # What cannot be read says so, with a way back.
+    answer = page.goto(f"{published.page('performance')}?by=nothing")
+    assert answer is not None
+    assert answer.status == 400
+    expect(page.get_by_role("alert")).to_contain_text("by must be up to 3 different dimensions")
+    seen.faults = [fault for fault in seen.faults if "400" not in fault]
+
+
+def test_on_a_phone_a_row_of_the_table_opens_as_a_card(
+    published: House, defined: Defined, new_context: NewContext
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    seen = watched(new_context(**phone, storage_state=defined.cookies), published)
+    page = seen.page
+    for path in ("performance?dates=all", "landing-pages?dates=all"):
+        page.goto(published.page(path))
+        row = page.locator(".trade tbody tr").first
+        for cell in row.locator("td:visible").all():
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 390, "no column out of sight"
+        assert row.locator("td:visible").count() == 2
+        assert row.locator("td:visible").filter(has=page.locator(".money")).count() == 1
+        row.get_by_label("All figures of").check()
+        assert row.locator("td:visible").count() == row.locator("td").count() > 6
+        assert page.evaluate(OVERFLOW) <= 0
+    assert seen.faults == []
+
+
 def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("overview"))
@@ -380,6 +437,8 @@ def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published:
     summary = api(published, "summary", country="DE")
     sessions = sum(each["sessions"] for each in summary["currencies"])
     assert f"{sessions:,}" in figures
+    page.get_by_role("link", name="Performance", exact=True).click()
+    page.wait_for_url("**/performance?**")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Sources", exact=True).click()
     page.wait_for_url("**/sources?**")
     assert "dates=all" in page.url

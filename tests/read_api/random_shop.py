@@ -25,8 +25,8 @@ MORE_COLUMNS = "".join(
 REPORTS = """
 insert into rpt_traffic by name
 select project_id, report_date, source, medium, campaign, term, content, channel, country, landing_page,
-    device, currency, sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending) as pending_credit_nano,
-    sum(minor) as net_amount_minor
+    device, currency, sum(sessions) as sessions, sum(credit_nano) as credit_nano,
+    sum(pending) as pending_credit_nano, sum(minor) as net_amount_minor
 from (
     select project_id, session_date as report_date, source, medium, campaign, term, content, channel, country,
         landing_page, device, 'USD' as currency, 1 as sessions, 0 as credit_nano, 0 as pending, 0 as minor

@@ -85,8 +85,9 @@ def test_conditions_of_another_mart_hold_of_one_of_its_rows() -> None:
     condition, values = rows.condition
     assert condition == (
         "project_id = ? and conversion_id in (select conversion_id from fct_conversions where project_id = ? "
-        "and country = ? and (contains(lower(name), lower(?))) and session_id in (select session_id from "
-        "fct_sessions where project_id = ? and (device is null or device not in (?, ?))))"
+        "and country = ? and (contains(lower(name), lower(?))) and (session_id is null or session_id not in "
+        "(select session_id from fct_sessions where project_id = ? and session_id is not null "
+        "and (device in (?, ?)))))"
     )
     assert values == ["shop", "shop", "DE", "Sale", "shop", "desktop", "tablet"]
     assert rows.words == (

@@ -107,7 +107,8 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             view.reading, rows, ranks, view.most_rows, view.currencies.in_order, ordered
         )
         chosen = by_model[model]
-        net = None if goal else net_revenue(view, chosen.total.amounts)
+        # Nothing that one could filter by is known of refunds without a sale.
+        net = None if goal or filters_of(view) else net_revenue(view, chosen.total.amounts)
         currency = view.currencies.main(chosen.total.amounts)
         context = {
             "models": models,
@@ -179,6 +180,12 @@ class Spent:
     costs: list[Figure]
     conversions: Figure
     amounts: dict[str, Figure]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was earned in a currency in which nothing was spent."""
+        spent = {each.currency for each in self.costs}
+        return bool(spent) and any(each and each.currency not in spent for each in self.amounts.values())
 
     @property
     def ratios(self) -> list[tuple[Figure, Figure]]:
