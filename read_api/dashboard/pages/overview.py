@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from read_api.bins import within
 from read_api.comparison import Comparison
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.change import Change, change, traced_difference
@@ -213,8 +214,8 @@ def _figures(view: View, known: Project, chosen: Choices, scope: Scope, of: time
         "rows": table(drawn, drawn_of),
         "shown_days": period(of.days),
         "compared_days": when,
-        "is_cut": bool(of.compared and view.known.first and of.compared.bounds[0] < view.known.first),
-        "known_from": view.known.first,
+        "is_cut": of.compared is not None and within(of.compared, view.known) != of.compared,
+        "known_days": period(view.known),
         "movers": _movers(view, scope.on(of.days), of.compared, net_currency) if of.compared else [],
         "movers_unfiltered": not_applied("rpt_traffic", scope.filters, view.reading),
         "moved": timeline.line(of, net, net_currency, sums) if of.compared else None,

@@ -108,7 +108,7 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
         )
         chosen = by_model[model]
         # Nothing that one could filter by is known of refunds without a sale.
-        net = None if goal or filters_of(view) else net_revenue(view, chosen.total.amounts)
+        net = None if goal or view.filters else net_revenue(view, chosen.total.amounts)
         currency = view.currencies.main(chosen.total.amounts)
         context = {
             "models": models,
