@@ -127,6 +127,7 @@ class View:
     takes_comparison: bool = False
     takes_model: bool = False
     """What of the filter bar the page shows; all of it stays in its addresses."""
+    chooses_by_credit: bool = False
     dates: str = LATEST
     days: Days = field(default_factory=Days)
     known: Days = field(default_factory=Days)
@@ -214,7 +215,7 @@ class View:
     @property
     def shows_model(self) -> bool:
         """Whether another model would change what is shown: credit, or what is chosen by it."""
-        return self.takes_model or any(each.of_credit for each in self.filters)
+        return self.takes_model or (self.chooses_by_credit and any(each.of_credit for each in self.filters))
 
     @property
     def date_options(self) -> list[tuple[str, str]]:
@@ -531,6 +532,7 @@ def viewing(
     filters: bool = True,
     compares: bool = False,
     credits: bool = False,
+    chooses_by_credit: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
     also_known: Callable[[Reader, str], Days] | None = None,
@@ -538,8 +540,8 @@ def viewing(
     """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
-    filtered), days that it `compares` with, and the model that it `credits` by. `default` are the dates of an
-    address that names none. `said_when_empty`: see View. `also_known` are days of a project on which the page
+    filtered), days that it `compares` with, and the model that it `credits` by, or by whose credit filters of
+    traffic choose conversions. `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days of a project on which the page
     knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
@@ -556,6 +558,7 @@ def viewing(
         view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_filters = dates, filters
         view.takes_comparison, view.takes_model = compares, credits
+        view.chooses_by_credit = chooses_by_credit
         view.known, conversions = _known(reader, viewer.project_id)
         if also_known is not None:
             view.known = _both(view.known, also_known(reader, viewer.project_id))

@@ -52,7 +52,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/sources")
 def source_list(request: Request, viewer: AnyViewer) -> Response:
     """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
-    with viewing(request, viewer, "sources", credits=True) as view:
+    with viewing(request, viewer, "sources") as view:
         by = request.query_params.get("by", "source")
         by = by if by in sources.DIMENSIONS else "source"
         found = ranked(
