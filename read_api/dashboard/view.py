@@ -129,6 +129,7 @@ class View:
     takes_comparison: bool = False
     takes_model: bool = False
     """What of the filter bar the page shows; all of it stays in its addresses."""
+    chooses_by_credit: bool = False
     dates: str = LATEST
     days: Days = field(default_factory=Days)
     known: Days = field(default_factory=Days)
@@ -216,7 +217,7 @@ class View:
     @property
     def shows_model(self) -> bool:
         """Whether another model would change what is shown: credit, or what is chosen by it."""
-        return self.takes_model or any(each.of_credit for each in self.filters)
+        return self.takes_model or (self.chooses_by_credit and any(each.of_credit for each in self.filters))
 
     @property
     def date_options(self) -> list[tuple[str, str]]:
@@ -539,6 +540,7 @@ def viewing(
     compares: bool = False,
     compared_with: str = NOTHING,
     credits: bool = False,
+    chooses_by_credit: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
     also_known: Callable[[Reader, str], Days] | None = None,
@@ -546,9 +548,10 @@ def viewing(
     """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
-    filtered), days that it `compares` with, and the model that it `credits` by. An address that names none has
-    the dates of `default` and is `compared_with` that. `said_when_empty`: see View. `also_known` are days of a
-    project on which the page knows something, with or without sessions and conversions.
+    filtered), days that it `compares` with, and the model that it `credits` by, or by whose credit filters of
+    traffic choose conversions. An address that names none has the dates of `default` and is `compared_with`
+    that. `said_when_empty`: see View. `also_known` are days of a project on which the page knows something,
+    with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -564,6 +567,7 @@ def viewing(
         view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_filters = dates, filters
         view.takes_comparison, view.takes_model = compares, credits
+        view.chooses_by_credit = chooses_by_credit
         view.known, conversions = known_days(reader, viewer.project_id)
         if also_known is not None:
             view.known = _both(view.known, also_known(reader, viewer.project_id))

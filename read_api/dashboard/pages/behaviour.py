@@ -190,7 +190,7 @@ def person(request: Request, viewer: AnyViewer) -> Response:
     """Somebody by any identifier: whose it is, what links them, and what they did."""
     asked = request.query_params
     wanted = asked.get("id", "").strip()
-    with viewing(request, viewer, "people", dates=False, filters=not wanted) as view:
+    with viewing(request, viewer, "people", dates=False, filters=not wanted, chooses_by_credit=True) as view:
         reader = view.reading
         found = people.find_people(reader, view.project_id, wanted) if wanted else []
         offset = asked.get("offset", "")
