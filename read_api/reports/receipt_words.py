@@ -101,6 +101,8 @@ def _condition(name: str, value: Any) -> str:
     if last in _NAMED and isinstance(value, bool):
         return _NAMED[last][value]
     thing = _name(last)
+    if last == "conversion_id" and (value is None or how == "is"):
+        return "a sale is known" if value == "set" else "no sale is known"
     if value is None or (how == "is" and value == "null"):
         return f"{thing} is empty"
     if how == "is":

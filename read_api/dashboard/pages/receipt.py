@@ -127,8 +127,9 @@ def _row(units: Units, part: Part, row: ReceiptRow) -> _Line:
     worth: str | Markup = ""
     if part.unit != "minor" and row.amount_minor is not None and row.currency:
         worth = units.money(row.amount_minor, row.currency)
-    share = "" if row.share is None or part.unit == "conversions" else f"{_exact(100 * row.share)} % of it"
-    more = (f"order {row.transaction_id}" if row.transaction_id else "", row.source or "", share)
+    is_shared = row.share not in (None, 1) and part.unit != "conversions"
+    share = f"{_exact(100 * row.share)} % of it" if row.share and is_shared else ""
+    more = (row.transaction_id or "", row.source or "", share)
     return _Line(row, amount(units, part, row.counted), worth, tuple(each for each in more if each))
 
 
