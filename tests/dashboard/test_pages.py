@@ -395,8 +395,8 @@ def test_the_performance_table_opens_sorts_and_shows_what_one_chooses(
     expect(page.get_by_role("columnheader", name="Profit")).to_have_count(0)
     expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
     report = api(published, "performance", columns="net_amount", sort="-net_amount")
-    names = [row[0].split("\n")[0].lstrip("▸▾ ") for row in cells(page, ".trade table")]
-    assert next(name.strip() for name in names if name) == report["rows"][0]["values"][0]
+    names = [row[0].split("\n")[-1] for row in cells(page, ".trade table")]
+    assert names[0] == report["rows"][0]["values"][0]
     # What cannot be read says so, with a way back.
     answer = page.goto(f"{published.page('performance')}?by=nothing")
     assert answer is not None
