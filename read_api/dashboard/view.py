@@ -541,8 +541,9 @@ def viewing(
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
     filtered), days that it `compares` with, and the model that it `credits` by, or by whose credit filters of
-    traffic choose conversions. `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days of a project on which the page
-    knows something, with or without sessions and conversions.
+    traffic choose conversions. `default` are the dates of an address that names none. `said_when_empty`: see
+    View. `also_known` are days of a project on which the page knows something, with or without sessions and
+    conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
