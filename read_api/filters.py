@@ -78,6 +78,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "fct_goal_completions": _BY_SESSION | {"goal": "goal_id", "conversion": "fct_conversions.name"},
     "fct_link_clicks": _BY_SESSION,
     "rpt_experiments": {"goal": "goal_id"},
+    "dim_goals": {"goal": "goal_id"},
     "fct_conversion_ledger": _of_conversion(()),
     # Where the credited touch landed, and on the device that converted.
     "fct_attribution": _of_conversion((*_ORIGIN, "landing_page"))

@@ -35,6 +35,9 @@ REACHED_BY = {
 }
 """Marts whose columns other marts' rows can be chosen by, and the column that both have."""
 
+_ENDS = ("is", "from", "to", "not", "contains")
+"""What follows a column's name where its condition is not to have a value."""
+
 Number = int | Decimal
 
 PUBLISHED = ("fct_", "rpt_", "dim_")
@@ -56,10 +59,14 @@ class Slice:
     def where(self, column: str, value: object) -> "Slice":
         """Those of them with this value.
 
-        A column has one condition for its values: in an address several ones are alternatives.
+        A column has one condition for its values: in an address several ones are alternatives. Of those that
+        exclude each other there is no row, as there is none without a project.
         """
         for place, (name, known) in enumerate(self.filters):
-            if name == column and (both := _both(known, value)):
+            if name == column and column.rpartition(".")[2] not in _ENDS:
+                both = _both(known, value)
+                if not both:
+                    return replace(self, filters=(*self.filters, ("project_id.is", "null")))
                 narrowed = (*self.filters[:place], (name, both[0] if len(both) == 1 else both))
                 return replace(self, filters=(*narrowed, *self.filters[place + 1 :]))
         return replace(self, filters=(*self.filters, (column, value)))

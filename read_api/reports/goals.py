@@ -121,6 +121,8 @@ def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
     """All goals of the project, those without completions too: most completions first, then by id."""
     rows, summed = completions(reader, project_id, filters)
     condition, values = rows.condition
+    of_goals = applied(Slice("dim_goals", project_id), filters.filters, reader, "")
+    goals_condition, goals_values = of_goals.condition
     counted = {name: f"coalesce({name}, 0)" for name in summed}
     found = reader.page(
         f"""
@@ -135,11 +137,11 @@ def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
         select {columns(Goal, **counted)}
         from dim_goals
         left join figures on goal_id = completed_id
-        where project_id = ?
+        where {goals_condition}
         order by coalesce(figures.completions, 0) desc, goal_id
         limit ? offset ?
         """,  # noqa: S608
-        [*values, project_id],
+        [*values, *goals_values],
         filters.page,
     )
     return made(Goal, found)

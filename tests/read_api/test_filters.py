@@ -94,3 +94,14 @@ def test_conditions_of_another_mart_hold_of_one_of_its_rows() -> None:
         "fct_conversions.country=DE&fct_conversions.fct_sessions.device.not=desktop"
         "&fct_conversions.fct_sessions.device.not=tablet&fct_conversions.name.contains=Sale"
     )
+
+
+def test_a_column_has_one_condition_for_its_values() -> None:
+    rows = Slice("rpt_traffic", "shop").where("source", ("google", "bing"))
+    assert rows.where("source", "bing").words == "source=bing"
+    assert rows.where("source", ("bing", "x", "google")).words == "source=bing&source=google"
+    nothing = rows.where("source", "news")
+    assert nothing.words.endswith("&project_id.is=null")
+    assert nothing.condition[0].endswith("and project_id is null")
+    several = rows.where("source.not", ("a", "b")).where("source.not", "b")
+    assert several.words == "source=google&source=bing&source.not=a&source.not=b&source.not=b"
