@@ -375,10 +375,17 @@ def test_net_revenue_is_the_same_on_all_pages(shop: tuple[Page, duckdb.DuckDBPyC
 
 
 def last_amounts(reading: Reading) -> list[str]:
-    """Amounts of the last row of the first table."""
+    """Amounts of revenue of the last row of the first table."""
     foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
     last = max(shown.cell[0] for shown in foot)
-    return [shown.text for shown in foot if shown.cell[0] == last and "_minor" in shown.said["column"]]
+    return [
+        shown.text
+        for shown in foot
+        if shown.cell[0] == last
+        and "_minor" in shown.said["column"]
+        and "over-mart" not in shown.said
+        and shown.said["mart"] != "fct_costs"
+    ]
 
 
 @pytest.mark.usefixtures("shop")
@@ -408,7 +415,7 @@ def test_ad_spend_counts_conversions_in_all_currencies(shop: tuple[Page, duckdb.
     spent = [each.cell[0] for each in rows if each.cell[1] == 3]
     with_ratio = {each.cell[0] for each in rows if each.cell[1] == 4}
     assert with_ratio == {row for row in converting if spent.count(row) == 1}, "whatever sales are paid in"
-    assert len(with_ratio) > 20
+    assert len(with_ratio) > 10
 
 
 def test_an_amount_that_is_not_there_is_no_zero(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
