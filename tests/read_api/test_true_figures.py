@@ -448,7 +448,7 @@ def test_net_revenue_is_the_same_on_all_pages(shop: tuple[Page, duckdb.DuckDBPyC
 
 
 def last_amounts(reading: Reading) -> list[str]:
-    """Amounts of the last row of the first table."""
+    """Amounts of revenue of the last row of the first table."""
     foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
     last = max(shown.cell[0] for shown in foot)
     row = [shown for shown in foot if shown.cell[0] == last and shown.said["mart"] != "fct_costs"]
