@@ -124,8 +124,8 @@ MEDIUMS = (
     "|web push|mobile|my-mobile-x|notifications|print"
 )
 CAMPAIGNS = (
-    "brand|Cross-Network spring|shop|My Shop|workshop|e-shop|eshop|fshop|SHOPPING|photoshop|9shop|bishop|éshop"
-    "|x shoppers|window-shopping"
+    "brand|Cross-Network spring|shop|My Shop|workshop|e-shop|eshop|fshop|SHOPPING|photoshop|9shop|bishop"
+    "|éshop|x shoppers|window-shopping"
 )
 sources = st.sampled_from(SOURCES.split("|"))
 mediums = st.sampled_from(sorted({*MEDIUMS.split("|"), *SOCIAL, *EMAIL}))
