@@ -25,7 +25,7 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
-from read_api.comparison import COMPARISONS, Comparison, comparison
+from read_api.comparison import COMPARISONS, NONE, Comparison, comparison
 from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
@@ -49,8 +49,6 @@ MOST_ROWS = 1000
 LATEST = "latest_30_days"
 ALL = "all"
 OWN = "own"
-NOTHING = "none"
-"""To compare with, where an address says so."""
 
 DATE_OPTIONS = (
     (LATEST, "Last 30 days of data"),
@@ -155,7 +153,7 @@ class View:
     menu = MENU
     dimensions = DIMENSIONS
     operators = OPERATORS
-    comparison_options = ((NOTHING, "Nothing"), *COMPARISONS.items())
+    comparison_options = tuple(COMPARISONS.items())
 
     @cached_property
     def steps(self) -> Steps:
@@ -538,7 +536,7 @@ def viewing(
     dates: bool = True,
     filters: bool = True,
     compares: bool = False,
-    compared_with: str = NOTHING,
+    compared_with: str = NONE,
     credits: bool = False,
     chooses_by_credit: bool = False,
     default: str = LATEST,
@@ -600,9 +598,8 @@ def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
     if asked.get("dates") and asked.get("dates") not in dict(DATE_OPTIONS):
         raise UnreadableError(view, "dates must be one of " + ", ".join(dict(DATE_OPTIONS)), "dates")
     compare = asked.get("compare")
-    if compare and compare not in (NOTHING, *COMPARISONS):
-        known = ", ".join((NOTHING, *COMPARISONS))
-        raise UnreadableError(view, f"compare must be one of {known}", "compare")
+    if compare and compare not in COMPARISONS:
+        raise UnreadableError(view, "compare must be one of " + ", ".join(COMPARISONS), "compare")
     for choice, first, last in (("dates", "from", "to"), ("compare", "compare_from", "compare_to")):
         try:
             own = [day(name, asked.get(name)) for name in (first, last)] if asked.get(choice) == OWN else []
@@ -620,7 +617,7 @@ def _comparison(asked: Mapping[str, str], default: str, shown: Days) -> Comparis
     first, last = asked.get("compare_from"), asked.get("compare_to")
     if name == OWN and not (first and last):
         return Comparison(OWN, Comparison("previous").days(shown) or shown)
-    return comparison("" if name == NOTHING else name, first, last)
+    return comparison(name, first, last)
 
 
 def _days(

@@ -86,7 +86,7 @@ def test_back_escape_and_close_leave_the_panel(server: Server, seen: Page) -> No
 
 def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) -> None:
     seen.goto(f"{server.url}{PATH}/overview?dates=all")
-    seen.locator("main .figures a.figure").first.click()
+    seen.locator("main .cards a.figure").first.click()
     panel = seen.locator(PANEL)
     first = panel.locator("tbody tr").first.inner_text()
     panel.get_by_role("link", name="Later").click()
@@ -124,7 +124,7 @@ def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: S
 
 def test_a_bar_opens_its_receipt_and_a_phone_shows_it_whole(server: Server, seen: Page) -> None:
     seen.set_viewport_size({"width": 390, "height": 800})
-    seen.goto(f"{server.url}{PATH}/sources?dates=all")
+    seen.goto(f"{server.url}{PATH}/attribution?dates=all")
     chart = seen.locator("[data-chart]").first
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -132,7 +132,7 @@ def test_a_bar_opens_its_receipt_and_a_phone_shows_it_whole(server: Server, seen
     seen.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
     seen.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 30)
     panel = seen.locator(PANEL)
-    expect(panel.get_by_role("heading", level=2)).to_contain_text("sessions")
+    expect(panel.get_by_role("heading", level=2)).to_contain_text("conversions")
     shape = panel.bounding_box()
     assert shape is not None
     assert (shape["x"], shape["width"]) == (0, 390)

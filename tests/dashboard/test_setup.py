@@ -549,7 +549,7 @@ def test_steps_tick_and_figures_come_while_one_looks_at_them(house: House, new_c
     page = seen.page
     # The project that example marts are of.
     sign_in(page, house, house.ingest.key("shop", "read,admin"))
-    page.get_by_role("link", name="Sources", exact=True).click()
+    page.get_by_role("link", name="Performance", exact=True).click()
     done = page.locator("#first-steps .is-done h3")
     expect(page.locator("#first-steps")).to_contain_text("Waiting for the first event")
     expect(done).to_have_count(0)

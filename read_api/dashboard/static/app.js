@@ -275,7 +275,9 @@
         charts.delete(element);
       }
     }
-    for (const element of document.querySelectorAll("[data-chart]")) {
+    // A page that is left while it loads may never get it.
+    const drawn = window.echarts ? document.querySelectorAll("[data-chart]") : [];
+    for (const element of drawn) {
       const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
       let chart = charts.get(element);
       if (!chart) {
