@@ -382,10 +382,9 @@ class _Runner:
         task.add_done_callback(ended)
 
     async def _returned(self, batch: Sequence[Leased]) -> None:
-        delivery_ids = [each.delivery.delivery_id for each in batch]
         now_us = self._sender.now_us()
         with suppress(LandingError):
-            await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, True))
+            await self._sender.writer.do(lambda store: sends.put_back(store, batch, now_us, True))
 
     async def _asked_again(
         self, remote_id: str, asked: Sequence[tuple[Leased, int, int]], attempts: Sequence[Attempt]
@@ -512,10 +511,10 @@ class _Runner:
         """Give up what was leased and not sent."""
         if not self._ready:
             return
-        delivery_ids = [each.delivery.delivery_id for batch in self._ready for each in batch]
+        unsent = [each for batch in self._ready for each in batch]
         self._ready.clear()
         now_us = self._sender.now_us()
-        await self._sender.writer.do(lambda store: sends.put_back(store, delivery_ids, now_us, False))
+        await self._sender.writer.do(lambda store: sends.put_back(store, unsent, now_us, False))
 
 
 class _Exchange:

@@ -29,11 +29,15 @@ CHECKED_FOR_S = 7 * 24 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A delivery that this process may send. `tries`: those that were made and count."""
+    """A delivery that this process may send. `tries`: those that were made and count.
+
+    `may_be_known`: the receiver may have taken it in one of them.
+    """
 
     delivery: Delivery
     tries: int
     split_id: str | None
+    may_be_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ def lease(
         SELECT
             d.delivery_id, d.conversion_id, d.ordinal, d.kind, d.build_id, d.facts, d.created_us,
             d.expires_us, d.tries, d.split_id, t.ordinal, t.state, t.value_minor, t.currency, t.known_as,
+            d.may_be_known,
             (
                 SELECT count(*) FROM deliveries e
                 WHERE e.project_id = d.project_id AND e.destination_id = d.destination_id
@@ -113,7 +118,7 @@ def lease(
         delivery_id, conversion_id, ordinal, kind = row[:4]
         expires_us, tries, split_id, told_ordinal = row[7:11]
         before = None if told_ordinal is None else Told(*row[11:15])
-        if row[15]:
+        if row[16]:
             blocked.append((delivery_id,))
         elif expires_us is not None and expires_us <= now_us:
             ended.append(("dead", EXPIRED, now_us, delivery_id, conversion_id, ordinal))
@@ -127,6 +132,7 @@ def lease(
                     _delivery(key, (delivery_id, conversion_id, ordinal, kind, *row[4:7]), before),
                     tries,
                     split_id,
+                    bool(row[15]),
                 )
             )
     store.execute_many(f"UPDATE deliveries SET due_us = {NEVER_US} WHERE delivery_id = ?", blocked)  # noqa: S608
@@ -184,13 +190,13 @@ def take_up(store: OutboxStore, owner: str, now_us: int) -> None:
     )
 
 
-def put_back(store: OutboxStore, delivery_ids: Sequence[str], due_us: int, may_be_known: bool) -> None:
+def put_back(store: OutboxStore, leased: Sequence[Leased], due_us: int, may_be_known: bool) -> None:
     """Give up leases of what was not sent, or not to its end: the receiver may know that."""
     store.execute_many(
         "UPDATE deliveries SET state = CASE WHEN tries > 0 THEN 'retrying' ELSE 'queued' END, due_us = ?,"
         " may_be_known = ?, lease_owner = NULL, lease_until_us = NULL"
         " WHERE delivery_id = ? AND state = 'sending'",
-        [(due_us, int(may_be_known), delivery_id) for delivery_id in delivery_ids],
+        [(due_us, int(may_be_known or each.may_be_known), each.delivery.delivery_id) for each in leased],
     )
 
 
@@ -255,7 +261,7 @@ def book(
         counts[state] += 1
         rows.append(
             (
-                *(state, reason, due_us, tries, done_us, int(_may_be_known(outcome)), batch_id),
+                *(state, reason, due_us, tries, done_us, int(_may_be_known(each, outcome)), batch_id),
                 *(outcome.remote_id, outcome.status, outcome.code or None, outcome.text or None),
                 delivery.delivery_id,
             )
@@ -398,12 +404,16 @@ def split_batch(store: OutboxStore, project_id: str, batch_id: str, now_us: int)
 _NEVER_LEFT = ("refused", "unreachable", "dns", "tls", "forbidden_address", "no_secret", "no_token")
 
 
-def _may_be_known(outcome: Outcome) -> bool:
-    """Whether the receiver may have taken what has to be sent again.
+def _may_be_known(leased: Leased, outcome: Outcome) -> bool:
+    """Whether the receiver may have taken what has to be sent again: this time, or any time before.
 
     Who says that it is too busy (429, 503) has taken nothing; any other failure may have come after that.
     """
-    if outcome.result != "retry" or outcome.code in _NEVER_LEFT:
+    if outcome.result not in ("retry", "pause"):
+        return False
+    if leased.may_be_known:
+        return True
+    if outcome.result == "pause" or outcome.code in _NEVER_LEFT:
         return False
     status = outcome.status
     return status is None or status == 408 or (status >= 500 and status != 503)

@@ -272,6 +272,35 @@ def test_refused_authorisation_pauses_and_resuming_loses_nothing(home, book):
     assert home.states() == {"delivered": 20}
 
 
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(Reply(401, b"token expired"), id="paused by its answer"),
+        pytest.param(Reply(503), id="too busy"),
+        pytest.param(None, id="paused before it was sent again"),
+    ],
+)
+def test_what_a_failure_may_have_told_is_taken_back_whatever_was_answered_later(home, book, then):
+    clock = Clock(datetime.now(UTC))
+    home.publish([forwarding("a"), forwarding("stays")])
+    book.faults.extend([Reply(500, is_taken=True)] * 2)
+    once(home, book, clock=clock)
+    assert book.of("a") == [(1, "create", 1000)]
+    clock.move(4000)
+    if then is None:
+        home.wish("pause")
+    else:
+        book.faults.extend([then] * 2)
+    once(home, book, clock=clock)
+    home.publish([forwarding("a", **REJECTED), forwarding("stays")])
+    once(home, book, clock=clock)
+    home.wish("resume")
+    for _ in range(3):
+        clock.move(4000)
+        once(home, book, clock=clock)
+    assert [kind for _, kind, _ in book.of("a")][-1] == "retract"
+
+
 def test_a_surge_is_held_and_a_release_lets_go_what_was_held_then(home, book):
     many = [forwarding(f"c{number}") for number in range(1001)]
     home.publish(many)

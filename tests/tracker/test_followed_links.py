@@ -118,8 +118,9 @@ def sell(ingest: Server, project: str, hit: str, order: str) -> None:
 
 
 def go_back(tab: Page) -> None:
-    # Playwright waits for a load, which a page from the back/forward cache has not.
-    tab.evaluate("history.back()")
+    # Playwright waits for a load, which a page from the back/forward cache has not. The page goes after it
+    # has answered.
+    tab.evaluate("setTimeout(() => history.back())")
     tab.wait_for_selector("#go")
 
 
