@@ -153,7 +153,6 @@ class View:
     menu = MENU
     dimensions = DIMENSIONS
     operators = OPERATORS
-    comparison_options = tuple(COMPARISONS.items())
 
     @cached_property
     def steps(self) -> Steps:
@@ -222,6 +221,13 @@ class View:
         """Choices of dates: the default of a page stays unnamed until somebody names it."""
         is_unnamed = not self.request.query_params.get("dates")
         return [("" if is_unnamed and name == self.dates else name, label) for name, label in DATE_OPTIONS]
+
+    @property
+    def comparison_options(self) -> list[tuple[str, str]]:
+        """Choices of what to compare with: that of a page which nobody asked for stays unnamed, too."""
+        is_unnamed = not self.request.query_params.get("compare")
+        chosen = self.comparison.name if self.comparison else NONE
+        return [("" if is_unnamed and name == chosen else name, label) for name, label in COMPARISONS.items()]
 
     @property
     def asked(self) -> summary.Filters:

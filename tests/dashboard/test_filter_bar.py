@@ -98,7 +98,7 @@ def test_a_filter_is_found_by_typing_and_escape_clears(seen: Watched, published:
     page.get_by_text("+ Filter").click()
     page.keyboard.press("Escape")
     expect(page.locator(".add-filter[open]")).to_have_count(0)
-    page.get_by_label("Order").focus()
+    page.get_by_role("textbox", name="Order").focus()
     page.keyboard.press("Escape")
     assert chips(page) == ["Source is google"]
     page.locator("h1").click()

@@ -240,7 +240,7 @@ def test_attribution_is_of_one_goal_when_it_is_chosen(seen: Watched, published: 
     page.goto(f"{published.page('goals')}?dates=all")
     row = page.get_by_role("row").filter(has_text="Big order")
     link = row.locator("td a[title][href*='/attribution']")
-    conversions = int(row.locator("td").filter(has=link).locator("data").inner_text())
+    conversions = int(row.locator("td:has(a[href*='/attribution']) data").inner_text())
     link.click()
     page.wait_for_url("**/attribution?*goal=big-order*")
     expect(page.locator("main")).to_contain_text("of conversions that completed Big order")
