@@ -99,7 +99,7 @@ def test_going_back_within_a_router(shop: Shop, tab: Page) -> None:
     wait_until(site.views)
     tab.evaluate("history.pushState({}, '', '/a')")
     assert paths(site, 2) == ["", "a"]
-    tab.evaluate("setTimeout(() => history.back())")
+    tab.evaluate("history.back()")
     assert paths(site, 3) == ["", "a", ""]
     one, two, three = site.views()
     assert "ref" not in one
@@ -125,7 +125,7 @@ def test_the_node_of_a_tag_is_that_of_its_own_address(shop: Shop, tab: Page) -> 
     wait_until(lambda: len(site.views()) == 2)
     tab.evaluate("tag.dataset.page = 'b'; history.pushState({}, '', '/b')")
     wait_until(lambda: len(site.views()) == 3)
-    tab.evaluate("setTimeout(() => history.back())")
+    tab.evaluate("history.back()")
     assert [view.get("page") for view in wait_until(lambda: len(site.views()) == 4 and site.views())] == [
         "home",
         None,
@@ -142,7 +142,7 @@ def test_out_of_the_back_forward_cache(shop: Shop, tab: Page) -> None:
     wait_until(site.views)
     tab.evaluate("window.kept = 1")
     tab.goto(second)
-    tab.evaluate("setTimeout(() => history.back())")
+    tab.evaluate("history.back()")
     one, two = wait_until(lambda: len(site.views()) == 2 and site.views())
     assert tab.evaluate("window.kept") == 1, "the page was loaded again"
     assert one["hit"] != two["hit"] and one["url"] == two["url"] and "ref" not in two
