@@ -129,6 +129,8 @@ class Home:
         landing = location if isinstance(location, str) else ""
         self.settings = Settings(home=folder, landing=landing, **settings)
         self.settings.home_dir.mkdir(parents=True, exist_ok=True)
+        self.clock: Clock | None = None
+        """Says when somebody wishes; None for now."""
         self._builds = 0
         with closing(open_store(self.settings.landing_store)):
             pass
@@ -149,7 +151,12 @@ class Home:
         self, action: Any, destination_id: str | None = "net", project_id: str = "shop", **body: Any
     ) -> None:
         with closing(open_store(self.settings.landing_store)) as store:
-            append_wish(store, project_id, destination_id, action, body)
+            wish = append_wish(store, project_id, destination_id, action, body)
+            if self.clock is not None:
+                # A release lets go what was held by the time of the wish.
+                store.execute(
+                    "UPDATE forwarding_wishes SET wished_us = ? WHERE id = ?", self.clock(), wish.id
+                )
 
     def publish(
         self, rows: Iterable[Mapping[str, Any]], at: datetime | None = None, has_mart: bool = True

@@ -99,6 +99,7 @@ def live(home: Home, book: Book, conversions: int, builds: int) -> None:
     """Publish builds, with receivers that fail, readers held at older builds, and pauses in between."""
     chance = random.Random(a_seed())
     histories, clock = Histories(chance, conversions), Clock(datetime.now(UTC))
+    home.clock = clock
     published_dir = home.settings.published_dir
     for _ in range(builds):
         home.publish(histories.step())
