@@ -34,8 +34,9 @@ help: ## list the targets
 	$(BIN)/pip install --disable-pip-version-check --no-deps -c constraints.txt mta
 	@touch $@
 
-demo: .venv/demo-data ## replay real journeys into a running system and show their credit (ONCE=1: then end)
-	$(BIN)/funnelhouse demo $(if $(ONCE),--once)
+# The journeys are a package; the shop is made up by the demo itself.
+demo: .venv/$(if $(filter journeys,$(DATA)),demo-data,installed) ## fill a running system with a made-up shop (DATA=journeys: with real journeys; ONCE=1: then end)
+	$(BIN)/funnelhouse demo $(if $(DATA),--data $(DATA)) $(if $(ONCE),--once)
 
 check: .venv/installed ## check what was changed since BASE: style, types, the models' unit tests; no server is started
 	$(BIN)/ruff check .

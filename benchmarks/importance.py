@@ -1,9 +1,9 @@
 """What sources are worth, beside other tools, on the demo's journeys as a build published them.
 
-Run `make demo ONCE=1`, then `python -m benchmarks.importance`; it prints markdown tables. Removal effects are
-compared with ChannelAttribution's simulation, `linear_sources` with shapley-attribution's simplified model.
-Both are installed into a temporary environment only (ChannelAttribution's licence is the GPL) and read the
-file that the demo read.
+Run `make demo DATA=journeys ONCE=1`, then `python -m benchmarks.importance`; it prints markdown tables.
+Removal effects are compared with ChannelAttribution's simulation, `linear_sources` with shapley-attribution's
+simplified model. Both are installed into a temporary environment only (ChannelAttribution's licence is the
+GPL) and read the file that the demo read.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Settings().home_dir / "demo", help="the demo's home")
     home = Settings(home=parser.parse_args().home)
     if not home.warehouse_path.exists():
-        raise SystemExit(f"no demo was built in {home.home_dir}: run `make demo ONCE=1`")
+        raise SystemExit(f"no demo was built in {home.home_dir}: run `make demo DATA=journeys ONCE=1`")
     theirs = _theirs()
     seconds = _our_seconds(home) | theirs["seconds"]
     agreed = _compare_effects(home, theirs["effects"])

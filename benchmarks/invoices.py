@@ -25,7 +25,7 @@ from typing import Any
 
 import duckdb
 
-from command_line.demo.replay import replay
+from command_line.demo.replay import in_arrays, replay
 from command_line.processes import Processes
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
@@ -90,10 +90,10 @@ def built(home: Path, events: Sequence[dict[str, Any]]) -> tuple[Totals, list[tu
     settings = Settings(ingest_port=ingest_port, read_port=read_port).isolated(home)
     with closing(open_store(settings.landing_store)) as store:
         key = create_key(store, PROJECT, ["ingest"])
-    url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}/events"
+    requests = list(in_arrays(f"/v1/projects/{PROJECT}/events", events))
     with Processes(settings) as servers:
         servers.serve(log=home / "servers.log")
-        sent = asyncio.run(replay(url, key, events, lambda *_: None))
+        sent = asyncio.run(replay(settings.ingest_base_url, key, requests, lambda *_: None))
         started = time.monotonic()
         report = run_build(settings)
         seconds = time.monotonic() - started

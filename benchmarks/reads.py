@@ -1,16 +1,22 @@
-"""How long the dashboard's queries take over HTTP, beside a route that does nothing, and beside datasette.
+"""How long pages and reports take over HTTP, beside a route that does nothing, and beside datasette.
 
-Run it with `python -m benchmarks.reads HOME`: it serves the home's published build in a process of its own,
-asks as the dashboard asks, for the last 30 days of the project with the most events, and prints a markdown
-table. First one client asks, then eight at once. `--during-build OTHER` lets one client ask everything again
-while another home is built from nothing, over and over, by processes of their own. `--datasette` installs
-datasette into a temporary environment and asks it for the same figures from a copy of rpt_traffic in SQLite,
-with an index on project and day.
+    python -m benchmarks.reads --home HOME
+    python -m benchmarks.reads --events 10_000_000 [--folder FOLDER]
+
+The first serves a home's published build in a process of its own; the second makes a home of synthetic
+traffic (`benchmarks.traffic`; kept with `--folder`, and then used again) and builds it first. One warm client
+asks every page of the dashboard's menu and what `benchmarks.read_addresses` lists, for the last 30 days of
+the project with the most events, and a markdown table is printed. `--clients 8` lets so many ask at once as
+well. `--only TEXT` asks what has this in its name. `--during-build OTHER` lets one client ask everything
+again while another home is built from nothing, over and over, by processes of their own. `--datasette`
+installs datasette into a temporary environment and asks it for the figures of `sources` from a copy of
+rpt_traffic in SQLite, with an index on project and day.
 """
 
 import argparse
 import http.client
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -18,39 +24,35 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from typing import Self
+from urllib.parse import urlencode
 
 import apsw
 import duckdb
+import httpx
 
 from benchmarks.ingest import DATASETTE, free_port
+from benchmarks.read_addresses import EMPTY, PAGE, Subject, questions
+from benchmarks.traffic import generate
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
 from record.landing import open_store
 
 SERVE = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 
+PROMISED_MS = 50
+DATASETTE_LINE = "sources, by datasette"
+
 Address = tuple[str, int]
 
 
-@dataclass(frozen=True)
-class Subject:
-    """The project that is read: its days, a conversion and a person of it."""
-
-    project_id: str
-    first: str
-    last: str
-    conversion_id: str
-    person_id: str
-
-
 def subject(home: Settings) -> Subject:
-    """The project with the most events, the 30 days up to its last one, and somebody who converted then."""
+    """The project with the most events, the 30 days up to its last one, and what is frequent in them."""
     with duckdb.connect(str(home.published_dir / "current" / "marts.duckdb"), read_only=True) as marts:
         project_id, last = marts.execute(
             "select project_id, (select max(report_date) from rpt_traffic where project_id = p.project_id) "
@@ -62,42 +64,16 @@ def subject(home: Settings) -> Subject:
             "order by conversion_date desc, conversion_id limit 1",
             [project_id, last],
         ).fetchall()[0]
-    return Subject(project_id, str(last - timedelta(days=29)), str(last), conversion_id, person_id)
-
-
-def questions(of: Subject) -> dict[str, str]:
-    """Path and query by name: an empty route first, then what the dashboard's pages ask."""
-    days = urlencode({"from": of.first, "to": of.last})
-    reports = f"/v1/projects/{of.project_id}/reports"
-    rule = urlencode({"match_type": "url_path", "match_operator": "prefix", "match_value": "/"})
-    funnel = urlencode(
-        {
-            "account_id": of.project_id,
-            "report_type": "Source",
-            "date_range": f"{of.first},{of.last}".replace("-", ""),
-        }
-    )
-    return {
-        "empty route": "/read/live",
-        "summary": f"{reports}/summary?{days}",
-        "sources": f"{reports}/sources?{days}&limit=100",
-        "sources, one country": f"{reports}/sources?{days}&limit=100&country=ES",
-        "sources by campaign": f"{reports}/sources?{days}&limit=100&dimension=campaign",
-        "campaigns": f"{reports}/campaigns?{days}&limit=100",
-        "landing pages": f"{reports}/landing-pages?{days}&limit=100",
-        "pages": f"{reports}/pages?{days}&limit=100",
-        "goals": f"{reports}/goals?{days}",
-        "goal preview": f"{reports}/goals/preview?{days}&{rule}",
-        "funnels": f"{reports}/funnels?{days}",
-        "attribution, 3 models": f"{reports}/attribution?{days}&model=last_touch,linear,markov&limit=100",
-        "paths": f"{reports}/paths?limit=100",
-        "time to convert": f"{reports}/time-to-convert?{days}",
-        "cohorts": f"{reports}/cohorts",
-        "conversions": f"{reports}/conversions?{days}&limit=100",
-        "a conversion explained": f"{reports}/conversions/{quote(of.conversion_id)}",
-        "a person": f"{reports}/people/{quote(of.person_id)}?limit=100",
-        "funnel report": f"/v1/funnel?{funnel}",
-    }
+        country, source = (
+            marts.execute(
+                f"select {column} from rpt_traffic where project_id = ? and {column} is not null "
+                f"group by {column} order by sum(sessions) desc, {column} limit 1",
+                [project_id],
+            ).fetchall()[0][0]
+            for column in ("country", "source")
+        )
+    first = str(last - timedelta(days=29))
+    return Subject(project_id, first, str(last), conversion_id, person_id, country, source)
 
 
 def datasette_question(of: Subject) -> str:
@@ -110,38 +86,72 @@ def datasette_question(of: Subject) -> str:
     return "/bench/-/query.json?" + urlencode({"sql": sql, "p": of.project_id, "a": of.first, "b": of.last})
 
 
-def ask(address: Address, path: str, key: str, seconds: float, clients: int) -> list[float]:
-    """Milliseconds of each answer, of `clients` that each ask again as soon as they are answered."""
-    found: list[float] = []
-    failures: list[str] = []
+@dataclass(frozen=True)
+class Reader:
+    """Somebody who reads pages and reports of a running server; a key opens both."""
 
-    def client() -> None:
-        connection = http.client.HTTPConnection(*address, timeout=60)
-        with closing(connection):
-            _once(connection, path, key)
-            ends = time.perf_counter() + seconds
-            while time.perf_counter() < ends and not failures:
-                started = time.perf_counter()
-                status = _once(connection, path, key)
-                found.append((time.perf_counter() - started) * 1000)
-                if status != 200:
-                    failures.append(f"{path}: {status}")
+    address: Address
+    headers: dict[str, str]
+    least_answers: int = 1
+    """Of a client, however long they take."""
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures or not found:
-        raise SystemExit(f"not answered: {failures or path}")
-    return found
+    def status(self, path: str) -> int:
+        """Of one answer."""
+        with closing(http.client.HTTPConnection(*self.address, timeout=60)) as connection:
+            return self._once(connection, path)[0]
+
+    def page(self, path: str) -> str:
+        """HTML; empty where there is no such page."""
+        with closing(http.client.HTTPConnection(*self.address, timeout=60)) as connection:
+            status, body = self._once(connection, path)
+            return body.decode() if status == 200 else ""
+
+    def ask(self, path: str, seconds: float, clients: int) -> list[float]:
+        """Milliseconds of each answer, of `clients` that each ask again as soon as they are answered.
+
+        Raises SystemExit for an answer that is none.
+        """
+        found: list[float] = []
+        failures: list[str] = []
+
+        def client() -> None:
+            with closing(http.client.HTTPConnection(*self.address, timeout=60)) as connection:
+                self._once(connection, path)
+                ends, answers = time.perf_counter() + seconds, 0
+                while (time.perf_counter() < ends or answers < self.least_answers) and not failures:
+                    started = time.perf_counter()
+                    status, _ = self._once(connection, path)
+                    found.append((time.perf_counter() - started) * 1000)
+                    answers += 1
+                    if status != 200:
+                        failures.append(f"{path}: {status}")
+
+        threads = [threading.Thread(target=client) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures or not found:
+            raise SystemExit(f"not answered: {failures or path}")
+        return found
+
+    def _once(self, connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
+        connection.request("GET", path, headers=self.headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
-def _once(connection: http.client.HTTPConnection, path: str, key: str) -> int:
-    connection.request("GET", path, headers={"x-api-key": key})
-    answer = connection.getresponse()
-    answer.read()
-    return answer.status
+def signed_in(address: Address, key: str, least_answers: int) -> Reader:
+    """A reader with a session of the dashboard and the key of the API."""
+    with httpx.Client(base_url=f"http://{address[0]}:{address[1]}", trust_env=False) as client:
+        token = re.search(r'name="csrf" value="([^"]+)"', client.get("/app/sign-in").text)
+        if token is None:
+            raise SystemExit("the form to sign in has no token")
+        form = {"key": key, "csrf": token[1], "next": ""}
+        if client.post("/app/sign-in", data=form).status_code != 303:
+            raise SystemExit("the key opens no session")
+        cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    return Reader(address, {"x-api-key": key, "Cookie": cookies}, least_answers)
 
 
 @contextmanager
@@ -212,51 +222,125 @@ def building(home: Path) -> Iterator[None]:
         raise SystemExit(f"the build of {home} failed: exit code {failures[0]}")
 
 
-def measured(times: list[float]) -> list[str]:
-    """Cells of a table: median, 99th percentile, number of answers."""
-    times = sorted(times)
-    p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
-    return [f"{statistics.median(times):.1f}", f"{p99:.1f}", str(len(times))]
+@dataclass(frozen=True)
+class Measured:
+    """Median and 99th percentile in milliseconds, of how many answers."""
+
+    p50: float
+    p99: float
+    answers: int
+
+    @classmethod
+    def of(cls, times: list[float]) -> Self:
+        """What the times of some answers come to."""
+        times = sorted(times)
+        return cls(statistics.median(times), times[min(len(times) - 1, int(len(times) * 0.99))], len(times))
+
+    def cells(self, empty: Self) -> list[str]:
+        """Cells of a table; the last is how many times as long as the empty route."""
+        return [f"{self.p50:.1f}", f"{self.p99:.1f}", str(self.answers), f"{self.p50 / empty.p50:.0f}"]
+
+
+def made_home(events: int, folder: Path) -> Path:
+    """A home of so much synthetic traffic with a published build, made where it is missing."""
+    home = folder / f"events-{events}"
+    if not (home / "traffic").exists():
+        generate(home, events)
+    if not (home / "published" / "current").exists():
+        environment = {**os.environ, "FUNNELHOUSE_HOME": str(home.resolve())}
+        subprocess.run(
+            [sys.executable, "-m", "command_line", "build"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+    return home
 
 
 def main() -> None:
     """Measure, and print as markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("home", type=Path, help="a home with a published build")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each question and number of clients")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--home", type=Path, help="a home with a published build")
+    which.add_argument("--events", type=int, help="make a home of so much synthetic traffic")
+    parser.add_argument(
+        "--folder", type=Path, help="where homes that are made are kept; else they are deleted"
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each question and number of clients")
+    parser.add_argument(
+        "--answers",
+        type=int,
+        default=100,
+        help="at least so many of each client, however long they take: of fewer, the p99 is the slowest",
+    )
+    parser.add_argument("--clients", type=int, help="how many ask at once, besides one alone")
+    parser.add_argument("--only", default="", help="ask only what has this in its name")
     parser.add_argument(
         "--during-build", type=Path, metavar="OTHER", help="a home with a record, to be built"
     )
     parser.add_argument("--datasette", action="store_true")
     options = parser.parse_args()
-    home = Settings(home=options.home)
+    with tempfile.TemporaryDirectory() as folder:
+        home = options.home or made_home(options.events, options.folder or Path(folder))
+        _measure(Settings(home=home.resolve()), options)
+
+
+def _measure(home: Settings, options: argparse.Namespace) -> None:
     of = subject(home)
     with closing(open_store(home.landing_store)) as store:
         key = create_key(store, of.project_id, ["read"], expires_days=1)
-
-    def asked(address: Address, path: str, *clients: int) -> list[str]:
-        return [cell for each in clients for cell in measured(ask(address, path, key, options.seconds, each))]
-
     port = free_port()
     serving = {"FUNNELHOUSE_HOME": str(home.home_dir), "FUNNELHOUSE_READ_PORT": str(port)}
+    clients = [1] if options.clients is None else [1, options.clients]
+    lines: dict[str, list[Measured]] = {}
+    refused: dict[str, int] = {}
     with served([sys.executable, "-c", SERVE], port, **serving) as address:
-        lines = {name: asked(address, path, 1, 8) for name, path in questions(of).items()}
+        reader = signed_in(address, key, options.answers)
+        asked = {
+            name: path
+            for name, path in questions(of, reader.page)
+            if name == EMPTY or options.only.lower() in name.lower()
+        }
+        for name, path in asked.items():
+            if (status := reader.status(path)) == 200:
+                lines[name] = [Measured.of(reader.ask(path, options.seconds, each)) for each in clients]
+            else:
+                refused[name] = status
         if options.during_build:
             with building(options.during_build):
-                for name, path in questions(of).items():
-                    lines[name] += asked(address, path, 1)
+                for name in lines:
+                    lines[name].append(Measured.of(reader.ask(asked[name], options.seconds, 1)))
     if options.datasette:
-        lines["sources, by datasette"] = by_datasette(home, of, asked)
-
+        lines[DATASETTE_LINE] = by_datasette(home, of, options.seconds, clients)
+    titles = ["one client", *(f"{each} clients" for each in clients[1:])]
     print(f"Project `{of.project_id}`, {of.first} to {of.last}; milliseconds.\n")
-    columns = ["question", "p50, 1 client", "p99", "answers", "p50, 8 clients", "p99", "answers"]
-    columns += ["p50, 1 client during builds", "p99", "answers"] if options.during_build else []
-    for line in (columns, ["---"] * len(columns), *([name, *cells] for name, cells in lines.items())):
-        print(f"| {' | '.join([*line, *['-'] * (len(columns) - len(line))])} |")
+    _print_table(lines, titles + (["one, beside builds"] if options.during_build else []))
+    if refused:
+        said = ", ".join(f"{name} ({status})" for name, status in refused.items())
+        print(f"\nNot there, or refused: {said}.")
 
 
-def by_datasette(home: Settings, of: Subject, asked: Callable[..., list[str]]) -> list[str]:
-    """The same cells of `sources`, as datasette answers it."""
+def _print_table(lines: dict[str, list[Measured]], titles: list[str]) -> None:
+    columns = [column for title in titles for column in (f"p50, {title}", "p99", "answers", "÷ empty route")]
+    print(f"| question | {' | '.join(columns)} |")
+    print(f"|---|{'---:|' * len(columns)}")
+    for name, measured in lines.items():
+        cells = [
+            cell for one, empty in zip(measured, lines[EMPTY], strict=False) for cell in one.cells(empty)
+        ]
+        cells += ["-"] * (len(columns) - len(cells))
+        print(f"| {name} | {' | '.join(cells)} |")
+    for what, names in (
+        ("reports (one query each)", [name for name in lines if not name.startswith((PAGE, DATASETTE_LINE))]),
+        ("pages (several queries each)", [name for name in lines if name.startswith(PAGE)]),
+    ):
+        slow = [name for name in names if lines[name][0].p99 > PROMISED_MS]
+        said = f": {', '.join(slow)}" if slow else ""
+        print(f"\n{len(slow)} of {len(names)} {what} have a p99 over {PROMISED_MS} ms for one client{said}.")
+
+
+def by_datasette(home: Settings, of: Subject, seconds: float, clients: list[int]) -> list[Measured]:
+    """The same of `sources`, as datasette answers it."""
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder) / "environment" / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
@@ -266,7 +350,8 @@ def by_datasette(home: Settings, of: Subject, asked: Callable[..., list[str]]) -
         port = free_port()
         command = [str(python.with_name("datasette")), "serve", str(file), "--port", str(port)]
         with served([*command, "--setting", "sql_time_limit_ms", "60000"], port) as address:
-            return asked(address, datasette_question(of), 1, 8)
+            reader = Reader(address, {})
+            return [Measured.of(reader.ask(datasette_question(of), seconds, each)) for each in clients]
 
 
 if __name__ == "__main__":

@@ -453,8 +453,15 @@ def up() -> None:
 
 @main.command()
 @click.option("--once", is_flag=True, help="Exit after the tables instead of leaving the servers running.")
-def demo(once: bool) -> None:
-    """Fill a running system with real customer journeys and show their attribution."""
+@click.option(
+    "--data",
+    type=click.Choice(["shop", "journeys"]),
+    default="shop",
+    show_default=True,
+    help="A made-up shop's last 90 days, or 88,387 real journeys (needs the package mta).",
+)
+def demo(once: bool, data: Literal["shop", "journeys"]) -> None:
+    """Fill a running system with a shop's days or with real journeys, and show their attribution."""
     from command_line.demo.run import run_demo
 
-    sys.exit(run_demo(Settings(), once=once))
+    sys.exit(run_demo(Settings(), once=once, data_name=data))

@@ -75,6 +75,7 @@ _TAGS = {
     "keys": "API keys of the project: who may send, read and define.",
     "settings": "Numbers and choices that a project's models use.",
     "tracker": "What the script does in the browsers of the project's visitors.",
+    "channels": "Rules by which sources and media become channels.",
     "costs": "Ad spend per day, source, medium and campaign.",
     "health": "Health of this process; without a key.",
 }

@@ -176,12 +176,18 @@ def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield compressor.flush()
 
 
+def compressed(request: Request, body: bytes) -> tuple[bytes, dict[str, str]]:
+    """A body as the caller takes it, gzipped where that is worth it, and the headers that say so."""
+    headers = {"Vary": "Accept-Encoding"}
+    if len(body) < _COMPRESSED_FROM_BYTES or not takes_gzip(request):
+        return body, headers
+    return gzip.compress(body, _COMPRESSION, mtime=0), {**headers, "Content-Encoding": "gzip"}
+
+
 def _answer(request: Request, body: bytes, build_id: str, media_type: str, **more: str) -> Response:
-    headers = {**build_headers(request, build_id), **more}
-    if len(body) >= _COMPRESSED_FROM_BYTES and takes_gzip(request):
-        body = gzip.compress(body, _COMPRESSION, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, headers=headers, media_type=media_type)
+    content, coding = compressed(request, body)
+    headers = {**build_headers(request, build_id), **coding, **more}
+    return Response(content, headers=headers, media_type=media_type)
 
 
 def json_answer(request: Request, content: object, build_id: str) -> Response:
@@ -247,14 +253,32 @@ AskedTable = Annotated[TableAsked, Depends(_table)]
 
 def csv_answer(request: Request, rows: Sequence[Any], build_id: str, following: str | None) -> Response:
     """Dataclass rows as RFC 4180; what a spreadsheet would take for a formula is led by an apostrophe."""
+    names = [field.name for field in dataclasses.fields(rows[0])] if rows else []
+    lines = [[getattr(row, name) for name in names] for row in rows]
+    return csv_lines_answer(request, names, lines, build_id, following)
+
+
+def csv_lines_answer(
+    request: Request,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    build_id: str,
+    following: str | None = None,
+) -> Response:
+    """As `csv_answer`, of heads and values."""
+    more = {NEXT_HEADER: following} if following else {}
+    return _answer(request, csv_text(heads, rows).encode(), build_id, CSV_MEDIA_TYPE, **more)
+
+
+def csv_text(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """RFC 4180; nothing at all without heads."""
     text = io.StringIO()
     writer = csv.writer(text)
-    if rows:
-        writer.writerow([field.name for field in dataclasses.fields(rows[0])])
+    if heads:
+        writer.writerow([_cell(head) for head in heads])
     for row in rows:
-        writer.writerow([_cell(getattr(row, field.name)) for field in dataclasses.fields(row)])
-    more = {NEXT_HEADER: following} if following else {}
-    return _answer(request, text.getvalue().encode(), build_id, CSV_MEDIA_TYPE, **more)
+        writer.writerow([_cell(value) for value in row])
+    return text.getvalue()
 
 
 def of_nano(nano: int) -> Decimal:

@@ -33,6 +33,7 @@ from read_api.reports import (
     attribution,
     builds,
     campaigns,
+    changes,
     channel_importance,
     cohorts,
     conversion,
@@ -42,22 +43,29 @@ from read_api.reports import (
     deliveries,
     destinations,
     experiments,
+    filter_values,
     funnels,
     goals,
     landing_pages,
     pages,
     paths,
     people,
+    performance,
+    receipt,
     sources,
     summary,
     time_to_convert,
+    timeline,
 )
 
 REPORTS = (
     summary,
+    timeline,
+    changes,
     conversions,
     conversion,
     people,
+    performance,
     sources,
     campaigns,
     landing_pages,
@@ -75,6 +83,8 @@ REPORTS = (
     destinations,
     data_trust,
     builds,
+    filter_values,
+    receipt,
 )
 
 # Paths that end with the id of a conversion, or of a person.

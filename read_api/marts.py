@@ -4,11 +4,8 @@ Pages are cut by position in the file, which publishing sorted, and a cursor nam
 walk come from the same build, though a newer one is published in between.
 """
 
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import date
-from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
@@ -27,9 +24,10 @@ from read_api.answers import (
     tag_answer,
     takes_gzip,
 )
+from read_api.column_values import column_value
 from read_api.exports import ExportFormat, FileAnswer, arrow_stream, csv_columns, csv_file, parquet_file
 from read_api.opened_build import Column, Mart
-from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of, utc_moment
+from read_api.parameters import AskedBuild, AskedPage, Page, cursor, one_of
 from read_api.places import Places
 from read_api.reader import Reader
 from read_api.reports.conditions import Condition
@@ -66,10 +64,9 @@ FORMATS = ("json", *EXPORTS)
 # What is not a filter.
 _PARAMETERS = ("format", "limit", "cursor", "build")
 
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
-_DECIMAL = re.compile(r"-?[0-9]{1,25}(\.[0-9]{1,12})?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_BIGINTS = range(-(2**63), 2**63)
+_ENDS = ("from", "to", "not", "contains", "is")
+_ONCE = ("from", "to", "is")
+"""What may follow a column's name and a dot, and what of it is given once."""
 
 _places = Places(FILES, FILES_OF_A_PROJECT)
 
@@ -142,8 +139,11 @@ def mart(
     """The project's rows of one mart: a page of json with `next` (null at the end), or all rows as a file.
 
     Each column is a parameter: `currency=USD` (several times for any of several), and for a range, both ends
-    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. In csv, text that a
-    spreadsheet would take for a formula is led by an apostrophe.
+    included, `conversion_date.from=2026-01-01` and `conversion_date.to=2026-01-31`. `source.not=google`
+    leaves a value out (several times for several), `campaign.contains=sale` finds text in any case (several
+    times for any of several), `campaign.is=null` or `campaign.is=set` asks whether there is a value.
+
+    In csv, text that a spreadsheet would take for a formula is led by an apostrophe.
     """
     form = one_of("format", form, FORMATS, "json")
     if form != "json" and (request.query_params.get("limit") or request.query_params.get("cursor")):
@@ -173,40 +173,40 @@ def _condition(request: Request, mart: Mart, caller: Key) -> Condition:
         if parameter in _PARAMETERS or not given:
             continue
         name, _, end = parameter.partition(".")
-        if name not in columns or end not in ("", "from", "to") or parameter.endswith("."):
+        if name not in columns or end not in ("", *_ENDS) or parameter.endswith("."):
             raise Refusal(
                 400,
-                "Unknown parameter; this mart takes its columns, or a column with .from or .to: "
+                "Unknown parameter; this mart takes its columns, or a column with one of "
+                + ", ".join(f".{each}" for each in _ENDS)
+                + ": "
                 + ", ".join(columns),
             )
-        if len(given) > (1 if end else MAX_VALUES):
-            most = "once" if end else f"{MAX_VALUES} times"
+        if len(given) > (1 if end in _ONCE else MAX_VALUES):
+            most = "once" if end in _ONCE else f"{MAX_VALUES} times"
             raise Refusal(400, f"{parameter} may be given {most} at most")
-        values += [_value(parameter, columns[name], text) for text in given]
-        marks = ", ".join("?" for _ in given)
-        condition += f' and "{name}" ' + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end]
+        more, bound = _of_column(parameter, columns[name], end, given)
+        condition += f" and {more}"
+        values += bound
     return condition, values
 
 
-def _value(parameter: str, column: Column, text: str) -> object:
-    """The text as a value of the column's type; raises Refusal 400."""
-    kind = column.data_type.partition("(")[0]
-    try:
-        if kind == "VARCHAR":
-            return text
-        if kind == "BIGINT" and _INTEGER.fullmatch(text) and int(text) in _BIGINTS:
-            return int(text)
-        if kind == "BOOLEAN" and text in ("true", "false"):
-            return text == "true"
-        if kind == "DATE" and _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-        if kind == "TIMESTAMP":
-            return utc_moment(text)
-        if kind == "DECIMAL" and _DECIMAL.fullmatch(text):
-            return Decimal(text)
-    except (ValueError, OverflowError):
-        pass
-    raise Refusal(400, f"{parameter} must be a value of the type {column.data_type.lower()}")
+def _of_column(parameter: str, column: Column, end: str, given: list[str]) -> Condition:
+    """What a parameter asks of its column; raises Refusal 400."""
+    name = f'"{column.name}"'
+    if end == "is":
+        if given[0] not in ("null", "set"):
+            raise Refusal(400, f"{parameter} must be null or set")
+        return f"{name} is {'null' if given[0] == 'null' else 'not null'}", []
+    if end == "contains":
+        if column.data_type != "VARCHAR":
+            raise Refusal(400, f"{parameter}: only text contains something")
+        either = " or ".join(f"contains(lower({name}), lower(?))" for _ in given)
+        return f"({either})", [*given]
+    values = [column_value(parameter, column, text) for text in given]
+    marks = ", ".join("?" for _ in given)
+    if end == "not":
+        return f"({name} is null or {name} not in ({marks}))", values
+    return f"{name} " + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end], values
 
 
 def _page(

@@ -79,6 +79,11 @@ _COLUMN_FILTERS = {
     "explode": True,
     "schema": {"type": "object", "additionalProperties": {"type": "string"}},
 }
+_FIGURE_FILTERS = {
+    **_COLUMN_FILTERS,
+    "description": "The words of the figure's filter, as `data-filter` has them; what is added to it begins "
+    "with `more-`, what it is divided by with `over-`.",
+}
 _REPORT_ERROR = of_members(
     "Why a funnel report was not made, in the shape that its readers know.",
     {
@@ -189,6 +194,7 @@ def _complete_operation(path: str, operation: dict[str, Any], said: dict[str, An
                 "schema": {"type": "string", **({"format": "binary"} if is_binary else {})}
             }
     elif any(parameter["name"] == "format" for parameter in parameters):
+        parameters += [_FIGURE_FILTERS] if path.endswith("/receipt") else []
         responses["200"]["content"][CSV_MEDIA_TYPE.partition(";")[0]] = {"schema": {"type": "string"}}
         responses["200"]["headers"][NEXT_HEADER] = {
             "description": "Cursor of the next page, in csv.",

@@ -4,17 +4,21 @@ Everything is summed in SQL before anything is cut: lines and other add up to th
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from read_api.joined import joined
 from read_api.reader import Reader
-from read_api.slices import CREDIT_DIGITS, Figure, Slice
+from read_api.slices import CREDIT_DIGITS, Behind, Figure, Slice
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What is asked of a mart: `by` a column, `counts` and one amount; lines come in the order of counts."""
+    """What is asked of a mart: `by` a column, `counts` and one amount; lines come in the order of counts.
+
+    The column may be another mart's, at the end of a path (`read_api/slices.py`).
+    """
 
     by: str
     counts: tuple[str, ...]
@@ -60,7 +64,8 @@ class Ranking:
     lines: list[Line]
     total: Line
     other: Line | None = None
-    others: Figure | None = None
+    others: Figure | int | None = None
+    """A number alone, where values are those of another mart."""
 
     def __bool__(self) -> bool:
         return bool(self.lines)
@@ -87,7 +92,9 @@ def ranked_by_model(
     of_models = rows.where("model", tuple(models))
     found = _cut(reader, of_models, asked, most, "model", models[0])
     return {
-        model: _rankings(found, of_models, rows.where("model", model), asked, most, in_order, model)
+        model: _rankings(
+            found, of_models, rows.where("model", model), asked, most, in_order, model, models[0]
+        )
         for model in models
     }
 
@@ -108,7 +115,7 @@ class _Sums:
 def _cut(
     reader: Reader, rows: Slice, asked: Ranked, most: int, model: str, first_model: str | None
 ) -> list[_Sums]:
-    condition, values = rows.condition
+    relation, [by], values = joined(rows, [asked.by])
     sums = [*asked.counts, asked.amount]
     order = asked.order or asked.counts
     chosen = "" if first_model is None else "filter (where model = ?) "
@@ -118,10 +125,9 @@ def _cut(
     found = reader.rows(
         f"""
         with found as (
-            select {asked.by} as value, currency, {model} as model, {", ".join(summed)}
-            from {rows.mart}
-            where {condition}
-            group by {asked.by}, currency, {model}
+            select {by} as value, own.currency, {model} as model, {", ".join(summed)}
+            from {relation}
+            group by {by}, own.currency, {model}
         ),
         weighed as (
             select *, {", ".join(ranks)}
@@ -157,6 +163,7 @@ def _rankings(
     most: int,
     in_order: InOrder,
     model: str | None = None,
+    first_model: str = "",
 ) -> Ranking:
     """Lines as one model has them in its `rows` of `every` row; of a value that it does not credit, zeros."""
     heads = {each.line: each for each in found}
@@ -164,12 +171,22 @@ def _rankings(
     for each in found:
         if each.model == model:
             by_line[each.line].append(each)
-    other = others = None
+    other: Line | None = None
+    others: Figure | int | None = None
     if most + 1 in heads:
-        other = _line(by_line[most + 1], rows, asked, in_order, but=asked.by)
         behind = max(each.place for each in found if each.line == most + 1) - most
-        # A row of it, because nulls are not counted by themselves.
-        others = Figure(behind, f"count(distinct row({asked.by}))", every, asked.by)
+        if "." in asked.by:
+            # Columns of other marts are not in its rows: each value is said.
+            values = [head.value for line, head in heads.items() if line is not None and line <= most]
+            left = rows.where(f"{asked.by}.not", tuple(value for value in values if value is not None))
+            left = left.where(f"{asked.by}.is", "set") if None in values else left
+            other, others = _line(by_line[most + 1], left, asked, in_order), behind
+        else:
+            sums = tuple(f"sum({name})" for name in asked.order or asked.counts)
+            listed = Behind(most, sums, first_model)
+            other = _behind(_line(by_line[most + 1], rows, asked, in_order, but=asked.by), listed)
+            # A row of it, because nulls are not counted by themselves.
+            others = Figure(behind, f"count(distinct row({asked.by}))", every, asked.by, behind=listed)
     return Ranking(
         [
             _line(by_line[line], rows.where(asked.by, head.value), asked, in_order, head)
@@ -200,6 +217,15 @@ def _line(
             for currency in in_order(amounts)
         }
     return line
+
+
+def _behind(line: Line, listed: Behind) -> Line:
+    """The line with which values are left out of its figures."""
+    return replace(
+        line,
+        counts={name: replace(figure, behind=listed) for name, figure in line.counts.items()},
+        amounts={name: replace(figure, behind=listed) for name, figure in line.amounts.items()},
+    )
 
 
 _CONVERTING = ("conversions", "credit_nano")

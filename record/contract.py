@@ -21,7 +21,16 @@ AmountUnit = Literal["major", "minor"]
 MatchType = Literal["event_name", "event_type", "url_path", "any_conversion"]
 MatchOperator = Literal["exact", "prefix", "wildcard"]
 DefinitionKind = Literal[
-    "goal", "funnel", "page", "traffic_source", "experiment", "link", "destination", "settings", "tracker"
+    "goal",
+    "funnel",
+    "page",
+    "traffic_source",
+    "experiment",
+    "link",
+    "destination",
+    "settings",
+    "tracker",
+    "channels",
 ]
 
 DAY_US = 86_400_000_000

@@ -127,7 +127,10 @@ COMMANDS = {
     "secrets rotate": [TYPED],
     "secrets new-key": [SIGNED],
     "up": ["command_line/test_processes.py::run_up"],
-    "demo": ["test_running_house.py::test_the_demo_adds_up_to_the_data_and_ends"],
+    "demo": [
+        "test_running_house.py::test_the_demo_shows_something_of_everything_and_ends",
+        "test_running_house.py::test_the_demo_of_journeys_adds_up_to_the_data_and_ends",
+    ],
 }
 
 DOCUMENTS = [

@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import httpx
 import pytest
 from installed_wheel import Wheel
 from servers import free_port
 from shop_visitor import journey, visitor
 
+from command_line.demo.past.shop_world import DAYS
 from funnelhouse.keys import create_key
 from funnelhouse.settings import CHECKOUT, Settings
 from record.landing import open_store
@@ -100,7 +102,6 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-@needs_demo_data
 @pytest.mark.parametrize(
     ("number", "during_the_build", "code"),
     [
@@ -120,7 +121,8 @@ def test_a_demo_that_is_killed_ends_its_servers(
     demo = wheel.start(settings, "demo", stdout=subprocess.DEVNULL)
     try:
         warehouse = settings.home_dir / "demo" / "warehouse.duckdb"
-        wait_for(lambda: warehouse.exists() if during_the_build else is_listening(settings.read_port))
+        # Without a build it is still sending: ingest is the first to listen.
+        wait_for(lambda: warehouse.exists() if during_the_build else is_listening(settings.ingest_port))
         demo.send_signal(number)
         assert demo.wait(120) == code
         # Nobody is asked twice: those of a killed one end by themselves.
@@ -130,7 +132,6 @@ def test_a_demo_that_is_killed_ends_its_servers(
         demo.wait()
 
 
-@needs_demo_data
 def test_a_visitor_of_the_demo_finds_the_own_journey_explained(wheel: Wheel, settings: Settings) -> None:
     demo = wheel.start(settings, "demo", stdout=subprocess.PIPE)
     try:
@@ -150,9 +151,32 @@ def test_a_visitor_of_the_demo_finds_the_own_journey_explained(wheel: Wheel, set
     assert not any(map(is_listening, ports))
 
 
+def test_the_demo_shows_something_of_everything_and_ends(wheel: Wheel, settings: Settings) -> None:
+    for _ in range(2):
+        # The second time it is made anew.
+        said = wheel.run(settings, "demo", "--once", within_s=3600)
+        assert "Every model adds up to what was sent:" in said
+        assert "The shop is made up" in said
+    marts_file = settings.home_dir / "demo" / "published" / "current" / "marts.duckdb"
+    with duckdb.connect(str(marts_file), read_only=True) as marts:
+        tables = marts.sql("select table_name from duckdb_tables() where schema_name = 'main'").fetchall()
+        rows = {table: marts.table(table).count("*").fetchall()[0][0] for (table,) in tables}
+        # Nobody shares an id in the shop.
+        assert {table for table, count in rows.items() if not count} == {"rpt_identity_conflicts"}
+        days, first, last = marts.sql(
+            "select count(distinct report_date), min(report_date), max(report_date) from rpt_traffic"
+        ).fetchall()[0]
+        assert (days, (last - first).days) in ((DAYS, DAYS - 1), (DAYS - 1, DAYS - 2))
+        # Revenue changed on most days, not when it was sent.
+        known_on = marts.sql("select count(distinct learnt_date) from fct_conversion_ledger").fetchall()
+        assert known_on[0][0] > DAYS / 2
+    for port in (settings.ingest_port, settings.read_port):
+        assert not is_listening(port)
+
+
 @needs_demo_data
-def test_the_demo_adds_up_to_the_data_and_ends(wheel: Wheel, settings: Settings) -> None:
-    said = wheel.run(settings, "demo", "--once", within_s=3600)
+def test_the_demo_of_journeys_adds_up_to_the_data_and_ends(wheel: Wheel, settings: Settings) -> None:
+    said = wheel.run(settings, "demo", "--data", "journeys", "--once", within_s=3600)
     assert (
         "Every model adds up to the source file's totals: 88,387 journeys, 378,209 touches, "
         "19,785 conversions worth 74,802.94 USD." in said

@@ -1,11 +1,12 @@
-"""`funnelhouse demo`: servers up, journeys in over HTTP, a build, and the credit that comes out; a shop."""
+"""`funnelhouse demo`: its data in over HTTP, a build, and the credit that comes out; then a shop to visit."""
 
 import asyncio
 import shutil
 import socket
 import sys
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from command_line.console import console, plain_table, print_build, progress_bar
-from command_line.demo.journeys import Journey, data_file, events_of, read_journeys
-from command_line.demo.replay import replay
+from command_line.demo.data import Data, DataName, read_data
+from command_line.demo.past.reports import Totals
+from command_line.demo.past.shop_world import PROJECT
+from command_line.demo.replay import Request, replay
 from command_line.demo.shop import definitions as shop
 from command_line.processes import (
     Processes,
@@ -24,37 +27,31 @@ from command_line.processes import (
     start_dagster,
     start_forwarding,
 )
+from funnelhouse.access import OFF, set_access
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.outcome import INTERRUPTED as BUILD_INTERRUPTED
 from record.landing import open_store
 
-PROJECT = "shop"
 INTERRUPTED = 130
 """Exit code of a program that Ctrl-C ended before it was done."""
 
 SHOWN = ("last_touch", "first_touch", "linear")
-"""Models that the table has room for; all of them are compared with the source file."""
-
-PURCHASE_GOAL = {
-    "name": "Purchase",
-    "match": {"type": "event_name", "value": "purchase"},
-    "stage": "purchase",
-}
+"""Models that the table has room for; all of them are compared with what was sent."""
 
 
 class DemoError(Exception):
-    """The demo's totals differ from those of the source file."""
+    """The demo's totals differ from those of what was sent."""
 
 
-def run_demo(settings: Settings, once: bool) -> int:
+def run_demo(settings: Settings, once: bool, data_name: DataName = "shop") -> int:
     """Run the demo in `<home>/demo`, made anew; returns the exit code: 0 when all totals are right.
 
     Leaves the servers running until Ctrl-C, with a shop and builds of what happens there, unless `once`.
     """
     try:
-        journeys = list(read_journeys(data_file()))
+        data = read_data(data_name, datetime.now(UTC))
     except FileNotFoundError as missing:
         console.print(f"[red]{escape(str(missing))}[/]")
         return 1
@@ -63,11 +60,15 @@ def run_demo(settings: Settings, once: bool) -> int:
         try:
             log = settings.home_dir / "servers.log"
             key = _empty_home(settings, once)
+            if data.is_past:
+                _send_past(settings, log, key, data)
             servers.serve(log)
             # Before the build, which is the first of the shop's project, too.
             shop_key = None if once else _prepare_shop(settings)
-            _fill(settings, key, journeys)
-            _show(settings, key, journeys)
+            if not data.is_past:
+                _send(settings, key, data.requests(""))
+            _build(settings)
+            _show(settings, key, data)
             _print_addresses(settings, key)
             if shop_key is not None:
                 _open_shop(settings, servers, log, shop_key)
@@ -118,14 +119,20 @@ def _open_shop(settings: Settings, servers: Processes, log: Path, key: str) -> N
     console.print(f"Builds  {dagster}")
 
 
-def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
-    events = sorted((e for journey in journeys for e in events_of(journey)), key=lambda e: e["timestamp"])
-    project_url = f"{settings.ingest_base_url}/v1/projects/{PROJECT}"
-    httpx.put(
-        f"{project_url}/goals/purchase", json=PURCHASE_GOAL, headers=_bearer(key), timeout=30
-    ).raise_for_status()
-    with progress_bar(f"Sending {len(journeys):,} journeys") as on_progress:
-        sent = asyncio.run(replay(f"{project_url}/events", key, events, on_progress))
+def _send_past(settings: Settings, log: Path, key: str, data: Data) -> None:
+    """Send what arrived on days that are over to a server that can be told so, and end that server."""
+    with closing(open_store(settings.landing_store)) as store:
+        postbacks = set_access(store, PROJECT, postbacks="secret") or ""
+    unlimited = settings.model_copy(update={"postback_rate_limit": OFF, "link_rate_limit": OFF})
+    with Processes(unlimited) as past:
+        past.start("ingest of the past", [sys.executable, "-m", "command_line.demo.backdated"], log)
+        past.wait_until_ready("ingest", f"{settings.address(settings.ingest_port)}/ingest/ready")
+        _send(settings, key, data.requests(postbacks))
+
+
+def _send(settings: Settings, key: str, requests: Sequence[Request]) -> None:
+    with progress_bar("Sending") as on_progress:
+        sent = asyncio.run(replay(settings.ingest_base_url, key, requests, on_progress))
     console.print(
         f"Sent {sent.events:,} events in {sent.seconds:.1f} s, {sent.acknowledged:,} acknowledged (on disk): "
         f"[bold]{sent.acknowledged / sent.seconds:,.0f} events/s[/]",
@@ -133,6 +140,9 @@ def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
     )
     if sent.acknowledged != sent.events:
         raise DemoError("Not every event was acknowledged.")
+
+
+def _build(settings: Settings) -> None:
     with progress_bar("Building") as on_progress:
         report = run_build(settings, on_progress=on_progress)
     print_build(report)
@@ -142,11 +152,8 @@ def _fill(settings: Settings, key: str, journeys: list[Journey]) -> None:
         raise DemoError("The build was not published.")
 
 
-def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
-    """Print what the read API answers, and compare its totals with the source file's."""
-    conversions = sum(journey.value_cents is not None for journey in journeys)
-    value_cents = sum(journey.value_cents or 0 for journey in journeys)
-    visits = Counter(channel for journey in journeys for channel in journey.channels)
+def _show(settings: Settings, key: str, data: Data) -> None:
+    """Print what the read API answers, and compare its totals with what was sent."""
     with httpx.Client(
         base_url=settings.address(settings.read_port), headers=_bearer(key), timeout=60
     ) as client:
@@ -156,61 +163,65 @@ def _show(settings: Settings, key: str, journeys: list[Journey]) -> None:
             for model in newest["facts"]["attribution_models"]
         }
         funnel = _get(
-            client, "/v1/funnel", account_id=PROJECT, report_type="Source", date_range="20260501,20260630"
+            client, "/v1/funnel", account_id=PROJECT, report_type="Source", date_range=data.date_range
         )
-    shown = {model: reports[model] for model in SHOWN}
-    console.print(_credit_table(shown, visits, conversions, value_cents))
+    console.print(_credit_table({model: reports[model] for model in SHOWN}, data))
     console.print(_funnel_table(funnel["data"]))
     for model, report in reports.items():
-        total = _totals(report)
-        if total != (conversions, value_cents):
-            raise DemoError(
-                f"{model} credits {total[0]} conversions and {total[1]} cents; "
-                f"the source file has {conversions} and {value_cents}."
-            )
+        found = {
+            total["currency"]: Totals(total["conversions"], total["net_amount_minor"])
+            for total in report["totals"]
+        }
+        if found != data.totals:
+            raise DemoError(f"{model} credits {found}; {data.origin} has {data.totals}.")
     clicks = {row["Source"]: row["clicks"] for row in funnel["data"]}
-    if clicks != visits:
-        raise DemoError("The funnel report's clicks differ from the visits in the source file.")
-    console.print(
-        f"Every model adds up to the source file's totals: {len(journeys):,} journeys, "
-        f"{sum(visits.values()):,} touches, {conversions:,} conversions worth {value_cents / 100:,.2f} USD.",
-        soft_wrap=True,
+    if data.touches is not None and clicks != data.touches:
+        raise DemoError(f"The funnel report's clicks differ from the visits in {data.origin}.")
+    console.print(data.adds_up, soft_wrap=True)
+
+
+def _credit_table(reports: dict[str, dict[str, Any]], data: Data) -> Table:
+    """Of the main currency: amounts of others would need a table each."""
+    touches = data.touches
+    table = plain_table(
+        f"Credited conversions and value by {'channel' if touches else 'source'} and model"
+        + ("" if len(data.totals) == 1 else f", in {data.currency}")
     )
-
-
-def _totals(report: dict[str, Any]) -> tuple[float, int]:
-    totals = report["totals"]
-    return sum(t["conversions"] for t in totals), sum(t["net_amount_minor"] for t in totals)
-
-
-def _credit_table(
-    reports: dict[str, dict[str, Any]], visits: Counter[str], conversions: int, value_cents: int
-) -> Table:
-    table = plain_table("Credited conversions and value by channel and model")
-    table.add_column("\nchannel")
-    table.add_column("\ntouches", justify="right")
+    table.add_column("\nchannel" if touches else "\nsource")
+    if touches:
+        table.add_column("\ntouches", justify="right")
     for model in reports:
         table.add_column(model.replace("_", "\n") if "_" in model else f"\n{model}", justify="right")
-        table.add_column("\n     USD", justify="right")
-    cells = {model: {row["value"]: row for row in report["rows"]} for model, report in reports.items()}
-    for channel, touches in visits.most_common():
-        row = [channel, f"{touches:,}"]
-        for by_source in cells.values():
-            credit = by_source.get(channel, {"conversions": 0, "net_amount_minor": 0})
-            row += [f"{credit['conversions']:,.1f}", f"{credit['net_amount_minor'] / 100:,.2f}"]
-        table.add_row(*row)
+        table.add_column(f"\n     {data.currency}", justify="right")
+
+    def line(name: str, cells: list[tuple[float, int]], style: str = "", visits: int = 0) -> None:
+        figures = [figure for credit in cells for figure in (f"{credit[0]:,.1f}", f"{credit[1] / 100:,.2f}")]
+        table.add_row(name, *([f"{visits:,}"] if touches else []), *figures, style=style)
+
+    def credit(of: dict[str, Any]) -> tuple[float, int]:
+        return of["conversions"], of["net_amount_minor"]
+
+    by_model = [
+        {
+            row["value"] or "(unattributed)": credit(row)
+            for row in report["rows"]
+            if row["currency"] == data.currency
+        }
+        for report in reports.values()
+    ]
+    for value in [value for value, _ in touches.most_common()] if touches else by_model[0]:
+        line(value, [rows.get(value, (0, 0)) for rows in by_model], visits=touches[value] if touches else 0)
     table.add_section()
-    totals = ["total", f"{sum(visits.values()):,}"]
-    for report in reports.values():
-        credited, cents = _totals(report)
-        totals += [f"{credited:,.1f}", f"{cents / 100:,.2f}"]
-    table.add_row(*totals, style="bold")
-    table.add_row(
-        "source file",
-        f"{sum(visits.values()):,}",
-        *[f"{conversions:,.1f}", f"{value_cents / 100:,.2f}"] * len(reports),
-        style="dim",
-    )
+    found = [
+        credit(total)
+        for report in reports.values()
+        for total in report["totals"]
+        if total["currency"] == data.currency
+    ]
+    visits = touches.total() if touches else 0
+    line("total", found, "bold", visits)
+    sent = data.totals[data.currency]
+    line(data.origin.removeprefix("the "), [(sent.conversions, sent.net_cents)] * len(reports), "dim", visits)
     return table
 
 

@@ -15,6 +15,15 @@
 case when starts_with({{ page_id }}, '/') then {{ normal_path(page_id) }} else {{ page_id }} end
 {%- endmacro %}
 
+{# Whether a row of `int_channels`, which is joined as `channels`, is about the origin of another row. #}
+{% macro is_of_channel(row, source, medium) -%}
+{{ row }}.project_id = channels.project_id
+and {{ row }}.{{ source }} = channels.source
+and {{ row }}.{{ medium }} = channels.medium
+and {{ row }}.compared_campaign is not distinct from channels.compared_campaign
+and {{ row }}.click_id_type is not distinct from channels.click_id_type
+{%- endmacro %}
+
 {# SHA-256 of a text as 64 hexadecimal digits in lower case. #}
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 

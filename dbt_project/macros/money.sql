@@ -12,11 +12,16 @@ cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0)
 end
 {%- endmacro %}
 
-{# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. #}
-{% macro quota(total, weight, weight_sum) %}{{ adapter.dispatch('quota')(total, weight, weight_sum) }}{% endmacro %}
+{# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. Nothing is below 0. #}
+{% macro quota(total, weight, weight_sum, type='bigint') %}{{ adapter.dispatch('quota')(total, weight, weight_sum, type) }}{% endmacro %}
 
-{% macro duckdb__quota(total, weight, weight_sum) -%}
-cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ weight_sum }} as hugeint) as bigint)
+{% macro duckdb__quota(total, weight, weight_sum, type) -%}
+cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ weight_sum }} as hugeint) as {{ type }})
+{%- endmacro %}
+
+{% macro spark__quota(total, weight, weight_sum, type) -%}
+{% set product = "cast(" ~ total ~ " as decimal(38, 0)) * cast(" ~ weight ~ " as decimal(19, 0))" -%}
+cast(({{ product }} - ({{ product }}) % {{ weight_sum }}) / {{ weight_sum }} as {{ type }})
 {%- endmacro %}
 
 {# What the floor of `quota` left over, in units of 1 / weight_sum: the largest remainders get one more. #}
@@ -24,6 +29,10 @@ cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ w
 
 {% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
 cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) % cast({{ weight_sum }} as hugeint) as bigint)
+{%- endmacro %}
+
+{% macro spark__quota_remainder(total, weight, weight_sum) -%}
+cast((cast({{ total }} as decimal(38, 0)) * cast({{ weight }} as decimal(19, 0))) % {{ weight_sum }} as bigint)
 {%- endmacro %}
 
 {# A share of an amount that is not below 0, in whole minor units; a half goes to the even one. #}

@@ -55,6 +55,21 @@ list_transform(
 )
 {%- endmacro %}
 
+{# The same columns, but those of paths, of a rule whose wildcard is no path: nothing in it is decoded. #}
+{% macro wildcard_texts(value) %}{{ adapter.dispatch('wildcard_texts')(value) }}{% endmacro %}
+
+{% macro duckdb__wildcard_texts(value) -%}
+string_split({{ value }}, '*')[1] as match_start,
+string_split({{ value }}, '*')[-1] as match_end,
+case when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then string_split({{ value }}, '*') end as match_pieces
+{%- endmacro %}
+
+{% macro spark__wildcard_texts(value) -%}
+element_at(split({{ value }}, '[*]'), 1) as match_start,
+element_at(split({{ value }}, '[*]'), -1) as match_end,
+case when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then split({{ value }}, '[*]') end as match_pieces
+{%- endmacro %}
+
 {# How many stars a text has. #}
 {% macro stars(text) %}length({{ text }}) - length(replace({{ text }}, '*', '')){% endmacro %}
 
@@ -80,6 +95,24 @@ case
             length({{ rule }}.match_start) + 1,
             length({{ text }}) - length({{ rule }}.match_start) - length({{ rule }}.match_end)
         )
+    ) is not null
+end
+{%- endmacro %}
+
+{% macro spark__wildcard_picks(rule, text) -%}
+case
+    when not (startswith({{ text }}, {{ rule }}.match_start) and endswith({{ text }}, {{ rule }}.match_end)) then false
+    when size({{ rule }}.match_pieces) = 1 then {{ text }} = {{ rule }}.match_start
+    when length({{ text }}) < length({{ rule }}.match_start) + length({{ rule }}.match_end) then false
+    when size({{ rule }}.match_pieces) = 2 then true
+    else aggregate(
+        slice({{ rule }}.match_pieces, 2, size({{ rule }}.match_pieces) - 2),
+        substr(
+            {{ text }},
+            length({{ rule }}.match_start) + 1,
+            length({{ text }}) - length({{ rule }}.match_start) - length({{ rule }}.match_end)
+        ),
+        (rest, piece) -> substr(rest, nullif(instr(rest, piece), 0) + length(piece))
     ) is not null
 end
 {%- endmacro %}

@@ -20,6 +20,13 @@ array_to_string(list_sort(list_distinct(array_agg({{ column }}))), {{ separator 
 regexp_replace({{ text }}, '^[\p{Z}\p{Cc}\p{Cf}]+|[\p{Z}\p{Cc}\p{Cf}]+$', '', 'g')
 {%- endmacro %}
 
+{# A text in lower case with a blank in the place of each character that is no letter from a to z. #}
+{% macro letters_apart(text) %}{{ adapter.dispatch('letters_apart')(text) }}{% endmacro %}
+
+{% macro duckdb__letters_apart(text) %}regexp_replace({{ text }}, '[^a-z]', ' ', 'g'){% endmacro %}
+
+{% macro spark__letters_apart(text) %}regexp_replace({{ text }}, '[^a-z]', ' '){% endmacro %}
+
 {# A part of an origin as it is compared: null where it is empty, or a word that says none. #}
 {% macro origin_text(text, part) -%}
 {% set said = trimmed('lower(' ~ text ~ ')' if part in ('source', 'medium') else text) -%}

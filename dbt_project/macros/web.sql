@@ -146,6 +146,20 @@ end
 
 {% macro duckdb__json_elements(json, key) %}unnest(json_extract({{ json }}, '$.{{ key }}[*]')){% endmacro %}
 
+{# A row for each text of a JSON array of texts. #}
+{% macro json_texts(json) %}{{ adapter.dispatch('json_texts')(json) }}{% endmacro %}
+
+{% macro duckdb__json_texts(json) %}unnest(json_extract_string({{ json }}, '$[*]')){% endmacro %}
+
+{% macro spark__json_texts(json) %}explode(from_json({{ json }}, 'array<string>')){% endmacro %}
+
+{# JSON array of the parts of a text, which bars separate. #}
+{% macro json_array_of_parts(text) %}{{ adapter.dispatch('json_array_of_parts')(text) }}{% endmacro %}
+
+{% macro duckdb__json_array_of_parts(text) %}cast(to_json(string_split({{ text }}, '|')) as varchar){% endmacro %}
+
+{% macro spark__json_array_of_parts(text) %}to_json(split({{ text }}, '[|]')){% endmacro %}
+
 {# What a piece of JSON says, as text: a text without its quotes. #}
 {% macro json_text(json) %}{{ adapter.dispatch('json_text')(json) }}{% endmacro %}
 

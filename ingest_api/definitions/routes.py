@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from funnelhouse.auth import AdminCaller, ReadOrAdminCaller
 from funnelhouse.problems import Refusal
 from ingest_api.definitions import versions
+from ingest_api.definitions.channels import CHANNELS
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
@@ -33,7 +34,7 @@ from ingest_api.requests import DRY_RUN, is_dry_run, now_us, stores
 from record.landing.store import LandingStore
 
 KINDS = (GOALS, FUNNELS, PAGES, TRAFFIC_SOURCES, EXPERIMENTS, LINKS, DESTINATIONS)
-SINGLES = (SETTINGS, TRACKER)
+SINGLES = (SETTINGS, TRACKER, CHANNELS)
 
 router = APIRouter()
 

@@ -101,6 +101,13 @@ def _signed_in(request: Request) -> SignedIn:
     return signed_in
 
 
+def viewer_of(signed_in: SignedIn, project_id: str) -> Viewer:
+    """Who is signed in, in this project, else in the first one that is open to them."""
+    chosen = project_id if project_id in signed_in.projects else next(iter(signed_in.projects))
+    access = signed_in.projects[chosen]
+    return Viewer(signed_in, chosen, access.read or "", access.admin)
+
+
 def _viewer(signed_in: "AnySignedIn", project_id: str) -> Viewer:
     access = signed_in.projects.get(project_id)
     if access is None or access.read is None:

@@ -6,18 +6,24 @@ follows as `data-more-…` and `data-over-…`; `data-but` names the column whos
 left out.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from read_api.reports.receipt_asked import figure_query, has_receipt
 from read_api.slices import Figure
 
 NONE = "\N{EN DASH}"
 """Where there is no figure, which is not 0."""
+
+MOST_MINOR = 10**15
+"""More than anything costs."""
 
 _MINUS = "\N{MINUS SIGN}"
 
@@ -43,6 +49,15 @@ class Units:
     def major(self, minor: int | Decimal, currency: str) -> Decimal:
         """Minor units as an amount."""
         return Decimal(minor).scaleb(-self.digits(currency))
+
+    def minor(self, text: str, currency: str) -> int | None:
+        """A positive amount as somebody writes it, `1,234.50`, in minor units; None for anything else."""
+        try:
+            amount = Decimal(text.replace(",", "").strip()).scaleb(self.digits(currency))
+        except ArithmeticError:
+            return None
+        # A sign that is not a number compares with nothing.
+        return int(amount) if amount.is_finite() and 1 <= amount <= MOST_MINOR else None
 
     def amount(self, minor: int | Decimal, currency: str) -> str:
         """`1,234.50`, where the currency stands elsewhere."""
@@ -75,10 +90,19 @@ def percent(part: Any, whole: Any = 1, signed: bool = False) -> str:
 
 
 def traced(figure: Figure, text: str | Markup, over: Figure | None = None) -> Markup:
-    """The text of a figure with where it is from."""
+    """The text of a figure with where it is from, as a link to the rows that it is made of."""
     attributes = [*origin(figure), *(origin(over, "over-") if over else [])]
-    said = Markup(" ").join(Markup('data-{}="{}"').format(name, value) for name, value in attributes)
-    return Markup("<data {}>{}</data>").format(said, text)
+    # A page may have thousands of them: Markup.format would take most of its time.
+    said = " ".join(f'data-{name}="{escape(value)}"' for name, value in attributes)
+    shown = escape(text)
+    if has_receipt(figure) and (over is None or has_receipt(over)):
+        shown = Markup(f'<a class="figure" href="{escape(receipt_address(figure, over))}">{shown}</a>')  # noqa: S704
+    return Markup(f"<data {said}>{shown}</data>")  # noqa: S704
+
+
+def receipt_address(figure: Figure, over: Figure | None = None) -> str:
+    """The page with the rows that a figure is made of."""
+    return f"/app/projects/{figure.of.project_id}/receipt?{figure_query(figure, over)}"
 
 
 def origin(figure: Figure, prefix: str = "") -> list[tuple[str, str]]:
@@ -156,6 +180,19 @@ def duration(seconds: int | None) -> str:
     return f"{Decimal(seconds) / 86_400:,.1f} days"
 
 
+LONG_NAME = 60
+"""Letters of a name from which on it may not fit where it stands."""
+
+
+def name(value: str | None) -> str | Markup:
+    """What a sender named something; a long name is cut by the page and read in full by pointing at it."""
+    if not value:
+        return NONE
+    if len(value) < LONG_NAME:
+        return Markup('<span class="said">{}</span>').format(value)
+    return Markup('<span class="name said" title="{0}">{0}</span>').format(value)
+
+
 def day(value: date | None) -> str | Markup:
     """`2026-11-02`."""
     return NONE if value is None else Markup("<time>{}</time>").format(value.isoformat())
@@ -168,6 +205,43 @@ def moment(value: datetime | None, to: str = "seconds") -> str | Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         value.isoformat(timespec="seconds") + "Z", value.replace(tzinfo=None).isoformat(" ", to)
     )
+
+
+def clock(value: datetime, now: datetime | None = None) -> Markup:
+    """`10:00:05` of today, with its day where it was another one; UTC, as `moment`."""
+    is_today = value.date() == (now or datetime.now(UTC)).date()
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        value.isoformat(timespec="seconds") + "Z",
+        value.isoformat(" ", "seconds"),
+        f"{value:%H:%M:%S}" if is_today else f"{value:%m-%d %H:%M:%S}",
+    )
+
+
+_DEEPEST = 12
+"""Steps to the right, at most: what nests deeper is as long as it is."""
+
+
+def pretty(text: str) -> str:
+    """JSON with a line for each member, its numbers and texts as they were sent; other text as it is."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    written: list[str] = []
+    depth, before = 0, ""
+    for piece in _PIECES.findall(text):
+        is_end, is_first = piece in ("]", "}"), before in ("[", "{")
+        depth -= is_end
+        # An empty list or object stays on its line.
+        if before == "," or is_end is not is_first:
+            written.append("\n" + "  " * min(depth, _DEEPEST))
+        written.append(f"{piece} " if piece == ":" else piece)
+        depth += piece in ("[", "{")
+        before = piece
+    return "".join(written)
+
+
+_PIECES = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|[^\s\[\]{}:,"]+')
 
 
 def ago(value: datetime, now: datetime) -> str:

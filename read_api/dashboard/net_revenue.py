@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 
 from read_api.dashboard.view import View
 from read_api.slices import Figure, Slice
@@ -14,7 +13,7 @@ AMOUNT = "sum(amount_minor)"
 class NetRevenue:
     """Amounts by currency, in the order in which they stand on all pages; those that are 0 are left out.
 
-    `left_out` are refunds without a sale that a country would have to be known of.
+    `left_out` are refunds without a sale, while something is filtered: of them nothing is known to filter by.
     """
 
     conversions: list[Figure]
@@ -25,7 +24,8 @@ class NetRevenue:
 
 def unmatched_refunds(view: View) -> Slice:
     """Entries of refunds without a sale, and of what exceeds one, on the days shown."""
-    return view.rows("fct_conversion_ledger", "conversion_date").where("conversion_id", None)
+    rows = Slice("fct_conversion_ledger", view.project_id).on("conversion_date", view.days)
+    return rows.where("conversion_id", None)
 
 
 def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
@@ -44,7 +44,7 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
     refunds = {
         currency: rows.where("currency", currency).figure(AMOUNT, minor) for currency, minor in found if minor
     }
-    counted = {} if view.country else refunds
+    counted = {} if view.filters else refunds
     totals = {
         currency: conversions[currency].plus(counted.get(currency))
         if currency in conversions
@@ -55,26 +55,8 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
         _shown(view, conversions),
         _shown(view, counted),
         _shown(view, totals),
-        _shown(view, refunds) if view.country else [],
+        _shown(view, refunds) if view.filters else [],
     )
-
-
-def unmatched_refunds_by_day(view: View) -> dict[str, dict[date, int]]:
-    """Amounts by currency and day."""
-    condition, values = unmatched_refunds(view).condition
-    found = view.reading.rows(
-        f"""
-        select currency, conversion_date, {AMOUNT}
-        from fct_conversion_ledger
-        where {condition}
-        group by currency, conversion_date
-        """,  # noqa: S608
-        values,
-    )
-    days: dict[str, dict[date, int]] = {}
-    for currency, day, minor in found:
-        days.setdefault(currency, {})[day] = minor
-    return days
 
 
 def _shown(view: View, amounts: Mapping[str, Figure]) -> list[Figure]:

@@ -1,89 +1,110 @@
-"""Sessions, conversions and net revenue over the days shown, as charts and as a table."""
+"""A metric over the days shown, beside the compared days: as a chart, as a table, and as a sparkline."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from read_api.dashboard.layout import Bins, bins, line_chart, money_chart
-from read_api.dashboard.net_revenue import unmatched_refunds_by_day
-from read_api.dashboard.view import View
-from read_api.reports import summary
-from read_api.slices import Figure, Number, Slice
+from read_api.bins import Bin
+from read_api.dashboard.figures import Units
+from read_api.dashboard.layout import period, series
+from read_api.metrics import Measured
+from read_api.parameters import Days
+from read_api.reports.timeline import Line, Span
 
-STATES_THAT_COUNT = ("approved", "pending")
+SPARK_WIDTH, SPARK_HEIGHT = 120, 32
 
 
-def charts(view: View, zone: str, currency: str) -> dict[str, Any]:
-    """Three charts over the same bins; `rows` has the figures of each bin for the table."""
-    over = bins(view.days, view.known, zone)
-    sessions, conversions, revenue = (_by_hour if over.size == "hour" else _by_day)(view, over, currency)
+def chart(line: Line, of: Span, units: Units) -> dict[str, Any]:
+    """A line over bins, and a dashed one for the bins that each is compared with."""
+    shown = _in_unit(line, units)
+    drawn = [{**series(line.metric.name, line.values, shown)}]
+    if of.compared is not None:
+        before = series("Compared with", line.compared_values, shown)
+        drawn.append(
+            {**before, "compared": True, "names": [bin_words(each, of) for each in of.compared_over]}
+        )
     return {
-        "size": over.size,
-        "rows": list(zip(over.bins, sessions, conversions, revenue, strict=True)),
-        "sessions": line_chart("Sessions", over, sessions, whole=True),
-        "conversions": line_chart("Conversions", over, conversions, whole=True),
-        "revenue": money_chart("Net revenue", over, revenue, currency, view.units),
+        "kind": "line",
+        "categories": [each.name for each in of.over.bins],
+        "series": drawn,
+        "bins": of.over.size,
+        "unfinished": of.over.is_unfinished,
+        "legend": False,
+        **_unit(line, units),
     }
 
 
-def _by_day(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[Figure], list[Figure]]:
-    """Figures of bins that are days or more."""
-    found = summary.by_day(view.reading, view.project_id, summary.Filters(view.days, view.country))
-    rows = Slice("rpt_traffic", view.project_id).having({"country": view.country})
-    of_currency = rows.where("currency", currency)
-    sessions: dict[date, Number] = {}
-    conversions: dict[date, Number] = {}
-    for each in found:
-        sessions[each.day] = sessions.get(each.day, 0) + each.sessions
-        conversions[each.day] = conversions.get(each.day, 0) + each.conversions
-    amounts = {each.day: each.net_amount_minor for each in found if each.currency == currency}
-    refunds = {} if view.country else unmatched_refunds_by_day(view).get(currency, {})
-    return (
-        over.sum(rows, "sum(sessions)", sessions, "report_date"),
-        over.sum(rows, "sum(credit_nano)", conversions, "report_date"),
-        _less(
-            over.sum(of_currency, "sum(net_amount_minor)", amounts, "report_date"),
-            over.sum(_refunds(view, currency), "sum(amount_minor)", refunds, "conversion_date"),
-        ),
-    )
+def _in_unit(line: Line, units: Units) -> Any:
+    match line.metric.unit:
+        case "minor":
+            return lambda number: units.major(number, line.currency)
+        case "share":
+            return lambda number: 100 * number
+        case _:
+            return lambda number: number
 
 
-def _by_hour(view: View, over: Bins, currency: str) -> tuple[list[Figure], list[Figure], list[Figure]]:
-    """The same by hour: of facts, since reports have days only."""
-    country = {"country": view.country}
-    visits = Slice("fct_sessions", view.project_id).having({"is_bot": False, **country})
-    counted = Slice("fct_conversions", view.project_id).having({"state": STATES_THAT_COUNT, **country})
+def _unit(line: Line, units: Units) -> dict[str, Any]:
+    match line.metric.unit:
+        case "minor":
+            return {"unit": units.name(line.currency), "digits": units.digits(line.currency)}
+        case "share":
+            return {"unit": "%", "digits": 2}
+        case "ratio":
+            return {"digits": 2}
+        case _:
+            return {"whole": True}
 
-    def hourly(rows: Slice, column: str, days_column: str, moment: str) -> list[Figure]:
-        of_days = rows.on(days_column, view.days)
-        values: Mapping[Any, Number] = summary.by_quarter_hour(view.reading, of_days, moment, column)
-        return over.sum(rows, column, values, moment)
 
-    amounts = hourly(
-        counted.where("currency", currency), "sum(net_amount_minor)", "conversion_date", "occurred_at"
-    )
-    refunds = [
-        *(
-            []
-            if view.country
-            else hourly(_refunds(view, currency), "sum(amount_minor)", "conversion_date", "happened_at")
+def table(line: Line, of: Span) -> list[dict[str, Any]]:
+    """The figures of each bin, beside those that it is compared with."""
+    nothing: list[None] = [None] * len(of.over.bins)
+    return [
+        {
+            "name": each.name,
+            "value": value,
+            "before": bin_words(old, of) if old else "",
+            "compared": compared,
+        }
+        for each, value, old, compared in zip(
+            of.over.bins,
+            line.values,
+            of.compared_over or nothing,
+            line.compared_values or nothing,
+            strict=True,
         )
     ]
-    return (
-        hourly(visits, "count(*)", "session_date", "started_at"),
-        hourly(counted, "count(*)", "conversion_date", "occurred_at"),
-        _less(amounts, refunds) if refunds else amounts,
-    )
 
 
-def _refunds(view: View, currency: str) -> Slice:
-    return (
-        Slice("fct_conversion_ledger", view.project_id)
-        .where("conversion_id", None)
-        .where("currency", currency)
-    )
+def bin_words(each: Bin | None, of: Span) -> str:
+    """A bin of the compared days, as people read it."""
+    if each is None:
+        return ""
+    if of.over.size == "hour":
+        return each.name
+    return period(Days(_day(each.first), _day(each.last)))
 
 
-def _less(amounts: list[Figure], refunds: list[Figure]) -> list[Figure]:
-    """Revenue of conversions with refunds without a sale taken off it, where there are some."""
-    return [each.plus(refund if refund else None) for each, refund in zip(amounts, refunds, strict=True)]
+def _day(at: date) -> date:
+    return date(at.year, at.month, at.day)
+
+
+def sparkline(values: Sequence[Measured | None], is_unfinished: bool) -> dict[str, str]:
+    """Points of a line in a box of SPARK_WIDTH by SPARK_HEIGHT, and of its dashed end where that goes on."""
+    totals = [None if each is None else each.total for each in values]
+    there = [(number, float(total)) for number, total in enumerate(totals) if total is not None]
+    if not there:
+        return {"line": "", "end": ""}
+    low = min(0.0, *(total for _, total in there))
+    high = max(0.0, *(total for _, total in there))
+    step = SPARK_WIDTH / max(1, len(totals) - 1)
+    points = [
+        f"{number * step:.1f},{SPARK_HEIGHT - 2 - (SPARK_HEIGHT - 4) * _share(total, low, high):.1f}"
+        for number, total in there
+    ]
+    cut = len(points) - 1 if is_unfinished and there[-1][0] == len(totals) - 1 else len(points)
+    return {"line": " ".join(points[:cut]), "end": " ".join(points[cut - 1 :]) if cut < len(points) else ""}
+
+
+def _share(total: float, low: float, high: float) -> float:
+    return (total - low) / (high - low) if high > low else 0.0

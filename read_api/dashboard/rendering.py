@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from funnelhouse.problems import Refusal
+from read_api.answers import compressed
 from read_api.dashboard import figures
 from read_api.slices import Figure
 
@@ -35,9 +35,17 @@ HEADERS = {
 router = APIRouter()
 
 
-def html(template: str, context: Mapping[str, Any], status: int = 200) -> HTMLResponse:
-    """A template of `templates/` as an answer."""
-    return HTMLResponse(_environment().get_template(template).render(context), status, HEADERS)
+def html(template: str, context: Mapping[str, Any], status: int = 200) -> Response:
+    """A template of `templates/` as an answer, compressed where it is a page of a project.
+
+    The few others are short, and have a secret beside what the address asks for.
+    """
+    body = _environment().get_template(template).render(context).encode()
+    headers = dict(HEADERS)
+    if "view" in context:
+        body, coding = compressed(context["view"].request, body)
+        headers |= coding
+    return Response(body, status, headers, media_type="text/html")
 
 
 @cache
@@ -59,8 +67,11 @@ def _environment() -> Environment:
         "duration": figures.traced_duration,
         "ratio": figures.traced_ratio,
         "each": _in_units(figures.traced_each),
+        "name": figures.name,
         "day": figures.day,
         "moment": figures.moment,
+        "clock": figures.clock,
+        "pretty": figures.pretty,
         "model_name": figures.model_name,
         "matched_by": figures.matched_by,
         "why": figures.why,

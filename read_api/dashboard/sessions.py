@@ -3,6 +3,8 @@
 The browser holds a random id only. A restart signs everybody out.
 """
 
+import base64
+import binascii
 import hashlib
 import hmac
 import secrets
@@ -21,19 +23,36 @@ MOST_SESSIONS_OF_A_KEY = 20
 MOST_KEYS = 20
 """Of one session."""
 
+_TOKEN_BYTES = 32
+
 
 @dataclass
 class Session:
     """One signed-in browser. `keys` are API keys as presented, the oldest first."""
 
     keys: list[str]
-    csrf_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     began: float = 0.0
     used: float = 0.0
+    _token: bytes = field(default_factory=lambda: secrets.token_bytes(_TOKEN_BYTES))
+
+    @property
+    def csrf_token(self) -> str:
+        """For forms; written in another way each time.
+
+        Pages are compressed, and show what their address asks for: the length of one that held the same
+        secret each time would tell somebody who chooses the address how much of it was guessed right.
+        """
+        mask = secrets.token_bytes(_TOKEN_BYTES)
+        return base64.urlsafe_b64encode(mask + _masked(self._token, mask)).decode()
 
     def has_token(self, presented: str) -> bool:
         """Whether a form carries this session's token."""
-        return hmac.compare_digest(self.csrf_token.encode(), presented.encode())
+        try:
+            both = base64.b64decode(presented.encode(), altchars=b"-_", validate=True)
+        except binascii.Error:
+            return False
+        mask, masked = both[:_TOKEN_BYTES], both[_TOKEN_BYTES:]
+        return len(masked) == _TOKEN_BYTES and hmac.compare_digest(self._token, _masked(masked, mask))
 
 
 class Sessions:
@@ -88,6 +107,10 @@ class Sessions:
     def _drop_ended(self, now: float) -> None:
         for name in [name for name, each in self._sessions.items() if _has_ended(each, now)]:
             del self._sessions[name]
+
+
+def _masked(token: bytes, mask: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(token, mask, strict=True))
 
 
 def _has_ended(session: Session, now: float) -> bool:

@@ -18,13 +18,16 @@ from read_api.dashboard.access import (
     COOKIE,
     AnySignedIn,
     Form,
+    SignedIn,
     find_key,
     find_signed_in,
     read_form,
     sessions_of,
+    viewer_of,
 )
 from read_api.dashboard.rendering import HEADERS, html
 from read_api.dashboard.sessions import LONGEST_SECONDS
+from read_api.dashboard.view import frame
 
 FORM_COOKIE = "funnelhouse_sign_in"
 """Before there is a session, the sign-in form's token is the one in this cookie."""
@@ -32,7 +35,7 @@ FORM_COOKIE = "funnelhouse_sign_in"
 ATTEMPTS = "10/minute"
 """Wrong keys that one client address may try; the right one always opens, for many may share an address."""
 
-_WRONG = "This key is wrong or has ended. `funnelhouse keys create` makes a new one."
+_WRONG = "This key is wrong or has ended. Whoever runs Funnelhouse makes a new one: funnelhouse keys create."
 _NOT_READ = "This key does not open reports: the dashboard needs a key with the scope read."
 
 router = APIRouter(include_in_schema=False)
@@ -105,9 +108,9 @@ def sign_out(request: Request, signed_in: AnySignedIn, _: Form) -> Response:
 
 
 @router.get("/app/keys")
-def keys(signed_in: AnySignedIn) -> Response:
+def keys(request: Request, signed_in: AnySignedIn) -> Response:
     """The projects that this session sees, and a form for a further key."""
-    return _keys_page(signed_in)
+    return _keys_page(request, signed_in)
 
 
 @router.post("/app/keys")
@@ -115,9 +118,9 @@ def add_key(request: Request, signed_in: AnySignedIn, form: Form) -> Response:
     """Add a key to this session: of another project, or one that may edit."""
     key = find_key(request, form.text("key"))
     if key is None:
-        return _keys_page(signed_in, *_wrong_key(request))
+        return _keys_page(request, signed_in, *_wrong_key(request))
     if "read" not in key.scopes and not ("admin" in key.scopes and key.project_id in signed_in.projects):
-        return _keys_page(signed_in, _NOT_READ, 422)
+        return _keys_page(request, signed_in, _NOT_READ, 422)
     sessions_of(request).add_key(signed_in.session, form.text("key"))
     return _redirect(f"/app/projects/{key.project_id}/overview")
 
@@ -131,8 +134,12 @@ def _wrong_key(request: Request) -> tuple[str, int]:
     return _WRONG, 422
 
 
-def _keys_page(signed_in: AnySignedIn, error: str = "", status: int = 200) -> Response:
-    return html("keys.html", {"signed_in": signed_in, "error": error}, status)
+def _keys_page(request: Request, signed_in: SignedIn, error: str = "", status: int = 200) -> Response:
+    """In the frame of the project that somebody comes from."""
+    view = frame(
+        request, viewer_of(signed_in, request.query_params.get("project", "")), "keys", "Your access"
+    )
+    return view.render("keys.html", {"signed_in": signed_in, "error": error}, status)
 
 
 def _form_page(request: Request, following: str, error: str = "", status: int = 200) -> Response:

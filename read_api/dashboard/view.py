@@ -1,15 +1,18 @@
-"""One page of one project: its place in the menu, the days and country asked for, and the build it reads.
+"""One page of one project: its place in the menu, what its address asks for, and the build it reads.
 
     dates     a name such as last_30_days, `all`, `own` (`from` and `to`); none: the latest days with data
-    country   ISO 3166-1 alpha-2; none: all
+    f         conditions (`read_api/filters.py`), as often as there are some
+    model     an attribution model; none: the project's
+    compare   as `read_api/comparison.py` has it; `compare_from` and `compare_to` for own days
 
-They stay in every address, so that a page can be handed on. What cannot be read is taken for absent: an old
-link shows a page, not an error.
+They stay in every address, so that a page can be handed on. What cannot be read is said on the page with a
+way back (`UnreadableError`): figures are never those of another filter than the one that is shown. Addresses
+of older versions have `country=DE` for `f=country:is:DE`.
 """
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -22,19 +25,21 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
+from read_api.comparison import COMPARISONS, NONE, Comparison, comparison
+from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
 from read_api.dashboard.figures import Units, ago
 from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
-from read_api.dashboard.layout import Currencies
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
-from read_api.parameters import Days
+from read_api.filters import DIMENSIONS, MAX_FILTERS, OPERATORS, Filter, applied, not_applied, parsed
+from read_api.parameters import Days, day
 from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
-from read_api.reports import builds
+from read_api.reports import builds, filter_values, summary
 from read_api.reports.conversion import ModelCredit
-from read_api.reports.projects import project, today
+from read_api.reports.projects import known_days, project, today
 from read_api.slices import Figure, Slice
 
 FEW_ROWS = 100
@@ -67,7 +72,7 @@ MENU = (
     (
         "Traffic",
         (
-            ("sources", "Sources"),
+            ("performance", "Performance"),
             ("landing-pages", "Landing pages"),
             ("links", "Links"),
             ("attribution", "Attribution"),
@@ -89,9 +94,23 @@ MENU = (
     ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
 )
 
-_TITLES = {slug: title for _, pages in MENU for slug, title in pages}
-_CHOICES = ("by", "model", "measure", "goal")
+TITLES = {slug: title for _, pages in MENU for slug, title in pages}
+_KEPT = ("dates", "from", "to", "f", "model", "compare", "compare_from", "compare_to")
+# What an address has beside them that is not a page's own choice, or not any more when another one is made.
+_NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
+
+UNDATED = frozenset(
+    {
+        "rpt_paths",
+        "rpt_channel_importance",
+        "rpt_experiments",
+        "dim_projects",
+        "dim_people",
+        "dim_identifiers",
+    }
+)
+"""Marts whose rows are not of a day."""
 
 
 @dataclass
@@ -104,22 +123,36 @@ class View:
     reader: Reader | None = None
     title: str = ""
     takes_dates: bool = False
-    takes_country: bool = False
+    takes_filters: bool = False
+    takes_comparison: bool = False
+    takes_model: bool = False
+    """What of the filter bar the page shows; all of it stays in its addresses."""
+    chooses_by_credit: bool = False
     dates: str = LATEST
     days: Days = field(default_factory=Days)
     known: Days = field(default_factory=Days)
     """From the first to the last day of which there is something."""
-    country: str | None = None
-    countries: list[str] = field(default_factory=list)
+    default_dates: str = LATEST
+    """Those of an address that names none."""
     currencies: Currencies = field(default_factory=lambda: Currencies("USD", {}))
     units: Units = field(default_factory=lambda: Units({}))
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    """The attribution model that credit is of: the project's, unless the address names another."""
+    models: tuple[str, ...] = ()
+    comparison: Comparison | None = None
+    compared: Days | None = None
+    """What the address asks to compare with, and the days that this means now."""
+    unread: frozenset[str] = frozenset()
+    """Parameters of the address that cannot be read."""
     is_empty: bool = False
     """Whether the project has no figures yet: then the page shows what is to be done for the first ones."""
     is_said_when_empty: bool = False
     """Whether the page has something to say without figures; others show the steps alone."""
 
     menu = MENU
-    date_options = DATE_OPTIONS
+    dimensions = DIMENSIONS
+    operators = OPERATORS
 
     @cached_property
     def steps(self) -> Steps:
@@ -151,6 +184,8 @@ class View:
         found = Slice(mart, self.project_id)
         if days_column is not None:
             found = found.on(days_column, self.days)
+        if self.reader is not None:
+            found = applied(found, self.filters, self.reader, self.model)
         return found.having(columns)
 
     def figure(self, mart: str, column: str, number: int | Decimal | None, **columns: object) -> Figure:
@@ -162,29 +197,124 @@ class View:
         of = self.rows("fct_attribution", None, conversion_id=conversion_id, model=given.model)
         return of.where("touch_id", given.touch_id).where("currency", given.currency).figure(column, number)
 
-    def unfiltered(self, *names: str) -> list[tuple[str, str]]:
-        """Of `country` and `dates`, those that the address asks for, in words: for what can't be filtered."""
-        asked = {
-            "country": f"Country is {self.asked_country}" if self.asked_country else "",
-            "dates": self._asked_dates,
-        }
-        return [(name, asked[name]) for name in names if asked[name]]
+    def unfiltered(self, *marts: str) -> list[tuple[str, str]]:
+        """What rows of one of the marts are not filtered by although the address asks for it, in words.
+
+        By dimension, or `dates`; for the panel that shows them.
+        """
+        reader, found = self.reader, dict[str, str]()
+        for mart in marts if reader is not None else ():
+            for each in not_applied(mart, self.filters, self.reading):
+                known = found.get(each.dimension)
+                found[each.dimension] = f"{known}, {each.words}" if known else each.words
+            if mart in UNDATED and self._asked_dates:
+                found["dates"] = self._asked_dates
+        return list(found.items())
 
     @property
-    def choices(self) -> dict[str, str]:
-        """What of the address is this page's own."""
-        return {name: self.request.query_params.get(name, "") for name in _CHOICES}
+    def shows_model(self) -> bool:
+        """Whether another model would change what is shown: credit, or what is chosen by it."""
+        return self.takes_model or (self.chooses_by_credit and any(each.of_credit for each in self.filters))
+
+    @property
+    def date_options(self) -> list[tuple[str, str]]:
+        """Choices of dates: the default of a page stays unnamed until somebody names it."""
+        is_unnamed = not self.request.query_params.get("dates")
+        return [("" if is_unnamed and name == self.dates else name, label) for name, label in DATE_OPTIONS]
+
+    @property
+    def comparison_options(self) -> list[tuple[str, str]]:
+        """Choices of what to compare with: that of a page which nobody asked for stays unnamed, too."""
+        is_unnamed = not self.request.query_params.get("compare")
+        chosen = self.comparison.name if self.comparison else NONE
+        return [("" if is_unnamed and name == chosen else name, label) for name, label in COMPARISONS.items()]
+
+    @property
+    def asked(self) -> summary.Filters:
+        """Days, filters and model, as the summary's queries take them."""
+        return summary.Filters(self.days, filters=self.filters, model=self.model)
+
+    @property
+    def shown_dates(self) -> str:
+        """Which of those is chosen."""
+        return self.dates if self.request.query_params.get("dates") else ""
+
+    @property
+    def shown_fields(self) -> list[str]:
+        """What of the address the bar has fields for, so that it needs no hidden ones."""
+        return [
+            *(("dates", "from", "to") if self.takes_dates else ()),
+            *(("compare", "compare_from", "compare_to") if self.takes_comparison else ()),
+            *(("model",) if self.shows_model else ()),
+        ]
+
+    @property
+    def filter_dimensions(self) -> dict[str, str]:
+        """The dimensions that this build has, as pages call them."""
+        return {
+            name: label for name, label in DIMENSIONS.items() if filter_values.is_there(self.reading, name)
+        }
+
+    @property
+    def bar_words(self) -> str:
+        """What is looked at, where there is no room for fields."""
+        dates = dict(DATE_OPTIONS)[self.dates] if self.takes_dates else ""
+        return " · ".join(each for each in (self.project_id, dates) if each)
+
+    @cached_property
+    def unknown(self) -> dict[str, list[str]]:
+        """Values by dimension that filters name and this build has none of."""
+        found: dict[str, list[str]] = {}
+        for each in self.filters if self.reader is not None else ():
+            for value in each.values if each.operator in ("is", "is_not") else ():
+                if not filter_values.is_known(self.reading, self.project_id, each.dimension, value):
+                    found.setdefault(each.dimension, []).append(value)
+        return found
+
+    def is_filterable(self, dimension: str, value: object) -> bool:
+        """Whether a filter can name this value of a dimension."""
+        try:
+            parsed([_text(dimension, "is", value)])
+        except Refusal:
+            return False
+        return self.reader is None or filter_values.is_there(self.reading, dimension)
+
+    def is_chosen(self, dimension: str, value: object) -> bool:
+        """Whether a filter asks for this value."""
+        return _text(dimension, "is", value) in self._texts
+
+    def with_filter(self, dimension: str, value: object, operator: str = "is") -> str:
+        """The address of this page with one more filter; a value is either wanted or excluded."""
+        text = _text(dimension, operator, value)
+        opposite = _text(dimension, "is_not" if operator == "is" else "is", value)
+        kept = [each for each in self._texts if each not in (text, opposite)]
+        return self._filtered([*kept, text][-MAX_FILTERS:])
+
+    def toggled(self, dimension: str, value: object) -> str:
+        """The address of this page with this filter, or without it where it has it."""
+        if not self.is_chosen(dimension, value):
+            return self.with_filter(dimension, value)
+        return self._filtered([each for each in self._texts if each != _text(dimension, "is", value)])
+
+    def without(self, removed: Filter) -> str:
+        """The address of this page without one of its filters."""
+        return self.only(*(each for each in self.filters if each != removed))
+
+    def only(self, *filters: Filter) -> str:
+        """The address of this page with these filters alone."""
+        return self._filtered([text for each in filters for text in each.texts])
+
+    def _filtered(self, texts: list[str]) -> str:
+        return self.here(f=texts)
+
+    @property
+    def _texts(self) -> list[str]:
+        return [text for each in self.filters for text in each.texts]
 
     @property
     def most_rows(self) -> int:
         """Of a table: a few, or as many as a page can bear when somebody asks for more."""
         return MOST_ROWS if self.request.query_params.get("rows") == "more" else FEW_ROWS
-
-    @property
-    def asked_country(self) -> str | None:
-        """The country in the address, whether or not the page knows countries."""
-        given = self.request.query_params.get("country", "")
-        return given.upper() if _COUNTRY.fullmatch(given) else None
 
     @property
     def _asked_dates(self) -> str:
@@ -250,26 +380,45 @@ class View:
         return f"{ingest.base_url}/v1/projects/{self.project_id}"
 
     @property
-    def query(self) -> dict[str, str]:
-        """What of the address goes on to other pages."""
-        return {
-            name: value
-            for name in ("dates", "from", "to", "country")
-            if (value := self.request.query_params.get(name, ""))
-        }
+    def query(self) -> dict[str, list[str]]:
+        """What of the address goes on to other pages, but for what cannot be read."""
+        asked = self.request.query_params
+        found = {name: [value for value in asked.getlist(name)[-1:] if value] for name in _KEPT}
+        found["f"] = asked_filters(self.request)
+        if self.unread & {"f", "country"}:
+            found["f"] = [each for each in found["f"] if _is_readable(each)][:MAX_FILTERS]
+        return {name: values for name, values in found.items() if values and name not in self.unread - {"f"}}
+
+    @property
+    def own(self) -> dict[str, list[str]]:
+        """What the address chooses of this page alone."""
+        asked = self.request.query_params
+        names = [
+            name for name in asked if name not in (*_KEPT, *_NOT_KEPT) and not name.startswith("filter_")
+        ]
+        return {name: asked.getlist(name) for name in names}
 
     @property
     def address(self) -> str:
         """This page's, without its query."""
         return self.request.url.path
 
-    def url(self, page: str, **changes: str) -> str:
-        """The address of a page of this project, keeping dates and country; '' takes a parameter away."""
-        query = {name: value for name, value in {**self.query, **changes}.items() if value}
-        if query.get("dates") != OWN:
-            query.pop("from", None)
-            query.pop("to", None)
-        return _address(self.project_id, page, query)
+    def url(self, page: str, /, **changes: str | Iterable[str]) -> str:
+        """The address of a page of this project, keeping what all pages keep; '' takes a parameter away."""
+        return _address(self.project_id, page, _changed(self.query, changes))
+
+    def here(self, **changes: str | Iterable[str]) -> str:
+        """The address of this page from its first row on, keeping its own choices too."""
+        return _address(self.project_id, self.page, _changed({**self.query, **self.own}, changes))
+
+    @property
+    def exported(self) -> str:
+        """The address of what this page lists, as a file."""
+        return _address(self.project_id, f"{self.page}-export", _changed({**self.query, **self.own}, {}))
+
+    def plain(self, page: str) -> str:
+        """The address of a page of this project that keeps nothing: a form has it all in fields."""
+        return _address(self.project_id, page, {})
 
     def conversion(self, conversion_id: str) -> str:
         """The address of a conversion's explanation."""
@@ -278,12 +427,17 @@ class View:
 
     def project_address(self, project_id: str) -> str:
         """The same page of another project; what is one of its things has no namesake there."""
-        page = self.page if self.page in _TITLES else "overview"
-        return _address(project_id, page, {n: v for n, v in self.query.items() if n != "country"})
+        page = self.page if self.page in TITLES else "overview"
+        return _address(project_id, page, {n: v for n, v in self.query.items() if n not in ("f", "model")})
 
     def render(self, template: str, context: Mapping[str, Any] | None = None, status: int = 200) -> Response:
         """The page."""
         return html(template, {"view": self, **(context or {})}, status)
+
+
+def titled(page: str) -> str:
+    """What the menu calls a page; '' for one that is not in it."""
+    return TITLES.get(page, "")
 
 
 def failed_at(request: Request) -> datetime | None:
@@ -294,9 +448,46 @@ def failed_at(request: Request) -> datetime | None:
     return last.ended_at.replace(tzinfo=None)
 
 
-def _address(project_id: str, page: str, query: Mapping[str, str]) -> str:
+def _address(project_id: str, page: str, query: Mapping[str, Iterable[str]]) -> str:
     address = f"/app/projects/{project_id}/{page}"
-    return f"{address}?{urlencode(query)}" if query else address
+    return f"{address}?{urlencode(query, doseq=True)}" if query else address
+
+
+def _changed(
+    query: Mapping[str, Iterable[str]], changes: Mapping[str, str | Iterable[str]]
+) -> dict[str, list[str]]:
+    """A query with changes; own days go with their choice."""
+    every = {**query, **changes}
+    found = {
+        name: [each for each in ([value] if isinstance(value, str) else value) if each]
+        for name, value in every.items()
+    }
+    for choice, ends in (("dates", ("from", "to")), ("compare", ("compare_from", "compare_to"))):
+        if found.get(choice) != [OWN]:
+            found |= {name: [] for name in ends}
+    return {name: values for name, values in found.items() if values}
+
+
+def _text(dimension: str, operator: str, value: object) -> str:
+    """A filter as an address says it; no value is a value too."""
+    if value is None:
+        return f"{dimension}:{'empty' if operator == 'is' else 'set'}"
+    return f"{dimension}:{operator}:{value}"
+
+
+def asked_filters(request: Request) -> list[str]:
+    """Filters as the address has them; a country is one, as older versions wrote it."""
+    country = request.query_params.get("country", "")
+    texts = [text for text in request.query_params.getlist("f") if text]
+    return [*texts, f"country:is:{country.upper()}"] if country else texts
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        parsed([text])
+    except Refusal:
+        return False
+    return True
 
 
 class NoFiguresError(NotPublishedError):
@@ -308,9 +499,18 @@ class NoFiguresError(NotPublishedError):
         self.view = view
 
 
+class UnreadableError(Refusal):
+    """Something in a page's address cannot be read: `view` says so, and leads back to the page without it."""
+
+    def __init__(self, view: View, problem: str, *names: str) -> None:
+        super().__init__(400, problem)
+        view.unread = frozenset(names)
+        self.view = view
+
+
 def frame(request: Request, viewer: Viewer, page: str, title: str = "") -> View:
     """A page without figures of a build."""
-    return View(request, viewer, page, title=title or _TITLES[page])
+    return View(request, viewer, page, title=title or TITLES[page])
 
 
 def frame_with_steps(request: Request, viewer: Viewer, page: str) -> View:
@@ -340,15 +540,22 @@ def viewing(
     *,
     title: str = "",
     dates: bool = True,
-    country: bool = False,
+    filters: bool = True,
+    compares: bool = False,
+    compared_with: str = NONE,
+    credits: bool = False,
+    chooses_by_credit: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
     also_known: Callable[[Reader, str], Days] | None = None,
 ) -> Iterator[View]:
-    """A page over the current build, which may choose `dates` and `country`. Raises NoFiguresError.
+    """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
-    `default` are the dates of an address that names none. `said_when_empty`: see View. `also_known` are days
-    of a project on which the page knows something, with or without sessions and conversions.
+    What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
+    filtered), days that it `compares` with, and the model that it `credits` by, or by whose credit filters of
+    traffic choose conversions. An address that names none has the dates of `default` and is `compared_with`
+    that. `said_when_empty`: see View. `also_known` are days of a project on which the page knows something,
+    with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -357,24 +564,66 @@ def viewing(
     except NotPublishedError:
         raise NoFiguresError(view) from None
     with current as reader:
+        known = project(reader, viewer.project_id)
+        models = tuple(reader.facts.get("attribution_models", ()))
+        asked = _asked(view, models)
         view.reader = reader
         view.is_said_when_empty = said_when_empty
-        view.takes_dates, view.takes_country = dates, country
-        asked = request.query_params
-        view.known, conversions = _known(reader, viewer.project_id)
+        view.takes_dates, view.takes_filters = dates, filters
+        view.takes_comparison, view.takes_model = compares, credits
+        view.chooses_by_credit = chooses_by_credit
+        view.known, conversions = known_days(reader, viewer.project_id)
         if also_known is not None:
             view.known = _both(view.known, also_known(reader, viewer.project_id))
-        known = project(reader, viewer.project_id)
         view.is_empty = not known.events
         view.currencies = Currencies(known.reporting_currency, conversions)
         view.units = Units(reader.facts.get("currency_decimals"))
-        view.dates, view.days = _days(reader, viewer.project_id, asked, default, view.known)
-        if country:
-            view.countries = _countries(reader, viewer.project_id)
-            view.country = view.asked_country
-            if view.country is not None and view.country not in view.countries:
-                view.countries = sorted([*view.countries, view.country])
+        view.filters = asked if filters else ()
+        view.models = models
+        view.model = request.query_params.get("model") or known.default_model
+        view.default_dates = default
+        view.dates, view.days = _days(reader, viewer.project_id, request.query_params, default, view.known)
+        if compares:
+            view.comparison = _comparison(request.query_params, compared_with, view.days)
+            view.compared = view.comparison.days(view.days) if view.comparison else None
         yield view
+
+
+def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
+    """The filters of the address. Raises UnreadableError for the first thing in it that can't be read."""
+    asked = view.request.query_params
+    try:
+        filters = parsed(asked_filters(view.request))
+    except Refusal as refused:
+        raise UnreadableError(view, refused.detail, "f", "country") from None
+    country = asked.get("country", "")
+    if country and not _COUNTRY.fullmatch(country):
+        raise UnreadableError(view, "country must be a two-letter ISO 3166-1 code", "country")
+    if asked.get("model") and asked.get("model") not in models:
+        raise UnreadableError(view, "model must be one of " + ", ".join(models), "model")
+    if asked.get("dates") and asked.get("dates") not in dict(DATE_OPTIONS):
+        raise UnreadableError(view, "dates must be one of " + ", ".join(dict(DATE_OPTIONS)), "dates")
+    compare = asked.get("compare")
+    if compare and compare not in COMPARISONS:
+        raise UnreadableError(view, "compare must be one of " + ", ".join(COMPARISONS), "compare")
+    for choice, first, last in (("dates", "from", "to"), ("compare", "compare_from", "compare_to")):
+        try:
+            own = [day(name, asked.get(name)) for name in (first, last)] if asked.get(choice) == OWN else []
+        except Refusal as refused:
+            raise UnreadableError(view, refused.detail, choice, first, last) from None
+        ends = [end for end in own if end]
+        if choice == "compare" and sorted(ends) != ends:
+            raise UnreadableError(view, f"{first} must not be after {last}", choice, first, last)
+    return filters
+
+
+def _comparison(asked: Mapping[str, str], default: str, shown: Days) -> Comparison | None:
+    """What to compare with. Until both of one's own days are chosen, the previous ones can be changed."""
+    name = asked.get("compare") or default
+    first, last = asked.get("compare_from"), asked.get("compare_to")
+    if name == OWN and not (first and last):
+        return Comparison(OWN, Comparison("previous").days(shown) or shown)
+    return comparison(name, first, last)
 
 
 def _days(
@@ -383,7 +632,7 @@ def _days(
     """The choice of dates, and the days that it means now."""
     name = asked.get("dates") or default
     if name == OWN:
-        ends = [day for name in ("from", "to") if (day := _day(asked.get(name, "")))]
+        ends = [end for name in ("from", "to") if (end := day(name, asked.get(name)))]
         if len(ends) == 2:
             return OWN, Days(*sorted(ends))
     now = today(reader, project_id, datetime.now(UTC))
@@ -403,37 +652,8 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _known(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
-    """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
-    rows = reader.rows(
-        """
-        select currency, min(report_date), max(report_date), sum(credit_nano)
-        from rpt_traffic
-        where project_id = ?
-        group by currency
-        union all
-        select null, min(conversion_date), max(conversion_date), 0
-        from fct_conversion_ledger
-        where project_id = ? and conversion_id is null
-        """,
-        [project_id, project_id],
-    )
-    firsts = [first for _, first, _, _ in rows if first is not None]
-    lasts = [last for _, _, last, _ in rows if last is not None]
-    conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
-    return Days(min(firsts, default=None), max(lasts, default=None)), conversions
-
-
 def _both(one: Days, other: Days) -> Days:
     """From the first day of either to the last."""
     firsts = [first for first in (one.first, other.first) if first is not None]
     lasts = [last for last in (one.last, other.last) if last is not None]
     return Days(min(firsts, default=None), max(lasts, default=None))
-
-
-def _countries(reader: Reader, project_id: str) -> list[str]:
-    rows = reader.rows(
-        "select distinct country from rpt_traffic where project_id = ? and country is not null order by 1",
-        [project_id],
-    )
-    return [country for (country,) in rows]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
 from read_api.answers import AskedFormat, Exact, csv_answer, json_answer, of_nano, reading
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
@@ -24,10 +25,11 @@ from read_api.parameters import (
 from read_api.reader import PAGE_BYTES, Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import Condition, matching
+from read_api.reports.conditions import Condition, matching, must_have
 from read_api.reports.projects import project
+from read_api.slices import Slice
 
-DIMENSIONS = ("source", "medium", "campaign")
+DIMENSIONS = ("source", "medium", "campaign", "channel")
 
 router = APIRouter(tags=["reports"])
 
@@ -42,6 +44,7 @@ class Filters:
     currency: str | None = None
     goal_id: str | None = None
     page: Page = FIRST_PAGE
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,12 @@ class Attribution(BaseModel):
 def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     """Rows of a value and currency stand together, in the order of `models`; most conversions of the first
     model come first. Of each value and currency every model has a row. Pages are cut by value and currency.
+
+    Raises Refusal 400 for a dimension that this build lacks.
     """
     by = filters.dimension
-    condition, parameters = _condition(project_id, filters)
+    must_have(reader, _mart(filters), by)
+    condition, parameters = _condition(reader, project_id, filters)
     # One pair of bound parameters for each model.
     by_model = ", ".join(
         "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
@@ -114,7 +120,7 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
 
 def totals(reader: Reader, project_id: str, filters: Filters) -> list[ModelTotal]:
     """All credit by currency and model, in the order of `models`."""
-    condition, parameters = _condition(project_id, filters)
+    condition, parameters = _condition(reader, project_id, filters)
     found = reader.rows(
         f"""
         select {columns(ModelTotal, "net_amount_minor", conversions="sum(credit_nano)")}
@@ -138,11 +144,14 @@ def attribution(
     currency: AskedCurrency,
     asked: AskedPage,
     form: AskedFormat,
+    given: AskedFilters,
     model: Annotated[
         str | None,
         Query(description="Attribution models, parted by commas; default the project's default model."),
     ] = None,
-    dimension: Annotated[str | None, Query(description="source (default), medium or campaign.")] = None,
+    dimension: Annotated[
+        str | None, Query(description="source (default), medium, campaign or channel.")
+    ] = None,
     goal_id: Annotated[
         str | None, Query(description="Only conversions that completed this goal; goals overlap.")
     ] = None,
@@ -159,7 +168,8 @@ def attribution(
         models = tuple(dict.fromkeys(asked_for))
         if not set(models) <= set(known):
             raise Refusal(400, "model must be one of " + ", ".join(known) + "; or several, parted by commas")
-        filters = Filters(models, by, days, currency, goal_id or None, asked.page)
+        filters = Filters(models, by, days, currency, goal_id or None, asked.page, given)
+        refuse_not_applied(_mart(filters), given, reader)
         rows = credits(reader, caller.project_id, filters)
         following = cursor(reader.build_id, reader.following)
         if form == "csv":
@@ -181,9 +191,10 @@ def _mart(filters: Filters) -> str:
     return "rpt_goal_attribution" if filters.goal_id else "rpt_attribution"
 
 
-def _condition(project_id: str, filters: Filters) -> Condition:
+def _condition(reader: Reader, project_id: str, filters: Filters) -> Condition:
     condition, values = matching(
         project_id, "report_date", filters.days, {"currency": filters.currency, "goal_id": filters.goal_id}
     )
     marks = ", ".join("?" for _ in filters.models)
-    return f"{condition} and model in ({marks})", [*values, *filters.models]
+    filtered, more = applied(Slice(_mart(filters), project_id), filters.filters, reader, "").condition
+    return f"{condition} and model in ({marks}) and {filtered}", [*values, *filters.models, *more]

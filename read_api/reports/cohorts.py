@@ -74,6 +74,31 @@ def by_week(reader: Reader, rows: Slice, measure: str, last_number: int) -> list
     )
 
 
+def currencies(reader: Reader, rows: Slice) -> list[str]:
+    """Those in which somebody of the cohorts brought something."""
+    condition, values = rows.condition
+    found = reader.rows(
+        f"select distinct currency from rpt_cohorts where {condition} and net_amount_minor <> 0",  # noqa: S608
+        values,
+    )
+    return [currency for (currency,) in found]
+
+
+def earned_by_week(reader: Reader, rows: Slice, last_number: int) -> dict[tuple[date, int], int]:
+    """Net revenue, in minor units, by cohort and week; the rows are of one currency."""
+    condition, values = rows.where("week_number.to", last_number).condition
+    found = reader.rows(
+        f"""
+        select cohort_week, week_number, sum(net_amount_minor)
+        from rpt_cohorts
+        where {condition}
+        group by cohort_week, week_number
+        """,  # noqa: S608
+        values,
+    )
+    return {(monday, number): int(minor) for monday, number, minor in found}
+
+
 @router.get(f"{PATH}/cohorts", response_model=Table[CohortWeek])
 def cohorts_report(
     caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from funnelhouse.problems import Refusal
 from publication.layout import LOOKUPS, lookup_key
 from read_api.parameters import ALL_DAYS, AsOf, Days
 from read_api.reader import Reader
@@ -41,6 +42,12 @@ def having(reader: Reader, mart: str, project_id: str, column: str, value: str) 
         f"union all select -1) and row(project_id, {column}) = row(?, ?)",
         [value, project_id, value],
     )
+
+
+def must_have(reader: Reader, mart: str, column: str) -> None:
+    """Raises Refusal 400 for a column that a mart of this build lacks, which an older version made."""
+    if not any(each.name == column for each in reader.marts[mart].columns):
+        raise Refusal(400, f"{column} is not in this build yet; the next build has it")
 
 
 def known_by(as_of: AsOf | None) -> Condition:

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
+from funnelhouse.problems import Refusal
 from read_api.answers import AskedTable, Table
+from read_api.filters import AskedFilters, AskedModel, Filter, applied, refuse_not_applied
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
@@ -20,13 +22,20 @@ from read_api.parameters import (
     Days,
     Page,
     one_of,
+    whole_number,
 )
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import known_by, matching
+from read_api.reports.conditions import known_by
+from read_api.reports.projects import asked_model
+from read_api.slices import Slice
 
+MART = "fct_conversions"
 STATES = ("approved", "pending", "rejected")
+
+MOST_MINOR = 10**15
+"""An amount that nobody reports."""
 
 router = APIRouter(tags=["reports"])
 
@@ -46,6 +55,12 @@ class Filters:
     currency: str | None = None
     is_status_unknown: bool = False
     as_of: AsOf | None = None
+    transaction_id_contains: str | None = None
+    person_id_contains: str | None = None
+    amount_from_minor: int | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    """Whose credit filters of traffic mean."""
     page: Page = FIRST_PAGE
 
 
@@ -83,14 +98,25 @@ class Conversion:
     event_id: Annotated[str, Field(description="Its first report.")]
 
 
+def rows_of(reader: Reader, project_id: str, filters: Filters) -> Slice:
+    """The rows of fct_conversions that are asked for, but for what was known at `as_of`."""
+    asked = ("state", "name", "goal_id", "transaction_id", "person_id", "matched_by", "country", "currency")
+    rows = Slice(MART, project_id).on("conversion_date", filters.days)
+    rows = rows.having({column: getattr(filters, column) for column in asked})
+    rows = rows.having(
+        {
+            "is_status_unknown": filters.is_status_unknown or None,
+            "transaction_id.contains": filters.transaction_id_contains,
+            "person_id.contains": filters.person_id_contains,
+            "amount_minor.from": filters.amount_from_minor,
+        }
+    )
+    return applied(rows, filters.filters, reader, filters.model)
+
+
 def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conversion]:
     """Latest first, ties by id."""
-    asked = ("state", "name", "goal_id", "transaction_id", "person_id", "matched_by", "country", "currency")
-    condition, values = matching(
-        project_id, "conversion_date", filters.days, {column: getattr(filters, column) for column in asked}
-    )
-    if filters.is_status_unknown:
-        condition += " and is_status_unknown"
+    condition, values = rows_of(reader, project_id, filters).condition
     if filters.as_of is None:
         found = reader.page(
             f"""
@@ -130,6 +156,32 @@ def conversions(reader: Reader, project_id: str, filters: Filters) -> list[Conve
     return made(Conversion, found)
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What conversions in one currency come to."""
+
+    currency: str
+    conversions: int
+    amount_minor: int | None
+    net_amount_minor: int
+
+
+def totals(reader: Reader, rows: Slice) -> list[Totals]:
+    """By currency."""
+    condition, values = rows.condition
+    found = reader.rows(
+        f"""
+        select {columns(Totals, "amount_minor", "net_amount_minor", conversions="count(*)")}
+        from {rows.mart}
+        where {condition}
+        group by currency
+        order by currency
+        """,  # noqa: S608
+        values,
+    )
+    return made(Totals, found)
+
+
 @router.get(f"{PATH}/conversions", response_model=Table[Conversion])
 def conversions_report(
     caller: ReadCaller,
@@ -138,6 +190,8 @@ def conversions_report(
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
+    f: AskedFilters,
+    model: AskedModel,
     state: Annotated[str | None, Query(description="Only approved, pending or rejected ones.")] = None,
     name: Annotated[str | None, Query(description="Only of this name.")] = None,
     goal_id: Annotated[str | None, Query(description="Only of the goal that the sender named.")] = None,
@@ -149,12 +203,25 @@ def conversions_report(
     status: Annotated[
         str | None, Query(description="`unknown`: only those with an unknown status word.")
     ] = None,
+    transaction_id_contains: Annotated[
+        str | None, Query(description="Only orders whose id contains this, ignoring case.")
+    ] = None,
+    person_id_contains: Annotated[
+        str | None, Query(description="Only people whose id contains this, ignoring case.")
+    ] = None,
+    amount_from_minor: Annotated[
+        str | None,
+        Query(description="Only of at least this amount as reported, minor units; with `currency`."),
+    ] = None,
 ) -> Response:
     """Conversions with all that is known of them, latest first, rejected ones too.
 
     With `as_of`: those of which revenue had been recognised by then, and how much that was.
     """
     wanted = one_of("state", state, STATES, "")
+    if amount_from_minor and not currency:
+        raise Refusal(400, "amount_from_minor needs currency: amounts of two currencies don't compare")
+    least = whole_number("amount_from_minor", amount_from_minor, 0, MOST_MINOR)
     unknown = one_of("status", status, ("unknown",), "") == "unknown"
     with table.reading(caller) as reader:
         filters = Filters(
@@ -169,7 +236,13 @@ def conversions_report(
             currency=currency,
             is_status_unknown=unknown,
             as_of=as_of,
+            transaction_id_contains=transaction_id_contains or None,
+            person_id_contains=person_id_contains or None,
+            amount_from_minor=least or None,
+            filters=f,
+            model=asked_model(reader, caller.project_id, model),
             page=table.page,
         )
+        refuse_not_applied(MART, f, reader)
         rows = conversions(reader, caller.project_id, filters)
         return table.answer(reader, rows, days)

@@ -9,11 +9,14 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import matching
+from read_api.slices import Slice
+
+MART = "fct_costs"
 
 router = APIRouter(tags=["reports"])
 
@@ -25,6 +28,7 @@ class Filters:
     days: Days = ALL_DAYS
     source: str | None = None
     currency: str | None = None
+    filters: tuple[Filter, ...] = ()
     page: Page = FIRST_PAGE
 
 
@@ -46,11 +50,12 @@ class Cost:
 def costs(reader: Reader, project_id: str, filters: Filters) -> list[Cost]:
     """Latest day first, then by source, medium, campaign and currency."""
     asked = {"source": filters.source, "currency": filters.currency}
-    condition, values = matching(project_id, "cost_date", filters.days, asked)
+    rows = Slice(MART, project_id).on("cost_date", filters.days).having(asked)
+    condition, values = applied(rows, filters.filters, reader, "").condition
     found = reader.page(
         f"""
         select {columns(Cost)}
-        from fct_costs
+        from {MART}
         where {condition}
         order by cost_date desc, source, medium nulls last, campaign nulls last, currency
         limit ? offset ?
@@ -67,9 +72,11 @@ def costs_report(
     table: AskedTable,
     days: AskedDays,
     currency: AskedCurrency,
+    f: AskedFilters,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Ad spend by day, source, medium and campaign, latest first, as last reported."""
     with table.reading(caller) as reader:
-        rows = costs(reader, caller.project_id, Filters(days, source or None, currency, table.page))
+        refuse_not_applied(MART, f, reader)
+        rows = costs(reader, caller.project_id, Filters(days, source or None, currency, f, table.page))
         return table.answer(reader, rows, days)

@@ -8,11 +8,14 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Exact, Table
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, Page
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
+from read_api.parameters import FIRST_PAGE, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import matching
+from read_api.slices import Slice
+
+MART = "rpt_experiments"
 
 router = APIRouter(tags=["reports"])
 
@@ -41,14 +44,19 @@ class Variant:
 
 
 def experiments(
-    reader: Reader, project_id: str, experiment_id: str | None = None, page: Page = FIRST_PAGE
+    reader: Reader,
+    project_id: str,
+    experiment_id: str | None = None,
+    page: Page = FIRST_PAGE,
+    filters: tuple[Filter, ...] = (),
 ) -> list[Variant]:
     """By experiment and goal; the control first, then the other variants by id."""
-    condition, values = matching(project_id, "", ALL_DAYS, {"experiment_id": experiment_id})
+    rows = Slice(MART, project_id).having({"experiment_id": experiment_id})
+    condition, values = applied(rows, filters, reader, "").condition
     found = reader.page(
         f"""
         select {columns(Variant)}
-        from rpt_experiments
+        from {MART}
         where {condition}
         order by experiment_id, goal_id nulls first, is_control desc, variant_id
         limit ? offset ?
@@ -63,9 +71,11 @@ def experiments(
 def experiments_report(
     caller: ReadCaller,
     table: AskedTable,
+    f: AskedFilters,
     experiment_id: Annotated[str | None, Query(description="Only this experiment.")] = None,
 ) -> Response:
     """Rates of each variant and goal with 95 % intervals, and the difference from the control."""
     with table.reading(caller) as reader:
-        rows = experiments(reader, caller.project_id, experiment_id or None, table.page)
+        refuse_not_applied(MART, f, reader)
+        rows = experiments(reader, caller.project_id, experiment_id or None, table.page, f)
         return table.answer(reader, rows)

@@ -12,11 +12,13 @@ from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
 from read_api import page_paths
 from read_api.answers import AskedTable, Table, json_answer, reading
+from read_api.filters import AskedFilters, Filter, applied, not_applied, refuse_not_applied
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedBuild, AskedCountry, AskedDays, Days, Page, one_of
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
+from read_api.slices import Slice
 from record.contract import MatchOperator, MatchType
 
 MATCH_TYPES: tuple[str, ...] = get_args(MatchType)
@@ -34,6 +36,7 @@ class Filters:
 
     days: Days = ALL_DAYS
     country: str | None = None
+    filters: tuple[Filter, ...] = ()
     page: Page = FIRST_PAGE
 
 
@@ -94,30 +97,51 @@ class Preview(BaseModel):
     days: list[DayCount]
 
 
+REPORTED = {name: f"sum({name})" for name in ("completions", "sessions", "conversions")}
+COUNTED = {
+    "completions": "count(*)",
+    "sessions": "count(distinct session_id)",
+    "conversions": "count(conversion_id)",
+}
+"""What is counted of a goal, by column of the report and over the completions themselves."""
+
+
+def completions(reader: Reader, project_id: str, filters: Filters) -> tuple[Slice, dict[str, str]]:
+    """The rows that figures of goals are of, and their columns; completions where the report won't do."""
+    country = {"country": filters.country}
+    if not_applied("rpt_goals", filters.filters, reader):
+        rows = Slice("fct_goal_completions", project_id).on("completion_date", filters.days)
+        rows = rows.having({f"fct_sessions.{name}": value for name, value in country.items()})
+        return applied(rows, filters.filters, reader, ""), COUNTED
+    rows = Slice("rpt_goals", project_id).on("report_date", filters.days).having(country)
+    return applied(rows, filters.filters, reader, ""), REPORTED
+
+
 def goals(reader: Reader, project_id: str, filters: Filters) -> list[Goal]:
     """All goals of the project, those without completions too: most completions first, then by id."""
-    condition, values = matching(project_id, "report_date", filters.days, {"country": filters.country})
-    counted = {name: f"coalesce({name}, 0)" for name in ("completions", "sessions", "conversions")}
+    rows, summed = completions(reader, project_id, filters)
+    condition, values = rows.condition
+    of_goals = applied(Slice("dim_goals", project_id), filters.filters, reader, "")
+    goals_condition, goals_values = of_goals.condition
+    counted = {name: f"coalesce({name}, 0)" for name in summed}
     found = reader.page(
         f"""
         with figures as (
             select
                 goal_id as completed_id,
-                sum(completions) as completions,
-                sum(sessions) as sessions,
-                sum(conversions) as conversions
-            from rpt_goals
+                {", ".join(f"{column} as {name}" for name, column in summed.items())}
+            from {rows.mart}
             where {condition}
             group by goal_id
         )
         select {columns(Goal, **counted)}
         from dim_goals
         left join figures on goal_id = completed_id
-        where project_id = ?
+        where {goals_condition}
         order by coalesce(figures.completions, 0) desc, goal_id
         limit ? offset ?
         """,  # noqa: S608
-        [*values, project_id],
+        [*values, *goals_values],
         filters.page,
     )
     return made(Goal, found)
@@ -175,10 +199,16 @@ def _regular_expression(wildcard: str) -> str:
 
 
 @router.get(f"{PATH}/goals", response_model=Table[Goal])
-def goals_report(caller: ReadCaller, table: AskedTable, days: AskedDays, country: AskedCountry) -> Response:
-    """All goals with their rules, and how often each was completed on these days. Goals overlap."""
+def goals_report(
+    caller: ReadCaller, table: AskedTable, days: AskedDays, country: AskedCountry, f: AskedFilters
+) -> Response:
+    """All goals with their rules, and how often each was completed on these days. Goals overlap.
+
+    Filters are about the session in which a goal was completed.
+    """
     with table.reading(caller) as reader:
-        rows = goals(reader, caller.project_id, Filters(days, country, table.page))
+        refuse_not_applied("fct_goal_completions", f, reader)
+        rows = goals(reader, caller.project_id, Filters(days, country, f, table.page))
         return table.answer(reader, rows, days)
 
 

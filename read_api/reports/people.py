@@ -57,12 +57,15 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A session, touch, conversion or goal completion of a person."""
+    """A session, touch, conversion, refund or goal completion of a person."""
 
     at: datetime
-    kind: Annotated[str, Field(description="session, touch, conversion or goal_completion.")]
+    kind: Annotated[str, Field(description="session, touch, conversion, refund or goal_completion.")]
     id: str
-    name: Annotated[str | None, Field(description="Name of the conversion, id of the goal.")]
+    name: Annotated[
+        str | None,
+        Field(description="Name of the conversion, also of one that is refunded; id of the goal."),
+    ]
     session_id: str | None
     conversion_id: str | None
     source: str | None
@@ -71,7 +74,10 @@ class Moment:
     landing_page: str | None
     state: str | None
     currency: str | None
-    amount_minor: Annotated[int | None, Field(description="Of a conversion, as last reported.")]
+    amount_minor: Annotated[
+        int | None,
+        Field(description="Of a conversion, as last reported; of a refund, what it takes away, below 0."),
+    ]
     net_amount_minor: int | None
     page_views: int | None
 
@@ -136,15 +142,26 @@ def identifiers(reader: Reader, project_id: str, person_id: str) -> list[Identif
     return made(Identifier, found)
 
 
-def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST_PAGE) -> list[Moment]:
-    """Sessions, touches, conversions and goal completions of a person, latest first."""
+def timeline(
+    reader: Reader,
+    project_id: str,
+    person_id: str,
+    page: Page = FIRST_PAGE,
+    *,
+    are_visits_once: bool = False,
+) -> list[Moment]:
+    """Sessions, touches, conversions, refunds and goal completions of a person, latest first.
+
+    With `are_visits_once` without the touches that their sessions tell of already.
+    """
     sessions, of_sessions = having(reader, "fct_sessions", project_id, "person_id", person_id)
     touches, of_touches = having(reader, "fct_touches", project_id, "person_id", person_id)
     conversions, of_conversions = having(reader, "fct_conversions", project_id, "person_id", person_id)
     completions, of_completions = having(reader, "fct_goal_completions", project_id, "person_id", person_id)
+    entries, of_entries = having(reader, "fct_conversion_ledger", project_id, "person_id", person_id)
     found = reader.page(
         f"""
-        with moments as (
+        with visits as (
             select
                 started_at as moment,
                 'session' as kind,
@@ -157,19 +174,9 @@ def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST
                 page_views
             from fct_sessions
             where {sessions}
-            union all by name
-            select
-                touched_at as moment,
-                'touch' as kind,
-                touch_id as id,
-                session_id,
-                source,
-                medium,
-                campaign,
-                landing_page
-            from fct_touches
-            where {touches}
-            union all by name
+        ),
+
+        sales as (
             select
                 occurred_at as moment,
                 'conversion' as kind,
@@ -183,6 +190,53 @@ def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST
                 net_amount_minor
             from fct_conversions
             where {conversions}
+        ),
+
+        refunds as (
+            select
+                happened_at as moment,
+                'refund' as kind,
+                entry_id as id,
+                conversion_id,
+                currency,
+                amount_minor
+            from fct_conversion_ledger
+            where {entries} and reason = 'refund'
+        ),
+
+        moments as (
+            select * from visits
+            union all by name
+            select * from sales
+            union all by name
+            select refunds.*, sales.name
+            from refunds
+            left join sales on refunds.conversion_id = sales.conversion_id
+            union all by name
+            select
+                touched_at as moment,
+                'touch' as kind,
+                touch_id as id,
+                session_id,
+                source,
+                medium,
+                campaign,
+                landing_page
+            from fct_touches
+            where
+                {touches}
+                and not (
+                    ?
+                    and exists (
+                        select 1
+                        from visits
+                        where
+                            visits.session_id = fct_touches.session_id
+                            and visits.source = fct_touches.source
+                            and visits.medium is not distinct from fct_touches.medium
+                            and visits.campaign is not distinct from fct_touches.campaign
+                    )
+                )
             union all by name
             select
                 completed_at as moment,
@@ -199,7 +253,7 @@ def timeline(reader: Reader, project_id: str, person_id: str, page: Page = FIRST
         order by moment desc, kind, id
         limit ? offset ?
         """,  # noqa: S608
-        [*of_sessions, *of_touches, *of_conversions, *of_completions],
+        [*of_sessions, *of_conversions, *of_entries, *of_touches, are_visits_once, *of_completions],
         page,
     )
     return made(Moment, found)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from funnelhouse.problems import Refusal
+from read_api.parameters import Days
 from read_api.reader import Reader
 from read_api.reports.columns import columns, made
 
@@ -37,6 +39,35 @@ def project(reader: Reader, project_id: str) -> Project:
         [project_id],
     )
     return made(Project, found)[0] if found else Project(_default_model(reader))
+
+
+def asked_model(reader: Reader, project_id: str, model: str) -> str:
+    """The attribution model asked for, the project's without one; raises Refusal 400."""
+    known = reader.facts.get("attribution_models", ())
+    if model and model not in known:
+        raise Refusal(400, "model must be one of " + ", ".join(known))
+    return model or project(reader, project_id).default_model
+
+
+def known_days(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
+    """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
+    rows = reader.rows(
+        """
+        select currency, min(report_date), max(report_date), sum(credit_nano)
+        from rpt_traffic
+        where project_id = ?
+        group by currency
+        union all
+        select null, min(conversion_date), max(conversion_date), 0
+        from fct_conversion_ledger
+        where project_id = ? and conversion_id is null
+        """,
+        [project_id, project_id],
+    )
+    firsts = [first for _, first, _, _ in rows if first is not None]
+    lasts = [last for _, _, last, _ in rows if last is not None]
+    conversions = {currency: nano for currency, _, _, nano in rows if currency is not None}
+    return Days(min(firsts, default=None), max(lasts, default=None)), conversions
 
 
 def _default_model(reader: Reader) -> str:

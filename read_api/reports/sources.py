@@ -9,6 +9,7 @@ from pydantic import Field
 from funnelhouse.auth import ReadCaller
 from funnelhouse.problems import Refusal
 from read_api.answers import AskedTable, Exact, Table, of_nano
+from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
 from read_api.parameters import (
     ALL_DAYS,
     FIRST_PAGE,
@@ -24,13 +25,24 @@ from read_api.parameters import (
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import known_by, matching
+from read_api.reports.conditions import known_by, matching, must_have
 from read_api.reports.projects import project
+from read_api.slices import Slice
 
-DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country", "landing_page", "device")
+DIMENSIONS = (
+    "source",
+    "medium",
+    "campaign",
+    "term",
+    "content",
+    "channel",
+    "country",
+    "landing_page",
+    "device",
+)
 
 # Credit is kept by these; a landing page or device of past money would need the touches and sessions again.
-AS_OF_DIMENSIONS = ("source", "medium", "campaign", "term", "content", "country")
+AS_OF_DIMENSIONS = ("source", "medium", "campaign", "term", "content", "channel", "country")
 
 router = APIRouter(tags=["reports"])
 
@@ -46,6 +58,7 @@ class Filters:
     source: str | None = None
     as_of: AsOf | None = None
     page: Page = FIRST_PAGE
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +76,15 @@ class Traffic:
 def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
     """Most sessions first, then most conversions, then by value and currency.
 
-    Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS.
+    Raises Refusal 400 for `as_of` with a dimension that is not in AS_OF_DIMENSIONS, for one that this build
+    lacks, and for a filter that the mart does not have.
     """
+    refuse_not_applied("rpt_traffic", filters.filters, reader)
     by = filters.dimension
+    must_have(reader, "rpt_traffic", by)
     asked = {"country": filters.country, "currency": filters.currency, "source": filters.source}
     condition, values = matching(project_id, "report_date", filters.days, asked)
+    filtered, more = applied(Slice("rpt_traffic", project_id), filters.filters, reader, "").condition
     listed = columns(
         Traffic,
         "sessions",
@@ -84,13 +101,13 @@ def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
             sum(sum(sessions)) over of_value as value_sessions,
             sum(sum(credit_nano)) over of_value as value_nano
         from rpt_traffic
-        where {condition}
+        where {condition} and {filtered}
         group by {by}, currency
         window of_value as (partition by {by})
         order by value_sessions desc, value_nano desc, value nulls last, sessions desc, currency
         limit ? offset ?
         """,  # noqa: S608
-        values,
+        [*values, *more],
         filters.page,
     )
     rows = [
@@ -119,19 +136,22 @@ def _known_money(reader: Reader, project_id: str, filters: Filters) -> dict[tupl
         "credits.source": filters.source,
     }
     condition, values = matching(project_id, "ledger.conversion_date", filters.days, asked)
+    model = project(reader, project_id).default_model
+    credits = applied(
+        Slice("fct_attribution", project_id).where("model", model), filters.filters, reader, model
+    )
+    credited, more = credits.condition
     found = reader.rows(
         f"""
         select {by}, ledger.currency, sum(ledger.amount_minor::hugeint * credits.credit_nano)
         from fct_conversion_ledger as ledger
-        inner join fct_attribution as credits
+        inner join (select * from fct_attribution where {credited}) as credits
             on ledger.conversion_id = credits.conversion_id
-            and credits.project_id = ?
-            and credits.model = ?
         inner join fct_conversions as conversions on ledger.conversion_id = conversions.conversion_id
         where {condition} and {until}
         group by all
         """,  # noqa: S608
-        [project_id, project(reader, project_id).default_model, *values, *learnt],
+        [*more, *values, *learnt],
     )
     return {(value, currency): round(of_nano(total)) for value, currency, total in found}
 
@@ -144,6 +164,7 @@ def sources_report(
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
+    asked: AskedFilters,
     dimension: Annotated[
         str | None, Query(description="What rows are by: " + ", ".join(DIMENSIONS) + "; default source.")
     ] = None,
@@ -156,5 +177,5 @@ def sources_report(
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
     with table.reading(caller) as reader:
-        filters = Filters(by, days, country, currency, source or None, as_of, table.page)
+        filters = Filters(by, days, country, currency, source or None, as_of, table.page, asked)
         return table.answer(reader, sources(reader, caller.project_id, filters), days)

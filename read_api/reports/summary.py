@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import Exact, json_answer, of_nano, reading
+from read_api.bins import within
+from read_api.comparison import AskedComparison, Comparison
+from read_api.filters import AskedFilters, Filter, applied
 from read_api.parameters import (
     ALL_DAYS,
     AskedAsOf,
@@ -23,8 +26,8 @@ from read_api.parameters import (
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import Condition, known_by, matching
-from read_api.reports.projects import project
+from read_api.reports.conditions import known_by
+from read_api.reports.projects import known_days, project
 from read_api.slices import Slice
 
 router = APIRouter(tags=["reports"])
@@ -32,12 +35,14 @@ router = APIRouter(tags=["reports"])
 
 @dataclass(frozen=True)
 class Filters:
-    """Which days and country; `as_of` is for the ledger."""
+    """Which days, country and rows, chosen by the credit of `model`; `as_of` is for the ledger."""
 
     days: Days = ALL_DAYS
     country: str | None = None
     currency: str | None = None
     as_of: AsOf | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,16 @@ class LedgerFigures:
     reporting_amount_minor: Annotated[int | None, Field(description="Null where a rate is missing.")]
 
 
+class Compared(BaseModel):
+    """The figures of the days that are compared with."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    first: date = Field(alias="from")
+    last: date = Field(alias="to")
+    currencies: list[CurrencyFigures]
+
+
 class Summary(BaseModel):
     """The project at a glance."""
 
@@ -110,11 +125,14 @@ class Summary(BaseModel):
     days: list[DayFigures]
     states: list[StateFigures]
     ledger: list[LedgerFigures]
+    compared: Compared | None = Field(
+        description="With `compare`, where something is known of those days. Days to come are not compared."
+    )
 
 
 def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures]:
     """By day, then currency; days without anything have no row."""
-    condition, parameters = _condition(project_id, filters, "report_date")
+    condition, parameters = _rows(reader, "rpt_traffic", project_id, filters, "report_date").condition
     listed = columns(
         DayFigures,
         "sessions",
@@ -143,21 +161,6 @@ def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures
     ]
 
 
-def by_quarter_hour(reader: Reader, rows: Slice, moment: str, column: str) -> dict[datetime, int]:
-    """A column by quarters of an hour, of which hours of every time zone are made."""
-    condition, values = rows.condition
-    found = reader.rows(
-        f"""
-        select time_bucket(interval '15 minutes', {moment}) as quarter, {column}
-        from {rows.mart}
-        where {condition}
-        group by quarter
-        """,  # noqa: S608
-        values,
-    )
-    return {quarter: number or 0 for quarter, number in found}
-
-
 def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[CurrencyFigures]:
     """The days' figures added up, by currency, and what refunds without a sale leave of them."""
     refunds: Counter[str] = Counter()
@@ -183,7 +186,7 @@ def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[Cu
 
 def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFigures]:
     """All conversions of the days, rejected ones too, by state and currency."""
-    condition, parameters = _condition(project_id, filters, "conversion_date")
+    condition, parameters = _rows(reader, "fct_conversions", project_id, filters, "conversion_date").condition
     listed = columns(
         StateFigures,
         "net_amount_minor",
@@ -207,18 +210,12 @@ def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFig
 def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
     """The ledger of conversions and refunds of the days, by reason and currency, as known at `as_of`.
 
-    With a country only entries of conversions are there: what an unmatched refund belongs to is not known.
+    With a filter only entries of conversions are there: what an unmatched refund belongs to is not known.
     """
     until, learnt = known_by(filters.as_of)
-    condition, parameters = matching(
-        project_id, "conversion_date", filters.days, {"currency": filters.currency}
-    )
-    if filters.country:
-        condition += (
-            " and conversion_id in "
-            "(select conversion_id from fct_conversions where project_id = ? and country = ?)"
-        )
-        parameters += [project_id, filters.country]
+    condition, parameters = _rows(
+        reader, "fct_conversion_ledger", project_id, filters, "conversion_date"
+    ).condition
     listed = columns(
         LedgerFigures,
         "amount_minor",
@@ -249,18 +246,19 @@ def summary(
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
+    asked: AskedFilters,
+    comparison: AskedComparison,
 ) -> Response:
     """Sessions, conversions and money by day and currency, conversions by state, and the ledger by reason.
 
-    `as_of` reads the ledger as it was known then; the other figures are today's.
+    `as_of` reads the ledger as it was known then; the other figures are today's. Sessions are not filtered by
+    conversion and goal, and figures by day not by new or returning.
     """
-    filters = Filters(days, country, currency, as_of)
     with reading(request, caller, build) as reader:
         known = project(reader, caller.project_id)
+        filters = Filters(days, country, currency, as_of, asked, known.default_model)
         entries = ledger(reader, caller.project_id, filters)
-        known_today = (
-            entries if as_of is None else ledger(reader, caller.project_id, replace(filters, as_of=None))
-        )
+        today = replace(filters, as_of=None)
         figures = by_day(reader, caller.project_id, filters)
         content = {
             "build": reader.build_id,
@@ -268,14 +266,32 @@ def summary(
             "reporting_currency": known.reporting_currency,
             "from": days.first,
             "to": days.last,
-            "currencies": by_currency(figures, known_today),
+            "currencies": by_currency(
+                figures, entries if as_of is None else ledger(reader, caller.project_id, today)
+            ),
             "days": figures,
             "states": by_state(reader, caller.project_id, filters),
             "ledger": entries,
+            "compared": _compared(reader, caller.project_id, today, comparison),
         }
         return json_answer(request, content, reader.build_id)
 
 
-def _condition(project_id: str, filters: Filters, day_column: str) -> Condition:
-    columns = {"country": filters.country, "currency": filters.currency}
-    return matching(project_id, day_column, filters.days, columns)
+def _compared(
+    reader: Reader, project_id: str, filters: Filters, comparison: Comparison | None
+) -> dict[str, object] | None:
+    known, _ = known_days(reader, project_id)
+    shown = within(filters.days, known)
+    days = comparison.days(shown) if comparison and shown else None
+    if days is None or within(days, known) is None:
+        return None
+    of = replace(filters, days=days)
+    figures = by_currency(by_day(reader, project_id, of), ledger(reader, project_id, of))
+    return {"from": days.first, "to": days.last, "currencies": figures}
+
+
+def _rows(reader: Reader, mart: str, project_id: str, filters: Filters, days_column: str) -> Slice:
+    country = (Filter("country", "is", (filters.country,)),) if filters.country else ()
+    rows = Slice(mart, project_id).on(days_column, filters.days)
+    rows = applied(rows, (*country, *filters.filters), reader, filters.model)
+    return rows.having({"currency": filters.currency})

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from example_shop import click_link, send_shop
+from example_shop import click_link, send_long_names, send_shop
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from servers import start_ingest, start_read
-from shop_pages import SHOP, House
+from shop_pages import LONG_NAMES, SHOP, House
 
 HOW_TO_GET_IT = "there is no Chromium here: apt-get install chromium"
 
@@ -24,6 +24,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     admin_key = ingest.key(SHOP)
     send_shop(ingest.url, SHOP, admin_key, VISITORS)
     click_link(ingest.url, SHOP, admin_key)
+    send_long_names(ingest.url, LONG_NAMES, ingest.key(LONG_NAMES))
     yield House(ingest, read, admin_key, ingest.key(SHOP, "read"))
     read.stop()
     ingest.stop()

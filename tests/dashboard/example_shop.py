@@ -92,6 +92,59 @@ def click_link(ingest_url: str, project: str, key: str) -> None:
         assert answer.status_code == 302
 
 
+LONGEST = 250
+
+
+def send_long_names(ingest_url: str, project: str, key: str) -> None:
+    """A project in which whatever somebody may name has a name of 250 letters without a blank."""
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=f"{ingest_url}/v1/projects/{project}", headers=headers, timeout=30) as client:
+        for path, body in _long_definitions():
+            client.put(f"/{path}", json=body).raise_for_status()
+        client.post("/events", json=list(_long_events())).raise_for_status()
+        spent = {"day": BEGIN.date().isoformat(), "amount": 123456.78, "currency": "EUR"}
+        named = {"source": long("source"), "medium": long("medium"), "campaign": long("campaign")}
+        client.post("/costs", json=[{**spent, **named}]).raise_for_status()
+
+
+def long(name: str) -> str:
+    """The longest name."""
+    return (name * LONGEST)[:LONGEST]
+
+
+def _long_definitions() -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "goals/long", {"name": long("goal"), "match": {"type": "event_name", "value": long("event")}}
+    steps = [{**step, "name": long("step")} for step in FUNNEL["steps"]]  # type: ignore[index]
+    yield "funnels/long", {**FUNNEL, "name": long("funnel"), "steps": steps}
+    variants = [{"id": each, "name": long(each)} for each in "ab"]
+    yield "experiments/long", {"name": long("experiment"), "variants": variants, "control": "a"}
+    yield f"links/{LINK_ID}", {**LINK, "name": long("link")}
+
+
+def _long_events() -> Iterator[dict[str, Any]]:
+    for number in range(6):
+        who = {"anonymous_id": f"{number}{long('visitor')}"[:LONGEST]}
+        at = BEGIN + timedelta(days=3 * number)
+        origin = {
+            f"utm_{name}": f"{number % 3}{long(name)}"[:LONGEST] for name in ("source", "medium", "campaign")
+        }
+        yield {
+            **{"event_type": "pageview", **who, **origin, "experiments": {"long": "ab"[number % 2]}},
+            **{"url": f"https://lamps.example/{long('page')}", "timestamp": _ms(at), "country": "DE"},
+        }
+        yield {
+            **{"event_type": "pageview", **who, "utm_source": "google", "utm_medium": "cpc"},
+            **{"url": "https://lamps.example/products/x", "timestamp": _ms(at + timedelta(days=1))},
+        }
+        order = {
+            **{"event_name": long("event"), **who, "user_id": f"{number}{long('user')}"[:LONGEST]},
+            **{"transaction_id": f"{number}{long('order')}"[:LONGEST], "currency": "EUR"},
+        }
+        sold = _ms(at + timedelta(days=1, hours=1))
+        yield {**order, "event_type": "conversion", "revenue": 1234567.89, "timestamp": sold}
+        yield {**order, "event_type": "refund", "revenue": 4567.89, "timestamp": sold + 60_000}
+
+
 def shop_events(visitors: int) -> Iterator[dict[str, Any]]:
     """Events of the openanalytics dialect, in the order of sending."""
     chance = random.Random(7)

@@ -1,8 +1,10 @@
 """How figures are written, and forms become rules."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import get_args
+from types import SimpleNamespace
+from typing import cast, get_args
 
 import pytest
 
@@ -10,16 +12,19 @@ from funnelhouse import keys
 from ingest_api.definitions import link
 from ingest_api.definitions.funnel import Funnel
 from ingest_api.definitions.link import Fires
+from read_api.bins import bins
+from read_api.currencies import Currencies
 from read_api.dashboard import figures, rules
 from read_api.dashboard.access import Fields
 from read_api.dashboard.ingest import NotTaken
-from read_api.dashboard.layout import Currencies, bins
+from read_api.dashboard.pages.behaviour import heat_by_rank, interval_axis
 from read_api.dashboard.pages.keys import SCOPES
 from read_api.dashboard.pages.links import FIRES, PASSED
 from read_api.dashboard.pages.setup import PAGE_KINDS
 from read_api.dashboard.pages.traffic import heat, sankey
 from read_api.parameters import Days
 from read_api.ranking import Line
+from read_api.reports.experiments import Variant
 from read_api.slices import Figure, Slice
 from record.contract import MatchOperator, MatchType, PageKind
 
@@ -161,6 +166,60 @@ def test_the_picture_of_paths_keeps_every_conversion() -> None:
 def test_colours_go_from_nothing_to_the_most() -> None:
     assert [heat(Decimal(part), Decimal(10)) for part in (0, 1, 5, 10)] == [0, 1, 3, 5]
     assert heat(Decimal(), Decimal()) == 0
+
+
+def test_cells_of_cohorts_are_told_apart_however_unequal_they_are() -> None:
+    shares = sorted(Decimal(share) for share in (1, 2, 3, 4, 5, 6, 7, 8, 9, 1000))
+    assert [heat_by_rank(share, shares) for share in shares] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert heat_by_rank(Decimal(5000), shares) == 5, "a week that is not over may be above all finished ones"
+    assert (heat_by_rank(Decimal(), shares), heat_by_rank(Decimal(1), [])) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        ("0.18", "0.404", ["0.1", "0.2", "0.3", "0.4", "0.5"]),
+        ("0.011", "0.013", ["0.011", "0.012", "0.013"]),
+        ("0", "0", ["0", "0.0001"]),
+        ("0", "1", ["0.0", "0.5", "1.0"]),
+    ],
+)
+def test_an_axis_of_intervals_lies_around_them(low: str, high: str, ticks: list[str]) -> None:
+    variants = [
+        SimpleNamespace(rate_low=Decimal(low), rate_high=Decimal(high)),
+        SimpleNamespace(rate_low=None, rate_high=None),
+    ]
+    axis = interval_axis(cast("list[Variant]", variants))
+    assert axis is not None
+    assert list(axis.ticks) == [Decimal(tick) for tick in ticks]
+    assert 0 <= axis.place(Decimal(low)) <= axis.place(Decimal(high)) <= 100
+    assert interval_axis([]) is None
+
+
+def test_json_gets_lines_and_keeps_every_letter() -> None:
+    sent = '{"a":1.10,"b":[],"c":[1e400,{"x":"a,b:{\\"}"}],"e":{}}'
+    shown = figures.pretty(sent)
+    assert json.loads(shown) == json.loads(sent)
+    assert shown.splitlines()[:4] == ["{", '  "a": 1.10,', '  "b": [],', '  "c": [']
+    assert "1e400" in shown, "as it was sent"
+    assert figures.pretty("a=1&b=,2") == "a=1&b=,2"
+    deep = "[" * 5000 + "]" * 5000
+    assert figures.pretty(deep) == deep
+
+
+def test_only_a_long_name_may_be_cut_and_can_be_read_in_full() -> None:
+    assert figures.name("google") == '<span class="said">google</span>'
+    assert figures.name(None) == figures.name("") == figures.NONE
+    assert (
+        figures.name("<b>" * 50)
+        == f'<span class="name said" title="{"&lt;b&gt;" * 50}">{"&lt;b&gt;" * 50}</span>'
+    )
+
+
+def test_a_time_of_today_is_told_without_its_day() -> None:
+    now = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    assert ">09:05:00</time>" in figures.clock(datetime(2026, 11, 30, 9, 5), now)
+    assert ">11-29 23:59:59</time>" in figures.clock(datetime(2026, 11, 29, 23, 59, 59), now)
 
 
 def test_a_form_becomes_a_rule_and_back() -> None:

@@ -1,15 +1,29 @@
 """The pages in a browser, over a real build: nothing fails, nothing overflows, and figures are the API's."""
 
+import json
+import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import httpx
 import pytest
-from example_shop import LINK, LINK_ID
+from example_shop import LINK, LINK_ID, LONGEST, long
 from playwright.sync_api import BrowserContext, Page, expect
-from shop_pages import SHOP, House, Watched, keep_picture, sign_in, watched
+from shop_pages import (
+    LONG_NAMES,
+    OUT_OF_SIGHT,
+    OVERLAPPING,
+    SHOP,
+    House,
+    Watched,
+    keep_picture,
+    sign_in,
+    watched,
+)
 
 from funnelhouse.settings import CHECKOUT
 from read_api.dashboard.view import MENU
@@ -18,10 +32,11 @@ NewContext = Callable[..., BrowserContext]
 
 PAGES = (
     "overview",
+    "overview?metric=roas&compare=year&traffic=campaign&outcomes=events&audience=device",
     "revenue",
     "conversions",
-    "sources",
-    "sources?by=campaign",
+    "performance",
+    "performance?by=campaign,landing_page&columns=sessions,people,conversions,aov,spend,cpa,roas,profit",
     "landing-pages",
     "links",
     "attribution",
@@ -173,6 +188,28 @@ def test_every_page_renders(look: str, published: House, defined: Defined, new_c
         assert seen.faults == [], path
 
 
+def test_on_a_phone_nothing_is_cut_or_covered_whatever_names_are_like(
+    published: House, new_context: NewContext
+) -> None:
+    seen = watched(new_context(viewport={"width": 390, "height": 844}), published)
+    page = seen.page
+    sign_in(page, published, published.ingest.key(LONG_NAMES))
+    address = f"{published.read.url}/app/projects/{LONG_NAMES}"
+    page.goto(f"{address}/conversions?dates=all")
+    conversion = page.locator("tbody th a").first.get_attribute("href") or ""
+    person = quote(f"0{long('user')}"[:LONGEST])
+    paths = [
+        slug for _, pages in MENU for slug, _ in pages if slug not in ("setup", "destinations", "deliveries")
+    ]
+    for path in (*paths, conversion.removeprefix(f"/app/projects/{LONG_NAMES}/"), f"people?id={person}"):
+        page.goto(f"{address}/{path}{'&' if '?' in path else '?'}dates=all")
+        keep_picture(page, f"narrow-{re.sub('[^a-z]+', '-', path)[:30]}")
+        assert page.evaluate(OVERFLOW) <= 0, f"{path} is wider than the screen"
+        assert page.evaluate(OVERLAPPING) == [], path
+        assert page.evaluate(OUT_OF_SIGHT) == [], path
+    assert seen.faults == []
+
+
 def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("attribution"))
@@ -202,8 +239,9 @@ def test_attribution_is_of_one_goal_when_it_is_chosen(seen: Watched, published: 
     page = seen.page
     page.goto(f"{published.page('goals')}?dates=all")
     row = page.get_by_role("row").filter(has_text="Big order")
-    conversions = int(row.locator("td a[title]").inner_text())
-    row.locator("td a[title]").click()
+    link = row.locator("td a[title][href*='/attribution']")
+    conversions = int(row.locator("td:has(a[href*='/attribution']) data").inner_text())
+    link.click()
     page.wait_for_url("**/attribution?*goal=big-order*")
     expect(page.locator("main")).to_contain_text("of conversions that completed Big order")
     report = api(published, "attribution", model="last_touch", goal_id="big-order")
@@ -225,7 +263,7 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     assert len(channels) > 3
     shown = cells(seen.page, "#channels")
     assert [row[0] for row in shown] == [each["source"] for each in channels]
-    assert shown[0][4] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
+    assert shown[0][5] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
     rate = sum(each["shapley_value"] for each in channels)
     expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
 
@@ -332,32 +370,166 @@ def test_a_funnel_defined_in_the_page_has_a_picture(
     assert page.locator(".step").nth(1).get_by_label("Name").input_value() == "Checkout"
 
 
-def test_dates_country_and_project_stay_in_the_address(seen: Watched, published: House) -> None:
+def test_the_performance_table_opens_sorts_and_shows_what_one_chooses(
+    seen: Watched, published: House
+) -> None:
+    page = seen.page
+    page.goto(f"{published.page('performance')}?dates=all&by=source,campaign")
+    table = page.locator(".trade table")
+    first = table.locator("tbody tr").first
+    branch = first.get_by_role("button")
+    sessions = int(first.locator("td").first.inner_text().replace(",", ""))
+    branch.click()
+    expect(first.get_by_role("button")).to_have_attribute("aria-expanded", "true")
+    children = table.locator("tbody tr.level-1")
+    found = [int(each.replace(",", "")) for each in children.locator("td:nth-of-type(1)").all_inner_texts()]
+    assert sum(found) == sessions
+
+    page.get_by_role("columnheader", name="Net revenue").get_by_role("link").first.click()
+    page.wait_for_url("**sort=-net_amount*")
+    expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
+    page.locator(".columns-picker summary").click()
+    page.get_by_label("Profit").check()
+    page.wait_for_url("**columns=profit*")
+    expect(page.get_by_role("columnheader", name="Profit")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("columnheader", name="Profit")).to_have_count(0)
+    expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
+    report = api(published, "performance", columns="net_amount", sort="-net_amount")
+    names = [row[0].split("\n")[-1] for row in cells(page, ".trade table")]
+    assert names[0] == report["rows"][0]["values"][0]
+    # What cannot be read says so, with a way back.
+    answer = page.goto(f"{published.page('performance')}?by=nothing")
+    assert answer is not None
+    assert answer.status == 400
+    expect(page.get_by_role("alert")).to_contain_text("by must be up to 3 different dimensions")
+    seen.faults = [fault for fault in seen.faults if "400" not in fault]
+
+
+def test_on_a_phone_a_row_of_the_table_opens_as_a_card(
+    published: House, defined: Defined, new_context: NewContext
+) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+    seen = watched(new_context(**phone, storage_state=defined.cookies), published)
+    page = seen.page
+    for path in ("performance?dates=all", "landing-pages?dates=all"):
+        page.goto(published.page(path))
+        row = page.locator(".trade tbody tr").first
+        for cell in row.locator("td:visible").all():
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 390, "no column out of sight"
+        assert row.locator("td:visible").count() == 2
+        assert row.locator("td:visible").filter(has=page.locator(".money")).count() == 1
+        row.get_by_label("All figures of").check()
+        assert row.locator("td:visible").count() == row.locator("td").count() > 6
+        assert page.evaluate(OVERFLOW) <= 0
+    assert seen.faults == []
+
+
+def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published: House) -> None:
     page = seen.page
     page.goto(published.page("overview"))
     page.get_by_label("Dates").select_option("all")
     page.wait_for_url("**dates=all**")
-    page.get_by_label("Country").select_option("DE")
-    page.wait_for_url("**country=DE**")
-    figures = page.locator(".figures").inner_text()
+    page.goto(f"{page.url}&country=DE")
+    expect(page.locator(".chip")).to_contain_text("Country is DE")
+    figures = page.locator(".cards").inner_text()
     summary = api(published, "summary", country="DE")
     sessions = sum(each["sessions"] for each in summary["currencies"])
     assert f"{sessions:,}" in figures
-    page.get_by_role("link", name="Sources", exact=True).click()
-    page.wait_for_url("**/sources?**")
+    page.get_by_role("link", name="Performance", exact=True).click()
+    page.wait_for_url("**/performance?**")
     assert "dates=all" in page.url
-    assert "country=DE" in page.url
+    assert "f=country%3Ais%3ADE" in page.url
     total = page.locator("tfoot td").first.inner_text()
     assert total == f"{sessions:,}"
-    # Paths know no country; it comes back afterwards.
+    # Paths know no country, say so, and keep it.
     page.get_by_role("link", name="Paths", exact=True).click()
+    expect(page.locator("[data-unfiltered=country]").first).to_contain_text("Country is DE not filtered")
     page.get_by_role("link", name="Overview", exact=True).click()
-    expect(page.get_by_label("Country")).to_have_value("DE")
+    expect(page.locator(".chip")).to_contain_text("Country is DE")
     page.get_by_label("Dates").select_option("own")
     page.get_by_label("From").fill("2026-05-10")
     page.get_by_label("From").blur()
     page.wait_for_url("**from=2026-05-10**")
     assert page.get_by_label("From").input_value() == "2026-05-10"
+
+
+def test_what_a_page_shows_unasked_stays_with_it(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("cohorts"))
+    page.get_by_label("Metric").select_option("converted")
+    page.wait_for_url("**measure=converted**")
+    expect(page.get_by_label("Dates").locator("option:checked")).to_have_text("All time")
+    page.get_by_role("link", name="Overview", exact=True).click()
+    expect(page.get_by_label("Dates").locator("option:checked")).to_have_text("Last 30 days of data")
+    # What somebody chooses goes along.
+    page.get_by_label("Dates").select_option("all")
+    page.wait_for_url("**dates=all**")
+    page.get_by_role("link", name="Cohorts", exact=True).click()
+    page.get_by_label("Metric").select_option("revenue-EUR")
+    page.wait_for_url("**dates=all**measure=revenue-EUR**")
+    expect(page.get_by_role("heading", name="Net revenue in EUR")).to_be_visible()
+
+
+def test_on_paper_a_page_says_what_its_figures_are_of(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(f"{published.page('overview')}?dates=own&from=2026-05-10&to=2026-05-20&f=source:is:google")
+    head = page.locator(".print-head")
+    expect(head).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(head).to_be_visible()
+    expect(head).to_contain_text(f"{SHOP} · 2026-05-10 to 2026-05-20 · Source is google · build ")
+    expect(page.locator("#filters")).to_be_hidden()
+
+
+def test_the_metric_that_is_chosen_is_drawn(seen: Watched, published: House) -> None:
+    page = seen.page
+    page.goto(published.page("overview"))
+    shown = page.locator("#drawn")
+    expect(shown.get_by_role("heading")).to_contain_text("Net revenue by day")
+    page.get_by_role("link", name="Conversion rate").click()
+    page.wait_for_url("**metric=conversion_rate**")
+    expect(shown.get_by_role("heading")).to_contain_text("Conversion rate by day")
+    expect(page.get_by_role("link", name="Conversion rate")).to_be_focused()
+    chart = json.loads(page.locator("#chart-metric").text_content() or "")
+    days = {"from": chart["categories"][0], "to": chart["categories"][-1]}
+    found = api(published, "timeline", metric="conversion_rate", compare="previous", **days)
+    drawn = [each and round(each / 100, 9) for each in chart["series"][0]["values"]]
+    assert drawn == [each["value"] for each in found["bins"]]
+    assert shown.locator("canvas").count() == 1
+    # A tab changes its panel, and nothing else.
+    page.get_by_role("link", name="Campaigns").click()
+    page.wait_for_url("**traffic=campaign**")
+    assert "metric=conversion_rate" in page.url
+    expect(page.get_by_role("link", name="Campaigns")).to_have_attribute("aria-current", "true")
+    expect(page.get_by_role("link", name="Campaigns")).to_be_focused()
+    page.go_back()
+    expect(page.locator("#tab-source")).to_have_attribute("aria-current", "true")
+    # What was chosen stays with other days.
+    page.get_by_label("Dates").select_option("all")
+    page.wait_for_url("**dates=all**")
+    expect(shown.get_by_role("heading")).to_contain_text("Conversion rate by")
+    expect(page.locator("#latest")).to_contain_text("in the last minute")
+
+
+def test_the_overview_works_without_scripts_and_on_a_phone(
+    published: House, defined: Defined, new_context: NewContext
+) -> None:
+    context = new_context(
+        java_script_enabled=False, viewport={"width": 390, "height": 844}, storage_state=defined.cookies
+    )
+    page = context.new_page()
+    page.goto(published.page("overview"))
+    page.get_by_role("link", name="Medium").click()
+    assert "traffic=medium" in page.url
+    page.get_by_role("link", name="Pending value").click()
+    expect(page.get_by_role("heading", name="Pending value by day")).to_be_visible()
+    edge = page.locator("#panel-traffic").bounding_box()
+    money = page.locator("#panel-traffic tbody td:last-child").first.bounding_box()
+    assert edge is not None and money is not None
+    assert money["x"] + money["width"] <= edge["x"] + edge["width"], "money is in sight"
 
 
 def test_a_conversion_explains_itself(seen: Watched, published: House) -> None:
@@ -484,7 +656,12 @@ def test_the_menu_opens_on_a_phone(published: House, new_context: NewContext) ->
     sign_in(context.new_page(), published, published.read_key)
     page = context.new_page()
     page.goto(published.page("overview"))
-    expect(page.get_by_role("navigation")).to_be_hidden()
+    expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
+    expect(page.get_by_role("button", name="Menu")).to_be_focused()
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("link", name="Cohorts").click()
     expect(page.get_by_role("heading", name="Cohorts", level=1)).to_be_visible()
@@ -531,3 +708,29 @@ def test_the_models_behind_figures_are_shown_and_nobody_is_told(
     assert httpx.get(models, timeout=30).status_code == 401
     sending = published.ingest.key(SHOP, "ingest")
     assert httpx.get(models, headers={"x-api-key": sending}, timeout=30).status_code == 403
+
+
+def test_figures_open_into_rows_that_add_up(published: House, defined: Defined) -> None:
+    cookies = {each["name"]: each["value"] for each in defined.cookies["cookies"]}
+    found: dict[tuple[str, str, str | None], list[str]] = {}
+    with httpx.Client(cookies=cookies, timeout=30) as client:
+        for path in PAGES:
+            html = client.get(published.page(path), params={"dates": "all"} if "?" not in path else None).text
+            for href in re.findall(r'<a class="figure" href="([^"]+)"', html):
+                words = dict(parse_qsl(urlsplit(unescape(href)).query))
+                found.setdefault((words["mart"], words["column"], words.get("over-column")), []).append(href)
+    assert len(found) > 50, "kinds of figures"
+    chance = random.Random(20)
+    drawn = [chance.choice(of_kind) for of_kind in found.values()]
+    drawn += chance.choices([href for of_kind in found.values() for href in of_kind], k=60)
+    listed = []
+    with httpx.Client(headers={"x-api-key": published.read_key}, timeout=30) as client:
+        for href in drawn:
+            query = urlsplit(unescape(href)).query
+            answer = client.get(f"{published.read.url}/v1/projects/{SHOP}/receipt?{query}")
+            assert answer.status_code == 200, (href, answer.text)
+            receipt = answer.json()
+            assert receipt["agrees"], receipt["parts"]
+            assert receipt["number"] == receipt["sum"] or not (receipt["number"] or receipt["sum"])
+            listed.append(receipt["parts"][0]["listed_from"])
+    assert listed.count("facts") > 50

@@ -28,6 +28,23 @@ def test_a_session_is_found_by_its_id_only_until_it_is_ended(clock: Clock) -> No
     assert store.find(session_id) is None
 
 
+def test_a_forms_token_is_written_differently_each_time_and_is_always_the_sessions() -> None:
+    session, other = sessions.Session(["key"]), sessions.Session(["key"])
+    written = {session.csrf_token for _ in range(50)}
+    assert len(written) == 50
+    assert all(session.has_token(token) for token in written)
+    token = written.pop()
+    wrong = [
+        "",
+        "é",
+        token[:-1],
+        token + "AAAA",
+        token[::-1],
+        f"A{token[1:]}" if token[0] != "A" else f"B{token[1:]}",
+    ]
+    assert not any(session.has_token(each) for each in [*wrong, other.csrf_token])
+
+
 def test_a_session_ends_when_it_is_idle_and_after_a_week_however_busy(clock: Clock) -> None:
     store = Sessions(clock)
     idle, _ = store.begin("key")

@@ -549,7 +549,7 @@ def test_steps_tick_and_figures_come_while_one_looks_at_them(house: House, new_c
     page = seen.page
     # The project that example marts are of.
     sign_in(page, house, house.ingest.key("shop", "read,admin"))
-    page.get_by_role("link", name="Sources", exact=True).click()
+    page.get_by_role("link", name="Performance", exact=True).click()
     done = page.locator("#first-steps .is-done h3")
     expect(page.locator("#first-steps")).to_contain_text("Waiting for the first event")
     expect(done).to_have_count(0)
@@ -567,7 +567,7 @@ def test_steps_tick_and_figures_come_while_one_looks_at_them(house: House, new_c
         f"{house.ingest.url}/v1/projects/shop/events", json=event, headers={"Authorization": f"Bearer {key}"}
     )
     expect(done).to_contain_text(["A key", "The tracker", "The first event"])
-    assert page.url.endswith("/sources")
+    assert page.url.endswith("/performance")
     publish_rows(house.ingest.settings, EXAMPLE_ROWS)
     expect(page.get_by_role("heading", name="Sessions by source")).to_be_visible()
     expect(page.locator("#first-steps")).to_have_count(0)

@@ -141,6 +141,34 @@ def test_a_right_key_opens_whatever_others_at_its_address_tried(client: httpx.Cl
     assert client.post("/app/keys", data=form).status_code == 303
 
 
+def test_pages_of_a_project_are_compressed_for_who_takes_it(client: httpx.Client, server: Server) -> None:
+    sign_in(client, server.key())
+    for path in ("/app/keys", "/app/projects/shop/live", "/app/projects/shop/nothing"):
+        found = {
+            coding: client.get(path, headers={"Accept-Encoding": coding})
+            for coding in ("gzip, br", "identity", "gzip;q=0")
+        }
+        codings = {coding: answer.headers.get("content-encoding") for coding, answer in found.items()}
+        assert codings == {"gzip, br": "gzip", "identity": None, "gzip;q=0": None}, path
+        assert {answer.headers["vary"] for answer in found.values()} == {"Accept-Encoding"}
+        # What is secret in it is written differently each time, so that its length tells nothing.
+        tokens = {token(answer) for answer in found.values()}
+        assert len(tokens) == len(found)
+        for each in tokens:
+            assert client.post("/app/keys", data={"csrf": each, "key": "wrong"}).status_code == 422
+    assert "content-encoding" not in httpx.get(f"{client.base_url}/app/sign-in").headers
+
+
+def test_what_goes_wrong_in_a_project_is_said_in_its_frame(client: httpx.Client, server: Server) -> None:
+    sign_in(client, server.key())
+    answer = client.get("/app/projects/shop/setup/nothing")
+    assert answer.status_code == 404
+    for said in ("No such path", 'aria-label="Pages"', "/app/projects/shop/setup"):
+        assert said in answer.text
+    # Who may not see the project sees no frame of it.
+    assert 'aria-label="Pages"' not in client.get("/app/projects/other/overview").text
+
+
 def test_a_form_of_another_site_is_refused(client: httpx.Client, server: Server) -> None:
     key = server.key()
     own = f"http://{httpx.URL(server.url).netloc.decode()}"

@@ -14,6 +14,7 @@ from servers import Server
 
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
+from ingest_api.definitions.channels import CHANNELS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
 from ingest_api.definitions.kind import Kind
@@ -267,17 +268,43 @@ def test_the_api_is_described_with_an_example(kind: Kind, client: httpx.Client) 
         ("settings", {"counts_direct": "yes"}, "counts_direct"),
         ("settings", {"timezone": "UTC"}, "timezone: Extra inputs"),
         ("settings", [], "JSON object"),
+        ("channels", {"rules": [{"source": {"values": ["a"]}}]}, "rules.0.channel: Field required"),
+        ("channels", {"rules": [{"channel": ""}]}, "rules.0.channel"),
+        ("channels", {"rules": [{"channel": " x"}]}, "rules.0.channel"),
+        ("channels", {"rules": [{"channel": "x", "medium": {"values": []}}]}, "rules.0.medium.values"),
+        ("channels", {"rules": [{"channel": "x", "medium": {"values": [" "]}}]}, "must say something"),
+        ("channels", {"rules": [{"channel": "x", "medium": {"values": ["é" * 126]}}]}, "at most 250 bytes"),
+        (
+            "channels",
+            {"rules": [{"channel": "x", "medium": {"operator": "category", "values": ["search"]}}]},
+            "rules.0.medium.operator",
+        ),
+        (
+            "channels",
+            {"rules": [{"channel": "x", "source": {"operator": "category", "values": ["ads"]}}]},
+            "values: categories are search, social, video and shopping",
+        ),
+        ("channels", {"rules": [{"channel": "x", "click_id_type": "utm"}]}, "must be one of any, gclid"),
+        ("channels", {"rules": [{"channel": "x", "is_paid": "yes"}]}, "rules.0.is_paid"),
+        ("channels", {"rules": [{"channel": "x", "term": "y"}]}, "rules.0.term: Extra inputs"),
+        ("channels", {"rules": [{"channel": "x"}] * 201}, "rules: List should have at most 200 items"),
+        (
+            "channels",
+            {"rules": [{"channel": "x", "medium": {"values": ["y"] * 100}}] * 11},
+            "rules: must have at most 1000 values together",
+        ),
     ],
 )
 def test_a_bad_body_is_a_problem_naming_the_field(
     client: httpx.Client, path: str, body: Any, field: str
 ) -> None:
-    url = f"{PROJECT}/{path}" if path == "settings" else f"{PROJECT}/{path}/bad"
+    is_single = path in ("settings", "channels")
+    url = f"{PROJECT}/{path}" if is_single else f"{PROJECT}/{path}/bad"
     answer = client.put(url, json=body)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
     assert field in answer.json()["detail"]
-    if path != "settings":
+    if not is_single:
         assert client.get(url).status_code == 404
 
 
@@ -423,6 +450,27 @@ def test_settings_are_versioned_and_start_from_defaults(ingest_server: Server) -
         assert client.delete(url, headers=read_key).status_code == 403
 
 
+def test_channels_are_versioned_and_without_rules_those_shipped_hold(ingest_server: Server) -> None:
+    url = "/v1/projects/channelled/channels"
+    with httpx.Client(
+        base_url=ingest_server.url, headers={"x-api-key": ingest_server.key("channelled", "admin")}
+    ) as client:
+        assert client.get(url).json() == {"version": 0, "received_us": None, "rules": []}
+        trial = client.put(url, json=CHANNELS.example, headers=DRY)
+        assert (trial.json()["version"], client.get(url).json()["version"]) == (1, 0)
+        put = client.put(url, json=CHANNELS.example).json()
+        assert client.get(url).json() == put
+        whole = {"source": None, "medium": None, "campaign": None, "click_id_type": None, "is_paid": None}
+        assert put["rules"][2] == {**whole, "channel": "Other ads", "is_paid": True}
+        assert put["rules"][1]["medium"] == {"operator": "exact", "values": ["email", "e-mail"]}
+        assert client.delete(url).status_code == 204
+        assert client.get(url).json().items() >= {"version": 2, "rules": []}.items()
+        assert client.delete(url).status_code == 404
+        read_key = {"x-api-key": ingest_server.key("channelled", "read")}
+        assert client.get(url, headers=read_key).status_code == 200
+        assert client.put(url, json={}, headers=read_key).status_code == 403
+
+
 def model_variables() -> dict[str, Any]:
     project: dict[str, Any] = yaml.safe_load((CHECKOUT / "dbt_project/dbt_project.yml").read_text())
     return dict(project["vars"])
@@ -449,6 +497,7 @@ def test_models_read_as_many_steps_and_goals_as_the_api_takes() -> None:
 BODIES = {
     **{f"{kind.path}/any": ("PUT", kind.example) for kind in KINDS},
     "settings": ("PUT", SETTINGS.example),
+    "channels": ("PUT", CHANNELS.example),
     "costs": ("POST", costs.EXAMPLE),
 }
 

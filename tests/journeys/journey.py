@@ -127,8 +127,8 @@ def _requests(project: str, step: dict[str, Any], led: dict[str, str]) -> Iterat
     elif kind in _DEFINITIONS:
         path = f"/v1/projects/{project}/{_DEFINITIONS[kind]}/{body.pop('id')}"
         yield ("PUT", path, body) if body else ("DELETE", path, None)
-    elif kind == "settings":
-        yield "PUT", f"/v1/projects/{project}/settings", body
+    elif kind in ("settings", "channels"):
+        yield "PUT", f"/v1/projects/{project}/{kind}", body
     elif kind == "costs":
         yield "POST", f"/v1/projects/{project}/costs", body
     else:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ingest_api.definitions.channels import CHANNELS
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
@@ -140,6 +141,20 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
             for include in ([], ["hashes"])
         ],
     },
+    "channels": {
+        "channels": [
+            {
+                "rules": [
+                    {"channel": "Clicks", "click_id_type": click_id_type, "is_paid": is_paid},
+                    {"channel": "Search", "source": {"operator": "category", "values": ["search"]}},
+                    {"channel": "Brand", "campaign": {"operator": "wildcard", "values": ["*a*", "brand"]}},
+                    {"channel": name, "medium": {"operator": "prefix", "values": ["(", "e"]}},
+                ]
+            }
+            for click_id_type, is_paid in (("any", None), ("gclid", None), (None, True))
+            for name in ("Letters", "Direct")
+        ]
+    },
     "experiment": {
         "button": [
             {
@@ -163,5 +178,7 @@ _KINDS: dict[str, Kind] = {
 
 def stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """As the definition routes would store it."""
+    if kind == CHANNELS.kind:
+        return CHANNELS.shape.model_validate(body).model_dump()
     known = _KINDS[kind]
     return known.stored(known.shape.model_validate(body))

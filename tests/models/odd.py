@@ -261,6 +261,8 @@ class OddSender:
             zone = self._of(*_ZONES)
             settings = {"time_zone": zone, "reporting_currency": self._of("USD", "JPY"), "lookback_days": 90}
             return Request("PUT", f"/v1/projects/{self._project}/settings", settings)
+        if self._random.random() < 0.15:
+            return Request("PUT", f"/v1/projects/{self._project}/channels", {"rules": self._channel_rules()})
         path = f"/v1/projects/{self._project}/{kind}/d{self._random.randrange(9)}"
         if self._random.random() < 0.15:
             return Request("DELETE", path, None)
@@ -300,6 +302,24 @@ class OddSender:
             },
         }
         return Request("PUT", path, bodies[kind])
+
+    def _channel_rules(self) -> list[dict[str, Any]]:
+        def condition() -> dict[str, Any] | None:
+            values = [self._of("*a" * self._random.randint(1, 60), "[(\\", self._text() or "x")]
+            operator = self._of("exact", "prefix", "contains", "wildcard")
+            return self._of(None, {"operator": operator, "values": [value[:60] + "x" for value in values]})
+
+        return [
+            {
+                "channel": self._of("Ads", "Direct", "[(\\"),
+                "source": condition(),
+                "medium": condition(),
+                "campaign": condition(),
+                "click_id_type": self._of(None, "any", "gclid"),
+                "is_paid": self._of(None, True, False),
+            }
+            for _ in range(self._random.randint(0, 9))
+        ]
 
     def _rule(self) -> dict[str, Any]:
         match = self._of(

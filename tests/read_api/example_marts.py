@@ -78,11 +78,31 @@ def contract() -> dict[str, dict[str, str]]:
     }
 
 
+_CHANNEL = """
+    case
+        when source = '(direct)' then 'Direct'
+        when source = '(unattributed)' then 'Unassigned'
+        when source in ('google', 'bing') then 'Paid Search'
+        when source = 'facebook' then 'Paid Social'
+        when source = 'newsletter' then 'Email'
+        else 'Referral'
+    end
+"""
+"""Of rows that say none: what a model would make of their sources, more or less."""
+_COMPLETED = """
+    update fct_sessions set new_or_returning = 'new'
+    where new_or_returning is null and (person_id, started_at) in (
+        select person_id, min(started_at) from fct_sessions where not is_bot group by person_id
+    );
+    update fct_sessions set new_or_returning = 'returning' where new_or_returning is null;
+"""
+
+
 def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
     """A new warehouse with every mart of the contract; columns that a row leaves out are null.
 
     Columns have their descriptions as comments, as dbt writes them. `sql` runs at the end, for more rows than
-    one wants to write down.
+    one wants to write down. Channels, and whether a session is a person's first, are filled in.
     """
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
@@ -102,6 +122,13 @@ def write_warehouse(path: Path, rows: Rows, sql: str = "") -> None:
                 marks = ", ".join("?" for _ in row)
                 connection.execute(f"insert into {mart} ({', '.join(row)}) values ({marks})", [*row.values()])
         connection.execute(sql or "select 1")
+        # Not of columns that `sql` has dropped, as builds of older versions lack them.
+        standing = connection.execute("select table_name, column_name from duckdb_columns()").fetchall()
+        for mart in described():
+            if (mart, "channel") in standing and (mart, "source") in standing:
+                connection.execute(f"update {mart} set channel = {_CHANNEL} where channel is null")
+        if ("fct_sessions", "new_or_returning") in standing:
+            connection.execute(_COMPLETED)
         connection.commit()
 
 

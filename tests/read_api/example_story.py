@@ -345,6 +345,19 @@ STORY: dict[str, list[dict[str, Any]]] = {
             "pending_conversions": 1,
             "net_amount_minor": 3999,
         },
+        # No session of the campaign began on that day.
+        {
+            **SHOP,
+            "report_date": DAY,
+            "landing_page": "(none)",
+            "currency": "USD",
+            "sessions": 0,
+            "converting_sessions": 0,
+            "conversions": 0,
+            "pending_conversions": 0,
+            "net_amount_minor": 0,
+            "shared_cost_minor": 1250,
+        },
     ],
     "rpt_pages": [
         {

@@ -13,7 +13,14 @@ NAMING = {"s", "time", "code", "pre", "option", "label", "summary", "th", "h1", 
 NAMED = {"id", "said", "unit", "hint"}
 VOID = {"input", "br", "meta", "link", "img", "rect", "line", "circle"}
 
-ORIGINS = ("", "more-", "over-", "over-more-")
+_SUMS = ("", "more-", "more-more-")
+ORIGINS = tuple(
+    f"{when}{over}{more}"
+    for when in ("", "was-", "before-", "less-")
+    for over in ("", "over-")
+    for more in _SUMS
+)
+"""Prefixes of what a figure is made of: sums, what it is over, what it was, and what was subtracted."""
 
 
 @dataclass
@@ -89,6 +96,8 @@ class Reading(HTMLParser):
             self._column += 1
         if tag == "data":
             attributes = {name.removeprefix("data-"): value for name, value in said.items()}
+            if any("data-compared" in each.said for each in self._open):
+                attributes["compared"] = ""
             place = (self._row, self._column)
             table = self._table if any(each.tag == "table" for each in self._open) else 0
             self.shown.append(Shown("", attributes, self._panel, table, place, self._part))
@@ -118,11 +127,19 @@ class Reading(HTMLParser):
         )
 
 
-def drawn(chart: dict[str, Any]) -> Iterator[tuple[float, dict[str, str]]]:
-    """Each value of a chart, and where it is from."""
+def drawn(chart: dict[str, Any]) -> Iterator[tuple[float | None, dict[str, str]]]:
+    """Each value of a chart, and where it is from; None where there is nothing to divide by.
+
+    Series of compared days may end before the others.
+    """
     for series in chart.get("series", []):
         assert len(series["values"]) == len(series["sources"]) == len(chart["categories"])
-        yield from zip(series["values"], series["sources"], strict=True)
+        for value, source in zip(series["values"], series["sources"], strict=True):
+            if series.get("compared"):
+                if source is not None:
+                    yield value, {**source, "compared": ""}
+                continue
+            yield value, source
     for link in chart.get("links", []):
         [source] = link["sources"]
         yield link["value"], source

@@ -112,7 +112,7 @@ def test_days_without_conversions_are_empty_lists(server: ReadServer) -> None:
     [
         ({"model": "best_touch"}, MODELS),
         ({"model": "linear,"}, MODELS),
-        ({"dimension": "country"}, "dimension must be one of source, medium, campaign"),
+        ({"dimension": "country"}, "dimension must be one of source, medium, campaign, channel"),
         ({"from": "20261101"}, "from must be a date as YYYY-MM-DD"),
         ({"to": "2026-02-30"}, "to must be a date as YYYY-MM-DD"),
         ({"to": "2026-W01-1"}, "to must be a date as YYYY-MM-DD"),

@@ -24,6 +24,7 @@ ASKED_FOR = {
     "attribution": ["attribution?goal=lead"],
     "conversions": [f"conversions/{quote(CONVERSION, safe='')}"],
     "destinations": ["destinations/meta/preview"],
+    "overview": ["overview?outcomes=events&dates=all", "overview?dates=own&from=2026-11-02&to=2026-11-02"],
     "goals": ["goals/preview?match_type=event_name&value=signup"],
     "people": ["people?id=u1"],
 }

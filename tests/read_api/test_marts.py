@@ -184,6 +184,13 @@ def test_an_unknown_mart_names_those_that_there_are(server: ReadServer, name: st
         ("occurred_at.to=2026-11-02T11:00:00.000001%2B01:00", ["000", "001"]),
         ("state=approved&amount_minor.from=&amount_minor.to=-24", ["024"]),
         ("state=rejected", []),
+        (
+            "name.not=%2B1&amount_minor.not=-3&amount_minor.not=-13&amount_minor.from=-5",
+            ["000", "001", "004", "005"],
+        ),
+        ("session_id.is=null&amount_minor.from=-1", ["000"]),
+        ("name.contains=1&amount_minor.to=-20&name.is=set", ["021", "022", "023"]),
+        ("session_id.is=set", ["001"]),
         ("project_id=other", []),
     ],
 )
@@ -219,6 +226,9 @@ def test_pages_of_a_filter_have_every_row_once(server: ReadServer) -> None:
         ),
         ("is_suspected_double", "1", "is_suspected_double must be a value of the type boolean"),
         ("name.like", "%", "Unknown parameter; this mart takes its columns"),
+        ("name.is", "empty", "name.is must be null or set"),
+        ("amount_minor.contains", "1", "amount_minor.contains: only text contains something"),
+        ("amount_minor.not", "x", "amount_minor.not must be a value of the type bigint"),
         ("name.", "x", "Unknown parameter; this mart takes its columns"),
         ('name" or 1=1 --', "x", "Unknown parameter; this mart takes its columns"),
         ("rowid", "1", "Unknown parameter; this mart takes its columns"),

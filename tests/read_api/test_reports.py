@@ -169,11 +169,18 @@ def test_people_are_found_by_any_identifier(server: ReadServer) -> None:
         assert found["person"]["person_id"] == ADA
         assert found["also"] == (["shop/visitor:b2"] if identifier == "tablet" else [])
         assert [(row["kind"], row["id"]) for row in found["moments"]] == [
-            ("session", "shop/s5"),
-            ("touch", "shop/t5"),
+            ("refund", "3"),
+            ("refund", "2"),
+        ]
+        # What is given back is below 0, and named as its sale, where there is one.
+        assert [(row["name"], row["conversion_id"], row["amount_minor"]) for row in found["moments"]] == [
+            (None, None, -300),
+            ("=1+1", CONVERSION, -1000),
         ]
     everything = body(server, f"people/{ADA}")["moments"]
-    assert {row["kind"] for row in everything} == {"session", "touch", "conversion", "goal_completion"}
+    assert {row["kind"] for row in everything} == {
+        *("session", "touch", "conversion", "refund", "goal_completion"),
+    }
     times = [datetime.fromisoformat(row["at"]) for row in everything]
     assert times == sorted(times, reverse=True)
     assert refused(server, "people/u1", 404, id_type="visitor") == "No person has this identifier."
@@ -534,3 +541,36 @@ def test_queries_are_plain_functions(home: Settings) -> None:
             reader, "shop", goal_report.Rule("any_conversion"), Days(last=date(2026, 12, 1))
         )
         assert days == [goal_report.DayCount(date(2026, 11, 2), 2, 1)]
+
+
+def test_channels_are_a_dimension_wherever_sources_are(server: ReadServer) -> None:
+    for report in ("sources", "attribution"):
+        by_channel = rows(server, report, "value", "conversions", dimension="channel")
+        by_source = rows(server, report, "value", "conversions")
+        assert {value for value, _ in by_channel} > {"Paid Search"}
+        assert sum(number for _, number in by_channel) == pytest.approx(
+            sum(number for _, number in by_source)
+        )
+    known = rows(server, "sources", "value", "net_amount_minor", dimension="channel", as_of="2026-12-31")
+    assert {value for value, _ in known} > {"Paid Search"}
+    steps = rows(server, "funnels", "channel", "source", "step_number", "completed", breakdown="channel")
+    assert steps
+    assert all(channel and source is None for channel, source, *_ in steps)
+    assert "channel" in refused(server, "sources", dimension="sources")
+
+
+def test_a_build_of_an_older_version_has_no_channels_and_says_so(home: Settings) -> None:
+    marts = ("rpt_traffic", "rpt_attribution", "rpt_funnels")
+    publish_rows(
+        home, EXAMPLE_ROWS, sql=";".join(f"alter table {mart} drop column channel" for mart in marts)
+    )
+    with read_server(home.home_dir) as server:
+        for report, choice in (
+            ("sources", "dimension"),
+            ("attribution", "dimension"),
+            ("funnels", "breakdown"),
+        ):
+            assert refused(server, report, **{choice: "channel"}) == (
+                "channel is not in this build yet; the next build has it"
+            )
+            assert rows(server, report, "source" if report == "funnels" else "value")

@@ -1,5 +1,6 @@
 -- Marts of a project with two currencies, 3,000 landing pages and two years. Facts come first, and reports are
--- grouped from them as the models do it, so that figures of different marts are about the same things. Some
+-- grouped from them as the models do it, so that figures of different marts are about the same things, and a
+-- figure's rows add up to it. Some
 -- landing pages and campaigns earn only in the currency that is not the project's own.
 create temp table visits as
 select
@@ -20,6 +21,11 @@ select
     case when number % 104 = 0 then 333 else 0 end as refunded_minor
 from (select unnest(range(12000)) as number);
 
+-- Columns that marts of older versions lack.
+alter table fct_sessions add column if not exists device varchar;
+alter table fct_sessions add column if not exists new_or_returning varchar;
+alter table rpt_landing_pages add column if not exists shared_cost_minor decimal(38, 0);
+
 insert into dim_projects by name
 select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30 as lookback_days,
     'last_touch' as default_model, 12000 as events, timestamp '2026-12-20 12:00:00' as last_received_at;
@@ -27,13 +33,14 @@ select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30
 insert into fct_sessions by name
 select 'shop/s' || number as session_id, 'shop' as project_id, person_id, 'v' || (number % 7000) as visitor_id,
     began as started_at, began + interval 5 minutes as ended_at, began::date as session_date, source, medium, campaign,
-    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot
+    country, landing_page, 1 + number % 4 as page_views, number % 5 = 4 as is_direct, number % 97 = 0 as is_bot,
+    'mobile' as device, case when number < 7000 then 'new' else 'returning' end as new_or_returning
 from visits;
 
 insert into fct_conversions by name
 select 'shop/o' || number as conversion_id, 'shop' as project_id, person_id, 'purchase' as name,
     'order ' || number as transaction_id, 'openanalytics' as dialect, began as occurred_at,
-    began::date as conversion_date, state, state as status, false as is_status_unknown,
+    began::date as conversion_date, landing_page as page_id, state, state as status, false as is_status_unknown,
     false as is_suspected_double, 'visitor' as matched_by, 'shop/s' || number as session_id, country, currency,
     amount_minor, false as is_default_payout, refunded_minor,
     case when state = 'approved' then coalesce(amount_minor, 0) - refunded_minor else 0 end as net_amount_minor,
@@ -66,6 +73,14 @@ select conversions.*, visits.source, visits.medium, visits.campaign, visits.land
 from fct_conversions as conversions
 inner join visits on conversions.conversion_id = 'shop/o' || visits.number
 where conversions.state <> 'rejected';
+
+insert into fct_touches by name
+select 'shop/t' || number || '.' || part as touch_id, project_id, person_id, session_id,
+    occurred_at as touched_at, case when part = 2 then 'blog' else source end as source,
+    case when part = 2 then 'referral' else medium end as medium, case when part = 1 then campaign end as campaign,
+    landing_page, country
+from touched
+cross join (values (1), (2)) as parts (part);
 
 insert into fct_attribution by name
 select model || ':' || part || ':' || conversion_id as attribution_id, project_id, model, conversion_id,
@@ -100,23 +115,50 @@ group by all;
 insert into rpt_landing_pages by name
 select 'shop' as project_id, report_date, landing_page, currency, sum(sessions) as sessions,
     sum(converting) as converting_sessions, sum(conversions) as conversions,
-    sum(pending) as pending_conversions, sum(minor) as net_amount_minor
+    sum(pending) as pending_conversions, sum(minor) as net_amount_minor, sum(cost) as shared_cost_minor
 from (
     select session_date as report_date, landing_page, 'USD' as currency, 1 as sessions, 0 as converting,
-        0 as conversions, 0 as pending, 0 as minor
+        0 as conversions, 0 as pending, 0 as minor, null::bigint as cost
     from fct_sessions where not is_bot
     union all
-    select conversion_date, landing_page, currency, 0, 1, 1, (state = 'pending')::int, net_amount_minor
+    -- Those of bots' sessions have no page.
+    select coalesce(session_date, conversion_date), coalesce(sessions.landing_page, '(none)'), currency, 0,
+        (sessions.session_id is not null)::int, 1, (state = 'pending')::int, net_amount_minor, null
     from touched
+    left join fct_sessions as sessions on touched.session_id = sessions.session_id and not sessions.is_bot
+    union all
+    -- As if all of a campaign's sessions of a day had landed on one page, and television on none.
+    select cost_date, case when source = 'tv' then '(none)' else '/p/' || (amount_minor % 3000)::bigint end,
+        currency, 0, 0, 0, 0, 0, amount_minor
+    from fct_costs
 )
 group by all;
 
 insert into rpt_pages by name
-select project_id, report_date, landing_page as page_id, currency,
-    case when landing_page = '/p/0' then 'Start' end as page_name, null as page_kind,
-    sum(sessions) as views, sum(conversions) as conversions, sum(net_amount_minor) as net_amount_minor,
-    2 * sum(conversions) as assisted_conversions, 2 * sum(net_amount_minor) as assisted_amount_minor
-from rpt_landing_pages group by all;
+select 'shop' as project_id, report_date, page_id, currency, case when page_id = '/p/0' then 'Start' end as page_name,
+    null as page_kind, sum(views) as views, sum(conversions) as conversions, sum(minor) as net_amount_minor,
+    2 * sum(conversions) as assisted_conversions, 2 * sum(minor) as assisted_amount_minor
+from (
+    select session_date as report_date, landing_page as page_id, 'USD' as currency, 1 as views, 0 as conversions,
+        0 as minor
+    from fct_sessions where not is_bot
+    union all
+    select conversion_date, page_id, currency, 0, 1, net_amount_minor from touched
+)
+group by all;
+
+insert into fct_costs by name
+select 'shop' as project_id, cost_date, source, medium, campaign, currency, sum(minor) as amount_minor,
+    'USD' as reporting_currency
+from (
+    -- Two campaigns are paid in two currencies, and one earned nothing.
+    select began::date as cost_date, source, medium, campaign,
+        case when number % 900 = 0 then 'EUR' else 'USD' end as currency, 10 + number % 37 as minor
+    from visits where campaign is not null and number % 9 = 0
+    union all
+    select date '2026-12-01', 'tv', 'spot', null, 'EUR', 250000
+)
+group by all;
 
 insert into rpt_campaigns by name
 select project_id, report_date, source, medium, campaign, currency, sum(sessions) as sessions,
@@ -125,12 +167,7 @@ from (
     select project_id, report_date, source, medium, campaign, currency, sessions, credit_nano,
         net_amount_minor, null::decimal(38, 0) as cost from rpt_traffic
     union all
-    -- Two campaigns are paid in two currencies, and one earned nothing.
-    select 'shop', began::date, source, medium, campaign, case when number % 900 = 0 then 'EUR' else 'USD' end,
-        0, 0, 0, 10 + number % 37
-    from visits where campaign is not null and number % 9 = 0
-    union all
-    select 'shop', date '2026-12-01', 'tv', 'spot', null, 'EUR', 0, 0, 0, 250000
+    select project_id, cost_date, source, medium, campaign, currency, 0, 0, 0, amount_minor from fct_costs
 )
 group by all;
 
@@ -144,11 +181,6 @@ select 'shop' as project_id, goal_id, goal_id as name, 'api' as defined_by, 'any
     true as counts_as_conversion, false as is_micro
 from (values ('sale'), ('never')) as goals (goal_id);
 
-insert into rpt_goals by name
-select 'shop' as project_id, conversion_date as report_date, 'sale' as goal_id, country, false as is_micro,
-    count(*) as completions, count(*) as sessions, count(*) as conversions
-from touched group by all;
-
 -- One link fires conversions, one events; what fires nothing is left by bots, too.
 insert into fct_link_clicks by name
 select 'shop' as project_id, 'c' || number as event_id, 'link-' || number % 3 as link_id, 1 + number % 2 as target_number,
@@ -157,17 +189,29 @@ select 'shop' as project_id, 'c' || number as event_id, 'link-' || number % 3 as
     case when number % 3 = 0 and number % 11 <> 0 then 'shop/c' || (number // 6) end as conversion_id
 from visits;
 
-insert into rpt_goals by name
-select 'shop' as project_id, 'link-link-1' as goal_id, click_date as report_date, count(*) as completions,
-    count(*) as sessions, 0 as conversions
-from fct_link_clicks where link_id = 'link-1' and not is_bot
-group by click_date;
+-- What came from bing completes no goal.
+insert into fct_goal_completions by name
+select 'sale ' || conversion_id as completion_id, project_id, 'sale' as goal_id, person_id, session_id, conversion_id,
+    event_id, occurred_at as completed_at, conversion_date as completion_date, false as is_micro
+from touched where source <> 'bing'
+union all by name
+select 'link ' || event_id as completion_id, project_id, 'link-link-1' as goal_id, person_id, session_id, event_id,
+    clicked_at as completed_at, click_date as completion_date, false as is_micro
+from fct_link_clicks where link_id = 'link-1' and not is_bot;
 
+insert into rpt_goals by name
+select completions.project_id, completion_date as report_date, goal_id, sessions.country, is_micro,
+    count(*) as completions, count(*) as sessions, count(conversion_id) as conversions
+from fct_goal_completions as completions
+inner join fct_sessions as sessions on completions.session_id = sessions.session_id
+group by all;
 
 insert into rpt_goal_attribution by name
-select project_id, report_date, model, 'sale' as goal_id, source, medium, campaign, currency, credit_nano,
-    conversions, net_amount_minor
-from rpt_attribution where source <> 'bing';
+select credits.project_id, conversion_date as report_date, model, goal_id, source, medium, campaign, currency,
+    sum(credit_nano) as credit_nano, sum(credited_amount_minor) as net_amount_minor
+from fct_attribution as credits
+inner join fct_goal_completions as completions on credits.conversion_id = completions.conversion_id
+group by all;
 
 insert into rpt_paths by name
 select 'shop' as project_id, 1 + number // 8 % 400 as path_rank,
@@ -202,6 +246,14 @@ select 'shop' as project_id, date '2025-01-06' + 7 * week::int as cohort_week, n
     week % 3 as conversions, 100 * week as net_amount_minor
 from range(102) as weeks (week), range(102) as numbers (number), (values ('USD'), ('EUR')) as c (currency)
 where week + number < 102;
+
+-- Seven people saw both.
+insert into fct_experiment_exposures by name
+select 'shop' as project_id, 'button' as experiment_id, variant as variant_id, 'shop/s' || number as session_id,
+    'shop/user:u' || number as person_id, timestamp '2025-01-06 00:00:00' + to_seconds(number) as exposed_at,
+    date '2025-01-06' as exposure_date, 1 as page_views, number between 993 and 999 as has_several_variants
+from (values ('a', 0, 999), ('b', 993, 1993)) as variants (variant, first, last), range(2000) as numbers (number)
+where number between first and last;
 
 insert into rpt_experiments by name
 select 'shop' as project_id, 'button' as experiment_id, 'Button' as experiment_name, variant as variant_id,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE
+from read_api.dashboard import reasons
 from read_api.dashboard.access import AnySignedIn, AnyViewer, Viewer
 from read_api.dashboard.defined import ingest_of
 from read_api.dashboard.figures import ago, moment
@@ -21,7 +23,7 @@ from read_api.parameters import Days, Page
 from read_api.publications import Publications
 from read_api.reports import builds, data_trust
 from read_api.reports.projects import project, today
-from read_api.slices import Slice
+from read_api.slices import Figure, Slice
 
 PATH = "/app/projects/{project_id}"
 
@@ -29,9 +31,14 @@ SHOWN_EVENTS = 50
 KINDS = ("visit", "event", "conversion", "refund", "identify", "alias", "unalias")
 REJECTED = "rejected"
 MOST_PAGES = 5
-"""That are looked through for events of one kind."""
+"""That are looked through for events of one kind, or with a text in them."""
+
+MOST_LETTERS = 200
+"""Of a text that is looked for."""
 
 MOST_MEASURED = 2000
+MOST_DETAILS = 100
+"""Of one measure, on a page."""
 
 _TIMES = "sum(occurrences)"
 _EPOCH = datetime(1970, 1, 1)
@@ -109,14 +116,77 @@ def _by_measure(view: View, rows: list[data_trust.Measure], severity: str) -> li
     for (measure, meaning), each in groupby(rows, lambda row: (row.measure, row.meaning)):
         details = list(each)
         if details[0].severity == severity:
-            name = measure.replace("_", " ").capitalize()
-            of = view.rows("rpt_data_trust", measure=measure)
-            total = of.figure(_TIMES, sum(row.occurrences for row in details))
+            met = _Met(view, measure)
             counted = [
-                (row, of.where("detail", row.detail).figure(_TIMES, row.occurrences)) for row in details
+                {
+                    "words": reasons.of_measure(measure, row.detail),
+                    "first": row.first_date,
+                    "last": row.last_date,
+                    "times": met.figure(row.occurrences, row.detail),
+                }
+                for row in details
             ]
-            found.append({"name": name, "meaning": meaning, "total": total, "details": counted})
+            found.append(
+                {
+                    "name": measure.replace("_", " ").capitalize(),
+                    "meaning": meaning,
+                    "since": min((row.first_date for row in details if row.first_date), default=None),
+                    "total": met.figure(sum(row.occurrences for row in details)),
+                    "details": counted[:MOST_DETAILS],
+                    "left": max(0, len(counted) - MOST_DETAILS),
+                }
+            )
     return found
+
+
+_FACTS: dict[str, tuple[str, str, dict[str, object], str | None]] = {
+    "conversions": ("fct_conversions", "conversion_date", {}, "state"),
+    "conversions_unmatched": (
+        "fct_conversions",
+        "conversion_date",
+        {"unmatched_reason.is": "set", "matched_by": "none"},
+        "unmatched_reason",
+    ),
+    "conversions_without_visit": (
+        "fct_conversions",
+        "conversion_date",
+        {"unmatched_reason.is": "set", "matched_by.not": "none"},
+        "unmatched_reason",
+    ),
+    "conversions_without_amount": (
+        "fct_conversions",
+        "conversion_date",
+        {"amount_minor.is": "null", "state.not": "rejected"},
+        "name",
+    ),
+    "default_payouts": ("fct_conversions", "conversion_date", {"is_default_payout": True}, "page_id"),
+    "suspected_doubles": ("fct_conversions", "conversion_date", {"is_suspected_double": True}, "name"),
+    "sessions": ("fct_sessions", "session_date", {}, None),
+    "bot_sessions": ("fct_sessions", "session_date", {"is_bot": True}, None),
+}
+"""Of measures that count rows of a fact: the mart, its day, which rows, and the column that is the detail."""
+
+
+class _Met:
+    """Figures of a measure: of the rows that it counts, where a mart has them, else of its own count."""
+
+    def __init__(self, view: View, measure: str) -> None:
+        fact = _FACTS.get(measure)
+        if fact is None:
+            self._rows, self._detail, self._column = (
+                view.rows("rpt_data_trust", measure=measure),
+                "detail",
+                _TIMES,
+            )
+        else:
+            mart, days_column, conditions, detail = fact
+            self._rows = Slice(mart, view.project_id).on(days_column, view.days).having(conditions)
+            self._detail, self._column = detail or "", "count(*)"
+
+    def figure(self, times: int, *detail: str | None) -> Figure:
+        """How often it was met, or one detail of it was."""
+        of = self._rows.where(self._detail, detail[0]) if detail and self._detail else self._rows
+        return of.figure(self._column, times)
 
 
 def _shown_build(view: View, build: dict[str, Any]) -> dict[str, Any]:
@@ -153,19 +223,20 @@ def _events(request: Request, viewer: Viewer, view: View) -> dict[str, Any]:
     kind = request.query_params.get("kind", "")
     kind = kind if kind in (*KINDS, REJECTED) else ""
     kinds = [("", "All"), *((each, each) for each in (*KINDS, REJECTED))]
-    known: dict[str, Any] = {"kind": kind, "kinds": kinds}
+    text = request.query_params.get("text", "").strip()[:MOST_LETTERS]
+    known: dict[str, Any] = {"kind": kind, "kinds": kinds, "text": text}
     found: list[dict[str, Any]] = []
     before: str | None = ""
     ingest = ingest_of(request)
     try:
         if kind in ("", REJECTED):
             answer = ingest.get(viewer.read, viewer.project_id, REJECTED, "recent", limit=SHOWN_EVENTS) or {}
-            found += _shown_rejected(answer.get(REJECTED, []))
-        for _ in range(0 if kind == REJECTED else MOST_PAGES if kind else 1):
+            found += [each for each in _shown_rejected(answer.get(REJECTED, [])) if _contains(each, text)]
+        for _ in range(0 if kind == REJECTED else MOST_PAGES if kind or text else 1):
             asked: dict[str, str | int] = {"limit": SHOWN_EVENTS, "before": before or ""}
             answer = ingest.get(viewer.read, viewer.project_id, "events", "recent", **asked) or {}
             events = [_shown(event) for event in answer.get("events", [])]
-            found += [event for event in events if kind in ("", event["kind"])]
+            found += [event for event in events if kind in ("", event["kind"]) and _contains(event, text)]
             before = answer.get("next")
             if before is None or len(found) >= SHOWN_EVENTS:
                 break
@@ -186,6 +257,19 @@ def _events(request: Request, viewer: Viewer, view: View) -> dict[str, Any]:
         "is_latest_cut": len(latest) == SHOWN_EVENTS,
         "problem": "",
     }
+
+
+def _contains(event: Mapping[str, Any], text: str) -> bool:
+    """Whether something that is known of an event has the text in it."""
+    return not text or text.lower() in " ".join(map(str, _values(event))).lower()
+
+
+def _values(known: Mapping[str, Any]) -> Iterator[Any]:
+    for value in known.values():
+        if isinstance(value, Mapping):
+            yield from _values(value)
+        else:
+            yield value
 
 
 def _shown(event: dict[str, Any]) -> dict[str, Any]:

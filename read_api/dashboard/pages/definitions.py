@@ -37,10 +37,10 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/goals")
 def goal_list(request: Request, viewer: AnyViewer) -> Response:
     """Goals with their completions; what was defined or deleted since the last build says so."""
-    with viewing(request, viewer, "goals", country=True, said_when_empty=True) as view:
-        published = goals.goals(
-            view.reading, view.project_id, goals.Filters(view.days, view.country, Page(1000))
-        )
+    with viewing(request, viewer, "goals", said_when_empty=True) as view:
+        filters = goals.Filters(view.days, filters=view.filters, page=Page(1000))
+        published = goals.goals(view.reading, view.project_id, filters)
+        rows, columns = goals.completions(view.reading, view.project_id, filters)
         defined = Defined(request, viewer).all(GOALS)
         waiting = [
             {**goal, "rule": rules.words(goal)}
@@ -49,15 +49,14 @@ def goal_list(request: Request, viewer: AnyViewer) -> Response:
         ]
         counted = {
             goal.goal_id: {
-                column: view.rows("rpt_goals", goal_id=goal.goal_id, country=view.country).figure(
-                    f"sum({column})", getattr(goal, column)
-                )
-                for column in ("completions", "sessions", "conversions")
+                name: rows.where("goal_id", goal.goal_id).figure(column, getattr(goal, name))
+                for name, column in columns.items()
             }
             for goal in published
         }
         context = {
             "goals": published,
+            "mart": rows.mart,
             "counted": counted,
             "rule_words": _published_rule,
             "editable": set(defined or ()),
@@ -83,7 +82,7 @@ def preview_goal(request: Request, viewer: AnyViewer) -> Response:
     is_rule = kind in goals.MATCH_TYPES and (bool(value) or kind == "any_conversion")
     if is_rule and operator in goals.OPERATORS and context["is_built"]:
         rule = goals.Rule(kind, value, operator if kind == "url_path" else "exact")
-        with viewing(request, viewer, "goals") as view:
+        with viewing(request, viewer, "goals", filters=False) as view:
             found = goals.preview(view.reading, view.project_id, rule, Days())
             latest = [count for count in found if view.first <= count.day <= view.last]
             rows = _picked(view.rows("rpt_event_counts", None), rule)
@@ -122,13 +121,13 @@ def funnel_page(request: Request, viewer: AnyViewer) -> Response:
         chosen = chosen if chosen in names else next(iter(names), "")
         definition = (defined or {}).get(chosen)
         rows = view.rows("rpt_funnels", "entry_date", funnel_id=chosen)
-        filters = funnels.Filters(view.days, chosen, page=Page(MOST_STEPS))
+        filters = funnels.Filters(view.days, chosen, filters=view.filters, page=Page(MOST_STEPS))
         steps = funnels.funnels(view.reading, view.project_id, filters) if chosen else []
         total = [_step_figures(rows, step) for step in steps]
         by_source: dict[str, list[dict[str, Figure]]] = {}
         if steps:
             first = Page(DRAWN_SOURCES * len(steps))
-            filters = funnels.Filters(view.days, chosen, by_source=True, page=first)
+            filters = funnels.Filters(view.days, chosen, by_source=True, filters=view.filters, page=first)
             for step in funnels.funnels(view.reading, view.project_id, filters):
                 figures = _step_figures(rows.where("source", step.source), step)
                 by_source.setdefault(step.source or "", []).append(figures)

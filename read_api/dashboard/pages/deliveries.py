@@ -24,7 +24,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(PATH)
 def delivery_list(request: Request, viewer: AnyViewer) -> Response:
     """Deliveries, newest first, fifty to a page."""
-    with viewing(request, viewer, "deliveries", dates=False, said_when_empty=True) as view:
+    with viewing(request, viewer, "deliveries", dates=False, filters=False, said_when_empty=True) as view:
         asked = request.query_params
         of: Forwarded = request.app.state.forwarded
         state = asked.get("state", "")
@@ -80,7 +80,7 @@ def replay(request: Request, viewer: Editor, delivery_id: str, _: Form) -> Respo
 
 def _page(request: Request, viewer: Viewer, delivery_id: str, problem: str = "") -> Response:
     it = deliveries.delivery(request.app.state.forwarded, viewer.project_id, delivery_id)
-    with viewing(request, viewer, "deliveries", title="Delivery", dates=False) as view:
+    with viewing(request, viewer, "deliveries", title="Delivery", dates=False, filters=False) as view:
         view.is_empty = False
         return _shown(request, view, it, problem)
 

@@ -54,7 +54,7 @@ class Line:
 @router.get(PATH)
 def destination_list(request: Request, viewer: AnyViewer) -> Response:
     """Destinations, each with what became of its deliveries."""
-    with viewing(request, viewer, "destinations", dates=False, said_when_empty=True) as view:
+    with viewing(request, viewer, "destinations", dates=False, filters=False, said_when_empty=True) as view:
         defined = Defined(request, viewer).all(DESTINATIONS)
         found, problem = _sendings(request, view)
         context = {
@@ -150,7 +150,7 @@ for _action in WISHES:
 
 def _page(request: Request, viewer: Viewer, destination_id: str, problem: str = "") -> Response:
     of: Forwarded = request.app.state.forwarded
-    with viewing(request, viewer, "destinations", title=destination_id, dates=False) as view:
+    with viewing(request, viewer, "destinations", title=destination_id, dates=False, filters=False) as view:
         view.is_empty = False
         found, outbox_problem = _sendings(request, view)
         it = next((each for each in found if each.destination_id == destination_id), None)

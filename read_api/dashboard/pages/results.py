@@ -1,33 +1,26 @@
-"""Results: the overview, how revenue came to be what it is, and conversions with what explains them."""
+"""Results: how revenue came to be what it is, and conversions with what explains them."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from funnelhouse.paths import id_at_end
-from funnelhouse.problems import Refusal
+from read_api.answers import csv_answer
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
 from read_api.dashboard.net_revenue import net_revenue
-from read_api.dashboard.over_time import charts
+from read_api.dashboard.rendering import HEADERS
 from read_api.dashboard.view import View, viewing
-from read_api.parameters import Page
-from read_api.ranking import LANDED, TRAFFIC, ranked
+from read_api.parameters import MAX_LIMIT, Page, cursor
 from read_api.reader import Reader
-from read_api.reports import conversion as explained
 from read_api.reports import conversions, summary
-from read_api.reports.projects import project
-from read_api.reports.told import ToldTo, told_of
 from read_api.slices import Figure, Number, Slice
 
 PATH = "/app/projects/{project_id}"
 
 PAGE_ROWS = 50
-SHORT = 6
-"""Rows of a table on the overview."""
-
 REASONS = ("sale", "approval", "rejection", "refund", "restatement", "reversal")
 """Of ledger entries, in the order of the waterfall."""
 
@@ -40,48 +33,28 @@ REASON_WORDS = {
     "reversal": "Reversed",
 }
 
+REASON_TITLES = {
+    "sale": "Approved as soon as they were reported, at the amount of that report",
+    "approval": "Pending or rejected before, and approved since",
+    "rejection": "Counted once, and rejected since",
+    "refund": "Refunds, in full and in part, on the day of their conversion",
+    "restatement": "Another amount was reported since",
+    "reversal": "What counted was taken back: pending again, or in another currency",
+}
+"""What an entry of each reason is."""
+
 _AMOUNT = "sum(amount_minor)"
 
 router = APIRouter(include_in_schema=False)
 
 
-@router.get(f"{PATH}/overview")
-def overview(request: Request, viewer: AnyViewer) -> Response:
-    """The project at a glance."""
-    with viewing(request, viewer, "overview", country=True) as view:
-        reader = view.reading
-        known = project(reader, view.project_id)
-        in_order = view.currencies.in_order
-        traffic = view.rows("rpt_traffic", country=view.country)
-        sources = ranked(reader, traffic, TRAFFIC, SHORT, in_order)
-        net = net_revenue(view, sources.total.amounts)
-        currency = view.currencies.main({each.currency: each for each in net.totals})
-        is_empty = not sources and not net.totals
-        context: dict[str, Any] = {
-            "is_empty": is_empty,
-            "total": sources.total,
-            "net": net,
-            "currency": currency,
-            "charts": {} if is_empty else charts(view, known.time_zone, currency),
-            "sources": sources,
-            "landing_pages": ranked(reader, view.rows("rpt_landing_pages"), LANDED, SHORT, in_order),
-            "states": _states(view),
-            "latest": _conversions(reader, view, page=Page(limit=SHORT)),
-        }
-        return view.render("overview.html", context)
-
-
 @router.get(f"{PATH}/revenue")
 def revenue(request: Request, viewer: AnyViewer) -> Response:
     """From sales to net revenue: why the ledger's entries are there, as a waterfall."""
-    with viewing(request, viewer, "revenue", country=True) as view:
+    with viewing(request, viewer, "revenue", chooses_by_credit=True) as view:
         as_of = _date(request.query_params.get("as_of", ""))
-        entries = summary.ledger(
-            view.reading, view.project_id, summary.Filters(view.days, view.country, as_of=as_of)
-        )
-        rows = view.rows("fct_conversion_ledger", "conversion_date").having(
-            {"fct_conversions.country": view.country, "learnt_date.to": as_of}
-        )
+        entries = summary.ledger(view.reading, view.project_id, replace(view.asked, as_of=as_of))
+        rows = view.rows("fct_conversion_ledger", "conversion_date").having({"learnt_date.to": as_of})
         tables = []
         for currency in view.currencies.in_order(entry.currency for entry in entries):
             of_currency = rows.where("currency", currency)
@@ -102,22 +75,36 @@ def revenue(request: Request, viewer: AnyViewer) -> Response:
 @router.get(f"{PATH}/conversions")
 def conversion_list(request: Request, viewer: AnyViewer) -> Response:
     """Conversions, newest first, fifty to a page."""
-    with viewing(request, viewer, "conversions", country=True) as view:
+    with viewing(request, viewer, "conversions", chooses_by_credit=True) as view:
         asked = request.query_params
-        wanted = {
-            "state": asked.get("state") if asked.get("state") in conversions.STATES else None,
-            "transaction_id": asked.get("order", "").strip() or None,
-        }
         offset = _offset(asked.get("offset", ""))
-        rows = _conversions(view.reading, view, page=Page(PAGE_ROWS, offset), **wanted)
+        wanted = _wanted(view)
+        shown = conversions.conversions(
+            view.reading, view.project_id, replace(wanted, page=Page(PAGE_ROWS, offset))
+        )
         after = view.reading.following
-        found = view.rows("fct_conversions", "conversion_date", country=view.country, **wanted)
+        found = conversions.rows_of(view.reading, view.project_id, wanted)
+        totals = conversions.totals(view.reading, found)
         context = {
-            "rows": rows,
-            "found": found.read(view.reading, "count(*)"),
-            "states": conversions.STATES,
-            "state": wanted["state"],
-            "order": wanted["transaction_id"] or "",
+            "rows": shown,
+            "found": found.figure("count(*)", sum(each.conversions for each in totals)),
+            "totals": [
+                {
+                    "reported": of.figure("sum(amount_minor)", by_currency[currency].amount_minor),
+                    "net": of.figure("sum(net_amount_minor)", by_currency[currency].net_amount_minor),
+                }
+                for by_currency in [{each.currency: each for each in totals}]
+                for currency in view.currencies.in_order(by_currency)
+                for of in [found.where("currency", currency)]
+            ],
+            "state": wanted.state or "",
+            "order": asked.get("order", "").strip(),
+            "person": asked.get("person", "").strip(),
+            "least": asked.get("least", "").strip(),
+            "is_least_unread": bool(asked.get("least", "").strip()) and wanted.amount_from_minor is None,
+            "currency": wanted.currency or "",
+            "currencies": view.currencies.in_order([view.currencies.own, *view.currencies.conversions]),
+            "most": MAX_LIMIT,
             "offset": offset,
             "before": max(0, offset - PAGE_ROWS) if offset else None,
             "after": after,
@@ -125,38 +112,46 @@ def conversion_list(request: Request, viewer: AnyViewer) -> Response:
         return view.render("conversions.html", context)
 
 
-@router.get(f"{PATH}/conversions/{id_at_end('conversion_id')}")
-def conversion(request: Request, viewer: AnyViewer, conversion_id: str) -> Response:
-    """One conversion, and everything that made it what it is."""
-    with viewing(request, viewer, "conversions", title="Conversion", dates=False) as view:
-        explanation = explained.explain(view.reading, view.project_id, conversion_id)
-        if explanation is None:
-            raise Refusal(
-                404, "There is no such conversion in this build; the list has those that there are."
-            )
-        models: dict[str, list[explained.ModelCredit]] = {}
-        for credit in explanation.credit:
-            models.setdefault(credit.model, []).append(credit)
-        view.title = explanation.conversion.name or "Conversion"
-        told, told_problem = list[ToldTo](), ""
-        try:
-            told = told_of(request.app.state.forwarded, view.reading, view.project_id, conversion_id)
-        except Refusal as refused:
-            # What else is known of it is shown all the same.
-            told_problem = refused.detail
-        context = {"it": explanation, "models": models, "told": told, "told_problem": told_problem}
-        return view.render("conversion.html", context)
+@router.get(f"{PATH}/conversions-export")
+def export_conversions(request: Request, viewer: AnyViewer) -> Response:
+    """The conversions of the list as CSV, as the API writes them: the newest 10,000."""
+    with viewing(request, viewer, "conversions", chooses_by_credit=True) as view:
+        reader = view.reading
+        wanted = replace(_wanted(view), page=Page(MAX_LIMIT))
+        rows = conversions.conversions(reader, view.project_id, wanted)
+        answer = csv_answer(request, rows, reader.build_id, cursor(reader.build_id, reader.following))
+        name = f"{view.project_id}_conversions_{reader.build_id}.csv"
+        answer.headers.update(HEADERS)
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+
+def _wanted(view: View) -> conversions.Filters:
+    """The conversions that are listed; an amount is one of a currency, the project's unless said."""
+    asked = view.request.query_params
+    least = view.units.minor(asked.get("least", ""), asked.get("currency") or view.currencies.own)
+    currency = asked.get("currency", "") if asked.get("currency") in view.currencies.conversions else None
+    return conversions.Filters(
+        days=view.days,
+        state=asked.get("state") if asked.get("state") in conversions.STATES else None,
+        currency=currency or (view.currencies.own if least is not None else None),
+        transaction_id_contains=asked.get("order", "").strip() or None,
+        person_id_contains=asked.get("person", "").strip() or None,
+        amount_from_minor=least,
+        filters=view.filters,
+        model=view.model,
+    )
 
 
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:
-    filters = conversions.Filters(days=view.days, country=view.country, page=page, **wanted)
+    filters = conversions.Filters(days=view.days, filters=view.filters, model=view.model, page=page, **wanted)
     return conversions.conversions(reader, view.project_id, filters)
 
 
 def _states(view: View) -> list[dict[str, Any]]:
     """Conversions by state: how many, what was reported, and what is recognised of it."""
-    rows = view.rows("fct_conversions", "conversion_date", country=view.country)
-    found = summary.by_state(view.reading, view.project_id, summary.Filters(view.days, view.country))
+    rows = view.rows("fct_conversions", "conversion_date")
+    found = summary.by_state(view.reading, view.project_id, view.asked)
     states = []
     for state in dict.fromkeys(each.state for each in found):
         of_state = rows.where("state", state)
@@ -186,6 +181,7 @@ def _steps(entries: list[summary.LedgerFigures], rows: Slice) -> list[dict[str, 
             steps.append(
                 {
                     "name": REASON_WORDS[reason] + (", no sale known" if is_unmatched else ""),
+                    "title": REASON_TITLES[reason],
                     "entries": of.figure("count(*)", sum(each.entries for each in found)),
                     "amount": of.figure(_AMOUNT, sum(each.amount_minor for each in found)),
                 }

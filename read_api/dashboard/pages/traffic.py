@@ -1,23 +1,27 @@
 """Traffic: where sessions come from, where they land, and what is credited for conversions."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyViewer
+from read_api.dashboard.changes import traced_change
 from read_api.dashboard.figures import Units, model_name, origin
-from read_api.dashboard.layout import bar_chart, money_series, series
+from read_api.dashboard.layout import bar_chart, money_series
 from read_api.dashboard.net_revenue import net_revenue
-from read_api.dashboard.view import viewing
-from read_api.parameters import MAX_LIMIT, Page
-from read_api.ranking import LANDED, TRAFFIC, Line, Ranked, Ranking, ranked, ranked_by_model
+from read_api.dashboard.pages.performance import Row, choices, table_context, with_bars
+from read_api.dashboard.view import View, viewing
+from read_api.filters import DIMENSIONS, applied, not_applied, path_to
+from read_api.performance import OF_CONVERSIONS, Value
+from read_api.ranking import Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
-from read_api.reports import attribution, campaigns, channel_importance, goals, sources, time_to_convert
+from read_api.reports import goals, landing_pages, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice
 
@@ -27,7 +31,6 @@ MOST_ROWS = 1000
 """Of one report on a page; what is longer is for exports."""
 
 DRAWN_BARS = 12
-_DRAWN_HALF = DRAWN_BARS // 2
 DRAWN_PATHS = 100
 DRAWN_SOURCES = 8
 DRAWN_TOUCHES = 4
@@ -37,6 +40,17 @@ _EARLIER, _OTHERS, _CONVERSION = "earlier", "other sources", "conversion"
 
 _MEASURES = (("conversions", "Conversions"), ("amount", "Revenue"))
 
+_LANDED = (
+    "sessions",
+    "converting",
+    "conversion_rate",
+    "conversions",
+    "pending",
+    "net_amount",
+    "spend",
+    "roas",
+    "profit",
+)
 _VIEWED = Ranked(
     "page_id",
     ("views", "conversions", "assisted_conversions"),
@@ -49,133 +63,202 @@ _WAYS = "sum(conversions)"
 router = APIRouter(include_in_schema=False)
 
 
-@router.get(f"{PATH}/sources")
-def source_list(request: Request, viewer: AnyViewer) -> Response:
-    """Sessions, conversions and money by source, or another dimension; ad spend beside what it brought."""
-    with viewing(request, viewer, "sources", country=True) as view:
-        by = request.query_params.get("by", "source")
-        by = by if by in sources.DIMENSIONS else "source"
-        found = ranked(
-            view.reading,
-            view.rows("rpt_traffic", country=view.country),
-            replace(TRAFFIC, by=by),
-            view.most_rows,
-            view.currencies.in_order,
-        )
-        drawn = found.lines[:DRAWN_BARS]
-        context = {
-            "dimensions": sources.DIMENSIONS,
-            "by": by,
-            "ranking": found,
-            "net": net_revenue(view, found.total.amounts),
-            "chart": bar_chart(
-                [_named(line) for line in drawn],
-                {"Sessions": [line["sessions"] for line in drawn]},
-                horizontal=True,
-                whole=True,
-                unit="sessions",
-            ),
-            "spend": campaigns.spend(
-                view.reading, view.rows("rpt_campaigns"), view.most_rows, view.currencies.in_order
-            ),
-        }
-        return view.render("sources.html", context)
-
-
 @router.get(f"{PATH}/landing-pages")
 def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
     """Where sessions begin and what becomes of them; and views of all pages with what they assisted."""
-    with viewing(request, viewer, "landing-pages") as view:
+    with viewing(request, viewer, "landing-pages", compares=True) as view:
         in_order = view.currencies.in_order
-        landed = ranked(view.reading, view.rows("rpt_landing_pages"), LANDED, view.most_rows, in_order)
+        try:
+            chosen = choices(view, ("landing_page",), _LANDED, "-sessions")
+            found = landing_pages.landed(view.reading, view.project_id, chosen.asked, in_order)
+        except Refusal as refused:
+            if refused.status != 400:
+                raise
+            return view.render("landing_pages.html", {"problem": refused.detail}, 400)
+        rows = [Row(line, 0, "landing_page", value=line.values[0]) for line in found.lines]
+        with_bars(chosen, rows)
         viewed = ranked(view.reading, view.rows("rpt_pages"), _VIEWED, view.most_rows, in_order)
-        context = {"landed": landed, "viewed": viewed, "net": net_revenue(view, landed.total.amounts)}
+        context = {**table_context(chosen, found), "rows": rows, "viewed": viewed}
         return view.render("landing_pages.html", context)
 
 
 @router.get(f"{PATH}/attribution")
 def attribution_models(request: Request, viewer: AnyViewer) -> Response:
     """Credit by one model, and all models side by side."""
-    with viewing(request, viewer, "attribution") as view:
+    with viewing(request, viewer, "attribution", credits=True) as view:
         asked = request.query_params
-        models = tuple(view.reading.facts["attribution_models"])
+        models = in_order_of_models(view.reading.facts["attribution_models"])
         default = project(view.reading, view.project_id).default_model
-        model = asked.get("model", default)
-        model = model if model in models else default
+        model = view.model
+        dimensions = [
+            name for name in DIMENSIONS if name != "goal" and path_to("fct_attribution", name, view.reading)
+        ]
         by = asked.get("by", "source")
-        by = by if by in attribution.DIMENSIONS else "source"
+        by = by if by in dimensions else "source"
         measure = asked.get("measure", "conversions")
         measure = measure if measure in dict(_MEASURES) else "conversions"
         goal_names = _converting_goals(view.reading, view.project_id)
         goal = asked.get("goal", "")
         goal = goal if goal in goal_names else ""
-        rows = view.rows("rpt_goal_attribution", goal_id=goal) if goal else view.rows("rpt_attribution")
+        rows, ranks = _credited(view, by, goal)
         # The model that was chosen leads, so that values come in its order.
         ordered = (model, *(each for each in models if each != model))
         by_model = ranked_by_model(
-            view.reading, rows, Ranked(by, _CREDITED), view.most_rows, view.currencies.in_order, ordered
+            view.reading, rows, ranks, view.most_rows, view.currencies.in_order, ordered
         )
         chosen = by_model[model]
-        net = None if goal else net_revenue(view, chosen.total.amounts)
+        # Nothing that one could filter by is known of refunds without a sale.
+        net = None if goal or view.filters else net_revenue(view, chosen.total.amounts)
         currency = view.currencies.main(chosen.total.amounts)
         context = {
             "models": models,
             "model": model,
-            "dimensions": attribution.DIMENSIONS,
+            "default": default,
+            "dimensions": dimensions,
+            "labels": DIMENSIONS,
             "by": by,
             "measures": _MEASURES,
             "measure": measure,
             "goals": [("", "All conversions"), *goal_names.items()],
             "goal": goal,
             "of_goal": goal_names.get(goal),
+            "mart": rows.mart,
             "ranking": chosen,
             "net": net,
             "currency": currency,
-            "table": _side_by_side(by_model, measure, currency),
-            "chart": _model_chart(by_model, model, default, measure, currency, view.units),
+            "unfiltered": [
+                (each.dimension, each.words) for each in not_applied(rows.mart, view.filters, view.reading)
+            ],
+            "table": _side_by_side(by_model, measure, currency, ranks.amount),
+            "against": _against(by_model, model, default, measure, currency, ranks.amount),
+            "change": traced_change,
+            "spend": _spend(view, by, chosen),
+            "chart": _model_chart(by_model, model, default, measure, currency, view.units, ranks.amount),
         }
         return view.render("attribution.html", context)
+
+
+_MODELS = (
+    "last_touch",
+    "last_paid_touch",
+    "named_touch",
+    "first_touch",
+    "first_touch_lifetime",
+    "linear",
+    "linear_sources",
+    "position_based",
+    "time_decay",
+    "markov",
+    "shapley",
+)
+"""From one touch that takes all, the last first, over shares by rule to those that data decide."""
+
+
+def in_order_of_models(models: Sequence[str]) -> tuple[str, ...]:
+    """Models as pages list them; those that nobody knows here come at the end."""
+    return tuple(sorted(models, key=lambda each: (_MODELS.index(each) if each in _MODELS else 99, each)))
+
+
+def _credited(view: View, by: str, goal: str) -> tuple[Slice, Ranked]:
+    """The rows that credit is summed of: of the mart as long as it has the dimension and the filters."""
+    reader, filters = view.reading, view.filters
+    mart = "rpt_goal_attribution" if goal else "rpt_attribution"
+    days, amount = "report_date", "net_amount_minor"
+    if path_to(mart, by, reader) is None or not_applied(mart, filters, reader):
+        mart, days, amount = "fct_attribution", "conversion_date", "credited_amount_minor"
+    rows = applied(Slice(mart, view.project_id).on(days, view.days), filters, reader, view.model)
+    if goal:
+        path = "goal_id" if mart == "rpt_goal_attribution" else "fct_goal_completions.goal_id"
+        rows = rows.where(path, goal)
+    return rows, Ranked(path_to(mart, by, reader) or by, _CREDITED, amount)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What was spent on one line, and what that makes of what it is credited."""
+
+    costs: list[Figure]
+    conversions: Figure
+    amounts: dict[str, Figure]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something was earned in a currency in which nothing was spent."""
+        spent = {each.currency for each in self.costs}
+        return bool(spent) and any(each and each.currency not in spent for each in self.amounts.values())
+
+    @property
+    def ratios(self) -> list[tuple[Figure, Figure]]:
+        """Revenue over spend, of each currency in which something was spent."""
+        return [(self.amounts[each.currency], each) for each in self.costs if each.currency in self.amounts]
+
+
+def _spend(view: View, by: str, ranking: Ranking) -> dict[str, Any] | None:
+    """By lines, all others and the total; None where spend has no such dimension, or no such filter."""
+    reader, filters = (
+        view.reading,
+        [each for each in view.filters if each.dimension not in OF_CONVERSIONS],
+    )
+    path = path_to("fct_costs", by, reader)
+    if path is None or not_applied("fct_costs", filters, reader):
+        return None
+    rows = applied(Slice("fct_costs", view.project_id).on("cost_date", view.days), filters, reader, "")
+    condition, values = rows.condition
+    column = "sum(amount_minor)"
+    found = reader.rows(
+        f"select {path}, currency, {column} from fct_costs where {condition} "  # noqa: S608
+        f"group by all having {column} > 0",
+        values,
+    )
+    known: dict[Any, dict[str, int]] = {}
+    total: Counter[str] = Counter()
+    for value, currency, minor in found:
+        known.setdefault(value, {})[currency] = minor
+        total[currency] += minor
+
+    def spent(line: Line, of: Slice, minors: Mapping[str, int], but: str = "") -> Spent:
+        costs = [
+            Figure(minors[each], column, of.where("currency", each), but)
+            for each in view.currencies.in_order(each for each in minors if minors[each])
+        ]
+        return Spent(costs, line["credit_nano"], line.amounts)
+
+    listed = [known.pop(line.value, {}) for line in ranking.lines]
+    rest: Counter[str] = Counter()
+    for minors in known.values():
+        rest.update(minors)
+    return {
+        "lines": [
+            spent(line, rows.where(path, line.value), minors)
+            for line, minors in zip(ranking.lines, listed, strict=True)
+        ],
+        # What was spent on values that nothing is credited to is among it, too.
+        "other": spent(ranking.other or Line(None, dict(ranking.total.counts)), rows, rest, path),
+        "total": spent(ranking.total, rows, total),
+        "has_more": bool(rest),
+    }
+
+
+def _against(
+    by_model: dict[str, Ranking], model: str, default: str, measure: str, currency: str, amount: str
+) -> list[tuple[Value, Value]] | None:
+    """Per line what the model gives and what the default one gives; None where they are the same."""
+    if model == default:
+        return None
+    kind = "count" if measure == "conversions" else "money"
+
+    def values(name: str) -> list[Value]:
+        ranking = by_model[name]
+        lines = [*ranking.lines, *([ranking.other] if ranking.other else [])]
+        return [Value(kind, _measured(line, measure, currency, amount)) for line in lines]
+
+    return list(zip(values(model), values(default), strict=True))
 
 
 def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
     """Names by id of the goals that some conversion completed, on whatever day."""
     found = goals.goals(reader, project_id, goals.Filters())
     return {goal.goal_id: goal.name or goal.goal_id for goal in found if goal.conversions}
-
-
-@router.get(f"{PATH}/channel-importance")
-def importance_of_channels(request: Request, viewer: AnyViewer) -> Response:
-    """Each source's removal effect, and its contribution to the conversion rate."""
-    with viewing(request, viewer, "channel-importance", dates=False) as view:
-        channels = channel_importance.channel_importance(view.reading, view.project_id, Page(MAX_LIMIT))
-        by_part = sorted(channels, key=lambda row: (-row.shapley_value, row.source))
-        # Sources that lower the rate stand at the other end.
-        drawn = by_part if len(by_part) <= DRAWN_BARS else [*by_part[:_DRAWN_HALF], *by_part[-_DRAWN_HALF:]]
-        rows = view.rows("rpt_channel_importance", None)
-        context = {
-            "channels": channels[:MOST_ROWS],
-            "found": rows.figure("count(*)", len(channels)),
-            "is_converting": any(row.converting_journeys for row in channels),
-            "rate": rows.figure("sum(shapley_value)", sum(row.shapley_value for row in channels)),
-            "lost": _percent_chart("Removal effect", rows, "removal_effect", channels[:DRAWN_BARS]),
-            "part": _percent_chart("Contribution", rows, "shapley_value", drawn, digits=2),
-        }
-        return view.render("channel_importance.html", context)
-
-
-def _percent_chart(
-    name: str, rows: Slice, column: str, drawn: list[channel_importance.Channel], digits: int = 1
-) -> dict[str, Any]:
-    figures = [
-        rows.where("source", row.source).figure(f"sum({column})", getattr(row, column)) for row in drawn
-    ]
-    return bar_chart(
-        [row.source for row in drawn],
-        {name: figures},
-        horizontal=True,
-        unit="%",
-        digits=digits,
-    ) | {"series": [series(name, figures, lambda number: 100 * number)]}
 
 
 @router.get(f"{PATH}/paths")
@@ -263,34 +346,38 @@ def _of_paths(rows: Slice, each: list[tuple[int, int]]) -> Figure:
     return rows.where("path_rank", ranks).figure("sum(conversions)", sum(number for _, number in each))
 
 
-def _side_by_side(by_model: dict[str, Ranking], measure: str, currency: str) -> dict[str, Any]:
+def _side_by_side(by_model: dict[str, Ranking], measure: str, currency: str, amount: str) -> dict[str, Any]:
     """Per value, of all others and of everything: what each model gives, and how dark that is (0 to 5)."""
     every = next(iter(by_model.values()))
     figures = {
-        model: [_measured(line, measure, currency) for line in ranking.lines]
+        model: [_measured(line, measure, currency, amount) for line in ranking.lines]
         for model, ranking in by_model.items()
     }
-    most = max(
-        (abs(Decimal(figure.total)) for each in figures.values() for figure in each), default=Decimal()
-    )
-    return {
-        "rows": [
+    rows = []
+    for number, line in enumerate(every.lines):
+        cells = {model: each[number] for model, each in figures.items()}
+        # Of the row: models are compared, and values need not be equally large for that.
+        most = max(abs(Decimal(figure.total)) for figure in cells.values())
+        shades = {model: heat(Decimal(figure.total), most) for model, figure in cells.items()}
+        rows.append(
             {
                 "value": line.value,
                 "cells": {
-                    model: {"figure": each[number], "heat": heat(Decimal(each[number].total), most)}
-                    for model, each in figures.items()
+                    model: {"figure": figure, "heat": shades[model]} for model, figure in cells.items()
                 },
             }
-            for number, line in enumerate(every.lines)
-        ],
+        )
+    return {
+        "rows": rows,
         "digits": max(ranking.digits("credit_nano") for ranking in by_model.values()),
         "other": {
-            model: _measured(ranking.other, measure, currency)
+            model: _measured(ranking.other, measure, currency, amount)
             for model, ranking in by_model.items()
             if ranking.other
         },
-        "total": {model: _measured(ranking.total, measure, currency) for model, ranking in by_model.items()},
+        "total": {
+            model: _measured(ranking.total, measure, currency, amount) for model, ranking in by_model.items()
+        },
     }
 
 
@@ -302,12 +389,20 @@ def heat(part: Decimal, most: Decimal) -> int:
 
 
 def _model_chart(
-    by_model: dict[str, Ranking], model: str, default: str, measure: str, currency: str, units: Units
+    by_model: dict[str, Ranking],
+    model: str,
+    default: str,
+    measure: str,
+    currency: str,
+    units: Units,
+    amount: str,
 ) -> dict[str, Any]:
     """The model that was chosen, beside the project's own."""
     drawn = by_model[model].lines[:DRAWN_BARS]
     several = {
-        model_name(each): [_measured(line, measure, currency) for line in by_model[each].lines[:DRAWN_BARS]]
+        model_name(each): [
+            _measured(line, measure, currency, amount) for line in by_model[each].lines[:DRAWN_BARS]
+        ]
         for each in dict.fromkeys((model, default))
     }
     chart = bar_chart(
@@ -316,11 +411,13 @@ def _model_chart(
     return chart if measure == "conversions" else chart | money_series(several, currency, units)
 
 
-def _measured(line: Line, measure: str, currency: str) -> Figure:
+def _measured(line: Line, measure: str, currency: str, amount: str) -> Figure:
     if measure == "conversions":
         return line["credit_nano"]
     count = line["credit_nano"]
-    nothing = Figure(0, "sum(net_amount_minor)", count.of.where("currency", currency), count.but)
+    nothing = Figure(
+        0, f"sum({amount})", count.of.where("currency", currency), count.but, behind=count.behind
+    )
     return line.amounts.get(currency, nothing)
 
 

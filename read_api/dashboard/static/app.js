@@ -22,6 +22,27 @@
     }
   });
 
+  document.addEventListener("keydown", (event) => {
+    const menu = document.getElementById("menu");
+    if (event.key === "Escape" && menu?.classList.contains("is-open")) {
+      menu.classList.remove("is-open");
+      const toggle = document.querySelector(".menu-toggle");
+      toggle.setAttribute("aria-expanded", "false");
+      toggle.focus();
+    }
+  });
+
+  // What names a row stays in its place: an edge shows where the other columns go under it.
+  document.addEventListener(
+    "scroll",
+    (event) => {
+      if (event.target.matches?.(".scroll")) {
+        event.target.classList.toggle("is-moved", event.target.scrollLeft > 0);
+      }
+    },
+    true,
+  );
+
   // Whether the text is in the clipboard. It is selected, too: a page without https may not write there.
   function copied(element) {
     getSelection().selectAllChildren(element);
@@ -66,9 +87,9 @@
   // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
   const shortTimes = {
     hour: (name) => name.slice(11),
-    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-GB", { day: "numeric", month: "short", timeZone: "UTC" }),
+    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-US", { day: "numeric", month: "short", timeZone: "UTC" }),
     week: (name) => shortTimes.day(name),
-    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-GB", { month: "short", year: "numeric", timeZone: "UTC" }),
+    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" }),
   };
 
   // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
@@ -99,6 +120,13 @@
       legend: { show: spec.legend !== false, left: 0, top: 0, type: "scroll", icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: text, pageTextStyle: text, pageIconColor: color("--ink-2"), pageIconInactiveColor: color("--line-strong") },
     };
     return { option, axis, text };
+  }
+
+  // What the tooltip says of one point: the compared days have names of their own.
+  function pointLine(point, spec, unit) {
+    const series = spec.series.find((each) => each.name === point.seriesName);
+    const name = series?.compared ? series.names[point.dataIndex] : point.seriesName;
+    return `${name}  ${written(point.value, spec.digits ?? 0)}${unit}`;
   }
 
   // One or several series over categories: days, sources, models.
@@ -133,33 +161,38 @@
         formatter: (points) =>
           [
             points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
-            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => `${point.seriesName}  ${written(point.value, spec.digits ?? 0)}${unit}`),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec, unit)),
           ].join("\n"),
       },
       xAxis: spec.horizontal ? values : names,
       yAxis: spec.horizontal ? names : values,
       series: spec.series.flatMap((series, index) => {
+        const isCompared = Boolean(series.compared);
         const line = {
           name: series.name,
           type: kind,
-          data: isDashed ? upTo(series.values, last) : series.values,
+          data: isDashed && !isCompared ? upTo(series.values, last) : series.values,
           barMaxWidth: spec.horizontal ? 14 : 36,
           showSymbol: spec.categories.length < 2,
           symbolSize: 6,
-          lineStyle: { width: 2 },
-          areaStyle: kind === "line" && spec.series.length === 1 ? { opacity: 0.1 } : undefined,
-          itemStyle: { color: palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+          lineStyle: isCompared ? { width: 1.5, type: [5, 4] } : { width: 2 },
+          areaStyle: kind === "line" && spec.series.filter((each) => !each.compared).length === 1 && !isCompared ? { opacity: 0.1 } : undefined,
+          itemStyle: { color: isCompared ? color("--ink-3") : palette()[index % 8], borderRadius: kind === "bar" ? 2 : 0 },
+          z: isCompared ? 1 : 2,
         };
         const end = { ...line, data: from(series.values, last - 1), lineStyle: { width: 2, type: "dashed" }, areaStyle: undefined };
-        return isDashed ? [line, end] : [line];
+        return isDashed && !isCompared ? [line, end] : [line];
       }),
     };
   }
 
-  function waterfall(spec) {
+  function waterfall(spec, chartWidth) {
     const { option, axis } = frame(spec);
     const last = spec.bars.length - 1;
-    const role = ([from, to], index) => color(index === last ? "--c3" : to >= from ? "--c1" : "--c2");
+    const role = ([from, to], index) => color(index === last ? "--c1" : to >= from ? "--up" : "--down");
+    // Where bars are closer than their names are wide, names lie aslant.
+    const room = (chartWidth - 64) / spec.categories.length;
+    const names = room < 72 ? { rotate: 40, width: 96, overflow: "truncate" } : { width: Math.min(room - 8, 110), lineHeight: 15, overflow: "break" };
     return {
       ...option,
       grid: { ...option.grid, bottom: 24 },
@@ -170,7 +203,7 @@
           return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
         },
       },
-      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, width: 84, lineHeight: 15, overflow: "break" } },
+      xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, ...names } },
       yAxis: { type: "value", ...axis, axisLine: { show: false }, axisLabel: { ...axis.axisLabel, formatter: short } },
       series: [
         {
@@ -186,8 +219,10 @@
     };
   }
 
-  function sankey(spec) {
+  function sankey(spec, chartWidth) {
     const { option, text } = frame({ legend: false });
+    const columns = Math.max(...spec.nodes.map((node) => node.depth ?? 0)) || 1;
+    const room = Math.min(84, Math.max(40, (chartWidth - 100) / columns - 20));
     const colors = palette();
     const sources = [...new Set(spec.nodes.map((node) => node.source))];
     return {
@@ -203,7 +238,7 @@
         {
           type: "sankey",
           left: 4,
-          right: 96,
+          right: room + 12,
           top: 8,
           bottom: 8,
           nodeGap: 14,
@@ -212,7 +247,8 @@
           layoutIterations: 32,
           emphasis: { focus: "adjacency" },
           lineStyle: { color: "source", opacity: dark.matches ? 0.35 : 0.28, curveness: 0.5 },
-          label: { ...text, formatter: (item) => item.data.label_text, width: 84, overflow: "truncate" },
+          label: { ...text, fontSize: room < 84 ? 10 : 12, formatter: (item) => item.data.label_text, width: room, overflow: "truncate" },
+          labelLayout: { hideOverlap: true },
           data: spec.nodes.map((node) => ({
             name: node.name,
             label_text: node.source,
@@ -239,7 +275,9 @@
         charts.delete(element);
       }
     }
-    for (const element of document.querySelectorAll("[data-chart]")) {
+    // A page that is left while it loads may never get it.
+    const drawn = window.echarts ? document.querySelectorAll("[data-chart]") : [];
+    for (const element of drawn) {
       const spec = JSON.parse(document.getElementById(element.dataset.chart).textContent);
       let chart = charts.get(element);
       if (!chart) {

@@ -1,5 +1,4 @@
 -- One row per session whose first page view names a known kind of device: which one.
-{{ config(materialized='incremental', kept_by='person_id', replaces='int_people_in_work') }}
 with sessions as (
     select * from {{ ref('int_sessions') }}
 ),

@@ -1,4 +1,4 @@
--- One row per project, day, model, source, medium, campaign and currency: credited conversions and money.
+-- One row per project, day, model, source, medium, campaign, channel and currency: credit and money.
 select
     project_id,
     conversion_date as report_date,
@@ -6,9 +6,10 @@ select
     source,
     medium,
     campaign,
+    channel,
     currency,
     cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(credit_nano)') }} as conversions,
     cast(sum(credited_amount_minor) as decimal(38, 0)) as net_amount_minor
 from {{ ref('fct_attribution') }}
-group by project_id, conversion_date, model, source, medium, campaign, currency
+group by project_id, conversion_date, model, source, medium, campaign, channel, currency

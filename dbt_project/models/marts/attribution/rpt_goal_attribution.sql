@@ -1,4 +1,4 @@
--- One row per project, day, model, goal, source, medium, campaign and currency: credit of its conversions.
+-- One row per project, day, model, goal, source, medium, campaign, channel and currency: its conversions.
 with attribution as (
     select * from {{ ref('fct_attribution') }}
 ),
@@ -20,6 +20,7 @@ select
     attribution.source,
     attribution.medium,
     attribution.campaign,
+    attribution.channel,
     attribution.currency,
     cast(sum(attribution.credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(attribution.credit_nano)') }} as conversions,
@@ -34,4 +35,5 @@ group by
     attribution.source,
     attribution.medium,
     attribution.campaign,
+    attribution.channel,
     attribution.currency

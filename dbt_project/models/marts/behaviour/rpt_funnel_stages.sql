@@ -20,10 +20,6 @@ sessions as (
     select * from {{ ref('fct_sessions') }}
 ),
 
-devices as (
-    select * from {{ ref('int_session_devices') }}
-),
-
 completions as (
     select * from {{ ref('fct_goal_completions') }}
 ),
@@ -37,17 +33,17 @@ placed_completions as (
         case when attribution.source is null then sessions.campaign else attribution.campaign end as campaign,
         case when attribution.source is null then sessions.term else attribution.term end as term,
         case when attribution.source is null then sessions.content else attribution.content end as content,
+        coalesce(attribution.channel, sessions.channel, 'Unassigned') as channel,
         coalesce(conversions.country, sessions.country) as country,
         case when attribution.source is null then sessions.landing_page else touches.landing_page end
             as landing_page,
-        devices.device,
+        sessions.device,
         coalesce(attribution.credit_nano, 1000000000) as credit_nano
     from completions
     left join attribution on completions.conversion_id = attribution.conversion_id
     left join touches on attribution.touch_id = touches.touch_id
     left join conversions on completions.conversion_id = conversions.conversion_id
     left join sessions on completions.session_id = sessions.session_id
-    left join devices on completions.session_id = devices.session_id
 ),
 
 counted_completions as (
@@ -64,7 +60,9 @@ counted_completions as (
     where stage is not null
 ),
 
-{% set origin = ['source', 'medium', 'campaign', 'term', 'content', 'country', 'landing_page', 'device'] %}
+{% set origin = [
+    'source', 'medium', 'campaign', 'term', 'content', 'channel', 'country', 'landing_page', 'device'
+] %}
 figures as (
     select
         project_id,
@@ -110,6 +108,7 @@ select
     figures.campaign,
     figures.term,
     figures.content,
+    figures.channel,
     figures.country,
     figures.landing_page,
     figures.device,
@@ -136,6 +135,7 @@ group by
     figures.campaign,
     figures.term,
     figures.content,
+    figures.channel,
     figures.country,
     figures.landing_page,
     figures.device,

@@ -1,4 +1,4 @@
--- One row per project, funnel, day of entry, source and step: who came to the step, took it, and when.
+-- One row per project, funnel, day of entry, source, channel and step: who came to it, took it, and when.
 with steps as (
     select * from {{ ref('int_funnel_steps') }}
 ),
@@ -25,6 +25,7 @@ placed as (
             when sessions.session_id is null then '(unattributed)'
             else sessions.source
         end as source,
+        coalesce(sessions.channel, 'Unassigned') as channel,
         {{ quota('steps_taken.occurred_us - steps_taken.entered_us', 1, 1000000) }} as seconds
     from steps_taken
     inner join projects on steps_taken.project_id = projects.project_id
@@ -38,12 +39,13 @@ measured as (
         funnel_id,
         entry_date,
         source,
+        channel,
         step_number,
         count(*) as completed,
         percentile_disc(0.5) within group (order by seconds) as median_seconds,
         percentile_disc(0.9) within group (order by seconds) as p90_seconds
     from placed
-    group by project_id, funnel_id, entry_date, source, step_number
+    group by project_id, funnel_id, entry_date, source, channel, step_number
 ),
 
 entries as (
@@ -51,7 +53,8 @@ entries as (
         project_id,
         funnel_id,
         entry_date,
-        source
+        source,
+        channel
     from placed
 ),
 
@@ -62,6 +65,7 @@ filled as (
         entries.funnel_id,
         entries.entry_date,
         entries.source,
+        entries.channel,
         steps.funnel_name,
         steps.mode,
         steps.unit,
@@ -78,6 +82,7 @@ filled as (
             and entries.funnel_id = measured.funnel_id
             and entries.entry_date = measured.entry_date
             and entries.source = measured.source
+            and entries.channel = measured.channel
             and steps.step_number = measured.step_number
 ),
 
@@ -87,7 +92,7 @@ entered as (
         -- Independent counts lead from no step to the next.
         case when mode <> 'counts' then coalesce(
             lag(completed) over (
-                partition by project_id, funnel_id, entry_date, source order by step_number
+                partition by project_id, funnel_id, entry_date, source, channel order by step_number
             ),
             completed
         ) end as entered
@@ -102,6 +107,7 @@ select
     unit,
     entry_date,
     source,
+    channel,
     step_number,
     -- In any order the nth step is the nth that was taken, whichever.
     case when mode <> 'any_order' then step_name end as step_name,

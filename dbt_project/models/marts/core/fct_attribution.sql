@@ -23,6 +23,14 @@ sessions as (
     where not is_bot and {{ is_among('person_id', ref('int_people_in_work')) }}
 ),
 
+channels_of_direct as (
+    select
+        project_id,
+        channel
+    from {{ ref('int_channels') }}
+    where source = '(direct)' and medium = '(none)' and compared_campaign is null and click_id_type is null
+),
+
 floored as (
     select
         credits.*,
@@ -55,6 +63,7 @@ credited as (
         touches.campaign,
         touches.term,
         touches.content,
+        touches.channel,
         ranked.credit_nano,
         ranked.floor_minor
         + case when ranked.remainder_rank <= ranked.left_over then 1 else 0 end as credited_amount_minor
@@ -119,6 +128,7 @@ combined as (
         cast(null as varchar) as campaign,
         cast(null as varchar) as term,
         cast(null as varchar) as content,
+        cast(null as varchar) as channel,
         1000000000 as credit_nano,
         without_credit.net_amount_minor as credited_amount_minor
     from without_credit
@@ -143,9 +153,16 @@ select
     combined.campaign,
     combined.term,
     combined.content,
+    case
+        when combined.touch_id is not null then combined.channel
+        when combined.source = '(direct)' then channels_of_direct.channel
+        -- Nobody knows where it came from, so no rule is asked.
+        else 'Unassigned'
+    end as channel,
     conversions.state,
     cast(combined.credit_nano as bigint) as credit_nano,
     conversions.currency,
     cast(combined.credited_amount_minor as bigint) as credited_amount_minor
 from combined
 inner join conversions on combined.conversion_id = conversions.conversion_id
+left join channels_of_direct on conversions.project_id = channels_of_direct.project_id

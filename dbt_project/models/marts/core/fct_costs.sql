@@ -23,6 +23,11 @@ rates as (
     select * from {{ ref('int_exchange_rates') }}
 ),
 
+channels as (
+    select * from {{ ref('int_channels') }}
+    where click_id_type is null
+),
+
 spellings as (
     select * from {{ ref('int_origin_spellings') }}
     where part = 'campaign'
@@ -56,12 +61,19 @@ worth as (
     select
         latest.*,
         projects.reporting_currency,
+        channels.channel,
         coalesce(spellings.spelling, latest.first_spelling) as cost_campaign,
         {{ reporting_minor(
             'latest.amount_minor', 'latest.currency', 'projects.reporting_currency', 'rates'
         ) }} as reporting_amount_minor
     from latest
     inner join projects on latest.project_id = projects.project_id
+    inner join channels
+        on
+            latest.project_id = channels.project_id
+            and latest.cost_source = channels.source
+            and latest.cost_medium = channels.medium
+            and latest.compared_campaign is not distinct from channels.compared_campaign
     left join spellings
         on latest.project_id = spellings.project_id and latest.compared_campaign = spellings.compared_text
     left join rates
@@ -78,6 +90,8 @@ select
     cost_source as source,
     cost_medium as medium,
     cost_campaign as campaign,
+    -- One for all of them: no click id tells costs apart.
+    min(channel) as channel,
     currency,
     cast(sum(amount_minor) as decimal(38, 0)) as amount_minor,
     reporting_currency,

@@ -1,4 +1,4 @@
--- One row per project, day, source, medium, campaign and currency: ad spend beside what was credited.
+-- One row per project, day, source, medium, campaign, channel and currency: ad spend beside credit.
 with figures as (
     -- Sessions have no currency: they stand in the project's own.
     select
@@ -7,6 +7,7 @@ with figures as (
         source,
         medium,
         campaign,
+        channel,
         currency,
         sessions,
         credit_nano,
@@ -20,6 +21,7 @@ with figures as (
         source,
         medium,
         campaign,
+        channel,
         currency,
         0 as sessions,
         0 as credit_nano,
@@ -35,20 +37,21 @@ summed as (
         source,
         medium,
         campaign,
+        channel,
         currency,
         cast(sum(sessions) as bigint) as sessions,
         cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
         cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
         cast(sum(cost_minor) as decimal(38, 0)) as cost_minor
     from figures
-    group by project_id, report_date, source, medium, campaign, currency
+    group by project_id, report_date, source, medium, campaign, channel, currency
 ),
 
 counted as (
     select
         *,
         sum(case when credit_nano > 0 or cost_minor is not null then 1 else 0 end) over (
-            partition by project_id, report_date, source, medium, campaign
+            partition by project_id, report_date, source, medium, campaign, channel
         ) as money_currencies
     from summed
 ),
@@ -67,6 +70,7 @@ select
     source,
     medium,
     campaign,
+    channel,
     currency,
     sessions,
     credit_nano,

@@ -7,10 +7,6 @@ sessions as (
     select * from {{ ref('fct_sessions') }}
 ),
 
-devices as (
-    select * from {{ ref('int_session_devices') }}
-),
-
 conversions as (
     select * from {{ ref('fct_conversions') }}
 ),
@@ -33,9 +29,10 @@ figures as (
         sessions.campaign,
         sessions.term,
         sessions.content,
+        sessions.channel,
         sessions.country,
         sessions.landing_page,
-        devices.device,
+        sessions.device,
         projects.reporting_currency as currency,
         1 as sessions,
         0 as credit_nano,
@@ -43,7 +40,6 @@ figures as (
         0 as net_amount_minor
     from sessions
     inner join projects on sessions.project_id = projects.project_id
-    left join devices on sessions.session_id = devices.session_id
     where not sessions.is_bot
     union all
     select
@@ -54,10 +50,11 @@ figures as (
         attribution.campaign,
         attribution.term,
         attribution.content,
+        attribution.channel,
         conversions.country,
         -- Where the credited touch landed, on the device that converted.
         touches.landing_page,
-        devices.device,
+        sessions.device,
         attribution.currency,
         0 as sessions,
         attribution.credit_nano,
@@ -67,7 +64,7 @@ figures as (
     from attribution
     inner join conversions on attribution.conversion_id = conversions.conversion_id
     left join touches on attribution.touch_id = touches.touch_id
-    left join devices on conversions.session_id = devices.session_id
+    left join sessions on conversions.session_id = sessions.session_id
 )
 
 select
@@ -78,6 +75,7 @@ select
     campaign,
     term,
     content,
+    channel,
     country,
     landing_page,
     device,
@@ -88,4 +86,15 @@ select
     cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
 from figures
 group by
-    project_id, report_date, source, medium, campaign, term, content, country, landing_page, device, currency
+    project_id,
+    report_date,
+    source,
+    medium,
+    campaign,
+    term,
+    content,
+    channel,
+    country,
+    landing_page,
+    device,
+    currency

@@ -1,0 +1,36 @@
+-- What ads cost on a day is what that day's landing pages have of it, by project and currency.
+{{ config(meta={'dagster': {'ref': {'name': 'rpt_landing_pages'}}}) }}
+with spent as (
+    select
+        project_id,
+        cost_date as report_date,
+        currency,
+        sum(amount_minor) as amount_minor
+    from {{ ref('fct_costs') }}
+    group by project_id, cost_date, currency
+),
+
+shared as (
+    select
+        project_id,
+        report_date,
+        currency,
+        sum(shared_cost_minor) as amount_minor
+    from {{ ref('rpt_landing_pages') }}
+    where shared_cost_minor is not null
+    group by project_id, report_date, currency
+)
+
+select
+    coalesce(spent.project_id, shared.project_id) as project_id,
+    coalesce(spent.report_date, shared.report_date) as report_date,
+    coalesce(spent.currency, shared.currency) as currency,
+    spent.amount_minor as spent_minor,
+    shared.amount_minor as shared_minor
+from spent
+full outer join shared
+    on
+        spent.project_id = shared.project_id
+        and spent.report_date = shared.report_date
+        and spent.currency = shared.currency
+where spent.amount_minor is distinct from shared.amount_minor

@@ -1,0 +1,150 @@
+"""What a figure is, in words: `conversions credited to google by last touch, May 2026`."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+from read_api.reports.projects import Project
+from read_api.reports.receipt_asked import Expression
+from read_api.slices import Figure
+
+_COUNTED = {
+    "fct_sessions": "sessions",
+    "fct_conversions": "conversions",
+    "fct_conversion_ledger": "ledger entries",
+    "fct_link_clicks": "clicks",
+    "fct_goal_completions": "completions",
+    "fct_attribution": "credits",
+    "fct_costs": "costs",
+    "fct_touches": "touchpoints",
+    "fct_forwardings": "conversions chosen to be sent",
+    "fct_conversion_reports": "reports",
+    "fct_experiment_exposures": "exposures",
+}
+_SUMMED = {
+    "credit_nano": "conversions",
+    "pending_credit_nano": "pending conversions",
+    "net_amount_minor": "net revenue",
+    "credited_amount_minor": "net revenue",
+    "reporting_net_amount_minor": "net revenue",
+    "amount_minor": "revenue",
+    "refunded_minor": "refunds",
+    "cost_minor": "ad spend",
+    "shared_cost_minor": "shared ad spend",
+    "assisted_amount_minor": "assisted net revenue",
+    "dropped_off": "dropped off",
+    "converted": "people who converted",
+    "exposed": "people exposed",
+    "returned": "people who returned",
+}
+_TO = "\N{EN DASH}"
+_CREDITED = ("rpt_traffic", "rpt_campaigns", "rpt_sources", "rpt_attribution", "rpt_goal_attribution")
+_CREDITS = ("credit_nano", "pending_credit_nano", "net_amount_minor")
+_NAMED = {
+    "is_bot": {True: "by bots", False: "without bots"},
+    "is_direct": {True: "direct", False: "not direct"},
+}
+
+
+def said(figure: Figure, asked: Expression, project: Project) -> str:
+    """What the number of a figure counts."""
+    conditions = [(name, value) for name, value in figure.of.filters if not _is_day(name)]
+    text = _thing(figure, asked)
+    if figure.of.mart in _CREDITED and asked.column in _CREDITS:
+        source = dict(conditions).get("source")
+        model = dict(conditions).get("model", project.default_model)
+        to = f" to {source}" if isinstance(source, str) else ""
+        by = " or ".join(_model(each) for each in _several(model))
+        text += f" credited{to} by {by}"
+        conditions = [
+            (name, value)
+            for name, value in conditions
+            if name != "model" and not (name == "source" and isinstance(source, str))
+        ]
+    if "_minor" in asked.column:
+        conditions = [(name, value) for name, value in conditions if name != "currency"]
+    words = [each for name, value in conditions if (each := _condition(name, value))]
+    if figure.but and figure.behind:
+        names = " and ".join(_name(each) for each in figure.but.split(","))
+        words.append(f"{names} is none of the first {figure.behind.first}")
+    days = _days(figure.of.filters)
+    return text + (f" where {' and '.join(words)}" if words else "") + (f", {days}" if days else "")
+
+
+def _thing(figure: Figure, asked: Expression) -> str:
+    if asked.function == "count":
+        if asked.is_distinct:
+            names = " and ".join(_name(each) for each in asked.columns)
+            return f"different values of {names}"
+        return _COUNTED.get(figure.of.mart, "rows")
+    name = _SUMMED.get(asked.column, _name(asked.column))
+    return f"largest {name}" if asked.function == "max" else name
+
+
+def _name(column: str) -> str:
+    return column.removesuffix("_id").removesuffix("_minor").removesuffix("_nano").replace("_", " ")
+
+
+def _model(model: str) -> str:
+    return "first touch (all time)" if model == "first_touch_lifetime" else model.replace("_", " ")
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _condition(name: str, value: Any) -> str:
+    *marts, last = name.split(".")
+    how = ""
+    if last in ("is", "not", "contains", "from", "to"):
+        how, last = last, marts.pop()
+    if last in _NAMED and isinstance(value, bool):
+        return _NAMED[last][value]
+    thing = _name(last)
+    if last == "conversion_id" and (value is None or how == "is"):
+        return "a sale is known" if value == "set" else "no sale is known"
+    if value is None or (how == "is" and value == "null"):
+        return f"{thing} is empty"
+    if how == "is":
+        return f"{thing} is set"
+    verb = {"": "is", "not": "is not", "contains": "contains", "from": "is at least", "to": "is at most"}[how]
+    return f"{thing} {verb} " + " or ".join(_text(each) for each in _several(value))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _is_day(name: str) -> bool:
+    column = name.split(".")[-2] if "." in name else ""
+    return name.endswith((".from", ".to")) and column.endswith(("_date", "_at"))
+
+
+def _days(filters: Iterable[tuple[str, Any]]) -> str:
+    """Of several ranges, the one that lies in all of them."""
+    firsts = [value for name, value in filters if _is_day(name) and name.endswith(".from")]
+    lasts = [value for name, value in filters if _is_day(name) and name.endswith(".to")]
+    moments = [value for value in (*firsts, *lasts) if isinstance(value, datetime)]
+    if moments:
+        first, last = min(moments), max(moments)
+        return f"{first:%Y-%m-%d %H:%M} to {last:%H:%M} UTC"
+    return range_in_words(max(firsts, default=None), min(lasts, default=None))
+
+
+def range_in_words(first: date | None, last: date | None) -> str:
+    """A range of days, in a few words; all time is nothing."""
+    if first is None or last is None:
+        one = first or last
+        return "" if one is None else f"{'from' if first else 'up to'} {_day(one)}"
+    if first == last:
+        return _day(first)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}{_TO}{_day(last)}"
+    begin = f"{first.day} {first:%B}" if first.year == last.year else _day(first)
+    return f"{begin} {_TO} {_day(last)}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B} {day.year}"

@@ -1,0 +1,141 @@
+"""A figure's rows, in a panel beside its page: opened by a click or a key, left by Back, Escape and Close."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from example_marts import new_key, publish_rows
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from servers import Server, start_read
+from test_true_figures import TWO_YEARS
+
+from funnelhouse.settings import Settings
+from read_api.dashboard.access import COOKIE
+
+PATH = "/app/projects/shop"
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+PANEL = "dialog.receipt-panel"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = Settings(home=tmp_path_factory.mktemp("panel") / "home")
+    publish_rows(home, {}, sql=Path(TWO_YEARS).read_text(encoding="utf-8"))
+    running = start_read(home.home_dir)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def cookie(server: Server) -> str:
+    key = new_key(server.settings)
+    with httpx.Client(base_url=server.url) as client:
+        form = client.get("/app/sign-in").text
+        token = re.search(r'name="csrf" value="([^"]*)"', form)
+        client.post("/app/sign-in", data={"key": key, **({"csrf": token[1]} if token else {})})
+        return str(client.cookies[COOKIE])
+
+
+@pytest.fixture
+def seen(
+    server: Server, cookie: str, browser: Browser, new_context: Callable[..., BrowserContext]
+) -> Iterator[Page]:
+    assert browser
+    context = new_context(viewport={"width": 1280, "height": 900})
+    context.add_cookies([{"name": COOKIE, "value": cookie, "url": server.url}])
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    assert faults == []
+
+
+def test_back_escape_and_close_leave_the_panel(server: Server, seen: Page) -> None:
+    address = f"{server.url}{PATH}/attribution?dates=all"
+    seen.goto(address)
+    seen.evaluate("document.body.dataset.same = 'page'")
+    figure = seen.locator("main table a.figure").first
+    text = figure.inner_text()
+    for way in ("back", "escape", "close"):
+        figure.focus()
+        seen.keyboard.press("Enter")
+        panel = seen.locator(PANEL)
+        expect(panel.get_by_role("heading", level=2)).to_contain_text(text)
+        expect(panel).to_contain_text("✓ equals the report")
+        assert parse_qs(urlsplit(seen.url).query)["page"] == ["attribution?dates=all"]
+        assert seen.evaluate("document.activeElement.closest('dialog') !== null"), "focus is in the panel"
+        if way == "back":
+            seen.go_back()
+        elif way == "escape":
+            seen.keyboard.press("Escape")
+        else:
+            panel.get_by_role("button", name="Close").click()
+        expect(panel).to_be_hidden()
+        seen.wait_for_url(address)
+        expect(figure).to_be_focused()
+    seen.go_forward()
+    expect(seen.locator(PANEL)).to_be_visible()
+    seen.go_back()
+    expect(seen.locator(PANEL)).to_be_hidden()
+    assert seen.evaluate("document.body.dataset.same") == "page", "it was never left"
+
+
+def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) -> None:
+    seen.goto(f"{server.url}{PATH}/overview?dates=all")
+    seen.locator("main .cards a.figure").first.click()
+    panel = seen.locator(PANEL)
+    first = panel.locator("tbody tr").first.inner_text()
+    panel.get_by_role("link", name="Later").click()
+    expect(panel.locator("tbody tr").first).not_to_have_text(first)
+    panel.get_by_text("Show SQL").click()
+    expect(panel.locator("pre")).to_contain_text("project_id = 'shop'")
+    with seen.expect_download() as download:
+        panel.get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == "shop_receipt.csv"
+    assert len(download.value.path().read_text(encoding="utf-8").splitlines()) > 500
+    # Loaded as what it is, the address is a page with a way back.
+    seen.reload()
+    expect(seen.get_by_role("heading", level=1)).to_have_text("Receipt")
+    seen.get_by_role("link", name="Back to Overview").click()
+    seen.wait_for_url("**/overview?dates=all")
+
+
+def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: Server, seen: Page) -> None:
+    seen.goto(f"{server.url}{PATH}/landing-pages?dates=all")
+    tables = seen.locator("main table").count()
+    tabbed = seen.locator('main table a.figure:not([tabindex="-1"])')
+    assert seen.locator("main table a.figure").count() > 500
+    assert tabbed.count() <= tables
+    tabbed.first.focus()
+    column = (
+        "document.activeElement.closest('td').cellIndex + ' ' + document.activeElement.closest('tr').rowIndex"
+    )
+    before = [int(each) for each in seen.evaluate(column).split()]
+    seen.keyboard.press("ArrowDown")
+    assert [int(each) for each in seen.evaluate(column).split()] == [before[0], before[1] + 1]
+    seen.keyboard.press("ArrowRight")
+    assert int(seen.evaluate(column).split()[0]) > before[0]
+    assert tabbed.count() <= tables
+
+
+def test_a_bar_opens_its_receipt_and_a_phone_shows_it_whole(server: Server, seen: Page) -> None:
+    seen.set_viewport_size({"width": 390, "height": 800})
+    seen.goto(f"{server.url}{PATH}/attribution?dates=all")
+    chart = seen.locator("[data-chart]").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    seen.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    seen.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + 30)
+    panel = seen.locator(PANEL)
+    expect(panel.get_by_role("heading", level=2)).to_contain_text("conversions")
+    shape = panel.bounding_box()
+    assert shape is not None
+    assert (shape["x"], shape["width"]) == (0, 390)
+    assert seen.evaluate(OVERFLOW) <= 0
+    assert panel.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+    expect(panel).to_contain_text("✓ equals the report")
