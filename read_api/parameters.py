@@ -57,7 +57,7 @@ FIRST_PAGE = Page()
 
 REPORTED, REPORTING = "reported", "reporting"
 MONEY = (REPORTED, REPORTING)
-"""How amounts are read: in the currency that each was reported in, or all in the project's reporting currency."""
+"""How amounts are read: each in its own currency, or all in the project's reporting currency."""
 
 AsOf = date | datetime
 """A day of the project, to its end, or a moment in UTC (naive): what had arrived by then is known."""

@@ -84,7 +84,7 @@ class Reader:
         if not self.can_convert:
             raise Refusal(
                 400,
-                "money=reporting: this build has no amounts in the reporting currency; the next build has them",
+                "money=reporting: this build has no amounts in one currency; the next one has them",
             )
         self._cursor.execute(self.search_path)
         self.converted = self._build.converted

@@ -4,7 +4,7 @@
     f         conditions (`read_api/filters.py`), as often as there are some
     model     an attribution model; none: the project's
     compare   as `read_api/comparison.py` has it; `compare_from` and `compare_to` for own days
-    money     `reporting` for all amounts in the project's currency, or `reported`; none: what makes sense there
+    money     `reporting` for all amounts in the currency, or `reported`; none: what a project needs
 
 They stay in every address, so that a page can be handed on. What cannot be read is said on the page with a
 way back (`UnreadableError`): figures are never those of another filter than the one that is shown. Addresses
@@ -589,10 +589,10 @@ def viewing(
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
     filtered), days that it `compares` with, the model that it `credits` by, or by whose credit filters of
-    traffic choose conversions, and whether it `converts` amounts to one currency where somebody asks for that,
-    or where a project has several. An address that names none has the dates of `default` and is `compared_with`
-    that. `said_when_empty`: see View. `also_known` are days of a project on which the page knows something,
-    with or without sessions and conversions.
+    traffic choose conversions; and whether it `converts` amounts to one currency, which it does where an
+    address asks for that, or a project has several. An address that names no dates has those of `default` and
+    is `compared_with` that. `said_when_empty`: see View. `also_known` are days of a project on which the page
+    knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -632,15 +632,12 @@ def _convert(view: View) -> None:
     """Read amounts as the address says, else in one currency where some are converted."""
     offers = one_currency(view.reading, view.project_id).converts
     asked = view.request.query_params.get("money", "")
-    if asked == REPORTING and not view.reading.can_convert:
-        raise UnreadableError(
-            view,
-            "money=reporting: this build has no amounts in one currency; the next build has them",
-            "money",
-        )
     view.money = asked or (REPORTING if offers else REPORTED)
     view.takes_money = offers or view.money == REPORTING
-    view.reading.convert(view.money)
+    try:
+        view.reading.convert(view.money)
+    except Refusal as refused:
+        raise UnreadableError(view, refused.detail, "money") from None
 
 
 def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:

@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 def columns(shape: type[Any], *summed: str, **expressions: str) -> str:
     """The select list of a dataclass: a column of each field's name.
 
-    Those `summed` are sums of it (0 of nothing, or of what can't be converted), others have the SQL expression
+    Those `summed` are sums of it, 0 of nothing and of what can't be converted; others have the SQL expression
     that is given.
     """
     names = [field.name for field in fields(shape)]

@@ -5,7 +5,8 @@
 The other parameters are its filter (`read_api/slices.py`). Those of what was added to it begin with `more-`,
 of what it was divided by with `over-`. `but=campaign&but-first=100&but-by=sum(sessions)` leaves out the
 hundred campaigns of most sessions. `mart=reporting.rpt_traffic` has its amounts in the project's reporting
-currency, as has then every part of the figure. Nothing of it is SQL: functions are those listed here, columns the mart's.
+currency, as has then every part of the figure. Nothing of it is SQL: functions are those listed here, columns
+the mart's.
 """
 
 import re

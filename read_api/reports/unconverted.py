@@ -110,7 +110,7 @@ def unconverted(
     filters: Iterable[Filter] = (),
     model: str = "",
 ) -> list[Left]:
-    """By kind, then currency; filters narrow what they know. Refunds without a sale are in no filtered sum."""
+    """By kind, then currency; filters narrow what they know. No filtered sum has refunds without a sale."""
     if not one_currency(reader, project_id).lacks:
         return []
     asked, found = tuple(filters), []
