@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -26,6 +26,9 @@ PAGE_BYTES = 4_000_000
 
 MOST_BYTES = 4 * PAGE_BYTES
 """Of the rows of any other query; beyond it the query is refused."""
+
+MOST_REMEMBERED = 10_000
+"""Answers of a build; beyond it they are forgotten, all at once."""
 
 # So many rows are fetched at first, and never more at once than the second: they are counted in between.
 _FETCHED_FIRST = 16
@@ -129,6 +132,21 @@ class Reader:
 
         while (batch := self._limited(next_batch)) is not None:
             yield batch
+
+    def remembered(self, question: Hashable, read: Callable[[], _T]) -> _T:
+        """What `read` returns, read once per build: for small answers that every page needs.
+
+        `question` has all that the answer depends on. Raises what `read` raises, which is not remembered.
+        """
+        known = self._build.remembered
+        if question not in known:
+            answer = read()
+            if len(known) >= MOST_REMEMBERED:
+                known.clear()
+            known[question] = answer
+            return answer
+        found: _T = known[question]
+        return found
 
     def prove_readable(self) -> None:
         """Read a row of each table, unless that was done just now.
