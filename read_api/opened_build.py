@@ -5,6 +5,7 @@ real path.
 """
 
 from collections import Counter
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -79,10 +80,10 @@ class OpenedBuild:
     """Tables of the schema `lookup`; builds of older versions have none."""
     converted: frozenset[str] = frozenset()
     """Marts that have their amounts in the reporting currency, as views of the schema `reporting`."""
-    remembered: dict[object, Any] = field(default_factory=dict)
-    """What was found out about a project once, and stays true of the build."""
     users: Counter[str] = field(default_factory=Counter)
     """Requests that use it, by project."""
+    remembered: dict[Hashable, Any] = field(default_factory=dict)
+    """What was read once, and stays so as long as the build does; see Reader.remembered."""
     proven_until: float = 0.0
     """By the monotonic clock: until then it counts as readable."""
     is_damaged: bool = False

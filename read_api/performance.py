@@ -14,12 +14,13 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from funnelhouse.problems import Refusal
+from read_api.currencies import Currencies
 from read_api.filters import Filter, applied, path_to
 from read_api.joined import joined
 from read_api.parameters import ALL_DAYS, Days, Page
 from read_api.ranking import InOrder
 from read_api.reader import Reader
-from read_api.reports.projects import Project, project
+from read_api.reports.projects import Project, known_days, project
 from read_api.slices import CREDIT_DIGITS, Figure, Slice, slice_of
 
 MOST_DIMENSIONS = 3
@@ -580,13 +581,13 @@ def table(
     in_order: InOrder,
 ) -> Performance:
     """Lines, all others and the total of the sums of parts, which are one for each period."""
-    lines, other, values = _lines(reader, project_id, asked, parts, in_order)
-    total = Line((), _totals(reader, parts), parts, in_order, "total", refunds=refunds)
+    lines, other, values, sums = _lines(reader, project_id, asked, parts, in_order)
+    total = Line((), sums or _totals(reader, parts), parts, in_order, "total", refunds=refunds)
     return Performance(asked, lines, total, other, values, refunds)
 
 
 def _totals(reader: Reader, parts: Sequence[Parts]) -> list[Sums]:
-    """By a query of its own: goals overlap, people are in several rows, and spend has other dimensions."""
+    """By a query of its own, where lines don't add up to it."""
     selects, values = _selects(parts, grouped=False)
     measures = _measures(parts)
     summed = ", ".join(f"sum({name})" for name in measures.values())
@@ -610,7 +611,7 @@ def _selects(parts: Sequence[Parts], grouped: bool) -> tuple[str, list[object]]:
     measures = _measures(parts)
     selects, bound = [], []
     for period, of_period in enumerate(parts):
-        for part in of_period:
+        for part in _read_together(of_period):
             if grouped and part.paths is None:
                 continue
             relation, names, values = joined(part.rows, part.paths or () if grouped else ())
@@ -627,9 +628,23 @@ def _selects(parts: Sequence[Parts], grouped: bool) -> tuple[str, list[object]]:
     return " union all by name ".join(selects), bound
 
 
+def _read_together(parts: Parts) -> Iterable[Part]:
+    """Parts of the same rows as one: they are read once."""
+    found: dict[object, Part] = {}
+    for part in parts:
+        key = (part.rows, part.paths, part.within, part.has_currency, part.none)
+        known = found.get(key)
+        found[key] = part if known is None else replace(known, measures=known.measures | part.measures)
+    return found.values()
+
+
 def _lines(
     reader: Reader, project_id: str, asked: Asked, parts: Sequence[Parts], in_order: InOrder
-) -> tuple[list[Line], Line | None, int]:
+) -> tuple[list[Line], Line | None, int, list[Sums]]:
+    """Lines, the one of all others, how many values there are, and the sums of all of them.
+
+    No sums where values don't add up: goals overlap, people are in several, and spend has other dimensions.
+    """
     count = len(asked.by)
     selects, bound = _selects(parts, grouped=True)
     measures = _measures(parts)
@@ -680,17 +695,24 @@ def _lines(
     )
     by_line: dict[int, tuple[tuple[str | None, ...], list[Sums]]] = {}
     values = 0
+    in_all: list[Sums] = [{} for _ in parts]
     for line, *row in found:
         labels, (period, currency, values, *numbers) = row[:count], row[count:]
         _, sums = by_line.setdefault(line, (tuple(labels), [{} for _ in parts]))
-        sums[period][currency] = {n: v or 0 for n, v in zip(known, numbers, strict=True)}
+        of_currency = {name: number or 0 for name, number in zip(known, numbers, strict=True)}
+        sums[period][currency] = of_currency
+        before = in_all[period].get(currency, {})
+        in_all[period][currency] = {name: before.get(name, 0) + of_currency[name] for name in known}
+    adds_up = (
+        not overlaps and "people" not in known and all(p.paths is not None for each in parts for p in each)
+    )
     rest = by_line.pop(0, None)
     lines = [Line(labels, sums, list(parts), in_order) for labels, sums in by_line.values()]
     listed = tuple(line.values for line in lines)
     other = None
     if rest is not None and not overlaps:
         other = Line((), rest[1], list(parts), in_order, "other", listed)
-    return lines, other, values
+    return lines, other, values, in_all if adds_up else []
 
 
 class _Order:
@@ -760,21 +782,17 @@ def _quoted(text: str) -> str:
 
 
 def _known_currencies(reader: Reader, project_id: str, in_order: InOrder) -> list[str]:
-    found = reader.rows(
-        "select distinct currency from rpt_traffic where project_id = ? "
-        "union select distinct currency from fct_costs where project_id = ?",
-        [project_id, project_id],
-    )
-    return in_order(currency for (currency,) in found if currency)
+    """Those of the project's conversions and costs."""
+
+    def read() -> tuple[str, ...]:
+        _, conversions = known_days(reader, project_id)
+        spent = reader.rows("select distinct currency from fct_costs where project_id = ?", [project_id])
+        return (*conversions, *(currency for (currency,) in spent))
+
+    return in_order(reader.remembered(("currencies", project_id), read))
 
 
 def currency_order(reader: Reader, project_id: str) -> InOrder:
     """As all pages have it: the project's own currency, then those of most conversions."""
-    own = project(reader, project_id).reporting_currency
-    found = dict(
-        reader.rows(
-            "select currency, sum(credit_nano) from rpt_traffic where project_id = ? group by currency",
-            [project_id],
-        )
-    )
-    return lambda all_: sorted(set(all_), key=lambda each: (each != own, -(found.get(each) or 0), each))
+    _, conversions = known_days(reader, project_id)
+    return Currencies(project(reader, project_id).reporting_currency, conversions).in_order

@@ -28,6 +28,9 @@ PAGE_BYTES = 4_000_000
 MOST_BYTES = 4 * PAGE_BYTES
 """Of the rows of any other query; beyond it the query is refused."""
 
+MOST_REMEMBERED = 10_000
+"""Answers of a build; beyond it they are forgotten, all at once."""
+
 # So many rows are fetched at first, and never more at once than the second: they are counted in between.
 _FETCHED_FIRST = 16
 _FETCHED = 1_024
@@ -88,14 +91,6 @@ class Reader:
             )
         self._cursor.execute(self.search_path)
         self.converted = self._build.converted
-
-    def remembered(self, key: Hashable, found: Callable[[], _T]) -> _T:
-        """What was `found` of this build under the key, by whichever request came first."""
-        known = self._build.remembered
-        if key not in known:
-            known[key] = found()
-        of_key: _T = known[key]
-        return of_key
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """All rows of a query, whole numbers as integers.
@@ -164,6 +159,23 @@ class Reader:
 
         while (batch := self._limited(next_batch)) is not None:
             yield batch
+
+    def remembered(self, question: Hashable, read: Callable[[], _T]) -> _T:
+        """What `read` returns, read once per build: for small answers that every page needs.
+
+        `question` has all that the answer depends on. Raises what `read` raises, which is not remembered.
+        """
+        known = self._build.remembered
+        # What is found in one currency is not what is found as it was reported.
+        question = (question, bool(self.converted))
+        if question not in known:
+            answer = read()
+            if len(known) >= MOST_REMEMBERED:
+                known.clear()
+            known[question] = answer
+            return answer
+        found: _T = known[question]
+        return found
 
     def prove_readable(self) -> None:
         """Read a row of each table, unless that was done just now.

@@ -51,6 +51,10 @@ def asked_model(reader: Reader, project_id: str, model: str) -> str:
 
 def known_days(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
     """First and last day of the project with sessions, conversions or refunds; conversions by currency."""
+    return reader.remembered(("known days", project_id), lambda: _known_days(reader, project_id))
+
+
+def _known_days(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
     rows = reader.rows(
         """
         select currency, min(report_date), max(report_date), sum(credit_nano)

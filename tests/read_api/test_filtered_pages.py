@@ -54,7 +54,7 @@ ODD = (
     "dates=own",
     "dates=own&from=2026-11-03&to=2026-11-01",
     "compare=own",
-    "page=x&self=y&rows=more&_Context__self=1",
+    "pages=x&self=y&rows=more&_Context__self=1",
     "filter_page=x&filter_value=y",
 )
 """What can be read, however strange it is."""

@@ -403,8 +403,8 @@ def test_other_reports_take_the_same_filters(served: ReadServer, filters: list[s
 
 
 def test_reports_name_the_filters_that_they_take(served: ReadServer) -> None:
-    assert refused(served, "campaigns", f="country:is:DE").endswith("source, medium, campaign")
-    assert refused(served, "attribution", f="device:is:mobile").endswith("source, medium, campaign")
+    assert refused(served, "campaigns", f="country:is:DE").endswith("source, medium, campaign, channel")
+    assert refused(served, "attribution", f="device:is:mobile").endswith("source, medium, campaign, channel")
     assert refused(served, "sources", f="goal:is:sale").startswith("this report cannot be filtered by goal")
     for dimension in DIMENSIONS:
         body(served, "landing-pages", f=f"{dimension}:set")
