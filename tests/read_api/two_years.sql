@@ -30,36 +30,6 @@ alter table fct_sessions add column if not exists device varchar;
 alter table fct_sessions add column if not exists new_or_returning varchar;
 alter table rpt_landing_pages add column if not exists shared_cost_minor decimal(38, 0);
 
--- Until models have them.
-alter table fct_conversions add column if not exists reporting_currency varchar;
-alter table fct_conversions add column if not exists reporting_amount_minor decimal(38,0);
-alter table fct_conversions add column if not exists reporting_refunded_minor decimal(38,0);
-alter table fct_attribution add column if not exists reporting_currency varchar;
-alter table fct_attribution add column if not exists reporting_credited_amount_minor decimal(38,0);
-alter table rpt_traffic add column if not exists reporting_currency varchar;
-alter table rpt_traffic add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_landing_pages add column if not exists reporting_currency varchar;
-alter table rpt_landing_pages add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_landing_pages add column if not exists reporting_shared_cost_minor decimal(38,0);
-alter table rpt_pages add column if not exists reporting_currency varchar;
-alter table rpt_pages add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_pages add column if not exists reporting_assisted_amount_minor decimal(38,0);
-alter table rpt_campaigns add column if not exists reporting_currency varchar;
-alter table rpt_campaigns add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_campaigns add column if not exists reporting_cost_minor decimal(38,0);
-alter table rpt_attribution add column if not exists reporting_currency varchar;
-alter table rpt_attribution add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_goal_attribution add column if not exists reporting_currency varchar;
-alter table rpt_goal_attribution add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_paths add column if not exists reporting_currency varchar;
-alter table rpt_paths add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_time_to_convert add column if not exists reporting_currency varchar;
-alter table rpt_time_to_convert add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_cohorts add column if not exists reporting_currency varchar;
-alter table rpt_cohorts add column if not exists reporting_net_amount_minor decimal(38,0);
-alter table rpt_sources add column if not exists reporting_currency varchar;
-alter table rpt_sources add column if not exists reporting_net_amount_minor decimal(38,0);
-
 insert into dim_projects by name
 select 'shop' as project_id, 'UTC' as time_zone, 'USD' as reporting_currency, 30 as lookback_days,
     'last_touch' as default_model, 12000 as events, timestamp '2026-12-20 12:00:00' as last_received_at;
