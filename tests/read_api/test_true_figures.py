@@ -343,7 +343,7 @@ AS_REPORTED = ("conversions/", "people", "destinations", "deliveries")
 
 def assert_says_its_currency(said: dict[str, str], panel: Panel, where: str) -> None:
     """An amount is of the mart that has it in one currency, or as it was reported where that is asked."""
-    if panel.name == "Not converted" or not any("_minor" in said.get(f"{o}column", "") for o in ORIGINS):
+    if panel.name == "unconverted-title" or not any("_minor" in said.get(f"{o}column", "") for o in ORIGINS):
         return
     is_converted = "money=reported" not in where and not where.startswith(AS_REPORTED)
     for origin in ORIGINS:
