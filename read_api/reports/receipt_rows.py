@@ -64,6 +64,13 @@ class Listing:
         return self.base.rpartition(" ")[2]
 
 
+_IDS = {
+    "fct_conversions": "conversion_id",
+    "fct_attribution": "attribution_id",
+    "fct_conversion_ledger": "entry_id",
+}
+
+
 @dataclass(frozen=True)
 class Known:
     """What listings depend on besides the figure."""
@@ -78,9 +85,8 @@ class Known:
 
     def row_key(self, mart: str, alias: str = "") -> str:
         """What tells rows of a mart apart; of a view, which has no `rowid`, all of the row."""
-        if mart in self.reader.converted:
-            return alias or mart
-        return f"{alias}.rowid" if alias else "rowid"
+        column = _IDS.get(mart, "") if mart in self.reader.converted else "rowid"
+        return ".".join(each for each in (alias, column) if each) or mart
 
 
 Lister = Callable[[Known, str, Figure], Listing | None]
