@@ -84,6 +84,8 @@ REPORTS: dict[str, str] = {
     "cohorts": f"{_REPORTS}/cohorts",
     "experiments": f"{_REPORTS}/experiments",
     "costs": f"{_REPORTS}/costs?{{days}}&limit=100",
+    "unconverted": f"{_REPORTS}/unconverted?{{days}}",
+    "sources in one currency": f"{_REPORTS}/sources?{{days}}&limit=100&money=reporting",
     "conversions": f"{_REPORTS}/conversions?{{days}}&limit=100",
     "conversions, two filters": f"{_REPORTS}/conversions?{{days}}&{{two_filters}}&limit=100",
     "a conversion explained": f"{_REPORTS}/conversions/{{conversion}}",
