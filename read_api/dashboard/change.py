@@ -12,7 +12,12 @@ from markupsafe import Markup
 
 from read_api.dashboard.figures import NONE, Units, count, origin, percent
 from read_api.metrics import Measured, Quotient
+from read_api.performance import Value
 from read_api.slices import Figure
+
+BETTER_DOWN = ("cpa",)
+NEITHER = ("spend",)
+"""Columns whose growth is bad, and those whose growth says nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def change(
     before: Measured | None,
     units: Units | None = None,
     when: str = "",
-    up_is_good: bool = True,
+    up_is_good: bool | None = True,
 ) -> Change:
     """How `now` differs from `before`, which was `when`: None where nothing is known of those days.
 
@@ -51,7 +56,16 @@ def change(
     text = _traced_change(now, before, percent(abs(new - old), abs(old)))
     if new == old:
         return Change(text, "same", title)
-    return Change(text, "up" if new > old else "down", title, (new > old) is up_is_good)
+    is_good = None if up_is_good is None else (new > old) is up_is_good
+    return Change(text, "up" if new > old else "down", title, is_good)
+
+
+def column_change(column: str, now: Value, before: Value | None, units: Units | None = None) -> Change:
+    """How a cell of a table differs from that of the compared days, None where there was none."""
+    if before is None:
+        return Change("new", "new", "nothing to compare with") if now.number else Change("", "none", "")
+    up_is_good = None if column in NEITHER else column not in BETTER_DOWN
+    return change(now.measured, before.measured, units, up_is_good=up_is_good)
 
 
 def traced_difference(units: Units, now: Figure, before: Figure) -> Markup:

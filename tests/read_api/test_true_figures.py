@@ -270,9 +270,8 @@ def expected(
         of = part(origin) + (whole(f"{origin}more-") if f"{origin}more-" in asked else 0)
         return of / whole(f"{origin}over-") if f"{origin}over-" in asked else of
 
-    for then in ("was-", "before-"):
-        if then in asked:
-            return abs(whole("") / whole(then) - 1)
+    if "before-" in asked:
+        return abs(whole("") / whole("before-") - 1)
     return whole("") - (whole("less-") if "less-" in asked else 0)
 
 
@@ -287,7 +286,7 @@ def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) ->
     number, digits, word = Decimal(found[1].replace(",", "")), len(found[2] or ""), found[3] or ""
     column = said["column"]
     if (
-        "was-mart" not in said
+        "before-mart" not in said
         and "_minor" in column
         and word != "%"
         and not (said.get("over-column", "").count("_minor"))
@@ -413,7 +412,7 @@ def test_what_changed_are_the_values_that_moved_most(
             or report_date between date '2026-10-17' and date '2026-11-15')
         group by {by}
         """
-        for by in ("source", "campaign", "landing_page", "country")
+        for by in ("source", "campaign", "channel", "landing_page", "country")
     )
     moved = marts.execute(f"select round(abs(moved) / 100, 2) from ({of_each}) where value is not null")
     assert found == sorted((Decimal(str(each)) for (each,) in moved.fetchall()), reverse=True)[:3]
