@@ -1,6 +1,7 @@
 """What a publication looks like to its readers.
 
-published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`
+published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`;
+                                    amounts in the reporting currency, schema `reporting`
 published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
@@ -24,6 +25,13 @@ MODEL_DOCS = "models.html.gz"
 
 LOOKUPS = "lookup"
 """Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
+
+REPORTING = "reporting"
+"""Schema of views: each mart with amounts, in the reporting currency. Builds of older versions lack it, and a
+mart whose amounts aren't converted has no view there."""
+
+TWIN = "reporting_"
+"""A mart's column of this name and another's is that one in the reporting currency."""
 
 BUILD_ID = r"[0-9]{8}T[0-9]{12}Z"
 """Pattern of a build's id."""

@@ -24,6 +24,8 @@ from publication.layout import (
     KEPT_FILE,
     LOOKUPS,
     MARTS_FILE,
+    REPORTING,
+    TWIN,
     Kept,
     is_build_id,
     latest_folder,
@@ -283,6 +285,7 @@ def _copy_marts(
             rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
             _drop_others(connection, marts)
             connection.execute(f"drop schema published.{LOOKUPS} cascade")
+            connection.execute(f"drop schema if exists published.{REPORTING} cascade")
             # It may move rows, which are looked up by their place.
             connection.execute("checkpoint published")
         connection.execute(f"create schema published.{LOOKUPS}")
@@ -293,6 +296,7 @@ def _copy_marts(
                     f"select {lookup_key(column)} as key, rowid as row_number "
                     f"from published.main.{mart} order by key, row_number"
                 )
+        _create_reporting_views(connection)
         if with_parquet:
             for mart in marts:
                 file = _text(folder / f"{mart}.parquet")
@@ -356,6 +360,44 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
     connection.commit()
     counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
     return int(counted[0]) if counted else 0
+
+
+def _create_reporting_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the views of schema `reporting`: marts, with converted amounts in the place of those reported.
+
+    With `search_path = 'reporting,main'` any query reads converted amounts in the same words. What is
+    converted is told by the names of columns alone.
+    """
+    comments = dict(
+        connection.execute(
+            "select table_name, comment from duckdb_tables() "
+            "where database_name = 'published' and schema_name = 'main'"
+        ).fetchall()
+    )
+    columns: dict[str, dict[str, str | None]] = {}
+    for mart, name, comment in connection.execute(
+        "select table_name, column_name, comment from duckdb_columns() "
+        "where database_name = 'published' and schema_name = 'main' order by table_name, column_index"
+    ).fetchall():
+        columns.setdefault(mart, {})[name] = comment
+    connection.execute(f"create schema published.{REPORTING}")
+    connection.begin()
+    for mart, found in columns.items():
+        twins = {name: TWIN + name for name in found if TWIN + name in found}
+        if "currency" not in twins or len(twins) == 1:
+            continue
+        replaced = ", ".join(f"{_identifier(twin)} as {_identifier(name)}" for name, twin in twins.items())
+        view = f"published.{REPORTING}.{mart}"
+        # Without the name that the file has here: others open it by names of their own.
+        connection.execute(
+            f"create view {view} as select * replace ({replaced}) from main.{mart}"  # noqa: S608
+        )
+        if comments.get(mart):
+            connection.execute(f"comment on view {view} is {_text(comments[mart])}")
+        for name in found:
+            if comment := found[twins.get(name, name)]:
+                connection.execute(f"comment on column {view}.{_identifier(name)} is {_text(comment)}")
+    connection.commit()
 
 
 def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> None:

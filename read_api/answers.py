@@ -28,7 +28,17 @@ from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
 from publication.layout import is_build_id
 from read_api.opened_build import BuildGoneError
-from read_api.parameters import ALL_DAYS, AskedBuild, AskedPage, Days, Page, PageAsked, cursor, one_of
+from read_api.parameters import (
+    ALL_DAYS,
+    REPORTED,
+    AskedBuild,
+    AskedPage,
+    Days,
+    Page,
+    PageAsked,
+    cursor,
+    one_of,
+)
 from read_api.publications import Publications
 from read_api.reader import Reader
 
@@ -97,14 +107,19 @@ def opened(request: Request, caller: Key, build_id: str | None = None) -> Reader
 
 
 @contextmanager
-def reading(request: Request, caller: Key, build_id: str | None = None) -> Iterator[Reader]:
+def reading(
+    request: Request, caller: Key, build_id: str | None = None, money: str = REPORTED
+) -> Iterator[Reader]:
     """The build asked for, else the current one, for an answer that follows from it and from the request.
+
+    Amounts are read as `money` says.
 
     Raises Refusal 400 for a parameter that the route does not take, 410 or 503, and NotModifiedError.
     """
     refuse_unknown_parameters(request)
     with opened(request, caller, build_id) as reader:
         tag_answer(request, caller, reader.build_id)
+        reader.convert(money)
         yield reader
 
 
@@ -224,9 +239,9 @@ class TableAsked:
         return self.asked.page
 
     @contextmanager
-    def reading(self, caller: Key) -> Iterator[Reader]:
+    def reading(self, caller: Key, money: str = REPORTED) -> Iterator[Reader]:
         """As `reading`; the build of a cursor goes before the one asked for."""
-        with reading(self.request, caller, self.asked.build_id or self.build_id) as reader:
+        with reading(self.request, caller, self.asked.build_id or self.build_id, money) as reader:
             yield reader
 
     def answer(self, reader: Reader, rows: list[Any], days: Days = ALL_DAYS) -> Response:

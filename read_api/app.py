@@ -56,6 +56,7 @@ from read_api.reports import (
     summary,
     time_to_convert,
     timeline,
+    unconverted,
 )
 
 REPORTS = (
@@ -79,6 +80,7 @@ REPORTS = (
     experiments,
     cohorts,
     costs,
+    unconverted,
     deliveries,
     destinations,
     data_trust,

@@ -14,7 +14,7 @@ from read_api.bins import Bin, Bins
 from read_api.filters import Filter, applied, not_applied
 from read_api.parameters import Days
 from read_api.reader import Reader
-from read_api.slices import CREDIT_DIGITS, Figure, Number, Slice
+from read_api.slices import CREDIT_DIGITS, Figure, Number, Slice, slice_of
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Scope:
 
     def rows(self, mart: str, day: str | None = None, **values: object) -> Slice:
         """Rows of a mart for which the filters hold, on the days where their column is named."""
-        found = Slice(mart, self.project_id)
+        found = slice_of(self.reader, mart, self.project_id)
         if day is not None:
             found = found.on(day, self.days)
         return applied(found, self.filters, self.reader, self.model).having(values)
@@ -186,6 +186,14 @@ class Scope:
 
     def chosen(self, name: str, by_hour: bool) -> _Sum:
         """Where a sum is read: of a report, unless only facts have hours or know the filters."""
+        found = self._chosen(name, by_hour)
+        if name != "approved" or found.mart not in self.reader.converted:
+            return found
+        # An average is over those whose amounts are known in its currency.
+        amount = self._chosen("order_value", by_hour).column.removeprefix("sum(").removesuffix(")")
+        return replace(found, having=(*found.having, (f"{amount}.is", "set")))
+
+    def _chosen(self, name: str, by_hour: bool) -> _Sum:
         report, fact = _REPORTS.get(name), _FACTS.get(name)
         if report is None or (by_hour and fact is not None):
             assert fact is not None
@@ -316,7 +324,8 @@ def _read(found: Sums, names: list[str]) -> None:
 
 
 def _rows(scope: Scope, name: str, at: _Sum) -> Slice:
-    rows = Slice(at.mart, scope.project_id) if name == UNATTRIBUTABLE else scope.rows(at.mart)
+    is_whole = name == UNATTRIBUTABLE
+    rows = slice_of(scope.reader, at.mart, scope.project_id) if is_whole else scope.rows(at.mart)
     if at.is_of_model:
         rows = rows.where("model", scope.model)
     for column, value in at.having:

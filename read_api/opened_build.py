@@ -16,6 +16,7 @@ import orjson
 
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE, LOOKUPS, MARTS_FILE
+from read_api.parameters import REPORTING
 
 # What one open build may use, whatever is asked of it.
 MEMORY = "1GB"
@@ -77,6 +78,8 @@ class OpenedBuild:
     """What build.json says of it."""
     lookups: frozenset[str]
     """Tables of the schema `lookup`; builds of older versions have none."""
+    converted: frozenset[str] = frozenset()
+    """Marts that have their amounts in the reporting currency, as views of the schema `reporting`."""
     users: Counter[str] = field(default_factory=Counter)
     """Requests that use it, by project."""
     remembered: dict[Hashable, Any] = field(default_factory=dict)
@@ -119,7 +122,15 @@ def open_build(build_id: str, folder: Path, memory: str, threads: int) -> Opened
         )
         try:
             _refuse_cut_file(connection, path)
-            return OpenedBuild(build_id, folder, connection, _marts(connection), facts, _lookups(connection))
+            return OpenedBuild(
+                build_id,
+                folder,
+                connection,
+                _marts(connection),
+                facts,
+                _lookups(connection),
+                _converted(connection),
+            )
         except BaseException:
             connection.close()
             raise
@@ -187,3 +198,10 @@ def _lookups(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
         "select table_name from duckdb_tables() where schema_name = ?", [LOOKUPS]
     ).fetchall()
     return frozenset(name for (name,) in tables)
+
+
+def _converted(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    views = connection.execute(
+        "select view_name from duckdb_views() where schema_name = ?", [REPORTING]
+    ).fetchall()
+    return frozenset(name for (name,) in views)

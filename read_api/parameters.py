@@ -55,6 +55,10 @@ class Page:
 ALL_DAYS = Days()
 FIRST_PAGE = Page()
 
+REPORTED, REPORTING = "reported", "reporting"
+MONEY = (REPORTED, REPORTING)
+"""How amounts are read: each in its own currency, or all in the project's reporting currency."""
+
 AsOf = date | datetime
 """A day of the project, to its end, or a moment in UTC (naive): what had arrived by then is known."""
 
@@ -152,6 +156,19 @@ async def _currency(
     return currency.upper() if currency else None
 
 
+async def _money(
+    money: Annotated[
+        str | None,
+        Query(
+            description="reported (default): each amount in its own currency; reporting: all amounts in the "
+            "project's reporting currency, at the rate of their day. What has no rate is left out of sums "
+            "then, and null by itself; the report `unconverted` says what that is."
+        ),
+    ] = None,
+) -> str:
+    return one_of("money", money, MONEY, REPORTED)
+
+
 async def _as_of(
     as_of: Annotated[
         str | None,
@@ -196,5 +213,6 @@ AskedDays = Annotated[Days, Depends(_days)]
 AskedBuild = Annotated[str | None, Depends(_build)]
 AskedCountry = Annotated[str | None, Depends(_country)]
 AskedCurrency = Annotated[str | None, Depends(_currency)]
+AskedMoney = Annotated[str, Depends(_money)]
 AskedAsOf = Annotated[AsOf | None, Depends(_as_of)]
 AskedPage = Annotated[PageAsked, Depends(_page)]

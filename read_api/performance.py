@@ -22,7 +22,7 @@ from read_api.parameters import ALL_DAYS, Days, Page
 from read_api.ranking import InOrder
 from read_api.reader import Reader
 from read_api.reports.projects import Project, known_days, project
-from read_api.slices import CREDIT_DIGITS, Figure, Slice
+from read_api.slices import CREDIT_DIGITS, Figure, Slice, slice_of
 
 MOST_DIMENSIONS = 3
 MOST_NAMED = 8
@@ -418,7 +418,8 @@ class _Rows:
         """Conversions that no click is known of, on days of conversion."""
         if self.asked.days_of != "click":
             return None
-        rows = Slice("fct_attribution", self.project_id).where("model", self.model).where("touched_at", None)
+        rows = slice_of(self.reader, "fct_attribution", self.project_id)
+        rows = rows.where("model", self.model).where("touched_at", None)
         rows = applied(rows.on("conversion_date", self.asked.days), self.filters, self.reader, self.model)
         read = self._branch(rows).read(self.reader, "sum(credit_nano)")
         return replace(read, number=Decimal(read.total).scaleb(-CREDIT_DIGITS))
@@ -430,7 +431,7 @@ class _Rows:
         return refunds(self.reader, self.project_id, self.asked.days)
 
     def _credit(self, days: Days, mart: str = "fct_attribution") -> Slice:
-        rows = Slice(mart, self.project_id)
+        rows = slice_of(self.reader, mart, self.project_id)
         if mart == "rpt_traffic":
             return applied(rows.on("report_date", days), self.filters, self.reader, self.model)
         rows = rows.where("model", self.model)
@@ -444,11 +445,14 @@ class _Rows:
         return applied(rows, self.filters, self.reader, self.model)
 
     def _credited(self, days: Days) -> list[Part]:
+        rows = self._credit(days, self.credit)
         if self.credit == "rpt_traffic":
             measures = {
                 "credit": plain("sum(credit_nano)"),
                 "pending": plain("sum(pending_credit_nano)"),
-                "settled": plain("sum(credit_nano - pending_credit_nano)"),
+                "settled": _of_known(
+                    plain("sum(credit_nano - pending_credit_nano)"), rows, "net_amount_minor"
+                ),
                 "net": plain("sum(net_amount_minor)"),
             }
         else:
@@ -456,13 +460,13 @@ class _Rows:
             measures = {
                 "credit": plain(credit),
                 "pending": _of_state("pending"),
-                "settled": _of_state("approved"),
+                "settled": _of_known(_of_state("approved"), rows, "credited_amount_minor"),
                 "net": plain("sum(credited_amount_minor)"),
             }
-        return [self._part(self._credit(days, self.credit), measures)]
+        return [self._part(rows, measures)]
 
     def _session_rows(self, days: Days, mart: str = "") -> tuple[Slice, str]:
-        rows = Slice(mart or self.sessions, self.project_id)
+        rows = slice_of(self.reader, mart or self.sessions, self.project_id)
         if rows.mart == "rpt_traffic":
             return applied(rows.on("report_date", days), self.of_sessions, self.reader, ""), "sum(sessions)"
         rows = rows.on("session_date", days).where("is_bot", False)
@@ -488,7 +492,7 @@ class _Rows:
             mart, days_column, column = "fct_costs", "cost_date", "amount_minor"
         if not self._has(mart, dimensions | outer):
             return []
-        rows = Slice(mart, self.project_id).on(days_column, days)
+        rows = slice_of(self.reader, mart, self.project_id).on(days_column, days)
         rows = applied(rows, self.of_sessions, self.reader, "")
         part = self._part(rows, {"cost": plain(f"sum({column})")})
         return [replace(part, none="(none)") if mart == "rpt_landing_pages" else part]
@@ -511,7 +515,8 @@ class _Rows:
 
 def refunds(reader: Reader, project_id: str, days: Days) -> dict[str, Figure]:
     """Refunds without a sale, by currency."""
-    rows = Slice("fct_conversion_ledger", project_id).on("conversion_date", days).where("conversion_id", None)
+    rows = slice_of(reader, "fct_conversion_ledger", project_id)
+    rows = rows.on("conversion_date", days).where("conversion_id", None)
     condition, values = rows.condition
     column = "sum(amount_minor)"
     found = reader.rows(
@@ -531,6 +536,14 @@ def plain(column: str) -> Measure:
 def _of_state(state: str) -> Measure:
     sql = f"sum(case when state = '{state}' then credit_nano else 0 end)"
     return Measure(sql, "sum(credit_nano)", (("state", state),))
+
+
+def _of_known(measure: Measure, rows: Slice, amount: str) -> Measure:
+    """Without rows whose amount can't be converted: an average is over those that it is the average of."""
+    if not rows.schema:
+        return measure
+    sql = f"{measure.sql} filter (where {amount} is not null)"
+    return Measure(sql, measure.column, (*measure.of, (f"{amount}.is", "set")))
 
 
 def _moments(days: Days, zone: str) -> Iterable[tuple[str, datetime]]:

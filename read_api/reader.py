@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
+from funnelhouse.problems import Refusal
 from read_api.opened_build import DAMAGED, OpenedBuild, facts_of, unusable_marts
-from read_api.parameters import Page
+from read_api.parameters import REPORTING, Page
 from read_api.query_limits import Queries, QueryLimitError
 
 _T = TypeVar("_T")
@@ -56,6 +57,8 @@ class Reader:
         self.marts = build.marts
         self.facts = build.facts
         self.lookups = build.lookups
+        self.converted: frozenset[str] = frozenset()
+        """Marts of which this request reads amounts in the reporting currency; see `convert`."""
         self.following: int | None = None
         """Offset of the row behind the last page that was read, None where that was the end."""
         self._build = build
@@ -64,6 +67,30 @@ class Reader:
         self._give_back = give_back
         self._stream: pa.RecordBatchReader | None = None
         self._closed = False
+
+    @property
+    def can_convert(self) -> bool:
+        """Whether the build has amounts in the reporting currency; those of older versions have none."""
+        return bool(self._build.converted)
+
+    search_path = f"set search_path = '{REPORTING},main'"
+    """The statement by which marts are found as the views that convert them."""
+
+    def convert(self, money: str = REPORTING) -> None:
+        """Read amounts so from here on: in `reporting`, every mart is found as the view that converts it.
+
+        The cursor is this request's alone, so nothing is put back. What is to be read as it was reported
+        says `main.` before the mart. Raises Refusal 400 where the build has no such views.
+        """
+        if money != REPORTING:
+            return
+        if not self.can_convert:
+            raise Refusal(
+                400,
+                "money=reporting: this build has no amounts in one currency; the next one has them",
+            )
+        self._cursor.execute(self.search_path)
+        self.converted = self._build.converted
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """All rows of a query, whole numbers as integers.
@@ -139,6 +166,8 @@ class Reader:
         `question` has all that the answer depends on. Raises what `read` raises, which is not remembered.
         """
         known = self._build.remembered
+        # What is found in one currency is not what is found as it was reported.
+        question = (question, bool(self.converted))
         if question not in known:
             answer = read()
             if len(known) >= MOST_REMEMBERED:

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
-from read_api.parameters import Days
+from read_api.parameters import REPORTING, Days
 from read_api.reader import Reader
 from read_api.reports.conditions import Condition
 
@@ -50,11 +50,20 @@ class NoColumnError(LookupError):
 
 @dataclass(frozen=True)
 class Slice:
-    """The project's rows of a mart whose columns have these values; None is null, a tuple any of several."""
+    """The project's rows of a mart whose columns have these values; None is null, a tuple any of several.
+
+    With the schema `reporting` amounts are in the project's reporting currency; `slice_of` makes those.
+    """
 
     mart: str
     project_id: str
     filters: tuple[tuple[str, Any], ...] = ()
+    schema: str = ""
+
+    @property
+    def named(self) -> str:
+        """The mart as a statement finds it, whatever its search path: `reporting.rpt_traffic`."""
+        return f"{self.schema}.{self.mart}" if self.schema else self.mart
 
     def where(self, column: str, value: object) -> "Slice":
         """Those of them with this value.
@@ -108,6 +117,11 @@ class Slice:
     def figure(self, column: str, number: Number | None) -> "Figure":
         """What a query found in `column`, an expression of SQL, over these rows."""
         return Figure(number, column, self)
+
+
+def slice_of(reader: Reader, mart: str, project_id: str) -> Slice:
+    """The project's rows of a mart, with their amounts as the request reads them."""
+    return Slice(mart, project_id, schema=REPORTING if mart in reader.converted else "")
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,11 @@ case
 end
 {%- endmacro %}
 
+{# Sum of amounts in the reporting currency, beside that of the amounts themselves; null where none could be converted. #}
+{% macro reporting_sum(reporting_minor, amount_minor) -%}
+cast(coalesce(sum({{ reporting_minor }}), case when sum({{ amount_minor }}) = 0 then 0 end) as decimal(38, 0))
+{%- endmacro %}
+
 {# Decimal of a count of 10⁻⁹. #}
 {% macro of_nano(nano) -%}
 cast(cast({{ nano }} as decimal(38, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(28, 9))

@@ -108,7 +108,7 @@ def receipt_address(figure: Figure, over: Figure | None = None) -> str:
 def origin(figure: Figure, prefix: str = "") -> list[tuple[str, str]]:
     """Where a figure is from: names, without `data-`, and values of attributes."""
     found = [
-        (f"{prefix}mart", figure.of.mart),
+        (f"{prefix}mart", figure.of.named),
         (f"{prefix}column", figure.column),
         (f"{prefix}filter", figure.of.words),
     ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from read_api.dashboard.view import View
-from read_api.slices import Figure, Slice
+from read_api.slices import Figure, Slice, slice_of
 
 AMOUNT = "sum(amount_minor)"
 
@@ -24,7 +24,8 @@ class NetRevenue:
 
 def unmatched_refunds(view: View) -> Slice:
     """Entries of refunds without a sale, and of what exceeds one, on the days shown."""
-    rows = Slice("fct_conversion_ledger", view.project_id).on("conversion_date", view.days)
+    rows = slice_of(view.reading, "fct_conversion_ledger", view.project_id)
+    rows = rows.on("conversion_date", view.days)
     return rows.where("conversion_id", None)
 
 

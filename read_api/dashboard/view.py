@@ -4,6 +4,7 @@
     f         conditions (`read_api/filters.py`), as often as there are some
     model     an attribution model; none: the project's
     compare   as `read_api/comparison.py` has it; `compare_from` and `compare_to` for own days
+    money     `reporting` for all amounts in the currency, or `reported`; none: what a project needs
 
 They stay in every address, so that a page can be handed on. What cannot be read is said on the page with a
 way back (`UnreadableError`): figures are never those of another filter than the one that is shown. Addresses
@@ -34,13 +35,14 @@ from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.rendering import html
 from read_api.date_ranges import NAMED_RANGES
 from read_api.filters import DIMENSIONS, MAX_FILTERS, OPERATORS, Filter, applied, not_applied, parsed
-from read_api.parameters import Days, day
+from read_api.parameters import MONEY, REPORTED, REPORTING, Days, day
 from read_api.publications import NotPublishedError, Publications
 from read_api.reader import Reader
 from read_api.reports import builds, filter_values, summary
 from read_api.reports.conversion import ModelCredit
 from read_api.reports.projects import known_days, project, today
-from read_api.slices import Figure, Slice
+from read_api.reports.unconverted import Left, one_currency, unconverted
+from read_api.slices import Figure, Slice, slice_of
 
 FEW_ROWS = 100
 MOST_ROWS = 1000
@@ -95,7 +97,7 @@ MENU = (
 )
 
 TITLES = {slug: title for _, pages in MENU for slug, title in pages}
-_KEPT = ("dates", "from", "to", "f", "model", "compare", "compare_from", "compare_to")
+_KEPT = ("dates", "from", "to", "f", "model", "compare", "compare_from", "compare_to", "money")
 # What an address has beside them that is not a page's own choice, or not any more when another one is made.
 _NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
@@ -127,6 +129,9 @@ class View:
     takes_comparison: bool = False
     takes_model: bool = False
     """What of the filter bar the page shows; all of it stays in its addresses."""
+    takes_money: bool = False
+    """Whether amounts of the page can be read in one currency, and that makes a difference."""
+    money: str = REPORTED
     chooses_by_credit: bool = False
     dates: str = LATEST
     days: Days = field(default_factory=Days)
@@ -145,6 +150,8 @@ class View:
     """What the address asks to compare with, and the days that this means now."""
     unread: frozenset[str] = frozenset()
     """Parameters of the address that cannot be read."""
+    is_of_days: bool = True
+    """Whether money on the page is of the days shown; else of all time."""
     is_empty: bool = False
     """Whether the project has no figures yet: then the page shows what is to be done for the first ones."""
     is_said_when_empty: bool = False
@@ -182,6 +189,8 @@ class View:
     def rows(self, mart: str, days_column: str | None = "report_date", **columns: object) -> Slice:
         """The project's rows of a mart on the days shown with these values; None asks nothing."""
         found = Slice(mart, self.project_id)
+        if self.reader is not None:
+            found = slice_of(self.reader, mart, self.project_id)
         if days_column is not None:
             found = found.on(days_column, self.days)
         if self.reader is not None:
@@ -230,6 +239,31 @@ class View:
         return [("" if is_unnamed and name == chosen else name, label) for name, label in COMPARISONS.items()]
 
     @property
+    def money_options(self) -> list[tuple[str, str]]:
+        """Choices of the currency; what nobody asked for stays unnamed, too."""
+        is_unnamed = not self.request.query_params.get("money")
+        labels = {REPORTING: f"All in {self.currencies.own}", REPORTED: "As reported"}
+        return [("" if is_unnamed and name == self.money else name, label) for name, label in labels.items()]
+
+    @property
+    def shown_money(self) -> str:
+        """Which of those is chosen."""
+        return self.request.query_params.get("money", "")
+
+    @cached_property
+    def unconverted(self) -> list[Left]:
+        """What totals leave out, because it has no rate to the project's currency; on the days shown."""
+        if self.money != REPORTING:
+            return []
+        days = self.days if self.is_of_days else Days()
+        return unconverted(self.reading, self.project_id, days, self.filters, self.model)
+
+    @property
+    def unconverted_marts(self) -> list[str]:
+        """Those that have it."""
+        return sorted({each.number.of.mart for each in self.unconverted})
+
+    @property
     def asked(self) -> summary.Filters:
         """Days, filters and model, as the summary's queries take them."""
         return summary.Filters(self.days, filters=self.filters, model=self.model)
@@ -246,6 +280,7 @@ class View:
             *(("dates", "from", "to") if self.takes_dates else ()),
             *(("compare", "compare_from", "compare_to") if self.takes_comparison else ()),
             *(("model",) if self.shows_model else ()),
+            *(("money",) if self.takes_money else ()),
         ]
 
     @property
@@ -544,6 +579,7 @@ def viewing(
     compares: bool = False,
     compared_with: str = NONE,
     credits: bool = False,
+    converts: bool = False,
     chooses_by_credit: bool = False,
     default: str = LATEST,
     said_when_empty: bool = False,
@@ -552,10 +588,11 @@ def viewing(
     """A page over the current build. Raises NoFiguresError, or UnreadableError for its address.
 
     What it takes of the filter bar: `dates`, `filters` (a page about one thing is of that thing, whatever is
-    filtered), days that it `compares` with, and the model that it `credits` by, or by whose credit filters of
-    traffic choose conversions. An address that names none has the dates of `default` and is `compared_with`
-    that. `said_when_empty`: see View. `also_known` are days of a project on which the page knows something,
-    with or without sessions and conversions.
+    filtered), days that it `compares` with, the model that it `credits` by, or by whose credit filters of
+    traffic choose conversions; and whether it `converts` amounts to one currency, which it does where an
+    address asks for that, or a project has several. An address that names no dates has those of `default` and
+    is `compared_with` that. `said_when_empty`: see View. `also_known` are days of a project on which the page
+    knows something, with or without sessions and conversions.
     """
     publications: Publications = request.app.state.publications
     view = frame(request, viewer, page, title)
@@ -568,6 +605,8 @@ def viewing(
         models = tuple(reader.facts.get("attribution_models", ()))
         asked = _asked(view, models)
         view.reader = reader
+        if converts:
+            _convert(view)
         view.is_said_when_empty = said_when_empty
         view.takes_dates, view.takes_filters = dates, filters
         view.takes_comparison, view.takes_model = compares, credits
@@ -589,6 +628,18 @@ def viewing(
         yield view
 
 
+def _convert(view: View) -> None:
+    """Read amounts as the address says, else in one currency where some are converted."""
+    offers = one_currency(view.reading, view.project_id).converts
+    asked = view.request.query_params.get("money", "")
+    view.money = asked or (REPORTING if offers else REPORTED)
+    view.takes_money = offers or view.money == REPORTING
+    try:
+        view.reading.convert(view.money)
+    except Refusal as refused:
+        raise UnreadableError(view, refused.detail, "money") from None
+
+
 def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
     """The filters of the address. Raises UnreadableError for the first thing in it that can't be read."""
     asked = view.request.query_params
@@ -603,6 +654,8 @@ def _asked(view: View, models: tuple[str, ...]) -> tuple[Filter, ...]:
         raise UnreadableError(view, "model must be one of " + ", ".join(models), "model")
     if asked.get("dates") and asked.get("dates") not in dict(DATE_OPTIONS):
         raise UnreadableError(view, "dates must be one of " + ", ".join(dict(DATE_OPTIONS)), "dates")
+    if asked.get("money") and asked.get("money") not in MONEY:
+        raise UnreadableError(view, "money must be one of " + ", ".join(MONEY), "money")
     compare = asked.get("compare")
     if compare and compare not in COMPARISONS:
         raise UnreadableError(view, "compare must be one of " + ", ".join(COMPARISONS), "compare")

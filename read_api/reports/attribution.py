@@ -16,6 +16,7 @@ from read_api.parameters import (
     AskedBuild,
     AskedCurrency,
     AskedDays,
+    AskedMoney,
     AskedPage,
     Days,
     Page,
@@ -145,6 +146,7 @@ def attribution(
     asked: AskedPage,
     form: AskedFormat,
     given: AskedFilters,
+    money: AskedMoney,
     model: Annotated[
         str | None,
         Query(description="Attribution models, parted by commas; default the project's default model."),
@@ -162,7 +164,7 @@ def attribution(
     conversions of the first model first. A page counts values, each with a row per model.
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
-    with reading(request, caller, asked.build_id or build) as reader:
+    with reading(request, caller, asked.build_id or build, money) as reader:
         known = reader.facts["attribution_models"]
         asked_for = model.split(",") if model else [project(reader, caller.project_id).default_model]
         models = tuple(dict.fromkeys(asked_for))

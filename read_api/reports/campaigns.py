@@ -10,7 +10,7 @@ from pydantic import Field
 from funnelhouse.auth import ReadCaller
 from read_api.answers import NANO, AskedTable, Exact, Table, of_nano
 from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -98,7 +98,7 @@ def campaigns(reader: Reader, project_id: str, filters: Filters) -> list[Campaig
                 currency,
                 sum(sessions) as sessions,
                 sum(credit_nano) as nano,
-                sum(net_amount_minor) as minor,
+                coalesce(sum(net_amount_minor), 0) as minor,
                 sum(cost_minor) as cost
             from rpt_campaigns
             where {condition} and {filtered}
@@ -158,12 +158,13 @@ def campaigns_report(
     days: AskedDays,
     currency: AskedCurrency,
     asked: AskedFilters,
+    money: AskedMoney,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Sessions, credited conversions, money and ad spend by source, medium, campaign and currency.
 
     Cost per conversion, ROAS and ROI are null for a campaign with credit or cost in several currencies.
     """
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         filters = Filters(days, source or None, currency, table.page, asked)
         return table.answer(reader, campaigns(reader, caller.project_id, filters), days)

@@ -17,7 +17,7 @@ from read_api.comparison import AskedComparison, Comparison
 from read_api.currencies import Currencies
 from read_api.filters import AskedFilters, path_to
 from read_api.metrics import METRICS, Scope, read_sums
-from read_api.parameters import AskedBuild, AskedDays, Days, one_of, whole_number
+from read_api.parameters import AskedBuild, AskedDays, AskedMoney, Days, one_of, whole_number
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.projects import known_days, project
@@ -233,6 +233,7 @@ def changes_report(
     build: AskedBuild,
     filters: AskedFilters,
     comparison: AskedComparison,
+    money: AskedMoney,
     dimension: Annotated[
         str | None, Query(description="What is compared: " + ", ".join(DIMENSIONS) + "; default source.")
     ] = None,
@@ -248,7 +249,7 @@ def changes_report(
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
     most = whole_number("limit", limit, DEFAULT_VALUES, MOST_VALUES)
-    with reading(request, caller, build) as reader:
+    with reading(request, caller, build, money) as reader:
         if path_to(_MART, by, reader) is None:
             raise Refusal(400, f"this build does not have the dimension {by}")
         of_project = project(reader, caller.project_id)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -47,7 +47,7 @@ def cohorts(reader: Reader, project_id: str, filters: Filters) -> list[CohortWee
     condition, values = matching(project_id, "cohort_week", filters.days, {"currency": filters.currency})
     found = reader.page(
         f"""
-        select {columns(CohortWeek)}
+        select {columns(CohortWeek, net_amount_minor="coalesce(net_amount_minor, 0)")}
         from rpt_cohorts
         where {condition}
         order by cohort_week, week_number, currency
@@ -89,7 +89,7 @@ def earned_by_week(reader: Reader, rows: Slice, last_number: int) -> dict[tuple[
     condition, values = rows.where("week_number.to", last_number).condition
     found = reader.rows(
         f"""
-        select cohort_week, week_number, sum(net_amount_minor)
+        select cohort_week, week_number, coalesce(sum(net_amount_minor), 0)
         from rpt_cohorts
         where {condition}
         group by cohort_week, week_number
@@ -101,12 +101,12 @@ def earned_by_week(reader: Reader, rows: Slice, last_number: int) -> dict[tuple[
 
 @router.get(f"{PATH}/cohorts", response_model=Table[CohortWeek])
 def cohorts_report(
-    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
+    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency, money: AskedMoney
 ) -> Response:
     """People by the week in which they were first seen: how many came and converted in each week after.
 
     `from` and `to` are about the Mondays of the cohorts' weeks.
     """
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         rows = cohorts(reader, caller.project_id, Filters(days, currency, table.page))
         return table.answer(reader, rows, days)

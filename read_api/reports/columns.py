@@ -10,10 +10,11 @@ _T = TypeVar("_T")
 def columns(shape: type[Any], *summed: str, **expressions: str) -> str:
     """The select list of a dataclass: a column of each field's name.
 
-    Those `summed` are sums of it, others have the SQL expression that is given.
+    Those `summed` are sums of it, 0 of nothing and of what can't be converted; others have the SQL expression
+    that is given.
     """
     names = [field.name for field in fields(shape)]
-    expressions |= {name: f"sum({name})" for name in summed}
+    expressions |= {name: f"coalesce(sum({name}), 0)" for name in summed}
     unknown = expressions.keys() - set(names)
     if unknown:
         raise ValueError(f"{shape.__name__} has no {', '.join(sorted(unknown))}")

@@ -18,6 +18,7 @@ from read_api.parameters import (
     AskedCountry,
     AskedCurrency,
     AskedDays,
+    AskedMoney,
     AsOf,
     Days,
     Page,
@@ -29,7 +30,7 @@ from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import known_by
 from read_api.reports.projects import asked_model
-from read_api.slices import Slice
+from read_api.slices import Slice, slice_of
 
 MART = "fct_conversions"
 STATES = ("approved", "pending", "rejected")
@@ -88,8 +89,14 @@ class Conversion:
     currency: str
     amount_minor: Annotated[int | None, Field(description="As last reported, before refunds; minor units.")]
     is_default_payout: bool
-    refunded_minor: int
-    net_amount_minor: Annotated[int, Field(description="Recognised amount; with `as_of`, as known then.")]
+    refunded_minor: Annotated[int | None, Field(description="Null with money=reporting without a rate.")]
+    net_amount_minor: Annotated[
+        int | None,
+        Field(
+            description="Recognised amount; with `as_of`, as known then. Null with money=reporting where a "
+            "rate is missing."
+        ),
+    ]
     reporting_currency: str
     reporting_net_amount_minor: Annotated[
         int | None, Field(description="Today's; null where a rate is missing.")
@@ -101,7 +108,7 @@ class Conversion:
 def rows_of(reader: Reader, project_id: str, filters: Filters) -> Slice:
     """The rows of fct_conversions that are asked for, but for what was known at `as_of`."""
     asked = ("state", "name", "goal_id", "transaction_id", "person_id", "matched_by", "country", "currency")
-    rows = Slice(MART, project_id).on("conversion_date", filters.days)
+    rows = slice_of(reader, MART, project_id).on("conversion_date", filters.days)
     rows = rows.having({column: getattr(filters, column) for column in asked})
     rows = rows.having(
         {
@@ -171,7 +178,7 @@ def totals(reader: Reader, rows: Slice) -> list[Totals]:
     condition, values = rows.condition
     found = reader.rows(
         f"""
-        select {columns(Totals, "amount_minor", "net_amount_minor", conversions="count(*)")}
+        select {columns(Totals, "net_amount_minor", amount_minor="sum(amount_minor)", conversions="count(*)")}
         from {rows.mart}
         where {condition}
         group by currency
@@ -192,6 +199,7 @@ def conversions_report(
     as_of: AskedAsOf,
     f: AskedFilters,
     model: AskedModel,
+    money: AskedMoney,
     state: Annotated[str | None, Query(description="Only approved, pending or rejected ones.")] = None,
     name: Annotated[str | None, Query(description="Only of this name.")] = None,
     goal_id: Annotated[str | None, Query(description="Only of the goal that the sender named.")] = None,
@@ -223,7 +231,7 @@ def conversions_report(
         raise Refusal(400, "amount_from_minor needs currency: amounts of two currencies don't compare")
     least = whole_number("amount_from_minor", amount_from_minor, 0, MOST_MINOR)
     unknown = one_of("status", status, ("unknown",), "") == "unknown"
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         filters = Filters(
             days=days,
             state=wanted or None,

@@ -10,7 +10,7 @@ from pydantic import Field
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
 from read_api.filters import AskedFilters, Filter, applied, refuse_not_applied
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -41,7 +41,9 @@ class Cost:
     medium: str | None
     campaign: str | None
     currency: str
-    amount_minor: Annotated[int, Field(description="Minor units.")]
+    amount_minor: Annotated[
+        int | None, Field(description="Minor units; null with money=reporting where a rate is missing.")
+    ]
     reporting_currency: str
     reporting_amount_minor: Annotated[int | None, Field(description="Null where a rate is missing.")]
     reported_at: datetime
@@ -73,10 +75,11 @@ def costs_report(
     days: AskedDays,
     currency: AskedCurrency,
     f: AskedFilters,
+    money: AskedMoney,
     source: Annotated[str | None, Query(description="Only this source.")] = None,
 ) -> Response:
     """Ad spend by day, source, medium and campaign, latest first, as last reported."""
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         refuse_not_applied(MART, f, reader)
         rows = costs(reader, caller.project_id, Filters(days, source or None, currency, f, table.page))
         return table.answer(reader, rows, days)

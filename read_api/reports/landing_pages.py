@@ -12,14 +12,14 @@ from funnelhouse.problems import Refusal
 from read_api.answers import AskedTable, Table
 from read_api.filters import COLUMNS, DIMENSIONS, AskedFilters, Filter, applied, narrowed, path_to
 from read_api.joined import joined
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.performance import Asked, Part, Parts, Performance, plain, refunds, table
 from read_api.ranking import InOrder
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition
-from read_api.slices import Slice
+from read_api.slices import Slice, slice_of
 
 router = APIRouter(tags=["reports"])
 
@@ -81,8 +81,8 @@ def landing_pages(reader: Reader, project_id: str, filters: Filters) -> list[Lan
             columns(
                 LandingPage,
                 *_SUMMED,
-                "shared_cost_minor",
-                profit_minor="sum(net_amount_minor) - sum(shared_cost_minor)",
+                shared_cost_minor="sum(shared_cost_minor)",
+                profit_minor="coalesce(sum(net_amount_minor), 0) - sum(shared_cost_minor)",
             )
         },
             sum(sum(sessions)) over of_page as page_sessions,
@@ -144,7 +144,7 @@ def _has_cost(reader: Reader) -> bool:
 def _facts(reader: Reader, project_id: str, days: Days, filters: Sequence[Filter]) -> tuple[Slice, Slice]:
     """The sessions, and the conversions of such sessions: what is filtered is the session, not the credit."""
     visits = Slice("fct_sessions", project_id).on("session_date", days).where("is_bot", False)
-    conversions = Slice("fct_conversions", project_id).where("fct_sessions.is_bot", False)
+    conversions = slice_of(reader, "fct_conversions", project_id).where("fct_sessions.is_bot", False)
     conversions = conversions.on("fct_sessions.session_date", days)
     for each in filters:
         if path := _OF_CONVERSIONS.get(each.dimension):
@@ -182,7 +182,8 @@ def landed(reader: Reader, project_id: str, asked: Asked, in_order: InOrder) -> 
 
 def _parts(reader: Reader, project_id: str, days: Days, filters: Sequence[Filter]) -> Parts:
     if is_known(filters, reader):
-        rows = applied(Slice(_MART, project_id).on("report_date", days), filters, reader, "")
+        rows = slice_of(reader, _MART, project_id).on("report_date", days)
+        rows = applied(rows, filters, reader, "")
         measures = {
             "sessions": plain("sum(sessions)"),
             "converting": plain("sum(converting_sessions)"),
@@ -207,13 +208,18 @@ def _parts(reader: Reader, project_id: str, days: Days, filters: Sequence[Filter
 
 @router.get(f"{PATH}/landing-pages", response_model=Table[LandingPage])
 def landing_pages_report(
-    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency, filters: AskedFilters
+    caller: ReadCaller,
+    table: AskedTable,
+    days: AskedDays,
+    currency: AskedCurrency,
+    filters: AskedFilters,
+    money: AskedMoney,
 ) -> Response:
     """Sessions that began on each page, how many converted, what they brought, and their share of ad spend.
 
     Filtered by more than the landing page, figures are those of the sessions for which the filters hold and
     of their conversions; spend is then null, because it is shared over all sessions.
     """
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         asked = Filters(days, currency, table.page, filters)
         return table.answer(reader, landing_pages(reader, caller.project_id, asked), days)

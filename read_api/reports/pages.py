@@ -8,7 +8,7 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -73,9 +73,10 @@ def pages_report(
     table: AskedTable,
     days: AskedDays,
     currency: AskedCurrency,
+    money: AskedMoney,
     kind: Annotated[str | None, Query(description="Only lander, offer or page.")] = None,
 ) -> Response:
     """Views of each page, conversions on it, and conversions that it assisted."""
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         rows = pages(reader, caller.project_id, Filters(days, currency, kind or None, table.page))
         return table.answer(reader, rows, days)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.parameters import FIRST_PAGE, AskedCurrency, Page
+from read_api.parameters import FIRST_PAGE, AskedCurrency, AskedMoney, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -37,7 +37,7 @@ def paths(
     """Most frequent first; a median cannot be added up, so there are no days."""
     found = reader.page(
         f"""
-        select {columns(Path)}
+        select {columns(Path, net_amount_minor="coalesce(net_amount_minor, 0)")}
         from rpt_paths
         where project_id = ? and (? is null or currency = ?)
         order by path_rank, path, currency
@@ -50,8 +50,10 @@ def paths(
 
 
 @router.get(f"{PATH}/paths", response_model=Table[Path])
-def paths_report(caller: ReadCaller, table: AskedTable, currency: AskedCurrency) -> Response:
+def paths_report(
+    caller: ReadCaller, table: AskedTable, currency: AskedCurrency, money: AskedMoney
+) -> Response:
     """The most frequent paths of sources to a conversion, over the whole history, with their median time."""
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         rows = paths(reader, caller.project_id, currency, table.page)
         return table.answer(reader, rows)

@@ -18,6 +18,7 @@ from read_api.parameters import (
     AskedBuild,
     AskedCurrency,
     AskedDays,
+    AskedMoney,
     AskedPage,
     cursor,
     one_of,
@@ -315,6 +316,7 @@ def performance_report(
     page: AskedPage,
     form: AskedFormat,
     currency: AskedCurrency,
+    money: AskedMoney,
     asked: AskedPerformance,
 ) -> Response:
     """Sessions, conversions, net revenue and ad spend by up to three dimensions, compared with other days.
@@ -322,7 +324,7 @@ def performance_report(
     Filters by conversion and goal narrow conversions, not sessions and spend. Each amount is in its currency,
     and ratios are of two amounts in one. `format=csv` has the rows with the columns asked for.
     """
-    with reading(request, caller, page.build_id or build) as reader:
+    with reading(request, caller, page.build_id or build, money) as reader:
         asked = replace(asked, page=page.page)
         found = performance(reader, caller.project_id, asked)
         following = cursor(reader.build_id, found.following)

@@ -30,7 +30,15 @@ from read_api.parameters import FIRST_PAGE, Page, cursor
 from read_api.reader import Reader
 from read_api.reports.projects import Project, project
 from read_api.reports.receipt_asked import PARTS, Asked, Expression, asked_figure, expression
-from read_api.reports.receipt_rows import SHOWN, Known, Listing, left_out_condition, listing, of_report
+from read_api.reports.receipt_rows import (
+    DISTINCT,
+    SHOWN,
+    Known,
+    Listing,
+    left_out_condition,
+    listing,
+    of_report,
+)
 from read_api.reports.receipt_words import said
 from read_api.reports.statements import statement
 from read_api.slices import Figure, NoColumnError
@@ -258,10 +266,8 @@ class _Query:
 
 def _condition(of: Listing, figure: Figure) -> tuple[str, list[Any]]:
     filters = tuple(each for each in figure.of.filters if each[0].partition(".")[0] not in of.ignored)
-    condition, values = type(figure.of)(figure.of.mart, figure.of.project_id, filters).condition_on(
-        of.columns
-    )
-    if figure.but and figure.behind and not of.base.startswith("(select *, rowid as place"):
+    condition, values = replace(figure.of, filters=filters).condition_on(of.columns)
+    if figure.but and figure.behind and DISTINCT not in of.base:
         left_out, more = left_out_condition(
             figure, {name: of.columns[name] for name in figure.but.split(",")}
         )
@@ -288,7 +294,7 @@ def _part(reader: Reader, name: str, query: _Query, of: Project) -> Part:
     return Part(
         name,
         said(query.figure, query.asked, of),
-        query.figure.of.mart,
+        query.figure.of.named,
         query.figure.column,
         query.figure.of.words,
         query.unit,
@@ -299,13 +305,14 @@ def _part(reader: Reader, name: str, query: _Query, of: Project) -> Part:
         (number or 0) == (total or 0),
         "report" if query.listing.note else "facts",
         query.listing.note,
-        _shown_statement(query),
+        _shown_statement(query, reader),
     )
 
 
-def _shown_statement(query: _Query) -> str:
+def _shown_statement(query: _Query, reader: Reader) -> str:
     """All three queries, as somebody would type them."""
-    return "\n\n".join(
+    begin = f"{reader.search_path};\n\n" if reader.converted else ""
+    return begin + "\n\n".join(
         f"-- {words}\n{statement(*each)};"
         for words, each in (
             ("The figure, by the report", query.number_query),

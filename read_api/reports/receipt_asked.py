@@ -4,7 +4,9 @@
 
 The other parameters are its filter (`read_api/slices.py`). Those of what was added to it begin with `more-`,
 of what it was divided by with `over-`. `but=campaign&but-first=100&but-by=sum(sessions)` leaves out the
-hundred campaigns of most sessions. Nothing of it is SQL: functions are those listed here, columns the mart's.
+hundred campaigns of most sessions. `mart=reporting.rpt_traffic` has its amounts in the project's reporting
+currency, as has then every part of the figure. Nothing of it is SQL: functions are those listed here, columns
+the mart's.
 """
 
 import re
@@ -16,8 +18,9 @@ from urllib.parse import quote
 from funnelhouse.problems import Refusal
 from read_api.column_values import column_value
 from read_api.opened_build import Column
+from read_api.parameters import REPORTED, REPORTING
 from read_api.reader import Reader
-from read_api.slices import PUBLISHED, REACHED_BY, Behind, Figure, Slice
+from read_api.slices import PUBLISHED, REACHED_BY, Behind, Figure, slice_of
 
 PARTS = {"": "figure", "more-": "more", "over-": "over", "over-more-": "over_more"}
 """By the beginning of the words of each part of a figure, what it is called."""
@@ -28,6 +31,7 @@ MAX_VALUES = 200
 MAX_FIRST = 10_000
 """Values that are left out."""
 
+_CONVERTED = f"{REPORTING}."
 _MAX_LENGTH = 2_000
 _MAX_WORDS = 1_000
 _MAX_DEPTH = 3
@@ -99,7 +103,7 @@ def figure_query(figure: Figure, over: Figure | None = None) -> str:
 
 def _words(figure: Figure) -> list[str]:
     # There are thousands of figures on a page: what is written already is not written again.
-    found = [f"mart={figure.of.mart}", f"column={_quoted(figure.column)}", *figure.of.words.split("&")]
+    found = [f"mart={figure.of.named}", f"column={_quoted(figure.column)}", *figure.of.words.split("&")]
     if figure.but and figure.behind:
         found += [f"but={figure.but}", f"but-first={figure.behind.first}"]
         found += [f"but-by={_quoted(column)}" for column in figure.behind.sums]
@@ -122,6 +126,7 @@ def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str
             raise Refusal(400, f"A figure has {_MAX_WORDS} words at most, of {_MAX_LENGTH} letters")
         begin = next(each for each in begins if name.startswith(each))
         given[begin].setdefault(name.removeprefix(begin), []).append(value)
+    _convert(reader, given)
     found = {
         begin: _figure(reader, project_id, begin, each) for begin, each in given.items() if each or not begin
     }
@@ -134,13 +139,29 @@ def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str
     )
 
 
+def _convert(reader: Reader, given: Mapping[str, Mapping[str, list[str]]]) -> None:
+    """Read amounts as the marts are named; raises Refusal 400 for parts in several currencies."""
+    marts = [name for words in given.values() for name in words.get("mart", ())]
+    is_converted = any(name.startswith(_CONVERTED) for name in marts)
+    reader.convert(REPORTING if is_converted else REPORTED)
+    for begin, words in given.items():
+        for name in words.get("mart", ()):
+            if name in reader.converted:
+                raise Refusal(
+                    400,
+                    f"{begin}mart must be {_CONVERTED}{name}: all parts of a figure are converted, or none",
+                )
+
+
 def _figure(reader: Reader, project_id: str, begin: str, words: Mapping[str, list[str]]) -> Figure:
-    mart = _one(begin, "mart", words)
-    if mart not in reader.marts or not mart.startswith(PUBLISHED):
+    named = _one(begin, "mart", words)
+    mart = named.removeprefix(_CONVERTED)
+    is_known = mart in reader.marts and (mart == named or mart in reader.converted)
+    if not is_known or not mart.startswith(PUBLISHED):
         known = ", ".join(name for name in reader.marts if name.startswith(PUBLISHED))
         raise Refusal(400, f"{begin}mart must be one of {known}")
     column = _known_expression(reader, mart, f"{begin}column", _one(begin, "column", words))
-    rows = Slice(mart, project_id)
+    rows = slice_of(reader, mart, project_id)
     for name, texts in words.items():
         if name not in ("mart", "column", "but", "but-first", "but-by", "but-model"):
             rows = rows.where(name, _values(reader, mart, begin, name, texts))

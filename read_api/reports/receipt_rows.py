@@ -31,6 +31,9 @@ SHOWN = (
 
 ONE_CONVERSION = 10**CREDIT_DIGITS
 
+DISTINCT = " as place, row_number() over (partition by "
+"""In the base of listings of distinct values, which are chosen among the figure's own rows already."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -61,6 +64,13 @@ class Listing:
         return self.base.rpartition(" ")[2]
 
 
+_IDS = {
+    "fct_conversions": "conversion_id",
+    "fct_attribution": "attribution_id",
+    "fct_conversion_ledger": "entry_id",
+}
+
+
 @dataclass(frozen=True)
 class Known:
     """What listings depend on besides the figure."""
@@ -72,6 +82,11 @@ class Known:
         """The columns of a mart in this build; none of a mart that it lacks."""
         found = self.reader.marts.get(mart)
         return {} if found is None else {each.name: f"{alias}.{each.name}" for each in found.columns}
+
+    def row_key(self, mart: str, alias: str = "") -> str:
+        """What tells rows of a mart apart; of a view, which has no `rowid`, all of the row."""
+        column = _IDS.get(mart, "") if mart in self.reader.converted else "rowid"
+        return ".".join(each for each in (alias, column) if each) or mart
 
 
 Lister = Callable[[Known, str, Figure], Listing | None]
@@ -148,6 +163,7 @@ def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Li
     """The rows of the mart that a figure is of, or of its distinct values the first row of each."""
     mart = figure.of.mart
     columns = known.columns(mart, "found")
+    key = known.row_key(mart, "found")
     time = next((columns[each] for each in _TIMES if each in columns), "")
     day = next((columns[each] for each in columns if each.endswith("_date") or each == "cohort_week"), "")
     shown = {name: columns[name] for name in SHOWN if name in columns} | dict(_NAMES.get(mart, {}))
@@ -159,13 +175,13 @@ def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Li
         shown["amount_minor"] = columns[_AMOUNTS[mart]]
     weight = columns.get(asked.column, "1")
     if asked.is_distinct:
-        return _distinct(figure, asked, columns, shown, note)
+        return _distinct(known, figure, asked, columns, shown, note)
     return Listing(
         f"{mart} as found",
         columns,
         weight,
         time or day or "1",
-        "found.rowid",
+        key,
         shown,
         aggregate="max" if asked.function == "max" else "sum",
         note=note,
@@ -173,6 +189,7 @@ def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Li
 
 
 def _distinct(
+    known: Known,
     figure: Figure,
     asked: Expression,
     columns: Mapping[str, str],
@@ -187,8 +204,9 @@ def _distinct(
     of = ", ".join(asked.columns)
     # A null is a value of a row, and none by itself.
     is_value = "true" if len(asked.columns) > 1 or "row(" in figure.column else f"{of} is not null"
+    row = known.row_key(figure.of.mart)
     base = (
-        f"(select *, rowid as place, row_number() over (partition by {of} order by rowid) as number "  # noqa: S608
+        f"(select *, {row}{DISTINCT}{of} order by {row}) as number "  # noqa: S608
         f"from {figure.of.mart} where {condition} and {is_value}) as found"
     )
     return Listing(
@@ -296,7 +314,7 @@ def _costs(known: Known, _column: str, _figure: Figure) -> Listing:
         {**columns, "report_date": "costs.cost_date", "cost_minor": "costs.amount_minor"},
         "costs.amount_minor",
         "costs.cost_date",
-        "costs.rowid",
+        known.row_key("fct_costs", "costs"),
         {
             "day": "costs.cost_date",
             "name": "coalesce(costs.campaign, costs.medium)",
@@ -343,16 +361,17 @@ def _landed_conversions(known: Known, column: str, _figure: Figure) -> Listing:
 
 
 def _converting_sessions(known: Known, _column: str, _figure: Figure) -> Listing:
-    """Once for each currency that was converted in."""
+    """Once for each currency that was converted in, whichever the figure is read in."""
+    currency = _own_currency(known) if known.reader.converted else "sessions.currency"
     return Listing(
         "(select sessions.*, conversions.currency from fct_sessions as sessions inner join (select distinct "
-        "session_id, currency from fct_conversions where state <> 'rejected') as conversions "
+        "session_id, currency from main.fct_conversions where state <> 'rejected') as conversions "
         "on sessions.session_id = conversions.session_id where not sessions.is_bot) as sessions",
         known.columns("fct_sessions", "sessions")
         | {
             "report_date": "sessions.session_date",
             "landing_page": "coalesce(sessions.landing_page, '(none)')",
-            "currency": "sessions.currency",
+            "currency": currency,
         },
         "1",
         "sessions.started_at",

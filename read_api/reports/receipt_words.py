@@ -50,6 +50,8 @@ def said(figure: Figure, asked: Expression, project: Project) -> str:
     """What the number of a figure counts."""
     conditions = [(name, value) for name, value in figure.of.filters if not _is_day(name)]
     text = _thing(figure, asked)
+    if figure.of.schema and "_minor" in asked.column:
+        text += f" in {project.reporting_currency}"
     if figure.of.mart in _CREDITED and asked.column in _CREDITS:
         source = dict(conditions).get("source")
         model = dict(conditions).get("model", project.default_model)

@@ -17,6 +17,7 @@ from read_api.parameters import (
     AskedCountry,
     AskedCurrency,
     AskedDays,
+    AskedMoney,
     AsOf,
     Days,
     Page,
@@ -143,7 +144,7 @@ def _known_money(reader: Reader, project_id: str, filters: Filters) -> dict[tupl
     credited, more = credits.condition
     found = reader.rows(
         f"""
-        select {by}, ledger.currency, sum(ledger.amount_minor::hugeint * credits.credit_nano)
+        select {by}, ledger.currency, coalesce(sum(ledger.amount_minor::hugeint * credits.credit_nano), 0)
         from fct_conversion_ledger as ledger
         inner join (select * from fct_attribution where {credited}) as credits
             on ledger.conversion_id = credits.conversion_id
@@ -165,6 +166,7 @@ def sources_report(
     currency: AskedCurrency,
     as_of: AskedAsOf,
     asked: AskedFilters,
+    money: AskedMoney,
     dimension: Annotated[
         str | None, Query(description="What rows are by: " + ", ".join(DIMENSIONS) + "; default source.")
     ] = None,
@@ -176,6 +178,6 @@ def sources_report(
     was known by then of the conversions of these days.
     """
     by = one_of("dimension", dimension, DIMENSIONS, "source")
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         filters = Filters(by, days, country, currency, source or None, as_of, table.page, asked)
         return table.answer(reader, sources(reader, caller.project_id, filters), days)

@@ -20,6 +20,7 @@ from read_api.parameters import (
     AskedCountry,
     AskedCurrency,
     AskedDays,
+    AskedMoney,
     AsOf,
     Days,
 )
@@ -248,13 +249,14 @@ def summary(
     as_of: AskedAsOf,
     asked: AskedFilters,
     comparison: AskedComparison,
+    money: AskedMoney,
 ) -> Response:
     """Sessions, conversions and money by day and currency, conversions by state, and the ledger by reason.
 
     `as_of` reads the ledger as it was known then; the other figures are today's. Sessions are not filtered by
     conversion and goal, and figures by day not by new or returning.
     """
-    with reading(request, caller, build) as reader:
+    with reading(request, caller, build, money) as reader:
         known = project(reader, caller.project_id)
         filters = Filters(days, country, currency, as_of, asked, known.default_model)
         entries = ledger(reader, caller.project_id, filters)

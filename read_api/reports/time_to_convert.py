@@ -8,7 +8,7 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, Days, Page
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -70,9 +70,9 @@ def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
 
 @router.get(f"{PATH}/time-to-convert", response_model=Table[TimeToConvert])
 def time_to_convert_report(
-    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency
+    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency, money: AskedMoney
 ) -> Response:
     """Conversions with touches, by the days and the touches that they took."""
-    with table.reading(caller) as reader:
+    with table.reading(caller, money) as reader:
         rows = time_to_convert(reader, caller.project_id, Filters(days, currency, table.page))
         return table.answer(reader, rows, days)

@@ -16,7 +16,7 @@ from read_api.comparison import AskedComparison, Comparison
 from read_api.currencies import Currencies
 from read_api.filters import AskedFilters
 from read_api.metrics import METRICS, Measured, Metric, Scope, Sums, read_sums
-from read_api.parameters import AskedBuild, AskedCurrency, AskedDays, Days, one_of
+from read_api.parameters import AskedBuild, AskedCurrency, AskedDays, AskedMoney, Days, one_of
 from read_api.reports import PATH
 from read_api.reports.projects import known_days, project
 
@@ -144,6 +144,7 @@ def timeline(
     currency: AskedCurrency,
     filters: AskedFilters,
     comparison: AskedComparison,
+    money: AskedMoney,
     metric: Annotated[
         str | None, Query(description="One of " + ", ".join(METRICS) + "; default net_revenue.")
     ] = None,
@@ -161,7 +162,7 @@ def timeline(
     """
     name = one_of("metric", metric, tuple(METRICS), "net_revenue")
     asked = METRICS[name]
-    with reading(request, caller, build) as reader:
+    with reading(request, caller, build, money) as reader:
         of_project = project(reader, caller.project_id)
         known, conversions = known_days(reader, caller.project_id)
         of = span(days, known, of_project.time_zone, comparison, has_hours(asked))

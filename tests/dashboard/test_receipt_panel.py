@@ -104,6 +104,35 @@ def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) 
     seen.wait_for_url("**/overview?dates=all")
 
 
+def test_money_is_in_one_currency_until_somebody_wants_it_as_reported(server: Server, seen: Page) -> None:
+    seen.goto(f"{server.url}{PATH}/overview?dates=all")
+    net = seen.locator("section.card", has_text="Net revenue").first
+    total = net.locator(".money").first.inner_text()
+    expect(net).not_to_contain_text("EUR")
+    expect(seen.locator(".unconverted")).to_contain_text("not converted to USD")
+    # The receipt is of the same amounts, and says so in its statement.
+    net.locator("a.figure").first.click()
+    panel = seen.locator(PANEL)
+    expect(panel.locator(".receipt-figure")).to_have_text(total)
+    expect(panel).to_contain_text("✓ equals the report")
+    panel.get_by_text("Show SQL").click()
+    expect(panel.locator("pre")).to_contain_text("set search_path = 'reporting,main'")
+    seen.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    seen.get_by_label("Amounts", exact=True).select_option("As reported")
+    seen.wait_for_url("**money=reported**")
+    expect(net).to_contain_text("EUR")
+    expect(net.locator(".money").first).not_to_have_text(total)
+    expect(seen.locator(".unconverted")).to_have_count(0)
+    # Other pages keep it.
+    seen.get_by_role("link", name="Performance", exact=True).click()
+    expect(seen.get_by_label("Amounts", exact=True)).to_have_value("reported")
+    expect(seen.locator("tfoot tr").last).to_contain_text("EUR")
+    seen.get_by_label("Amounts", exact=True).select_option("All in USD")
+    seen.wait_for_url("**money=reporting**")
+    expect(seen.locator("tfoot tr").last).not_to_contain_text("EUR")
+
+
 def test_one_figure_of_a_table_takes_tab_and_arrows_lead_to_the_others(server: Server, seen: Page) -> None:
     seen.goto(f"{server.url}{PATH}/landing-pages?dates=all")
     tables = seen.locator("main table").count()

@@ -11,12 +11,17 @@ from funnelhouse.settings import Settings
 from read_api.app import create_app
 from read_api.dashboard.access import COOKIE
 
-Page = Callable[[str], str]
+Page = Callable[..., str]
 
 
 def pages_of(home: Settings, rows: Rows, sql: str = "") -> Page:
-    """`page(path)`: the HTML of one of the shop's pages, over these marts."""
+    """`page(path)`: the HTML of one of the shop's pages, over these marts; `status` of a refusal."""
     publish_rows(home, rows, sql=sql)
+    return pages_in(home)
+
+
+def pages_in(home: Settings) -> Page:
+    """The same over what is published in a home."""
     app = create_app(home.model_copy(update={"ingest_url": f"http://127.0.0.1:{free_port()}"}))
     session_id, _ = app.state.sessions.begin(new_key(home))
 
@@ -27,9 +32,9 @@ def pages_of(home: Settings, rows: Rows, sql: str = "") -> Page:
         ) as client:
             return await client.get(f"/app/projects/shop/{path}")
 
-    def page(path: str) -> str:
+    def page(path: str, status: int = 200) -> str:
         answer = asyncio.run(get(path))
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == status, answer.text
         return answer.text
 
     return page

@@ -42,6 +42,7 @@ REPORTS = [
     "experiments",
     "cohorts",
     "costs",
+    "unconverted",
     "deliveries",
     "deliveries/{delivery_id}",
     "destinations",

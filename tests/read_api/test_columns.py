@@ -16,7 +16,7 @@ class Thing:
 
 def test_fields_are_columns_in_their_order() -> None:
     assert columns(Thing) == "name, size, at"
-    assert columns(Thing, "size", at="moment") == "name, sum(size) as size, moment as at"
+    assert columns(Thing, "size", at="moment") == "name, coalesce(sum(size), 0) as size, moment as at"
 
 
 def test_what_is_no_field_is_refused() -> None:

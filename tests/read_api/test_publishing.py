@@ -110,7 +110,9 @@ def test_what_a_publication_is(home: Settings) -> None:
             assert {name: data_type.lower() for name, data_type, *_ in found} == columns
         rows = connection.execute("select project_id, conversion_date, conversion_id from fct_conversions")
         assert (in_file := rows.fetchall()) == sorted(in_file)
-        comments = "select comment from duckdb_columns() where column_name = 'project_id'"
+        comments = (
+            "select comment from duckdb_columns() where column_name = 'project_id' and schema_name = 'main'"
+        )
         assert connection.execute(comments).fetchall() == [("Tenant.",)] * len(MARTS)
         comments = "select comment from duckdb_tables() where table_name = 'rpt_sources'"
         assert connection.execute(comments).fetchall() == [("Mart's rows.",)]
@@ -212,6 +214,97 @@ def test_a_changed_copy_has_the_rows_of_the_warehouse(home: Settings) -> None:
             assert_looked_up(connection)
     # In the fourth, rows were changed that nobody told of: the mart was copied whole.
     assert copies == [0, 1, 2, 3, 0]
+
+
+FOREIGN_COSTS = """
+    insert into fct_costs
+        (project_id, source, currency, amount_minor, reporting_currency, reporting_amount_minor)
+    values
+        ('shop', 'abroad', 'USD', 500, 'USD', 500),
+        ('shop', 'abroad', 'EUR', 100, 'USD', 108),
+        ('shop', 'abroad', 'XAU', 7, 'USD', null)
+"""
+"""One of the reporting currency, one converted, and one for which nobody knows a rate."""
+
+
+def amounts_converted(contract: dict[str, dict[str, str]]) -> dict[str, list[str]]:
+    """For each mart whose amounts are converted, the columns that have a twin."""
+    found = {
+        mart: [name for name in columns if f"reporting_{name}" in columns]
+        for mart, columns in contract.items()
+    }
+    return {mart: names for mart, names in found.items() if len(names) > 1}
+
+
+def test_the_schema_reporting_has_every_amount_in_one_currency(home: Settings) -> None:
+    done = publish_rows(home, EXAMPLE_ROWS, START, FOREIGN_COSTS)
+    with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+        views = connection.sql("select view_name from duckdb_views() where schema_name = 'reporting'")
+        converted = amounts_converted(contract())
+        assert {name for (name,) in views.fetchall()} == set(converted)
+        # What is told to others is told as it was sold.
+        assert not {"fct_forwardings", "fct_sessions", "dim_projects", "dim_goals"} & set(converted)
+        for mart, names in converted.items():
+            assert all(name == "currency" or name.endswith("_minor") for name in names)
+            # The mart's columns and rows, but for what is converted.
+            described = [
+                [column[:2] for column in connection.sql(f"describe {table}").fetchall()]
+                for table in (mart, f"reporting.{mart}")
+            ]
+            assert described[0] == described[1]
+            kept = f"select * exclude ({', '.join(names)}) from"
+            assert (
+                connection.sql(f"{kept} reporting.{mart}").fetchall()
+                == connection.sql(f"{kept} {mart}").fetchall()
+            )
+            for name in names:
+                read = connection.sql(f"select {name} from reporting.{mart}").fetchall()
+                assert read == connection.sql(f"select reporting_{name} from {mart}").fetchall()
+    # However the file is called, and whatever else is open.
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{done.folder / 'marts.duckdb'}' as ours (read_only)")
+        connection.execute("set search_path = 'ours.reporting,ours.main'")
+        costs = connection.sql(
+            "select currency, sum(amount_minor) from fct_costs where source = 'abroad' group by 1"
+        )
+        assert costs.fetchall() == [("USD", 608)]
+        assert connection.sql("select count(*) from fct_sessions").fetchall() == [
+            (done.marts["fct_sessions"],)
+        ]
+        comment = (
+            "select distinct comment from duckdb_columns() where table_name = 'fct_costs' and column_name = ?"
+        )
+        said = "in the reporting currency, at the rate of"
+        (amount,) = connection.execute(
+            f"{comment} and schema_name = 'reporting'", ["amount_minor"]
+        ).fetchone() or [""]
+        assert said in amount
+
+
+def test_a_changed_copy_converts_what_its_marts_are_now(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, EXAMPLE_ROWS, FOREIGN_COSTS)
+    first = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(START), START)
+    at = START + timedelta(minutes=1)
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("alter table fct_attribution drop column reporting_currency")
+        warehouse.execute("update fct_costs set reporting_amount_minor = 9 where currency = 'XAU'")
+    done = publish(
+        home.warehouse_path,
+        home.published_dir,
+        MARTS,
+        new_build_id(at),
+        at,
+        changes=Changes(first.build_id, {"fct_touches": "false"}),
+    )
+    assert json.loads((done.folder / "build.json").read_text())["copies"] == 1
+    with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
+        views = connection.sql("select view_name from duckdb_views() where schema_name = 'reporting'")
+        assert {name for (name,) in views.fetchall()} == {*amounts_converted(contract())} - {
+            "fct_attribution"
+        }
+        gold = connection.sql("select amount_minor from reporting.fct_costs where reporting_amount_minor = 9")
+        assert gold.fetchall() == [(9,)]
 
 
 def test_after_many_copies_the_file_is_made_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

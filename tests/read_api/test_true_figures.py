@@ -58,9 +58,10 @@ PAGES = (
 )
 FILTERS = (
     "dates=latest_30_days",
-    "dates=all&country=DE",
+    "dates=all&country=DE&money=reported",
     "dates=own&from=2026-12-19&to=2026-12-20&country=US",
 )
+"""In one currency, unless it says otherwise: most amounts have a rate."""
 MORE_FILTERS = (
     "dates=latest_30_days&f=source:is:google&f=visitor:is:new&f=channel:is_not:Direct",
     "dates=all&f=medium:is_not:cpc&f=landing_page:contains:/P/1&f=device:set&f=conversion:is:purchase",
@@ -108,6 +109,7 @@ def address(path: str, filters: str) -> str:
     [
         *FILTERS,
         "dates=all&f=source:is:google&f=source:is:bing&f=country:is_not:US&f=campaign:contains:CAMPAIGN+1&model=linear",
+        "dates=own&from=2026-12-19&to=2026-12-20&country=US&money=reported",
         *(pytest.param(each, marks=pytest.mark.long) for each in MORE_FILTERS),
     ],
 )
@@ -125,6 +127,7 @@ def test_every_number_of_every_page_is_what_the_marts_have(
             right = expected(shown.said, asked_of(reading, shown), known)
             assert_reads(shown.text, shown.said, right, where)
             assert_says_its_filters(shown.said, shown.panel, filters, where)
+            assert_says_its_currency(shown.said, shown.panel, where)
         for chart, panel in reading.charts:
             for value, said in drawn(chart):
                 asked = chart_asks(said)
@@ -134,6 +137,7 @@ def test_every_number_of_every_page_is_what_the_marts_have(
                 right = expected(said, asked, known) * (100 if chart.get("unit") == "%" else 1)
                 assert Decimal(str(value)) == pytest.approx(right, abs=Decimal("1e-9")), (where, said)
                 assert_says_its_filters(said, panel, filters, where)
+                assert_says_its_currency(said, panel, where)
         counted += len(reading.shown)
     assert counted > 1_000
 
@@ -332,6 +336,21 @@ def assert_says_its_filters(said: dict[str, str], panel: Panel, filters: str, wh
         assert is_filtered or dimension in panel.unfiltered, (where, panel.name, said, dimension)
 
 
+AS_REPORTED = ("conversions/", "people", "destinations", "deliveries")
+"""Pages of single things."""
+
+
+def assert_says_its_currency(said: dict[str, str], panel: Panel, where: str) -> None:
+    """An amount is of the mart that has it in one currency, or as it was reported where that is asked."""
+    if panel.name == "unconverted-title" or not any("_minor" in said.get(f"{o}column", "") for o in ORIGINS):
+        return
+    is_converted = "money=reported" not in where and not where.startswith(AS_REPORTED)
+    for origin in ORIGINS:
+        if f"{origin}mart" in said and "currency" in dict(parse_qsl(said[f"{origin}filter"])):
+            assert said[f"{origin}mart"].startswith("reporting.") is is_converted, (where, said)
+            assert "USD" in said[f"{origin}filter"] or not is_converted, (where, said)
+
+
 def test_links_count_what_people_clicked_and_what_it_fired(
     shop: tuple[Page, duckdb.DuckDBPyConnection],
 ) -> None:
@@ -394,11 +413,12 @@ def assert_adds_up(reading: Reading, table: int, where: str) -> None:
         assert sums[place] == pytest.approx(total, abs=Decimal("0.001") if place[1] else 6), (where, place)
 
 
+@pytest.mark.parametrize(("money", "mart"), [("", "reporting.rpt_traffic"), ("reported", "rpt_traffic")])
 def test_what_changed_are_the_values_that_moved_most(
-    shop: tuple[Page, duckdb.DuckDBPyConnection],
+    shop: tuple[Page, duckdb.DuckDBPyConnection], money: str, mart: str
 ) -> None:
     page, marts = shop
-    html = page("overview")
+    html = page(f"overview?money={money}")
     shown = [each for each in Reading(html).shown if each.panel.name == "movers-title"]
     found = [
         Decimal(each.text.split("\N{NO-BREAK SPACE}")[0].lstrip("+\N{MINUS SIGN}")) for each in shown[1::2]
@@ -407,7 +427,7 @@ def test_what_changed_are_the_values_that_moved_most(
         f"""
         select {by} as value,
             sum(net_amount_minor * case when report_date > date '2026-11-20' then 1 else -1 end) as moved
-        from rpt_traffic
+        from {mart}
         where currency = 'USD' and (report_date > date '2026-11-20'
             or report_date between date '2026-10-17' and date '2026-11-15')
         group by {by}
@@ -423,34 +443,38 @@ def test_what_changed_are_the_values_that_moved_most(
     assert "data-before-mart" not in without and "data-less-mart" not in without
 
 
-def test_net_revenue_is_the_same_on_all_pages(shop: tuple[Page, duckdb.DuckDBPyConnection]) -> None:
+@pytest.mark.parametrize("filters", ["dates=all", "dates=latest_30_days"])
+@pytest.mark.parametrize(("money", "schema"), [("reporting", "reporting"), ("reported", "main")])
+def test_net_revenue_is_the_same_on_all_pages(
+    shop: tuple[Page, duckdb.DuckDBPyConnection], filters: str, money: str, schema: str
+) -> None:
     page, marts = shop
-    for filters in ("dates=all", "dates=latest_30_days"):
-        found = {
-            path: last_amounts(Reading(page(address(path, filters))))
-            for path in ("performance", "attribution")
-        }
-        overview = Reading(page(address("overview", filters)))
-        first = [shown for shown in overview.shown if "sum(net_amount_minor)" in shown.said["column"]]
-        found["overview"] = [shown.text for shown in first[:2]]
-        revenue = Reading(page(address("revenue", filters)))
-        found["revenue"] = [
-            shown.text for shown in revenue.shown if shown.part == "tfoot" and "more-mart" not in shown.said
-        ]
-        days = "" if filters == "dates=all" else "and conversion_date > date '2026-11-20'"
-        ledger = marts.execute(
-            "select currency, sum(amount_minor) / 100 from fct_conversion_ledger "
-            f"where project_id = 'shop' {days} group by currency order by currency desc"
-        ).fetchall()
-        right = [f"{amount:,.2f}\N{NO-BREAK SPACE}{currency}" for currency, amount in ledger]
-        assert found == dict.fromkeys(found, right), filters
+    asked = f"{filters}&money={money}"
+    found = {
+        path: last_amounts(Reading(page(address(path, asked)))) for path in ("performance", "attribution")
+    }
+    days = "" if filters == "dates=all" else "and conversion_date > date '2026-11-20'"
+    ledger = marts.execute(
+        f"select currency, sum(amount_minor) / 100 from {schema}.fct_conversion_ledger "
+        f"where project_id = 'shop' {days} group by currency order by currency desc"
+    ).fetchall()
+    overview = Reading(page(address("overview", asked)))
+    first = [shown for shown in overview.shown if "sum(net_amount_minor)" in shown.said["column"]]
+    found["overview"] = [shown.text for shown in first[: len(ledger)]]
+    revenue = Reading(page(address("revenue", asked)))
+    found["revenue"] = [
+        shown.text for shown in revenue.shown if shown.part == "tfoot" and "more-mart" not in shown.said
+    ]
+    right = [f"{amount:,.2f}\N{NO-BREAK SPACE}{currency}" for currency, amount in ledger]
+    assert len(right) == (1 if money == "reporting" else 2)
+    assert found == dict.fromkeys(found, right)
 
 
 def last_amounts(reading: Reading) -> list[str]:
     """Amounts of revenue of the last row of the first table."""
     foot = [shown for shown in reading.shown if shown.part == "tfoot" and shown.table == 1]
     last = max(shown.cell[0] for shown in foot)
-    row = [shown for shown in foot if shown.cell[0] == last and shown.said["mart"] != "fct_costs"]
+    row = [shown for shown in foot if shown.cell[0] == last and "fct_costs" not in shown.said["mart"]]
     return [each.text for each in row if "_minor" in each.said["column"] and "over-mart" not in each.said]
 
 

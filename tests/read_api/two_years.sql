@@ -1,7 +1,11 @@
 -- Marts of a project with two currencies, 3,000 landing pages and two years. Facts come first, and reports are
 -- grouped from them as the models do it, so that figures of different marts are about the same things, and a
 -- figure's rows add up to it. Some
--- landing pages and campaigns earn only in the currency that is not the project's own.
+-- landing pages and campaigns earn only in the currency that is not the project's own, and of that one no rate is
+-- known on three days.
+create temp macro in_dollars(minor, currency, day) as
+    case when currency = 'USD' then minor
+        when day not between date '2026-12-08' and date '2026-12-10' then round(minor * 1.1) end::bigint;
 create temp table visits as
 select
     number,
@@ -44,19 +48,25 @@ select 'shop/o' || number as conversion_id, 'shop' as project_id, person_id, 'pu
     false as is_suspected_double, 'visitor' as matched_by, 'shop/s' || number as session_id, country, currency,
     amount_minor, false as is_default_payout, refunded_minor,
     case when state = 'approved' then coalesce(amount_minor, 0) - refunded_minor else 0 end as net_amount_minor,
-    'USD' as reporting_currency, 1 as reports, 'e' || number as event_id
+    'USD' as reporting_currency, in_dollars(amount_minor, currency, began::date) as reporting_amount_minor,
+    in_dollars(refunded_minor, currency, began::date) as reporting_refunded_minor,
+    in_dollars(
+        case when state = 'approved' then coalesce(amount_minor, 0) - refunded_minor else 0 end, currency, began::date
+    ) as reporting_net_amount_minor, 1 as reports, 'e' || number as event_id
 from visits where converts;
 
 insert into fct_conversion_ledger by name
 select 'sale:' || conversion_id as entry_id, project_id, conversion_id, person_id, event_id, 'sale' as reason,
     occurred_at as learnt_at, conversion_date as learnt_date, occurred_at as happened_at,
-    conversion_date as happened_date, conversion_date, currency, amount_minor, 'USD' as reporting_currency
+    conversion_date as happened_date, conversion_date, currency, amount_minor, 'USD' as reporting_currency,
+    reporting_amount_minor
 from fct_conversions where state = 'approved' and amount_minor is not null
 union all by name
 select 'refund:' || conversion_id as entry_id, project_id, conversion_id, person_id, event_id,
     'refund' as reason, occurred_at as learnt_at, conversion_date + 1 as learnt_date,
     occurred_at as happened_at, conversion_date as happened_date, conversion_date, currency,
-    -refunded_minor as amount_minor, 'USD' as reporting_currency
+    -refunded_minor as amount_minor, 'USD' as reporting_currency,
+    reporting_net_amount_minor - coalesce(reporting_amount_minor, 0) as reporting_amount_minor
 from fct_conversions where state = 'approved' and refunded_minor > 0
 union all by name
 -- Refunds whose sale nobody reported, one of them after everything else.
@@ -64,7 +74,8 @@ select 'unmatched:' || day as entry_id, 'shop' as project_id, 'r' || day as refu
     'shop/user:u1' as person_id, 'r' || day as event_id, 'refund' as reason,
     day::timestamp + interval 9 hours as learnt_at, day as learnt_date,
     day::timestamp + interval 9 hours as happened_at, day as happened_date, day as conversion_date,
-    currency, -minor as amount_minor, 'USD' as reporting_currency
+    currency, -minor as amount_minor, 'USD' as reporting_currency,
+    in_dollars(-minor, currency, day) as reporting_amount_minor
 from (values (date '2025-02-03', 'EUR', 1500), (date '2026-12-10', 'EUR', 2000),
     (date '2026-12-18', 'USD', 999), (date '2026-12-20', 'USD', 1)) as refunds (day, currency, minor);
 
@@ -91,65 +102,34 @@ select model || ':' || part || ':' || conversion_id as attribution_id, project_i
         else 1000000000 end as credit_nano,
     currency,
     case when model <> 'linear' then net_amount_minor when part = 1 then net_amount_minor // 3
-        else net_amount_minor - net_amount_minor // 3 end as credited_amount_minor
+        else net_amount_minor - net_amount_minor // 3 end as credited_amount_minor,
+    'USD' as reporting_currency,
+    case when model <> 'linear' then reporting_net_amount_minor when part = 1 then reporting_net_amount_minor // 3
+        else reporting_net_amount_minor - reporting_net_amount_minor // 3 end as reporting_credited_amount_minor
 from touched
 cross join (values ('last_touch', 1), ('first_touch', 2), ('linear', 1), ('linear', 2)) as models (model, part);
 
 insert into rpt_traffic by name
 select 'shop' as project_id, report_date, source, medium, campaign, country, landing_page, device, currency,
     sum(sessions) as sessions, sum(credit_nano) as credit_nano, sum(pending_nano) as pending_credit_nano,
-    sum(minor) as net_amount_minor
+    sum(minor) as net_amount_minor, 'USD' as reporting_currency, sum(dollars) as reporting_net_amount_minor
 from (
     select session_date as report_date, source, medium, campaign, country, landing_page, 'mobile' as device,
-        'USD' as currency, 1 as sessions, 0 as credit_nano, 0 as pending_nano, 0 as minor
+        'USD' as currency, 1 as sessions, 0 as credit_nano, 0 as pending_nano, 0 as minor, 0 as dollars
     from fct_sessions where not is_bot
     union all
     select credits.conversion_date, credits.source, credits.medium, credits.campaign, touched.country,
         touched.landing_page, 'mobile', credits.currency, 0, credit_nano,
-        case when credits.state = 'pending' then credit_nano else 0 end, credited_amount_minor
+        case when credits.state = 'pending' then credit_nano else 0 end, credited_amount_minor,
+        reporting_credited_amount_minor
     from fct_attribution as credits inner join touched on credits.conversion_id = touched.conversion_id
     where model = 'last_touch'
 )
 group by all;
 
-insert into rpt_landing_pages by name
-select 'shop' as project_id, report_date, landing_page, currency, sum(sessions) as sessions,
-    sum(converting) as converting_sessions, sum(conversions) as conversions,
-    sum(pending) as pending_conversions, sum(minor) as net_amount_minor, sum(cost) as shared_cost_minor
-from (
-    select session_date as report_date, landing_page, 'USD' as currency, 1 as sessions, 0 as converting,
-        0 as conversions, 0 as pending, 0 as minor, null::bigint as cost
-    from fct_sessions where not is_bot
-    union all
-    -- Those of bots' sessions have no page.
-    select coalesce(session_date, conversion_date), coalesce(sessions.landing_page, '(none)'), currency, 0,
-        (sessions.session_id is not null)::int, 1, (state = 'pending')::int, net_amount_minor, null
-    from touched
-    left join fct_sessions as sessions on touched.session_id = sessions.session_id and not sessions.is_bot
-    union all
-    -- As if all of a campaign's sessions of a day had landed on one page, and television on none.
-    select cost_date, case when source = 'tv' then '(none)' else '/p/' || (amount_minor % 3000)::bigint end,
-        currency, 0, 0, 0, 0, 0, amount_minor
-    from fct_costs
-)
-group by all;
-
-insert into rpt_pages by name
-select 'shop' as project_id, report_date, page_id, currency, case when page_id = '/p/0' then 'Start' end as page_name,
-    null as page_kind, sum(views) as views, sum(conversions) as conversions, sum(minor) as net_amount_minor,
-    2 * sum(conversions) as assisted_conversions, 2 * sum(minor) as assisted_amount_minor
-from (
-    select session_date as report_date, landing_page as page_id, 'USD' as currency, 1 as views, 0 as conversions,
-        0 as minor
-    from fct_sessions where not is_bot
-    union all
-    select conversion_date, page_id, currency, 0, 1, net_amount_minor from touched
-)
-group by all;
-
 insert into fct_costs by name
 select 'shop' as project_id, cost_date, source, medium, campaign, currency, sum(minor) as amount_minor,
-    'USD' as reporting_currency
+    'USD' as reporting_currency, sum(in_dollars(minor, currency, cost_date)) as reporting_amount_minor
 from (
     -- Two campaigns are paid in two currencies, and one earned nothing.
     select began::date as cost_date, source, medium, campaign,
@@ -160,20 +140,66 @@ from (
 )
 group by all;
 
+insert into rpt_landing_pages by name
+select 'shop' as project_id, report_date, landing_page, currency, sum(sessions) as sessions,
+    sum(converting) as converting_sessions, sum(conversions) as conversions,
+    sum(pending) as pending_conversions, sum(minor) as net_amount_minor, sum(cost) as shared_cost_minor,
+    'USD' as reporting_currency, sum(dollars) as reporting_net_amount_minor,
+    sum(cost_dollars) as reporting_shared_cost_minor
+from (
+    select session_date as report_date, landing_page, 'USD' as currency, 1 as sessions, 0 as converting,
+        0 as conversions, 0 as pending, 0 as minor, null::bigint as cost, 0 as dollars,
+        null::bigint as cost_dollars
+    from fct_sessions where not is_bot
+    union all
+    -- Those of bots' sessions have no page.
+    select coalesce(session_date, conversion_date), coalesce(sessions.landing_page, '(none)'), currency, 0,
+        (sessions.session_id is not null)::int, 1, (state = 'pending')::int, net_amount_minor, null,
+        reporting_net_amount_minor, null
+    from touched
+    left join fct_sessions as sessions on touched.session_id = sessions.session_id and not sessions.is_bot
+    union all
+    -- As if all of a campaign's sessions of a day had landed on one page, and television on none.
+    select cost_date, case when source = 'tv' then '(none)' else '/p/' || (amount_minor % 3000)::bigint end,
+        currency, 0, 0, 0, 0, 0, amount_minor, 0, reporting_amount_minor
+    from fct_costs
+)
+group by all;
+
+insert into rpt_pages by name
+select 'shop' as project_id, report_date, page_id, currency, case when page_id = '/p/0' then 'Start' end as page_name,
+    null as page_kind, sum(views) as views, sum(conversions) as conversions, sum(minor) as net_amount_minor,
+    2 * sum(conversions) as assisted_conversions, 2 * sum(minor) as assisted_amount_minor,
+    'USD' as reporting_currency, sum(dollars) as reporting_net_amount_minor,
+    2 * sum(dollars) as reporting_assisted_amount_minor
+from (
+    select session_date as report_date, landing_page as page_id, 'USD' as currency, 1 as views, 0 as conversions,
+        0 as minor, 0 as dollars
+    from fct_sessions where not is_bot
+    union all
+    select conversion_date, page_id, currency, 0, 1, net_amount_minor, reporting_net_amount_minor from touched
+)
+group by all;
+
 insert into rpt_campaigns by name
 select project_id, report_date, source, medium, campaign, currency, sum(sessions) as sessions,
-    sum(credit_nano) as credit_nano, sum(net_amount_minor) as net_amount_minor, sum(cost) as cost_minor
+    sum(credit_nano) as credit_nano, sum(net_amount_minor) as net_amount_minor, sum(cost) as cost_minor,
+    'USD' as reporting_currency, sum(dollars) as reporting_net_amount_minor, sum(cost_dollars) as reporting_cost_minor
 from (
     select project_id, report_date, source, medium, campaign, currency, sessions, credit_nano,
-        net_amount_minor, null::decimal(38, 0) as cost from rpt_traffic
+        net_amount_minor, null::decimal(38, 0) as cost, reporting_net_amount_minor as dollars,
+        null::decimal(38, 0) as cost_dollars
+    from rpt_traffic
     union all
-    select project_id, cost_date, source, medium, campaign, currency, 0, 0, 0, amount_minor from fct_costs
+    select project_id, cost_date, source, medium, campaign, currency, 0, 0, 0, amount_minor, 0, reporting_amount_minor
+    from fct_costs
 )
 group by all;
 
 insert into rpt_attribution by name
 select project_id, conversion_date as report_date, model, source, medium, campaign, currency,
-    sum(credit_nano) as credit_nano, sum(credited_amount_minor) as net_amount_minor
+    sum(credit_nano) as credit_nano, sum(credited_amount_minor) as net_amount_minor,
+    'USD' as reporting_currency, sum(reporting_credited_amount_minor) as reporting_net_amount_minor
 from fct_attribution group by all;
 
 insert into dim_goals by name
@@ -208,7 +234,8 @@ group by all;
 
 insert into rpt_goal_attribution by name
 select credits.project_id, conversion_date as report_date, model, goal_id, source, medium, campaign, currency,
-    sum(credit_nano) as credit_nano, sum(credited_amount_minor) as net_amount_minor
+    sum(credit_nano) as credit_nano, sum(credited_amount_minor) as net_amount_minor,
+    'USD' as reporting_currency, sum(reporting_credited_amount_minor) as reporting_net_amount_minor
 from fct_attribution as credits
 inner join fct_goal_completions as completions on credits.conversion_id = completions.conversion_id
 group by all;
@@ -216,12 +243,14 @@ group by all;
 insert into rpt_paths by name
 select 'shop' as project_id, 1 + number // 8 % 400 as path_rank,
     'blog > google > p' || (number // 8 % 400) as path, 3 as touches, currency, count(*) as conversions,
-    sum(net_amount_minor) as net_amount_minor, 3600 as median_seconds, 5400 as path_median_seconds
+    sum(net_amount_minor) as net_amount_minor, 'USD' as reporting_currency,
+    sum(reporting_net_amount_minor) as reporting_net_amount_minor, 3600 as median_seconds, 5400 as path_median_seconds
 from touched group by all;
 
 insert into rpt_time_to_convert by name
 select 'shop' as project_id, conversion_date as report_date, number % 45 as days_to_convert,
-    1 + number % 3 as touches, currency, count(*) as conversions, sum(net_amount_minor) as net_amount_minor
+    1 + number % 3 as touches, currency, count(*) as conversions, sum(net_amount_minor) as net_amount_minor,
+    'USD' as reporting_currency, sum(reporting_net_amount_minor) as reporting_net_amount_minor
 from touched group by all;
 
 insert into rpt_funnels by name
@@ -243,7 +272,8 @@ select 'shop' as project_id, date '2025-01-06' + 7 * week::int as cohort_week, n
     case when currency = 'USD' then 70 else 0 end as people,
     case when currency = 'USD' then (week * 5 + number * 3) % 70 else 0 end as returned,
     case when currency = 'USD' then (week + number) % 20 else 0 end as converted,
-    week % 3 as conversions, 100 * week as net_amount_minor
+    week % 3 as conversions, 100 * week as net_amount_minor,
+    'USD' as reporting_currency, case when currency = 'USD' then 100 else 110 end * week as reporting_net_amount_minor
 from range(102) as weeks (week), range(102) as numbers (number), (values ('USD'), ('EUR')) as c (currency)
 where week + number < 102;
 

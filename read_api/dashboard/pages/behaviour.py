@@ -38,7 +38,8 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/cohorts")
 def cohort_table(request: Request, viewer: AnyViewer) -> Response:
     """People by the week in which they were first seen, and how many returned or converted since."""
-    with viewing(request, viewer, "cohorts", default=ALL) as view:
+    with viewing(request, viewer, "cohorts", converts=True, default=ALL) as view:
+        view.is_of_days = False
         if view.dates == ALL:
             # The first week begins on its Monday, before which there may be nothing.
             view.days = Days(view.first - timedelta(days=view.first.weekday()), view.last)
@@ -49,6 +50,9 @@ def cohort_table(request: Request, viewer: AnyViewer) -> Response:
         }
         measures = {**_COHORT_MEASURES, **amounts}
         measure = request.query_params.get("measure", "returned")
+        if measure.startswith(_REVENUE) and measure not in measures:
+            # In one currency there is no other, and as reported not that one.
+            measure = next(iter(amounts), "returned")
         measure = measure if measure in measures else "returned"
         weeks = _cohort_weeks(view, rows, measure)
         # The week itself would drown all later ones: everybody came in it.

@@ -116,7 +116,13 @@ def _said(choices: dict[str, str]) -> dict[str, str]:
 def overview(request: Request, viewer: AnyViewer) -> Response:
     """Six metrics with what they are compared with, one of them drawn, and what is behind them."""
     with viewing(
-        request, viewer, "overview", compares=True, compared_with="previous", chooses_by_credit=True
+        request,
+        viewer,
+        "overview",
+        compares=True,
+        compared_with="previous",
+        converts=True,
+        chooses_by_credit=True,
     ) as view:
         known = project(view.reading, view.project_id)
         chosen = _choices(view)

@@ -194,7 +194,7 @@ def _path(text: str, by: Sequence[str]) -> tuple[str | None, ...]:
 @router.get(f"{PATH}/performance")
 def performance_table(request: Request, viewer: AnyViewer) -> Response:
     """Sessions, conversions, money and spend by up to three dimensions."""
-    with viewing(request, viewer, "performance", compares=True, credits=True) as view:
+    with viewing(request, viewer, "performance", compares=True, credits=True, converts=True) as view:
         dimensions = [name for name in DIMENSIONS if _is_known(view, name)]
         fixed = {"dimensions": dimensions, "labels": DIMENSIONS, "columns": COLUMNS, "presets": PRESETS}
         try:

@@ -51,7 +51,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/revenue")
 def revenue(request: Request, viewer: AnyViewer) -> Response:
     """From sales to net revenue: why the ledger's entries are there, as a waterfall."""
-    with viewing(request, viewer, "revenue", chooses_by_credit=True) as view:
+    with viewing(request, viewer, "revenue", converts=True, chooses_by_credit=True) as view:
         as_of = _date(request.query_params.get("as_of", ""))
         entries = summary.ledger(view.reading, view.project_id, replace(view.asked, as_of=as_of))
         rows = view.rows("fct_conversion_ledger", "conversion_date").having({"learnt_date.to": as_of})
@@ -75,7 +75,7 @@ def revenue(request: Request, viewer: AnyViewer) -> Response:
 @router.get(f"{PATH}/conversions")
 def conversion_list(request: Request, viewer: AnyViewer) -> Response:
     """Conversions, newest first, fifty to a page."""
-    with viewing(request, viewer, "conversions", chooses_by_credit=True) as view:
+    with viewing(request, viewer, "conversions", converts=True, chooses_by_credit=True) as view:
         asked = request.query_params
         offset = _offset(asked.get("offset", ""))
         wanted = _wanted(view)
@@ -115,7 +115,7 @@ def conversion_list(request: Request, viewer: AnyViewer) -> Response:
 @router.get(f"{PATH}/conversions-export")
 def export_conversions(request: Request, viewer: AnyViewer) -> Response:
     """The conversions of the list as CSV, as the API writes them: the newest 10,000."""
-    with viewing(request, viewer, "conversions", chooses_by_credit=True) as view:
+    with viewing(request, viewer, "conversions", converts=True, chooses_by_credit=True) as view:
         reader = view.reading
         wanted = replace(_wanted(view), page=Page(MAX_LIMIT))
         rows = conversions.conversions(reader, view.project_id, wanted)

@@ -23,7 +23,7 @@ from read_api.ranking import Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
 from read_api.reports import goals, landing_pages, time_to_convert
 from read_api.reports.projects import project
-from read_api.slices import Figure, Slice
+from read_api.slices import Figure, Slice, slice_of
 
 PATH = "/app/projects/{project_id}"
 
@@ -66,7 +66,7 @@ router = APIRouter(include_in_schema=False)
 @router.get(f"{PATH}/landing-pages")
 def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
     """Where sessions begin and what becomes of them; and views of all pages with what they assisted."""
-    with viewing(request, viewer, "landing-pages", compares=True) as view:
+    with viewing(request, viewer, "landing-pages", compares=True, converts=True) as view:
         in_order = view.currencies.in_order
         try:
             chosen = choices(view, ("landing_page",), _LANDED, "-sessions")
@@ -85,7 +85,7 @@ def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
 @router.get(f"{PATH}/attribution")
 def attribution_models(request: Request, viewer: AnyViewer) -> Response:
     """Credit by one model, and all models side by side."""
-    with viewing(request, viewer, "attribution", credits=True) as view:
+    with viewing(request, viewer, "attribution", credits=True, converts=True) as view:
         asked = request.query_params
         models = in_order_of_models(view.reading.facts["attribution_models"])
         default = project(view.reading, view.project_id).default_model
@@ -166,7 +166,8 @@ def _credited(view: View, by: str, goal: str) -> tuple[Slice, Ranked]:
     days, amount = "report_date", "net_amount_minor"
     if path_to(mart, by, reader) is None or not_applied(mart, filters, reader):
         mart, days, amount = "fct_attribution", "conversion_date", "credited_amount_minor"
-    rows = applied(Slice(mart, view.project_id).on(days, view.days), filters, reader, view.model)
+    rows = slice_of(reader, mart, view.project_id).on(days, view.days)
+    rows = applied(rows, filters, reader, view.model)
     if goal:
         path = "goal_id" if mart == "rpt_goal_attribution" else "fct_goal_completions.goal_id"
         rows = rows.where(path, goal)
@@ -202,7 +203,8 @@ def _spend(view: View, by: str, ranking: Ranking) -> dict[str, Any] | None:
     path = path_to("fct_costs", by, reader)
     if path is None or not_applied("fct_costs", filters, reader):
         return None
-    rows = applied(Slice("fct_costs", view.project_id).on("cost_date", view.days), filters, reader, "")
+    rows = slice_of(reader, "fct_costs", view.project_id).on("cost_date", view.days)
+    rows = applied(rows, filters, reader, "")
     condition, values = rows.condition
     column = "sum(amount_minor)"
     found = reader.rows(
@@ -264,7 +266,8 @@ def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
 @router.get(f"{PATH}/paths")
 def path_list(request: Request, viewer: AnyViewer) -> Response:
     """Conversion paths, as a picture and by frequency; and how long they took."""
-    with viewing(request, viewer, "paths") as view:
+    with viewing(request, viewer, "paths", converts=True) as view:
+        view.is_of_days = False
         reader = view.reading
         rows = view.rows("rpt_paths", None)
         # Builds of older versions have no median over all currencies.

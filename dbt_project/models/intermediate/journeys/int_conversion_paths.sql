@@ -8,6 +8,19 @@ projects as (
     select * from {{ ref('int_projects') }}
 ),
 
+rates as (
+    select * from {{ ref('int_exchange_rates') }}
+),
+
+dated as (
+    select
+        conversions.*,
+        projects.reporting_currency,
+        {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
+    from conversions
+    inner join projects on conversions.project_id = projects.project_id
+),
+
 shown as (
     select
         *,
@@ -29,15 +42,24 @@ paths as (
 
 select
     paths.conversion_id,
-    conversions.project_id,
-    conversions.person_id,
-    {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date,
+    dated.project_id,
+    dated.person_id,
+    dated.conversion_date,
     paths.path,
     paths.touches,
     paths.touches_left_out,
-    conversions.occurred_us - paths.first_touched_us as way_us,
-    conversions.currency,
-    cast(conversions.net_amount_minor as bigint) as net_amount_minor
+    dated.occurred_us - paths.first_touched_us as way_us,
+    dated.currency,
+    cast(dated.net_amount_minor as bigint) as net_amount_minor,
+    dated.reporting_currency,
+    cast({{ reporting_minor(
+        'dated.net_amount_minor', 'dated.currency', 'dated.reporting_currency', 'rates'
+    ) }} as bigint) as reporting_net_amount_minor
 from paths
-inner join conversions on paths.conversion_id = conversions.conversion_id
-inner join projects on conversions.project_id = projects.project_id
+inner join dated on paths.conversion_id = dated.conversion_id
+left join rates
+    on
+        dated.currency = rates.currency
+        and dated.reporting_currency = rates.reporting_currency
+        and dated.conversion_date >= rates.valid_from
+        and (rates.valid_until is null or dated.conversion_date < rates.valid_until)

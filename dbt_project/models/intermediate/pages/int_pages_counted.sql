@@ -8,9 +8,33 @@ views as (
     select * from {{ ref('int_page_views_counted') }}
 ),
 
+rates as (
+    select * from {{ ref('int_exchange_rates') }}
+),
+
+dated as (
+    select
+        conversions.*,
+        projects.reporting_currency,
+        {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
+    from {{ ref('int_conversions') }} as conversions
+    inner join projects on conversions.project_id = projects.project_id
+    where conversions.state <> 'rejected'
+),
+
 conversions as (
-    select * from {{ ref('int_conversions') }}
-    where state <> 'rejected'
+    select
+        dated.*,
+        cast({{ reporting_minor(
+            'dated.net_amount_minor', 'dated.currency', 'dated.reporting_currency', 'rates'
+        ) }} as bigint) as reporting_net_amount_minor
+    from dated
+    left join rates
+        on
+            dated.currency = rates.currency
+            and dated.reporting_currency = rates.reporting_currency
+            and dated.conversion_date >= rates.valid_from
+            and (rates.valid_until is null or dated.conversion_date < rates.valid_until)
 ),
 
 assisted as (
@@ -30,7 +54,8 @@ figures as (
         views.page_id,
         'view' as figure,
         projects.reporting_currency as currency,
-        cast(0 as bigint) as amount_minor
+        cast(0 as bigint) as amount_minor,
+        cast(0 as bigint) as reporting_amount_minor
     from views
     inner join projects on views.project_id = projects.project_id
     union all
@@ -42,7 +67,8 @@ figures as (
         page_id,
         'conversion' as figure,
         currency,
-        net_amount_minor as amount_minor
+        net_amount_minor as amount_minor,
+        reporting_net_amount_minor as reporting_amount_minor
     from conversions
     where page_id is not null
     union all
@@ -54,7 +80,8 @@ figures as (
         assisting_page_id as page_id,
         'assisted_conversion' as figure,
         currency,
-        net_amount_minor as amount_minor
+        net_amount_minor as amount_minor,
+        reporting_net_amount_minor as reporting_amount_minor
     from assisted
 )
 
@@ -67,6 +94,8 @@ select
     figures.person_id,
     {{ project_date('figures.occurred_us', 'projects.time_zone') }} as report_date,
     figures.currency,
-    figures.amount_minor
+    figures.amount_minor,
+    projects.reporting_currency,
+    figures.reporting_amount_minor
 from figures
 inner join projects on figures.project_id = projects.project_id

@@ -86,11 +86,18 @@ money as (
         {{ days_between('people.cohort_week', 'conversions.week') }} as days,
         conversions.currency,
         count(*) as conversions,
-        sum(conversions.net_amount_minor) as net_amount_minor
+        sum(conversions.net_amount_minor) as net_amount_minor,
+        conversions.reporting_currency,
+        sum(conversions.reporting_net_amount_minor) as reporting_net_amount_minor
     from conversions
     inner join people
         on conversions.project_id = people.project_id and conversions.person_id = people.person_id
-    group by conversions.project_id, people.cohort_week, conversions.week, conversions.currency
+    group by
+        conversions.project_id,
+        people.cohort_week,
+        conversions.week,
+        conversions.currency,
+        conversions.reporting_currency
 ),
 
 arrivals as (
@@ -165,7 +172,9 @@ figures as (
         coalesce(active.returned, 0) as returned,
         coalesce(active.converted, 0) as converted,
         0 as conversions,
-        0 as net_amount_minor
+        0 as net_amount_minor,
+        projects.reporting_currency,
+        cast(null as decimal(38, 0)) as reporting_net_amount_minor
     from elapsed
     inner join projects on elapsed.project_id = projects.project_id
     left join active
@@ -183,7 +192,9 @@ figures as (
         0 as returned,
         0 as converted,
         money.conversions,
-        money.net_amount_minor
+        money.net_amount_minor,
+        money.reporting_currency,
+        money.reporting_net_amount_minor
     from elapsed
     inner join money
         on
@@ -201,6 +212,8 @@ select
     cast(sum(returned) as bigint) as returned,
     cast(sum(converted) as bigint) as converted,
     cast(sum(conversions) as bigint) as conversions,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    reporting_currency,
+    {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor
 from figures
-group by project_id, cohort_week, week_number, currency
+group by project_id, cohort_week, week_number, currency, reporting_currency

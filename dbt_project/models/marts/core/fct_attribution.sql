@@ -4,6 +4,14 @@
     materialized='incremental', kept_by='person_id', replaces='int_people_in_work',
     and_replaces="model in ('markov', 'shapley') and touch_id is not null"
 ) }}
+{% set splits = [
+    ('net', 'net_amount_minor', 'true'),
+    (
+        'converted',
+        'reporting_net_amount_minor',
+        'conversions.currency <> conversions.reporting_currency and conversions.reporting_net_amount_minor is not null',
+    ),
+] %}
 with conversions as (
     -- All of them, because the weights of some models depend on everything.
     select * from {{ ref('fct_conversions') }}
@@ -31,44 +39,60 @@ channels_of_direct as (
     where source = '(direct)' and medium = '(none)' and compared_campaign is null and click_id_type is null
 ),
 
-floored as (
+-- Both amounts of a conversion are split to the cent; those of the reporting currency are one, and split once.
+{% for split, amount, conditions in splits %}
+{{ split }}_floored as (
     select
         credits.*,
-        conversions.net_amount_minor,
-        {{ quota('conversions.net_amount_minor', 'credits.credit_nano', 1000000000) }} as floor_minor,
-        {{ quota_remainder('conversions.net_amount_minor', 'credits.credit_nano', 1000000000) }} as remainder
+        conversions.{{ amount }} as amount_minor,
+        {{ quota('conversions.' ~ amount, 'credits.credit_nano', 1000000000) }} as floor_minor,
+        {{ quota_remainder('conversions.' ~ amount, 'credits.credit_nano', 1000000000) }} as remainder
     from credits
     inner join conversions on credits.conversion_id = conversions.conversion_id
+    where {{ conditions }}
 ),
 
-ranked as (
+{{ split }}_ranked as (
     select
         *,
-        net_amount_minor
+        amount_minor
         - cast(sum(floor_minor) over (partition by model, conversion_id) as decimal(38, 0)) as left_over,
         row_number() over (
             partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank
-    from floored
+    from {{ split }}_floored
 ),
 
+{{ split }} as (
+    select
+        *,
+        floor_minor + case when remainder_rank <= left_over then 1 else 0 end as share_minor
+    from {{ split }}_ranked
+),
+
+{% endfor %}
 credited as (
     select
-        ranked.model,
-        ranked.conversion_id,
-        ranked.touch_id,
-        ranked.touched_us,
+        net.model,
+        net.conversion_id,
+        net.touch_id,
+        net.touched_us,
         touches.source,
         touches.medium,
         touches.campaign,
         touches.term,
         touches.content,
         touches.channel,
-        ranked.credit_nano,
-        ranked.floor_minor
-        + case when ranked.remainder_rank <= ranked.left_over then 1 else 0 end as credited_amount_minor
-    from ranked
-    inner join touches on ranked.touch_id = touches.touch_id
+        net.credit_nano,
+        net.share_minor as credited_amount_minor,
+        converted.share_minor as converted_amount_minor
+    from net
+    inner join touches on net.touch_id = touches.touch_id
+    left join converted
+        on
+            net.model = converted.model
+            and net.conversion_id = converted.conversion_id
+            and net.touch_id = converted.touch_id
 ),
 
 models as (
@@ -130,7 +154,8 @@ combined as (
         cast(null as varchar) as content,
         cast(null as varchar) as channel,
         1000000000 as credit_nano,
-        without_credit.net_amount_minor as credited_amount_minor
+        without_credit.net_amount_minor as credited_amount_minor,
+        without_credit.reporting_net_amount_minor as converted_amount_minor
     from without_credit
     left join visited on without_credit.person_id = visited.person_id
 )
@@ -162,7 +187,12 @@ select
     conversions.state,
     cast(combined.credit_nano as bigint) as credit_nano,
     conversions.currency,
-    cast(combined.credited_amount_minor as bigint) as credited_amount_minor
+    cast(combined.credited_amount_minor as bigint) as credited_amount_minor,
+    conversions.reporting_currency,
+    cast(case
+        when conversions.currency = conversions.reporting_currency then combined.credited_amount_minor
+        else combined.converted_amount_minor
+    end as bigint) as reporting_credited_amount_minor
 from combined
 inner join conversions on combined.conversion_id = conversions.conversion_id
 left join channels_of_direct on conversions.project_id = channels_of_direct.project_id

@@ -30,6 +30,8 @@ landings as (
         costs.campaign,
         costs.currency,
         costs.amount_minor,
+        costs.reporting_currency,
+        costs.reporting_amount_minor,
         coalesce(sessions.page_path, '(none)') as page_path,
         -- Without a session all of it is one line.
         greatest(count(sessions.session_id), 1) as weight
@@ -49,6 +51,8 @@ landings as (
         costs.campaign,
         costs.currency,
         costs.amount_minor,
+        costs.reporting_currency,
+        costs.reporting_amount_minor,
         sessions.page_path
 ),
 
@@ -65,23 +69,29 @@ floored as (
     -- What was paid back is shared as what was paid.
     select
         *,
-        {{ quota('abs(amount_minor)', 'weight', 'weight_sum', 'decimal(38, 0)') }} as floor_minor,
-        {{ quota_remainder('abs(amount_minor)', 'weight', 'weight_sum') }} as remainder
+        {% for amount in ['amount', 'reporting_amount'] %}
+        {{ quota('abs(' ~ amount ~ '_minor)', 'weight', 'weight_sum', 'decimal(38, 0)') }} as {{ amount }}_floor,
+        {{ quota_remainder('abs(' ~ amount ~ '_minor)', 'weight', 'weight_sum') }} as {{ amount }}_remainder
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
     from weighed
 ),
 
 ranked as (
     select
         *,
-        abs(amount_minor) - cast(
-            sum(floor_minor) over (
+        {% for amount in ['amount', 'reporting_amount'] %}
+        abs({{ amount }}_minor) - cast(
+            sum({{ amount }}_floor) over (
                 partition by project_id, cost_date, source, medium, campaign, currency
             ) as decimal(38, 0)
-        ) as left_over,
+        ) as {{ amount }}_left_over,
         row_number() over (
             partition by project_id, cost_date, source, medium, campaign, currency
-            order by remainder desc, page_path asc
-        ) as remainder_rank
+            order by {{ amount }}_remainder desc, page_path asc
+        ) as {{ amount }}_rank
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
     from floored
 ),
 
@@ -91,12 +101,16 @@ shared as (
         cost_date as report_date,
         page_path,
         currency,
+        reporting_currency,
+        {% for amount, shared in [('amount', 'shared_cost'), ('reporting_amount', 'reporting_shared_cost')] %}
         cast(sum(
-            sign(amount_minor)
-            * (floor_minor + case when remainder_rank <= left_over then 1 else 0 end)
-        ) as decimal(38, 0)) as shared_cost_minor
+            sign({{ amount }}_minor)
+            * ({{ amount }}_floor + case when {{ amount }}_rank <= {{ amount }}_left_over then 1 else 0 end)
+        ) as decimal(38, 0)) as {{ shared }}_minor
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
     from ranked
-    group by project_id, cost_date, page_path, currency
+    group by project_id, cost_date, page_path, currency, reporting_currency
 ),
 
 figures as (
@@ -110,7 +124,10 @@ figures as (
         cast(null as varchar) as conversion_id,
         cast(null as varchar) as state,
         0 as net_amount_minor,
-        cast(null as decimal(38, 0)) as shared_cost_minor
+        cast(null as decimal(38, 0)) as shared_cost_minor,
+        projects.reporting_currency,
+        cast(null as bigint) as reporting_net_amount_minor,
+        cast(null as decimal(38, 0)) as reporting_shared_cost_minor
     from sessions
     inner join projects on sessions.project_id = projects.project_id
     union all
@@ -125,7 +142,10 @@ figures as (
         conversions.conversion_id,
         conversions.state,
         conversions.net_amount_minor,
-        cast(null as decimal(38, 0)) as shared_cost_minor
+        cast(null as decimal(38, 0)) as shared_cost_minor,
+        conversions.reporting_currency,
+        conversions.reporting_net_amount_minor,
+        cast(null as decimal(38, 0)) as reporting_shared_cost_minor
     from conversions
     left join sessions on conversions.session_id = sessions.session_id
     union all
@@ -139,7 +159,10 @@ figures as (
         cast(null as varchar) as conversion_id,
         cast(null as varchar) as state,
         0 as net_amount_minor,
-        shared_cost_minor
+        shared_cost_minor,
+        reporting_currency,
+        cast(null as bigint) as reporting_net_amount_minor,
+        reporting_shared_cost_minor
     from shared
 )
 
@@ -153,6 +176,9 @@ select
     count(conversion_id) as conversions,
     cast(sum(case when state = 'pending' then 1 else 0 end) as bigint) as pending_conversions,
     cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
-    cast(sum(shared_cost_minor) as decimal(38, 0)) as shared_cost_minor
+    cast(sum(shared_cost_minor) as decimal(38, 0)) as shared_cost_minor,
+    reporting_currency,
+    {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor,
+    cast(sum(reporting_shared_cost_minor) as decimal(38, 0)) as reporting_shared_cost_minor
 from figures
-group by project_id, report_date, page_path, currency
+group by project_id, report_date, page_path, currency, reporting_currency

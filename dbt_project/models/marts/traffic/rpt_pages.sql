@@ -22,7 +22,14 @@ select
     cast(
         sum(case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end)
         as decimal(38, 0)
-    ) as assisted_amount_minor
+    ) as assisted_amount_minor,
+    counted.reporting_currency,
+    {% for figure, amount in [('conversion', 'net'), ('assisted_conversion', 'assisted')] %}
+    {% set is_counted = "case when counted.figure = '" ~ figure ~ "' then counted." %}
+    {{ reporting_sum(is_counted ~ 'reporting_amount_minor end', is_counted ~ 'amount_minor else 0 end') }}
+        as reporting_{{ amount }}_amount_minor
+    {%- if not loop.last %},{% endif %}
+    {% endfor %}
 from counted
 left join pages on counted.project_id = pages.project_id and counted.page_id = pages.page_id
 group by
@@ -31,4 +38,5 @@ group by
     counted.page_id,
     pages.name,
     pages.page_kind,
-    counted.currency
+    counted.currency,
+    counted.reporting_currency

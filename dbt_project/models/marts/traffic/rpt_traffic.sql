@@ -37,7 +37,9 @@ figures as (
         1 as sessions,
         0 as credit_nano,
         0 as pending_credit_nano,
-        0 as net_amount_minor
+        0 as net_amount_minor,
+        projects.reporting_currency,
+        0 as reporting_net_amount_minor
     from sessions
     inner join projects on sessions.project_id = projects.project_id
     where not sessions.is_bot
@@ -60,7 +62,9 @@ figures as (
         attribution.credit_nano,
         case when attribution.state = 'pending' then attribution.credit_nano else 0 end
             as pending_credit_nano,
-        attribution.credited_amount_minor as net_amount_minor
+        attribution.credited_amount_minor as net_amount_minor,
+        attribution.reporting_currency,
+        attribution.reporting_credited_amount_minor as reporting_net_amount_minor
     from attribution
     inner join conversions on attribution.conversion_id = conversions.conversion_id
     left join touches on attribution.touch_id = touches.touch_id
@@ -83,7 +87,9 @@ select
     cast(sum(sessions) as bigint) as sessions,
     cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
     cast(sum(pending_credit_nano) as decimal(38, 0)) as pending_credit_nano,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor
+    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    reporting_currency,
+    {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor
 from figures
 group by
     project_id,
@@ -97,4 +103,5 @@ group by
     country,
     landing_page,
     device,
-    currency
+    currency,
+    reporting_currency
