@@ -26,7 +26,7 @@ PATH = "/app/projects/{project_id}/notes"
 
 PAGES_READ = 4
 """Of notes, and of changes: what is beyond them is said to be missing."""
-OPEN_MARKS = 12
+OPEN_MARKS = 5
 """A longer list is folded."""
 
 KINDS = {
