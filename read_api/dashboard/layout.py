@@ -6,6 +6,7 @@ A chart is described in a few plain values, which `static/app.js` draws:
     categories  names along the axis; `series` has `values` in the same order, and a `name`
     unit        of all values; `digits` after the point; `whole` where they are counts
     bins        hour, day, week or month, where the categories are times; `horizontal` for bars from the left
+    days        of bins, the first day of each: where notes on days are marked
     unfinished  whether the last category is not over, as far as is known: its line is dashed
     sources     of each value of a series: mart, column and filter, as `data` elements have them
     compared    of a series: it is of the days that are compared with; its `names` are theirs

@@ -28,6 +28,7 @@ def chart(line: Line, of: Span, units: Units) -> dict[str, Any]:
         "categories": [each.name for each in of.over.bins],
         "series": drawn,
         "bins": of.over.size,
+        "days": [each.name[:10] if of.over.size == "hour" else str(each.first) for each in of.over.bins],
         "unfinished": of.over.is_unfinished,
         "legend": False,
         **_unit(line, units),

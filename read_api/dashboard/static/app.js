@@ -286,10 +286,127 @@
         sizes.observe(element);
       }
       chart.setOption(builders[spec.kind](spec, element.clientWidth), true);
+      mark(element, chart);
     }
   }
 
-  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => charts.get(entry.target)?.resize()));
+  // Notes: under the axis of a chart over time, a marker on each day that the list below says something of.
+  const MARK_WIDTH = 24;
+  const stripOf = (element) => document.querySelector(`[data-marks="${element.dataset.chart}"]`);
+  const daysOf = (element) => JSON.parse(document.getElementById(element.dataset.chart).textContent).days ?? [];
+
+  // The bin of a day; what came after the last one stands at its end.
+  function binOf(days, day) {
+    const place = days.findLastIndex((first) => first <= day);
+    return place < 0 ? -1 : days.indexOf(days[place]);
+  }
+
+  function mark(element, chart) {
+    const strip = stripOf(element);
+    if (!strip) {
+      return;
+    }
+    const days = daysOf(element);
+    const groups = [];
+    const items = [...document.querySelectorAll("#notes [data-day]")].sort((one, other) => one.dataset.day.localeCompare(other.dataset.day));
+    for (const item of items) {
+      const bin = binOf(days, item.dataset.day);
+      if (bin >= 0) {
+        const at = Math.min(Math.max(chart.convertToPixel({ xAxisIndex: 0 }, bin), MARK_WIDTH / 2), element.clientWidth - MARK_WIDTH / 2);
+        const last = groups.at(-1);
+        // Markers that would lie on each other are one.
+        if (last && at - last.at < MARK_WIDTH) {
+          last.items.push(item);
+        } else {
+          groups.push({ at, items: [item] });
+        }
+      }
+    }
+    const marks = groups.map(({ at, items }) => {
+      const link = document.createElement("a");
+      const isNote = items.some((item) => item.dataset.mark === "note");
+      link.className = `mark ${isNote ? "is-note" : "is-change"}`;
+      link.href = `#${items[0].id}`;
+      link.style.left = `${at}px`;
+      const said = items.map((item) => `${item.querySelector("time").textContent}: ${item.querySelector(".mark-text").textContent}`);
+      link.dataset.said = said.length > 5 ? [...said.slice(0, 5), `and ${said.length - 5} more`].join("\n") : said.join("\n");
+      link.setAttribute("aria-label", link.dataset.said);
+      return link;
+    });
+    const said = document.createElement("p");
+    said.className = "mark-said";
+    said.setAttribute("aria-hidden", "true");
+    strip.replaceChildren(...marks, said);
+  }
+
+  function say(event) {
+    const link = event.target.closest?.(".mark");
+    const said = link?.parentElement.querySelector(".mark-said");
+    if (said) {
+      said.textContent = ["pointerover", "focusin"].includes(event.type) ? link.dataset.said : "";
+    }
+  }
+  for (const name of ["pointerover", "pointerout", "focusin", "focusout"]) {
+    document.addEventListener(name, say);
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      document.querySelectorAll(".mark-said").forEach((said) => (said.textContent = ""));
+    }
+  });
+
+  // The day of a place on the axis or in the strip under it. What is above the axis opens its rows.
+  function dayAt(event) {
+    const strip = event.target.closest?.(".marks");
+    const element = strip ? document.querySelector(`[data-chart="${strip.dataset.marks}"]`) : event.target.closest?.("[data-chart]");
+    const chart = element && stripOf(element) && charts.get(element);
+    if (!chart || !document.getElementById("add-note")) {
+      return null;
+    }
+    const box = element.getBoundingClientRect();
+    const { x, y, width, height } = chart.getModel().getComponent("grid").coordinateSystem.getRect();
+    const [left, top] = [event.clientX - box.left, event.clientY - box.top];
+    if (top <= y + height || left < x - MARK_WIDTH || left > x + width + MARK_WIDTH) {
+      return null;
+    }
+    const days = daysOf(element);
+    const bin = Math.round(chart.convertFromPixel({ xAxisIndex: 0 }, Math.min(Math.max(left, x), x + width)));
+    return days[Math.min(Math.max(bin, 0), days.length - 1)] ?? null;
+  }
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(".mark");
+    if (link) {
+      event.preventDefault();
+      const item = document.querySelector(link.getAttribute("href"));
+      item.closest("details").open = true;
+      item.focus();
+      return;
+    }
+    const day = dayAt(event);
+    if (day) {
+      document.getElementById("add-note").open = true;
+      document.getElementById("note-day").value = day;
+      document.getElementById("note-text").focus();
+    }
+  });
+
+  document.addEventListener("pointermove", (event) => {
+    const element = event.target.closest?.("[data-chart]");
+    if (element && stripOf(element)) {
+      element.classList.toggle("is-day", dayAt(event) !== null);
+    }
+  });
+
+  const sizes = new ResizeObserver((entries) =>
+    entries.forEach((entry) => {
+      const chart = charts.get(entry.target);
+      chart?.resize();
+      if (chart) {
+        mark(entry.target, chart);
+      }
+    }),
+  );
   dark.addEventListener("change", draw);
   document.addEventListener("DOMContentLoaded", draw);
   document.addEventListener("htmx:after:swap", draw);
