@@ -13,7 +13,7 @@ NEITHER = ("spend",)
 
 
 def traced_change(column: str, now: Value, before: Value | None) -> Markup:
-    """`▲ 12.4 %`, which says what it is made of, `data-was-…` too; `new` where there was nothing."""
+    """`▲ 12.4%`, which says what it is made of, `data-was-…` too; `new` where there was nothing."""
     number, was = now.number, before.number if before else None
     if number is None or (not number and not was):
         return Markup("")

@@ -79,17 +79,32 @@
     value === null || value === undefined
       ? "–"
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // As in tables: `5.3%`, `$1,234.50`, `EUR 1,234.50`, `12 conversions`.
+  const inUnit = (value, spec) => {
+    if (value === null || value === undefined) {
+      return "–";
+    }
+    const unit = spec.unit === "%" || !spec.unit ? spec.unit ?? "" : ` ${spec.unit}`;
+    return `${value < 0 ? "−" : ""}${spec.before ?? ""}${written(Math.abs(value), spec.digits ?? 0)}${unit}`;
+  };
   const short = (value) =>
     Math.abs(value) < 10000
       ? value.toLocaleString("en", { maximumFractionDigits: 2 })
       : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 
+  const inEnglish = (day, parts) => new Date(`${day}T00:00Z`).toLocaleDateString("en-US", { ...parts, timeZone: "UTC" });
   // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
   const shortTimes = {
     hour: (name) => name.slice(11),
-    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-US", { day: "numeric", month: "short", timeZone: "UTC" }),
+    day: (name) => inEnglish(name, { day: "numeric", month: "short" }),
     week: (name) => shortTimes.day(name),
-    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" }),
+    month: (name) => inEnglish(`${name}-01`, { month: "short", year: "numeric" }),
+  };
+  const longTimes = {
+    hour: (name) => `${longTimes.day(name.slice(0, 10))}, ${name.slice(11)}`,
+    day: (name) => inEnglish(name, { day: "numeric", month: "short", year: "numeric" }),
+    week: (name) => `Week of ${longTimes.day(name)}`,
+    month: shortTimes.month,
   };
 
   // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
@@ -123,16 +138,15 @@
   }
 
   // What the tooltip says of one point: the compared days have names of their own.
-  function pointLine(point, spec, unit) {
+  function pointLine(point, spec) {
     const series = spec.series.find((each) => each.name === point.seriesName);
     const name = series?.compared ? series.names[point.dataIndex] : point.seriesName;
-    return `${name}  ${written(point.value, spec.digits ?? 0)}${unit}`;
+    return `${name}  ${inUnit(point.value, spec)}`;
   }
 
   // One or several series over categories: days, sources, models.
   function overCategories(spec, kind, chartWidth) {
     const { option, axis } = frame(spec);
-    const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
     if (spec.bins) {
       names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortTimes[spec.bins] };
@@ -160,8 +174,8 @@
         axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
         formatter: (points) =>
           [
-            points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
-            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec, unit)),
+            (spec.bins ? longTimes[spec.bins](points[0].name) : points[0].axisValueLabel) + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec)),
           ].join("\n"),
       },
       xAxis: spec.horizontal ? values : names,
@@ -200,7 +214,7 @@
         ...option.tooltip,
         formatter: (point) => {
           const [from, to] = spec.bars[point.dataIndex];
-          return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
+          return `${point.name}\n${inUnit(to - from, spec)}`;
         },
       },
       xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, ...names } },
@@ -231,8 +245,8 @@
         ...option.tooltip,
         formatter: (item) =>
           item.dataType === "edge"
-            ? `${item.data.from} → ${item.data.to}\n${written(item.data.value)} ${spec.unit}`
-            : `${item.data.label_text}\n${written(item.value)} ${spec.unit}`,
+            ? `${item.data.from} → ${item.data.to}\n${inUnit(item.data.value, spec)}`
+            : `${item.data.label_text}\n${inUnit(item.value, spec)}`,
       },
       series: [
         {
