@@ -185,6 +185,11 @@ class View:
         return self.viewer.admin is not None
 
     @property
+    def may_send(self) -> bool:
+        """Whether a key of the session may send events of this project."""
+        return self.viewer.send is not None
+
+    @property
     def csrf_token(self) -> str:
         """For every form."""
         return self.viewer.signed_in.session.csrf_token

@@ -400,6 +400,13 @@ def test_the_performance_table_opens_sorts_and_shows_what_one_chooses(
     page.get_by_label("Profit").check()
     page.wait_for_url("**columns=profit*")
     expect(page.get_by_role("columnheader", name="Profit")).to_be_visible()
+    # Several are chosen one after the other.
+    page.get_by_label("AOV").check()
+    page.wait_for_url("**columns=aov*")
+    expect(page.get_by_label("AOV")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("AOV")).to_be_hidden()
+    page.go_back()
     page.go_back()
     expect(page.get_by_role("columnheader", name="Profit")).to_have_count(0)
     expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
@@ -618,8 +625,13 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     expect(page.locator("main")).to_contain_text("a/b?c#d")
     # Times are written out, not as microseconds.
     expect(page.locator("dt", has_text="occurred_us").locator("+ dd")).to_have_text(
-        re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+        re.compile(r"[A-Z][a-z]{2} \d+, \d{4}, \d\d:\d\d:\d\d\.\d{3}")
     )
+    # Whoever has no sender yet sends one from here.
+    page.goto(published.page("live"))
+    page.get_by_role("button", name="Send a test event").click()
+    page.wait_for_url("**/live")
+    expect(page.get_by_role("link", name="test event").first).to_be_visible()
     # What is not accepted stands among the events, with the reason, or alone.
     httpx.post(
         f"{published.ingest.url}/v1/projects/{SHOP}/events", json=event | {"revenue": "<b>1"}, headers=headers

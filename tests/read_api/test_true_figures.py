@@ -17,6 +17,7 @@ from pages import Page, pages_of
 
 from funnelhouse.settings import Settings
 from read_api.dashboard.figures import NONE
+from read_api.dashboard.pages.overview import MOVING
 from read_api.dashboard.view import MENU
 from read_api.parameters import Page as Pages
 from read_api.performance import COLUMNS
@@ -413,7 +414,7 @@ def test_what_changed_are_the_values_that_moved_most(
             or report_date between date '2026-10-17' and date '2026-11-15')
         group by {by}
         """
-        for by in ("source", "campaign", "landing_page", "country")
+        for by in MOVING
     )
     moved = marts.execute(f"select round(abs(moved) / 100, 2) from ({of_each}) where value is not null")
     assert found == sorted((Decimal(str(each)) for (each,) in moved.fetchall()), reverse=True)[:3]

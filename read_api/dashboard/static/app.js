@@ -23,6 +23,11 @@
   });
 
   document.addEventListener("keydown", (event) => {
+    const picker = event.key === "Escape" && event.target.closest?.("[data-stays-open][open]");
+    if (picker) {
+      picker.open = false;
+      picker.querySelector("summary").focus();
+    }
     const menu = document.getElementById("menu");
     if (event.key === "Escape" && menu?.classList.contains("is-open")) {
       menu.classList.remove("is-open");
@@ -61,6 +66,32 @@
     },
     true,
   );
+
+  // A choice swaps the page, and what was opened to choose from is still open on the next one.
+  let opened = [];
+  document.addEventListener("htmx:before:swap", () => {
+    const chosen = document.activeElement?.value;
+    opened = [...document.querySelectorAll("[data-stays-open][open]")].map((each) => [each.id, each.querySelector("fieldset").scrollTop, chosen]);
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const [id, scrolled, chosen] of opened.splice(0)) {
+      const found = document.getElementById(id);
+      if (found) {
+        found.open = true;
+        [...found.querySelectorAll("input")].find((each) => each.value === chosen)?.focus({ preventScroll: true });
+        found.querySelector("fieldset").scrollTop = scrolled;
+      }
+    }
+  });
+  // What lies over the page closes by Escape and by a click beside it.
+  const closed = (but) => {
+    for (const each of document.querySelectorAll("[data-stays-open][open]")) {
+      if (!but || !each.contains(but)) {
+        each.open = false;
+      }
+    }
+  };
+  document.addEventListener("click", (event) => event.target.isConnected && closed(event.target));
 
   // What asks by itself: a paused or hidden page asks for nothing.
   document.addEventListener("htmx:before:request", (event) => {
@@ -201,7 +232,7 @@
   }
 
   function waterfall(spec, chartWidth) {
-    const { option, axis } = frame(spec);
+    const { option, axis, text } = frame(spec);
     const last = spec.bars.length - 1;
     const role = ([from, to], index) => color(index === last ? "--c1" : to >= from ? "--up" : "--down");
     // Where bars are closer than their names are wide, names lie aslant.
@@ -209,7 +240,7 @@
     const names = room < 72 ? { rotate: 40, width: 96, overflow: "truncate" } : { width: Math.min(room - 8, 110), lineHeight: 15, overflow: "break" };
     return {
       ...option,
-      grid: { ...option.grid, bottom: 24 },
+      grid: { ...option.grid, top: 24, bottom: 24 },
       tooltip: {
         ...option.tooltip,
         formatter: (point) => {
@@ -228,6 +259,25 @@
             value: [from, to, Math.min(from, to), Math.max(from, to)],
             itemStyle: Object.fromEntries(["color", "color0", "borderColor", "borderColor0", "borderColorDoji"].map((name) => [name, role([from, to], index)])),
           })),
+        },
+        {
+          // What a bar is worth stands above it: small changes are lines beside a large total.
+          type: "scatter",
+          silent: true,
+          symbolSize: 1,
+          itemStyle: { opacity: 0 },
+          data: spec.bars.map(([from, to]) => Math.max(from, to)),
+          label: {
+            ...text,
+            show: room >= 72,
+            position: "top",
+            distance: 4,
+            formatter: (point) => {
+              const [from, to] = spec.bars[point.dataIndex];
+              return inUnit(to - from, spec);
+            },
+          },
+          labelLayout: { hideOverlap: true },
         },
       ],
     };
