@@ -1,4 +1,4 @@
-"""What a figure is compared with what it was: `▲ 12.4 %`, and the older figure in its title.
+"""What a figure is compared with what it was: `▲ 12.4%`, and the older figure in its title.
 
 A change is a figure too. Its HTML names the rows of both numbers, those of the compared days as
 `data-before-…`, so that it can be checked as any other; a difference has what is subtracted as `data-less-…`.
@@ -72,8 +72,7 @@ def traced_difference(units: Units, now: Figure, before: Figure) -> Markup:
     """The difference of two amounts of one currency, with its sign."""
     minor = now.total - before.total
     said = [*origin(now), *origin(before, "less-")]
-    sign = "+" if minor > 0 else ""
-    return _data(said, Markup("{}{}").format(sign, units.money(minor, now.currency)))
+    return _data(said, units.money(minor, now.currency, signed=True))
 
 
 def measured_origin(it: Measured, prefix: str = "") -> list[tuple[str, str]]:
@@ -99,8 +98,7 @@ def _written(it: Measured, units: Units | None) -> str:
         return NONE
     part = it.part if isinstance(it, Quotient) else it
     if "_minor" in part.column and not (isinstance(it, Quotient) and "_minor" in it.whole.column):
-        known = units or Units({})
-        return f"{known.amount(total, part.currency)} {known.name(part.currency)}"
+        return (units or Units({})).written(total, part.currency)
     if isinstance(it, Quotient):
         return f"{total:.2f}" if "_minor" in part.column else percent(total)
     return count(total)

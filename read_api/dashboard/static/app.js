@@ -23,6 +23,11 @@
   });
 
   document.addEventListener("keydown", (event) => {
+    const picker = event.key === "Escape" && event.target.closest?.("[data-stays-open][open]");
+    if (picker) {
+      picker.open = false;
+      picker.querySelector("summary").focus();
+    }
     const menu = document.getElementById("menu");
     if (event.key === "Escape" && menu?.classList.contains("is-open")) {
       menu.classList.remove("is-open");
@@ -62,6 +67,32 @@
     true,
   );
 
+  // A choice swaps the page, and what was opened to choose from is still open on the next one.
+  let opened = [];
+  document.addEventListener("htmx:before:swap", () => {
+    const chosen = document.activeElement?.value;
+    opened = [...document.querySelectorAll("[data-stays-open][open]")].map((each) => [each.id, each.querySelector("fieldset").scrollTop, chosen]);
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const [id, scrolled, chosen] of opened.splice(0)) {
+      const found = document.getElementById(id);
+      if (found) {
+        found.open = true;
+        [...found.querySelectorAll("input")].find((each) => each.value === chosen)?.focus({ preventScroll: true });
+        found.querySelector("fieldset").scrollTop = scrolled;
+      }
+    }
+  });
+  // What lies over the page closes by Escape and by a click beside it.
+  const closed = (but) => {
+    for (const each of document.querySelectorAll("[data-stays-open][open]")) {
+      if (!but || !each.contains(but)) {
+        each.open = false;
+      }
+    }
+  };
+  document.addEventListener("click", (event) => event.target.isConnected && closed(event.target));
+
   // What asks by itself: a paused or hidden page asks for nothing.
   document.addEventListener("htmx:before:request", (event) => {
     const isPolled = event.target.matches?.("[data-polled]");
@@ -79,17 +110,32 @@
     value === null || value === undefined
       ? "–"
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // As in tables: `5.3%`, `$1,234.50`, `EUR 1,234.50`, `12 conversions`.
+  const inUnit = (value, spec) => {
+    if (value === null || value === undefined) {
+      return "–";
+    }
+    const unit = spec.unit === "%" || !spec.unit ? spec.unit ?? "" : ` ${spec.unit}`;
+    return `${value < 0 ? "−" : ""}${spec.before ?? ""}${written(Math.abs(value), spec.digits ?? 0)}${unit}`;
+  };
   const short = (value) =>
     Math.abs(value) < 10000
       ? value.toLocaleString("en", { maximumFractionDigits: 2 })
       : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 
+  const inEnglish = (day, parts) => new Date(`${day}T00:00Z`).toLocaleDateString("en-US", { ...parts, timeZone: "UTC" });
   // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
   const shortTimes = {
     hour: (name) => name.slice(11),
-    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-US", { day: "numeric", month: "short", timeZone: "UTC" }),
+    day: (name) => inEnglish(name, { day: "numeric", month: "short" }),
     week: (name) => shortTimes.day(name),
-    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" }),
+    month: (name) => inEnglish(`${name}-01`, { month: "short", year: "numeric" }),
+  };
+  const longTimes = {
+    hour: (name) => `${longTimes.day(name.slice(0, 10))}, ${name.slice(11)}`,
+    day: (name) => inEnglish(name, { day: "numeric", month: "short", year: "numeric" }),
+    week: (name) => `Week of ${longTimes.day(name)}`,
+    month: shortTimes.month,
   };
 
   // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
@@ -123,16 +169,15 @@
   }
 
   // What the tooltip says of one point: the compared days have names of their own.
-  function pointLine(point, spec, unit) {
+  function pointLine(point, spec) {
     const series = spec.series.find((each) => each.name === point.seriesName);
     const name = series?.compared ? series.names[point.dataIndex] : point.seriesName;
-    return `${name}  ${written(point.value, spec.digits ?? 0)}${unit}`;
+    return `${name}  ${inUnit(point.value, spec)}`;
   }
 
   // One or several series over categories: days, sources, models.
   function overCategories(spec, kind, chartWidth) {
     const { option, axis } = frame(spec);
-    const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
     if (spec.bins) {
       names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortTimes[spec.bins] };
@@ -160,8 +205,8 @@
         axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
         formatter: (points) =>
           [
-            points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
-            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec, unit)),
+            (spec.bins ? longTimes[spec.bins](points[0].name) : points[0].axisValueLabel) + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec)),
           ].join("\n"),
       },
       xAxis: spec.horizontal ? values : names,
@@ -187,7 +232,7 @@
   }
 
   function waterfall(spec, chartWidth) {
-    const { option, axis } = frame(spec);
+    const { option, axis, text } = frame(spec);
     const last = spec.bars.length - 1;
     const role = ([from, to], index) => color(index === last ? "--c1" : to >= from ? "--up" : "--down");
     // Where bars are closer than their names are wide, names lie aslant.
@@ -195,12 +240,12 @@
     const names = room < 72 ? { rotate: 40, width: 96, overflow: "truncate" } : { width: Math.min(room - 8, 110), lineHeight: 15, overflow: "break" };
     return {
       ...option,
-      grid: { ...option.grid, bottom: 24 },
+      grid: { ...option.grid, top: 24, bottom: 24 },
       tooltip: {
         ...option.tooltip,
         formatter: (point) => {
           const [from, to] = spec.bars[point.dataIndex];
-          return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
+          return `${point.name}\n${inUnit(to - from, spec)}`;
         },
       },
       xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, ...names } },
@@ -214,6 +259,25 @@
             value: [from, to, Math.min(from, to), Math.max(from, to)],
             itemStyle: Object.fromEntries(["color", "color0", "borderColor", "borderColor0", "borderColorDoji"].map((name) => [name, role([from, to], index)])),
           })),
+        },
+        {
+          // What a bar is worth stands above it: small changes are lines beside a large total.
+          type: "scatter",
+          silent: true,
+          symbolSize: 1,
+          itemStyle: { opacity: 0 },
+          data: spec.bars.map(([from, to]) => Math.max(from, to)),
+          label: {
+            ...text,
+            show: room >= 72,
+            position: "top",
+            distance: 4,
+            formatter: (point) => {
+              const [from, to] = spec.bars[point.dataIndex];
+              return inUnit(to - from, spec);
+            },
+          },
+          labelLayout: { hideOverlap: true },
         },
       ],
     };
@@ -231,8 +295,8 @@
         ...option.tooltip,
         formatter: (item) =>
           item.dataType === "edge"
-            ? `${item.data.from} → ${item.data.to}\n${written(item.data.value)} ${spec.unit}`
-            : `${item.data.label_text}\n${written(item.value)} ${spec.unit}`,
+            ? `${item.data.from} → ${item.data.to}\n${inUnit(item.data.value, spec)}`
+            : `${item.data.label_text}\n${inUnit(item.value, spec)}`,
       },
       series: [
         {
