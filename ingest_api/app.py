@@ -21,10 +21,11 @@ from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
 from funnelhouse.serving import ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
-from ingest_api import costs, dialect_routes, keys, metrics
+from ingest_api import costs, dialect_routes, keys, metrics, notes
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.counts import land_counts
+from ingest_api.definitions import changes
 from ingest_api.definitions import routes as definitions
 from ingest_api.definitions.held import HeldDefinitions
 from ingest_api.forwarding import secrets, wishes
@@ -134,6 +135,8 @@ def create_app() -> FastAPI:
     app.include_router(secrets.router)
     app.include_router(wishes.router)
     app.include_router(keys.router)
+    app.include_router(notes.router)
+    app.include_router(changes.router)
     app.include_router(window.router)
     describe(app)
     return app

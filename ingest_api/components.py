@@ -1,9 +1,10 @@
 """What answers look like, as named schemas for the OpenAPI description; events follow from the contract."""
 
-from typing import Any
+from typing import Any, get_args
 
 from funnelhouse.components import PROBLEM, of_members, reference
 from funnelhouse.keys import SCOPES
+from ingest_api.definitions.changes import RETROACTIVE, Change
 from ingest_api.definitions.kind import Kind
 from ingest_api.hints import MOST_WARNINGS
 from record.contract import Column, Event, Rejected, columns
@@ -72,6 +73,23 @@ _KEY = {
         "format": "date-time",
         "description": "The hour in which ingest took it last, UTC; null: never.",
     },
+}
+
+_NOTE = {
+    "note_id": {"type": "string", "description": "Id of the note."},
+    "day": {"type": "string", "format": "date", "description": "Day in the project's time zone."},
+    "text": {"type": "string", "description": "What there is to know."},
+    "is_personal": {"type": "boolean", "description": "Whether only the holder of the key sees it."},
+    "key_id": {"type": "string", "description": "Id of the key that wrote it."},
+    "key_name": {"type": ["string", "null"], "description": "What that key is called now, if anything."},
+    "created_at": {**_MOMENT, "description": "When it was written, UTC."},
+}
+_DEFINITION_CHANGE = {
+    "kind": {"type": "string", "enum": list(RETROACTIVE), "description": "What is defined."},
+    "id": {"type": "string", "description": "Id of the defined thing; of settings and channels the kind."},
+    "name": {"type": ["string", "null"], "description": "What people call it, if anything."},
+    "change": {"type": "string", "enum": list(get_args(Change)), "description": "What became of it."},
+    "changed_at": {**_MOMENT, "description": "When, UTC; figures follow with the next build."},
 }
 
 _SECRET = {
@@ -199,6 +217,26 @@ ANSWERS: dict[str, dict[str, Any]] = {
                 "description": "The key, shown this once; null for a dry run and for a repeat under an "
                 "Idempotency-Key.",
             },
+        },
+    ),
+    "DayNote": of_members("A note on a day.", _NOTE),
+    "DayNotePage": of_members(
+        "A page of notes, by day.",
+        {
+            "notes": {"type": "array", "items": reference("DayNote"), "description": "The notes."},
+            "next": _NEXT,
+        },
+    ),
+    "DefinitionChange": of_members("A change of what figures of the past are made by.", _DEFINITION_CHANGE),
+    "DefinitionChangePage": of_members(
+        "A page of changes, the newest first.",
+        {
+            "changes": {
+                "type": "array",
+                "items": reference("DefinitionChange"),
+                "description": "The changes.",
+            },
+            "next": _NEXT,
         },
     ),
     "SecretSet": of_members("A secret of a destination, without what it is.", _SECRET),

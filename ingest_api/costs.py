@@ -26,7 +26,8 @@ _DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
 _cost_row = row_values(Cost)
 
 
-def _day(value: Any) -> str:
+def checked_day(value: Any) -> str:
+    """A day as text, YYYY-MM-DD. Raises ValueError."""
     try:
         if isinstance(value, str) and _DAY.fullmatch(value) and date.fromisoformat(value).year <= 2100:
             return value
@@ -35,7 +36,7 @@ def _day(value: Any) -> str:
     raise ValueError("must be a day in the years 2000 to 2100, e.g. 2026-01-31")
 
 
-Day = Annotated[str, PlainValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
+Day = Annotated[str, PlainValidator(checked_day), WithJsonSchema({"type": "string", "format": "date"})]
 
 
 class CostReport(OwnShape):

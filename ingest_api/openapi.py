@@ -16,10 +16,11 @@ from fastapi import FastAPI, Request
 from funnelhouse.auth import KEYS_UNREADABLE, LANDING, NO_KEY, SECURITY_SCHEMES, UNKNOWN_PROJECT, WRONG_SCOPE
 from funnelhouse.components import COMPONENTS, Components, reference
 from funnelhouse.problems import Refusal
-from ingest_api import costs, dialect_routes, keys
+from ingest_api import costs, dialect_routes, keys, notes
 from ingest_api.access import NO_POSTBACKS, NO_TRACKER, SETTINGS_UNREADABLE
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
+from ingest_api.definitions import changes
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.kind import Kind, Single
 from ingest_api.definitions.routes import KINDS, SINGLES
@@ -73,6 +74,7 @@ _TAGS = {
     "links": "Addresses that record who follows them, and lead on.",
     "destinations": "Where conversions are told: traffic sources, ad platforms, systems of one's own.",
     "keys": "API keys of the project: who may send, read and define.",
+    "notes": "Notes on days, and what changed in definitions: what charts are marked with.",
     "settings": "Numbers and choices that a project's models use.",
     "tracker": "What the script does in the browsers of the project's visitors.",
     "channels": "Rules by which sources and media become channels.",
@@ -262,6 +264,11 @@ def _said() -> dict[str, dict[str, Any]]:
     said[f"{project}/keys"]["details"] = {400: keys.WRONG_AFTER, 403: WRONG_SCOPE.format(scopes="admin")}
     said["POST /v1/projects/{project_id}/keys"]["example"] = keys.EXAMPLE
     said["PUT /v1/projects/{project_id}/keys/{key_id}"]["example"] = keys.NAME_EXAMPLE
+    said[f"GET {notes.NOTES}"]["details"] = {400: notes.WRONG_AFTER}
+    readers = WRONG_SCOPE.format(scopes="read or admin")
+    said[f"POST {notes.NOTES}"] |= {"example": notes.EXAMPLE, "details": {403: readers}}
+    said[f"DELETE {notes.NOTE}"]["details"] = {403: readers}
+    said[f"GET {changes.CHANGES}"]["details"] = {400: changes.WRONG_AFTER}
     admins = WRONG_SCOPE.format(scopes="admin")
     for path in (secrets.SECRETS, secrets.SECRET):
         said[f"GET {path}"]["details"] = {400: _refused_id(DESTINATIONS), 403: admins}

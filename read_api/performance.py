@@ -17,6 +17,7 @@ from funnelhouse.problems import Refusal
 from read_api.currencies import Currencies
 from read_api.filters import Filter, applied, path_to
 from read_api.joined import joined
+from read_api.metrics import Measured, Quotient
 from read_api.parameters import ALL_DAYS, Days, Page
 from read_api.ranking import InOrder
 from read_api.reader import Reader
@@ -134,6 +135,11 @@ class Value:
         if self.over is None:
             return None if self.part.number is None else Decimal(self.part.total)
         return Decimal(self.part.total) / Decimal(self.over.total) if self.over else None
+
+    @property
+    def measured(self) -> Measured:
+        """The same without how it is written."""
+        return self.part if self.over is None else Quotient(self.part, self.over)
 
     @property
     def currency(self) -> str | None:

@@ -81,7 +81,7 @@ def journey(
     explanation = page.locator("main")
     expect(explanation).to_contain_text(f"order:purchase:{number}")
     net_revenue = page.locator("dl.figures > div", has_text="Net revenue")
-    expect(net_revenue).to_contain_text("49.00 USD")
+    expect(net_revenue).to_contain_text("$49.00")
     reports = page.locator("section", has_text="1 · What was reported")
     expect(reports).to_contain_text("purchase by a server")
     expect(reports).to_contain_text("purchase by a browser")
@@ -100,4 +100,4 @@ def journey(
         "It is in the dashboard: 3 reports, net revenue 0.00 USD.", timeout=within_s * 1000
     )
     page.get_by_role("link", name="See how this order is explained").click()
-    expect(net_revenue).to_contain_text("0.00 USDafter refunds of 49.00 USD")
+    expect(net_revenue).to_contain_text("$0.00after refunds of $49.00")

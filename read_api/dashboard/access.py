@@ -26,10 +26,11 @@ FORM_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Access:
-    """What a session's keys open of one project: `read` shows it, `admin`, where there is one, edits it."""
+    """What a session's keys open of one project: `read` shows it, `admin` edits it, `send` sends events."""
 
     read: str | None
     admin: str | None
+    send: str | None
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,13 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Viewer:
-    """A signed-in browser in one project. `read` and `admin` are keys as presented."""
+    """A signed-in browser in one project. `read`, `admin` and `send` are keys as presented."""
 
     signed_in: SignedIn
     project_id: str
     read: str
     admin: str | None
+    send: str | None
 
 
 def sessions_of(request: Request) -> Sessions:
@@ -82,10 +84,11 @@ def find_signed_in(request: Request) -> SignedIn | None:
     projects: dict[str, Access] = {}
     for presented, key in found.items():
         if key is not None:
-            before = projects.get(key.project_id, Access(None, None))
+            before = projects.get(key.project_id, Access(None, None, None))
             projects[key.project_id] = Access(
                 before.read or (presented if "read" in key.scopes else None),
                 before.admin or (presented if "admin" in key.scopes else None),
+                before.send or (presented if "ingest" in key.scopes else None),
             )
     readable = {project: access for project, access in projects.items() if access.read is not None}
     if not readable:
@@ -105,14 +108,14 @@ def viewer_of(signed_in: SignedIn, project_id: str) -> Viewer:
     """Who is signed in, in this project, else in the first one that is open to them."""
     chosen = project_id if project_id in signed_in.projects else next(iter(signed_in.projects))
     access = signed_in.projects[chosen]
-    return Viewer(signed_in, chosen, access.read or "", access.admin)
+    return Viewer(signed_in, chosen, access.read or "", access.admin, access.send)
 
 
 def _viewer(signed_in: "AnySignedIn", project_id: str) -> Viewer:
     access = signed_in.projects.get(project_id)
     if access is None or access.read is None:
         raise Refusal(404, "You are not signed in to this project; add a key of it under Keys.")
-    return Viewer(signed_in, project_id, access.read, access.admin)
+    return Viewer(signed_in, project_id, access.read, access.admin, access.send)
 
 
 def _editor(viewer: "AnyViewer") -> Viewer:

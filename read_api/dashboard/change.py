@@ -1,4 +1,4 @@
-"""What a figure is compared with what it was: `▲ 12.4 %`, and the older figure in its title.
+"""What a figure is compared with what it was: `▲ 12.4%`, and the older figure in its title.
 
 A change is a figure too. Its HTML names the rows of both numbers, those of the compared days as
 `data-before-…`, so that it can be checked as any other; a difference has what is subtracted as `data-less-…`.
@@ -12,7 +12,12 @@ from markupsafe import Markup
 
 from read_api.dashboard.figures import NONE, Units, count, origin, percent
 from read_api.metrics import Measured, Quotient
+from read_api.performance import Value
 from read_api.slices import Figure
+
+BETTER_DOWN = ("cpa",)
+NEITHER = ("spend",)
+"""Columns whose growth is bad, and those whose growth says nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def change(
     before: Measured | None,
     units: Units | None = None,
     when: str = "",
-    up_is_good: bool = True,
+    up_is_good: bool | None = True,
 ) -> Change:
     """How `now` differs from `before`, which was `when`: None where nothing is known of those days.
 
@@ -51,15 +56,23 @@ def change(
     text = _traced_change(now, before, percent(abs(new - old), abs(old)))
     if new == old:
         return Change(text, "same", title)
-    return Change(text, "up" if new > old else "down", title, (new > old) is up_is_good)
+    is_good = None if up_is_good is None else (new > old) is up_is_good
+    return Change(text, "up" if new > old else "down", title, is_good)
+
+
+def column_change(column: str, now: Value, before: Value | None, units: Units | None = None) -> Change:
+    """How a cell of a table differs from that of the compared days, None where there was none."""
+    if before is None:
+        return Change("new", "new", "nothing to compare with") if now.number else Change("", "none", "")
+    up_is_good = None if column in NEITHER else column not in BETTER_DOWN
+    return change(now.measured, before.measured, units, up_is_good=up_is_good)
 
 
 def traced_difference(units: Units, now: Figure, before: Figure) -> Markup:
     """The difference of two amounts of one currency, with its sign."""
     minor = now.total - before.total
     said = [*origin(now), *origin(before, "less-")]
-    sign = "+" if minor > 0 else ""
-    return _data(said, Markup("{}{}").format(sign, units.money(minor, now.currency)))
+    return _data(said, units.money(minor, now.currency, signed=True))
 
 
 def measured_origin(it: Measured, prefix: str = "") -> list[tuple[str, str]]:
@@ -85,8 +98,7 @@ def _written(it: Measured, units: Units | None) -> str:
         return NONE
     part = it.part if isinstance(it, Quotient) else it
     if "_minor" in part.column and not (isinstance(it, Quotient) and "_minor" in it.whole.column):
-        known = units or Units({})
-        return f"{known.amount(total, part.currency)} {known.name(part.currency)}"
+        return (units or Units({})).written(total, part.currency)
     if isinstance(it, Quotient):
         return f"{total:.2f}" if "_minor" in part.column else percent(total)
     return count(total)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from read_api.parameters import Days
 from read_api.reports.receipt_asked import figure_query, has_receipt
 from read_api.slices import Figure
 
@@ -25,6 +27,20 @@ NONE = "\N{EN DASH}"
 MOST_MINOR = 10**15
 """More than anything costs."""
 
+SYMBOLS = {
+    "AUD": "A$",
+    "BRL": "R$",
+    "CAD": "CA$",
+    "EUR": "€",
+    "GBP": "£",
+    "INR": "₹",
+    "JPY": "¥",
+    "KRW": "₩",
+    "MXN": "MX$",
+    "USD": "$",
+}
+"""Of currencies that English knows by one; all others are called by their code."""
+
 _MINUS = "\N{MINUS SIGN}"
 
 
@@ -33,10 +49,12 @@ class Units:
     """How the amounts of a build are written: its currencies and the digits behind the point of each.
 
     `decimals` are of those that have not two. None is said by builds of older versions: their amounts are
-    shown as they are stored, in minor units, and say so.
+    shown as they are stored, in minor units, and say so. `own` is the project's currency where it has no
+    other one: then its symbol is enough.
     """
 
     decimals: Mapping[str, int] | None
+    own: str = ""
 
     def digits(self, currency: str) -> int:
         """Digits after the point that amounts of a currency have."""
@@ -63,11 +81,25 @@ class Units:
         """`1,234.50`, where the currency stands elsewhere."""
         return f"{self.major(minor, currency):,.{self.digits(currency)}f}".replace("-", _MINUS)
 
-    def money(self, minor: int | Decimal, currency: str) -> Markup:
-        """`1,234.50 USD`."""
-        return Markup('<span class="money">{}&nbsp;<span class="unit">{}</span></span>').format(
-            self.amount(minor, currency), self.name(currency)
-        )
+    def before(self, currency: str) -> str:
+        """What stands before an amount: `$`, or `USD` and a space; nothing before one in minor units."""
+        if self.decimals is None:
+            return ""
+        symbol = SYMBOLS.get(currency, "") if currency == self.own else ""
+        return symbol or f"{currency}\N{NO-BREAK SPACE}"
+
+    def written(self, minor: int | Decimal, currency: str, signed: bool = False) -> str:
+        """`$1,234.50`, or `USD 1,234.50` where a project has several currencies."""
+        sign = _MINUS if minor < 0 else "+" if signed and minor > 0 else ""
+        after = f"\N{NO-BREAK SPACE}{self.name(currency)}" if self.decimals is None else ""
+        return f"{sign}{self.before(currency)}{self.amount(minor, currency).lstrip(_MINUS)}{after}"
+
+    def money(self, minor: int | Decimal, currency: str, signed: bool = False) -> Markup:
+        """The same, whose currency is quieter than its number."""
+        text = self.written(minor, currency, signed)
+        name = self.name(currency)
+        found = escape(text).replace(escape(name), Markup('<span class="unit">{}</span>').format(name), 1)
+        return Markup('<span class="money">{}</span>').format(found)
 
 
 def count(value: int | Decimal, digits: int | None = None) -> str:
@@ -79,14 +111,14 @@ def count(value: int | Decimal, digits: int | None = None) -> str:
 
 
 def percent(part: Any, whole: Any = 1, signed: bool = False) -> str:
-    """`12.3 %`; small ones with two digits. None of nothing is no share."""
+    """`12.3%`; small ones with two digits. None of nothing is no share."""
     if part is None or not whole:
         return NONE
     share = Decimal(part) / Decimal(whole) * 100
     digits = 2 if 0 < abs(share) < 1 else 1
     rounded = share.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN)
     text = f"{rounded:{'+' if signed else ''},.{digits}f}".replace("-", _MINUS)
-    return f"{text}\N{NO-BREAK SPACE}%"
+    return f"{text}%"
 
 
 def traced(figure: Figure, text: str | Markup, over: Figure | None = None) -> Markup:
@@ -193,28 +225,75 @@ def name(value: str | None) -> str | Markup:
     return Markup('<span class="name said" title="{0}">{0}</span>').format(value)
 
 
+def written_day(value: date) -> str:
+    """`Nov 2, 2026`."""
+    return f"{value:%b} {value.day}, {value.year}"
+
+
+def period(days: Days) -> str:
+    """`Nov 2 - 5, 2026` with a dash, `Nov 2 - Dec 5, 2026`, or with both years; one day by itself."""
+    first, last = days.bounds
+    if first == last:
+        return written_day(last)
+    if first.year != last.year:
+        return f"{written_day(first)} \N{EN DASH} {written_day(last)}"
+    if first.month != last.month:
+        return f"{first:%b} {first.day} \N{EN DASH} {written_day(last)}"
+    return f"{first:%b} {first.day} \N{EN DASH} {last.day}, {last.year}"
+
+
+def bin_name(name: str, size: str) -> str:
+    """A bin of a chart by its name: `2026-11-02 14:00`, `2026-11-02` or `2026-11`, as people write it."""
+    if size == "month":
+        return f"{date.fromisoformat(f'{name}-01'):%b %Y}"
+    return ", ".join((written_day(date.fromisoformat(name[:10])), *name[11:].split()))
+
+
 def day(value: date | None) -> str | Markup:
-    """`2026-11-02`."""
-    return NONE if value is None else Markup("<time>{}</time>").format(value.isoformat())
+    """`Nov 2, 2026`."""
+    return (
+        NONE
+        if value is None
+        else Markup('<time datetime="{}">{}</time>').format(value.isoformat(), written_day(value))
+    )
 
 
-def moment(value: datetime | None, to: str = "seconds") -> str | Markup:
-    """`2026-11-02 10:00:05`, as it is kept: UTC; to the `minutes` where there is little room."""
+def days(value: Days) -> Markup:
+    """A range, as `period` writes it."""
+    return Markup("<time>{}</time>").format(period(value))
+
+
+def moment(value: datetime | None, to: str = "seconds", zone: str = "UTC") -> str | Markup:
+    """`Nov 2, 2026, 10:00:05` in the project's time zone, and UTC for who points at it.
+
+    Times are kept in UTC. To the `minutes` where there is little room.
+    """
     if value is None:
         return NONE
-    return Markup('<time datetime="{}">{}</time>').format(
-        value.isoformat(timespec="seconds") + "Z", value.replace(tzinfo=None).isoformat(" ", to)
+    kept, there = _times(value, zone)
+    return Markup('<time datetime="{}Z" title="{} UTC">{}, {}</time>').format(
+        kept.isoformat(timespec="seconds"),
+        kept.isoformat(" ", "seconds"),
+        written_day(there),
+        there.time().isoformat(to),
     )
 
 
-def clock(value: datetime, now: datetime | None = None) -> Markup:
-    """`10:00:05` of today, with its day where it was another one; UTC, as `moment`."""
-    is_today = value.date() == (now or datetime.now(UTC)).date()
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        value.isoformat(timespec="seconds") + "Z",
-        value.isoformat(" ", "seconds"),
-        f"{value:%H:%M:%S}" if is_today else f"{value:%m-%d %H:%M:%S}",
+def clock(value: datetime, zone: str = "UTC", now: datetime | None = None) -> Markup:
+    """`10:00:05` of today, with its day where it was another one; otherwise as `moment`."""
+    kept, there = _times(value, zone)
+    is_today = there.date() == (now or datetime.now(UTC)).astimezone(ZoneInfo(zone)).date()
+    return Markup('<time datetime="{}Z" title="{} UTC">{}</time>').format(
+        kept.isoformat(timespec="seconds"),
+        kept.isoformat(" ", "seconds"),
+        f"{there:%H:%M:%S}" if is_today else f"{there:%b} {there.day}, {there:%H:%M:%S}",
     )
+
+
+def _times(value: datetime, zone: str) -> tuple[datetime, datetime]:
+    """A time as it is kept, in UTC, and there."""
+    kept = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return kept.replace(tzinfo=None), kept.astimezone(ZoneInfo(zone))
 
 
 _DEEPEST = 12

@@ -1,24 +1,23 @@
-"""Series for charts, and ranges of days as people read them.
+"""Series for charts.
 
 A chart is described in a few plain values, which `static/app.js` draws:
 
     kind        line, bar, waterfall (`bars`: from, to; the last one is the sum) or sankey (`nodes`, `links`)
     categories  names along the axis; `series` has `values` in the same order, and a `name`
-    unit        of all values; `digits` after the point; `whole` where they are counts
+    unit        of all values, `before` is written before them; `digits` after the point; `whole` for counts
     bins        hour, day, week or month, where the categories are times; `horizontal` for bars from the left
+    days        of bins, the first day of each: where notes on days are marked
     unfinished  whether the last category is not over, as far as is known: its line is dashed
     sources     of each value of a series: mart, column and filter, as `data` elements have them
     compared    of a series: it is of the days that are compared with; its `names` are theirs
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from read_api.dashboard.change import measured_origin
 from read_api.dashboard.figures import Units
 from read_api.metrics import Measured
-from read_api.parameters import Days
 from read_api.slices import Figure, Number
 
 
@@ -29,7 +28,7 @@ def money_series(several: Mapping[str, Sequence[Figure]], currency: str, units: 
             series(name, figures, lambda number: units.major(number, currency))
             for name, figures in several.items()
         ],
-        "unit": units.name(currency),
+        "before": units.before(currency),
         "digits": units.digits(currency),
     }
 
@@ -57,17 +56,3 @@ def series(
         "values": [None if total is None else float(shown(total)) for total in totals],
         "sources": [None if figure is None else dict(measured_origin(figure)) for figure in figures],
     }
-
-
-def period(days: Days) -> str:
-    """As in `May 2 - May 31, 2026`, with a dash; the year of both where they differ, one day by itself."""
-    first, last = days.bounds
-    if first == last:
-        return written_day(last)
-    begin = f"{first:%b} {first.day}" if first.year == last.year else written_day(first)
-    return f"{begin} \N{EN DASH} {written_day(last)}"
-
-
-def written_day(day: date) -> str:
-    """`May 2, 2026`."""
-    return f"{day:%b} {day.day}, {day.year}"

@@ -5,8 +5,8 @@ from datetime import date
 from typing import Any
 
 from read_api.bins import Bin
-from read_api.dashboard.figures import Units
-from read_api.dashboard.layout import period, series
+from read_api.dashboard.figures import Units, bin_name, period
+from read_api.dashboard.layout import series
 from read_api.metrics import Measured
 from read_api.parameters import Days
 from read_api.reports.timeline import Line, Span
@@ -28,6 +28,7 @@ def chart(line: Line, of: Span, units: Units) -> dict[str, Any]:
         "categories": [each.name for each in of.over.bins],
         "series": drawn,
         "bins": of.over.size,
+        "days": [each.name[:10] if of.over.size == "hour" else str(each.first) for each in of.over.bins],
         "unfinished": of.over.is_unfinished,
         "legend": False,
         **_unit(line, units),
@@ -47,7 +48,7 @@ def _in_unit(line: Line, units: Units) -> Any:
 def _unit(line: Line, units: Units) -> dict[str, Any]:
     match line.metric.unit:
         case "minor":
-            return {"unit": units.name(line.currency), "digits": units.digits(line.currency)}
+            return {"before": units.before(line.currency), "digits": units.digits(line.currency)}
         case "share":
             return {"unit": "%", "digits": 2}
         case "ratio":
@@ -61,7 +62,7 @@ def table(line: Line, of: Span) -> list[dict[str, Any]]:
     nothing: list[None] = [None] * len(of.over.bins)
     return [
         {
-            "name": each.name,
+            "name": bin_name(each.name, of.over.size),
             "value": value,
             "before": bin_words(old, of) if old else "",
             "compared": compared,
@@ -81,7 +82,7 @@ def bin_words(each: Bin | None, of: Span) -> str:
     if each is None:
         return ""
     if of.over.size == "hour":
-        return each.name
+        return bin_name(each.name, "hour")
     return period(Days(_day(each.first), _day(each.last)))
 
 

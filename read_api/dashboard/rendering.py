@@ -5,6 +5,7 @@ import hashlib
 import mimetypes
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,10 @@ def _environment() -> Environment:
         "each": _in_units(figures.traced_each),
         "name": figures.name,
         "day": figures.day,
-        "moment": figures.moment,
-        "clock": figures.clock,
+        "days": figures.days,
+        "period": figures.period,
+        "moment": _moment,
+        "clock": _clock,
         "pretty": figures.pretty,
         "model_name": figures.model_name,
         "matched_by": figures.matched_by,
@@ -89,6 +92,22 @@ def _in_units(write: Callable[..., str]) -> Callable[..., str]:
         return write(context["view"].units, *values)
 
     return written
+
+
+@pass_context
+def _moment(context: Context, value: datetime | None, to: str = "seconds") -> str:
+    """A time in the time zone of the page's project."""
+    return figures.moment(value, to, _zone(context))
+
+
+@pass_context
+def _clock(context: Context, value: datetime) -> str:
+    return figures.clock(value, _zone(context))
+
+
+def _zone(context: Context) -> str:
+    view = context.get("view")
+    return view.time_zone if view is not None else "UTC"
 
 
 def _unique_id() -> str:

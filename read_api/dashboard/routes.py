@@ -27,6 +27,7 @@ from read_api.dashboard.pages import (
     filters,
     keys,
     links,
+    notes,
     overview,
     performance,
     receipt,
@@ -59,6 +60,7 @@ PAGES = (
     data,
     filters,
     receipt,
+    notes,
 )
 
 

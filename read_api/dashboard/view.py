@@ -29,7 +29,7 @@ from publication.layout import read_kept, read_published
 from read_api.comparison import COMPARISONS, NONE, Comparison, comparison
 from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
-from read_api.dashboard.figures import Units, ago
+from read_api.dashboard.figures import Units, ago, period
 from read_api.dashboard.first_steps import Steps, first_steps
 from read_api.dashboard.ingest import Ingest
 from read_api.dashboard.rendering import html
@@ -166,6 +166,16 @@ class View:
         """The first steps, of a project that is empty."""
         return first_steps(self.request, self.viewer)
 
+    @cached_property
+    def time_zone(self) -> str:
+        """In which times are written: the project's, as far as the current build knows it."""
+        publications: Publications = self.request.app.state.publications
+        try:
+            with publications.current(self.project_id) as reader:
+                return project(reader, self.project_id).time_zone
+        except (NotPublishedError, Refusal):
+            return "UTC"
+
     @property
     def project_id(self) -> str:
         """The project, as it is called everywhere."""
@@ -180,6 +190,11 @@ class View:
     def may_edit(self) -> bool:
         """Whether a key of the session may define things here."""
         return self.viewer.admin is not None
+
+    @property
+    def may_send(self) -> bool:
+        """Whether a key of the session may send events of this project."""
+        return self.viewer.send is not None
 
     @property
     def csrf_token(self) -> str:
@@ -357,7 +372,7 @@ class View:
         if name in ("", ALL):
             return ""
         if name == OWN:
-            return " to ".join(self.request.query_params.get(end, "") for end in ("from", "to"))
+            return period(self.days)
         return dict(DATE_OPTIONS).get(name, "")
 
     @property
@@ -616,7 +631,10 @@ def viewing(
             view.known = _both(view.known, also_known(reader, viewer.project_id))
         view.is_empty = not known.events
         view.currencies = Currencies(known.reporting_currency, conversions)
-        view.units = Units(reader.facts.get("currency_decimals"))
+        is_only_one = not {each for each in conversions if each} - {known.reporting_currency}
+        own = known.reporting_currency if is_only_one else ""
+        view.units = Units(reader.facts.get("currency_decimals"), own)
+        view.time_zone = known.time_zone
         view.filters = asked if filters else ()
         view.models = models
         view.model = request.query_params.get("model") or known.default_model

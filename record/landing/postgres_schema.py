@@ -94,6 +94,17 @@ CREATE TABLE IF NOT EXISTS forwarding_wishes (
     body text NOT NULL,
     wished_us bigint NOT NULL
 );
+CREATE TABLE IF NOT EXISTS notes (
+    project_id text NOT NULL,
+    note_id text NOT NULL,
+    day text NOT NULL,
+    text text NOT NULL,
+    is_personal bigint NOT NULL,
+    key_id text NOT NULL,
+    created_us bigint NOT NULL,
+    PRIMARY KEY (project_id, note_id)
+);
+CREATE INDEX IF NOT EXISTS notes_by_day ON notes (project_id, day);
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE 'rows of % are never changed', TG_TABLE_NAME;
@@ -118,17 +129,17 @@ def is_complete(connection: psycopg.Connection[Any]) -> bool:
     indexed = connection.execute(
         "SELECT count(*) FROM pg_indexes WHERE schemaname = %s AND indexname IN"
         " ('definitions_by_id', 'events_by_project', 'events_by_event_id', 'rejected_by_project',"
-        " 'keys_by_project')",
+        " 'keys_by_project', 'notes_by_day')",
         (SCHEMA,),
     ).fetchone()
     return (
         {
             *("projects", "keys", "project_access", "seal_ranges", "sealed_files", "answers"),
-            *("cursor_secret", "destination_secrets", "forwarding_wishes"),
+            *("cursor_secret", "destination_secrets", "forwarding_wishes", "notes"),
         }
         <= present.keys()
         and {"name", "last_used_us"} <= present["keys"]
-        and indexed == (5,)
+        and indexed == (6,)
         and not any(_missing_columns(present, table) for table in RAW_TABLES)
     )
 

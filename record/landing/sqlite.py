@@ -109,6 +109,17 @@ CREATE TABLE IF NOT EXISTS forwarding_wishes (
     body TEXT NOT NULL,
     wished_us INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS notes (
+    project_id TEXT NOT NULL,
+    note_id TEXT NOT NULL,
+    day TEXT NOT NULL,
+    text TEXT NOT NULL,
+    is_personal INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    PRIMARY KEY (project_id, note_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS notes_by_day ON notes (project_id, day);
 """
 
 _JOINED_KEYS = {"name": "TEXT", "last_used_us": "INTEGER"}
@@ -574,10 +585,10 @@ def _is_complete(connection: apsw.Connection) -> bool:
         "SELECT count(*) FROM sqlite_schema"
         " WHERE name IN ('projects', 'keys', 'project_access', 'seal_ranges', 'sealed_files', 'answers',"
         " 'answers_by_age', 'cursor_secret', 'destination_secrets', 'forwarding_wishes',"
-        " 'events_by_project', 'rejected_by_project', 'keys_by_project')"
+        " 'notes', 'events_by_project', 'rejected_by_project', 'keys_by_project', 'notes_by_day')"
     ).get
     return (
-        control == 13
+        control == 15
         and _JOINED_KEYS.keys() <= _present_columns(connection, "keys")
         and not any(_missing_columns(connection, table) for table in RAW_TABLES)
     )

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -160,6 +161,14 @@ def cells(page: Page, table: str) -> list[list[str]]:
     return rows
 
 
+def days_shown(page: Page) -> dict[str, str]:
+    """The days of the page as parameters of a report: `May 2 - 31, 2026` with a dash, or with more words."""
+    first, last = page.locator(".range").inner_text().split(" \N{EN DASH} ")
+    end = datetime.strptime(last if last[0].isalpha() else f"{first.split()[0]} {last}", "%b %d, %Y")
+    begin = datetime.strptime(first if "," in first else f"{first}, {end.year}", "%b %d, %Y")
+    return {"from": begin.date().isoformat(), "to": end.date().isoformat()}
+
+
 def number(text: str) -> float:
     """As it was meant."""
     return float(text.replace(",", ""))
@@ -218,8 +227,7 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
         page.get_by_label("Model", exact=True).select_option(model)
         expect(page.get_by_role("heading", name=f"Conversions by {model.replace('_', ' ')}")).to_be_visible()
         page.wait_for_url(f"**model={model}*")
-        days = page.locator(".range").inner_text().split(" to ")
-        report = api(published, "attribution", model=model, **{"from": days[0], "to": days[1]})
+        report = api(published, "attribution", model=model, **days_shown(page))
         wanted: dict[str, float] = {}
         for row in report["rows"]:
             wanted[row["value"]] = wanted.get(row["value"], 0.0) + row["conversions"]
@@ -263,9 +271,9 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     assert len(channels) > 3
     shown = cells(seen.page, "#channels")
     assert [row[0] for row in shown] == [each["source"] for each in channels]
-    assert shown[0][5] == f"{100 * channels[0]['removal_effect']:.1f}\N{NO-BREAK SPACE}%"
+    assert shown[0][5] == f"{100 * channels[0]['removal_effect']:.1f}%"
     rate = sum(each["shapley_value"] for each in channels)
-    expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}\N{NO-BREAK SPACE}%")
+    expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}%")
 
 
 def test_a_project_without_events_shows_its_steps_on_every_page(
@@ -392,6 +400,13 @@ def test_the_performance_table_opens_sorts_and_shows_what_one_chooses(
     page.get_by_label("Profit").check()
     page.wait_for_url("**columns=profit*")
     expect(page.get_by_role("columnheader", name="Profit")).to_be_visible()
+    # Several are chosen one after the other.
+    page.get_by_label("AOV").check()
+    page.wait_for_url("**columns=aov*")
+    expect(page.get_by_label("AOV")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("AOV")).to_be_hidden()
+    page.go_back()
     page.go_back()
     expect(page.get_by_role("columnheader", name="Profit")).to_have_count(0)
     expect(page.get_by_role("columnheader", name="Net revenue")).to_have_attribute("aria-sort", "descending")
@@ -480,7 +495,7 @@ def test_on_paper_a_page_says_what_its_figures_are_of(seen: Watched, published: 
     expect(head).to_be_hidden()
     page.emulate_media(media="print")
     expect(head).to_be_visible()
-    expect(head).to_contain_text(f"{SHOP} · 2026-05-10 to 2026-05-20 · Source is google · build ")
+    expect(head).to_contain_text(f"{SHOP} · May 10 \N{EN DASH} 20, 2026 · Source is google · build ")
     expect(page.locator("#filters")).to_be_hidden()
 
 
@@ -610,8 +625,13 @@ def test_an_event_shows_as_it_arrives(seen: Watched, published: House) -> None:
     expect(page.locator("main")).to_contain_text("a/b?c#d")
     # Times are written out, not as microseconds.
     expect(page.locator("dt", has_text="occurred_us").locator("+ dd")).to_have_text(
-        re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}")
+        re.compile(r"[A-Z][a-z]{2} \d+, \d{4}, \d\d:\d\d:\d\d\.\d{3}")
     )
+    # Whoever has no sender yet sends one from here.
+    page.goto(published.page("live"))
+    page.get_by_role("button", name="Send a test event").click()
+    page.wait_for_url("**/live")
+    expect(page.get_by_role("link", name="test event").first).to_be_visible()
     # What is not accepted stands among the events, with the reason, or alone.
     httpx.post(
         f"{published.ingest.url}/v1/projects/{SHOP}/events", json=event | {"revenue": "<b>1"}, headers=headers

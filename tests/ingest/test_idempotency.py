@@ -67,13 +67,13 @@ def test_every_post_says_that_it_takes_the_key(client: httpx.Client) -> None:
     described = client.get("/ingest/openapi.json").json()["paths"]
     posts = {path: methods["post"] for path, methods in described.items() if "post" in methods}
     tested = {path.replace("/idem", "/{project_id}").replace("/secret", "/{secret}") for path in ROUTES}
-    # Those of keys and destinations land no report: test_key_routes.py and test_destination_routes.py repeat
-    # them. Pages repeat by their events' ids.
+    # Those of keys, notes and destinations land no report: test_key_routes.py, test_note_routes.py and
+    # test_destination_routes.py repeat them. Pages repeat by their events' ids.
     below = "/v1/projects/{project_id}"
     actions = ("pause", "resume", "release", "test")
     wished = (f"destinations/{{destination_id}}/{action}" for action in actions)
     others = {
-        *("/pb", f"{below}/keys", f"{below}/deliveries/replay"),
+        *("/pb", f"{below}/keys", f"{below}/notes", f"{below}/deliveries/replay"),
         *(f"{below}/{path}" for path in wished),
         *(sent.template for sent in OF_PAGES),
     }

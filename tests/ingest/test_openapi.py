@@ -4,6 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -12,8 +13,10 @@ from servers import Server
 
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.hints import WARNINGS
+from record.notes import Note, delete_note, insert_note
 
 PROJECT = "described"
+NOTE_ID = "0123456789ab"
 METHODS = ("put", "post", "get", "delete")
 
 
@@ -33,7 +36,10 @@ def description(client: httpx.Client) -> dict[str, Any]:
 
 @pytest.fixture
 def key_id(ingest_server: Server) -> str:
-    """Id of a key that may be revoked."""
+    """Id of a key that may be revoked; beside it is a note that may be deleted."""
+    with closing(ingest_server.store()) as store:
+        delete_note(store, PROJECT, NOTE_ID)
+        insert_note(store, PROJECT, Note(NOTE_ID, "2026-03-01", "Sale", False, "one", None, 0))
     return ingest_server.key(PROJECT).split("_")[2]
 
 
@@ -87,7 +93,13 @@ def examples(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def address(path: str, key_id: str, project: str = PROJECT) -> str:
-    known = {"project_id": project, "secret": "any", "event_id": "pv-1", "key_id": key_id}
+    known = {
+        "project_id": project,
+        "secret": "any",
+        "event_id": "pv-1",
+        "key_id": key_id,
+        "note_id": NOTE_ID,
+    }
     return re.sub(r"\{(\w+)\}", lambda name: known.get(name[1], "one"), path)
 
 

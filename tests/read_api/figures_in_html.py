@@ -15,10 +15,7 @@ VOID = {"input", "br", "meta", "link", "img", "rect", "line", "circle"}
 
 _SUMS = ("", "more-", "more-more-")
 ORIGINS = tuple(
-    f"{when}{over}{more}"
-    for when in ("", "was-", "before-", "less-")
-    for over in ("", "over-")
-    for more in _SUMS
+    f"{when}{over}{more}" for when in ("", "before-", "less-") for over in ("", "over-") for more in _SUMS
 )
 """Prefixes of what a figure is made of: sums, what it is over, what it was, and what was subtracted."""
 

@@ -106,6 +106,10 @@ ALLOWED: dict[str, set[str]] = {
         for action in ("pause", "resume", "release", "test")
     },
     f"POST {PROJECT}/deliveries/replay": {"admin"},
+    # Personal notes; those of the project are of admins: test_note_routes.py.
+    **{f"{method} {PROJECT}/notes": {"read", "admin"} for method in ("GET", "POST")},
+    f"DELETE {PROJECT}/notes/{{note_id}}": {"read", "admin"},
+    f"GET {PROJECT}/definition-changes": {"read", "admin"},
     f"POST {PROJECT}/costs": {"admin"},
     **{f"GET {PROJECT}/events/{path}": {"read", "admin"} for path in ("recent", "stream", "{event_id}")},
     f"GET {PROJECT}/rejected/recent": {"read", "admin"},

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from funnelhouse.problems import Refusal
 from publication.layout import BUILD_FILE
 from read_api.dashboard import reasons
-from read_api.dashboard.access import AnySignedIn, AnyViewer, Viewer
-from read_api.dashboard.defined import ingest_of
+from read_api.dashboard.access import AnySignedIn, AnyViewer, Form, Viewer
+from read_api.dashboard.defined import ingest_of, see_other
 from read_api.dashboard.figures import ago, moment
 from read_api.dashboard.ingest import UnreachableError
 from read_api.dashboard.rendering import html
@@ -30,6 +30,9 @@ PATH = "/app/projects/{project_id}"
 SHOWN_EVENTS = 50
 KINDS = ("visit", "event", "conversion", "refund", "identify", "alias", "unalias")
 REJECTED = "rejected"
+TEST_EVENT = {"event_type": "event", "event_name": "test event", "anonymous_id": "test-visitor"}
+"""What the page sends when somebody wants to see something arrive: it is no visit and no conversion."""
+
 MOST_PAGES = 5
 """That are looked through for events of one kind, or with a text in them."""
 
@@ -65,6 +68,16 @@ def live_rows(request: Request, viewer: AnyViewer) -> Response:
     return html("live_rows.html", {"view": view, **_events(request, viewer, view)})
 
 
+@router.post(f"{PATH}/live/test-event")
+def send_test_event(request: Request, viewer: AnyViewer, form: Form) -> Response:
+    """Send an event as a server would, once for each form, and show it among the newest ones."""
+    if viewer.send is None:
+        raise Refusal(403, "Sending needs a key with the scope ingest; add one under Keys.")
+    event = {**TEST_EVENT, "event_id": f"test-{form.text('once')[:MOST_LETTERS]}"}
+    ingest_of(request).post(viewer.send, viewer.project_id, "events", body=event)
+    return see_other(frame(request, viewer, "live").url("live"))
+
+
 @router.get(f"{PATH}/live/event")
 def one_event(request: Request, viewer: AnyViewer) -> Response:
     """All reports with one event id: as received, and as understood."""
@@ -72,7 +85,8 @@ def one_event(request: Request, viewer: AnyViewer) -> Response:
     found = ingest_of(request).get(viewer.read, viewer.project_id, "events", event_id) if event_id else None
     if found is None:
         raise Refusal(404, "No such event is in the landing store, which keeps the last days only.")
-    return frame(request, viewer, "live", "Event").render("event.html", {"event": _shown_event(found)})
+    view = frame(request, viewer, "live", "Event")
+    return view.render("event.html", {"event": _shown_event(found, view.time_zone)})
 
 
 @router.get("/app/models")
@@ -312,18 +326,22 @@ def _shown_amount(known: dict[str, Any]) -> str | None:
     return f"{amount} {known.get('currency', '')}".strip()
 
 
-def _shown_event(event: dict[str, Any]) -> dict[str, Any]:
+def _shown_event(event: dict[str, Any], time_zone: str) -> dict[str, Any]:
     reports = [
         {
             **report,
             "received": _shown(report)["received"],
-            "understood": {name: _readable(name, value) for name, value in report["understood"].items()},
+            "understood": {
+                name: _readable(name, value, time_zone) for name, value in report["understood"].items()
+            },
         }
         for report in event["reports"]
     ]
     return {"event_id": event["event_id"], "reports": reports}
 
 
-def _readable(name: str, value: Any) -> Any:
+def _readable(name: str, value: Any, time_zone: str) -> Any:
     """Microseconds as a time; all else as it is."""
-    return moment((_EPOCH + timedelta(microseconds=value)), "milliseconds") if name.endswith("_us") else value
+    if not name.endswith("_us"):
+        return value
+    return moment(_EPOCH + timedelta(microseconds=value), "milliseconds", time_zone)

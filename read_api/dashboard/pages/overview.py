@@ -11,9 +11,8 @@ from read_api.comparison import Comparison
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.change import Change, change, traced_difference
 from read_api.dashboard.defined import ingest_of
-from read_api.dashboard.figures import ago
+from read_api.dashboard.figures import ago, period
 from read_api.dashboard.ingest import UnreachableError
-from read_api.dashboard.layout import period
 from read_api.dashboard.over_time import chart, sparkline, table
 from read_api.dashboard.rendering import html
 from read_api.dashboard.view import View, frame, viewing

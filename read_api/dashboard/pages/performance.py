@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from funnelhouse.problems import Refusal
 from read_api.answers import CSV_MEDIA_TYPE, csv_text
 from read_api.dashboard.access import AnyViewer
-from read_api.dashboard.changes import traced_change
+from read_api.dashboard.change import column_change
 from read_api.dashboard.rendering import HEADERS
 from read_api.dashboard.view import View, viewing
 from read_api.filters import DIMENSIONS, path_to
@@ -226,7 +226,7 @@ def table_context(chosen: Choices, found: Performance) -> dict[str, Any]:
         "keys": _key_columns(asked.columns, asked.sorted_by.removesuffix(CHANGE)),
         "head": _head,
         "titles": _TITLES,
-        "change": traced_change,
+        "change": column_change,
         "narrowed": [each for each in asked.filters if each.dimension in OF_CONVERSIONS],
     }
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
 from read_api.dashboard.access import AnyViewer
-from read_api.dashboard.changes import traced_change
+from read_api.dashboard.change import column_change
 from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series
 from read_api.dashboard.net_revenue import net_revenue
@@ -131,7 +131,7 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             ],
             "table": _side_by_side(by_model, measure, currency, ranks.amount),
             "against": _against(by_model, model, default, measure, currency, ranks.amount),
-            "change": traced_change,
+            "change": column_change,
             "spend": _spend(view, by, chosen),
             "chart": _model_chart(by_model, model, default, measure, currency, view.units, ranks.amount),
         }

@@ -23,6 +23,11 @@
   });
 
   document.addEventListener("keydown", (event) => {
+    const picker = event.key === "Escape" && event.target.closest?.("[data-stays-open][open]");
+    if (picker) {
+      picker.open = false;
+      picker.querySelector("summary").focus();
+    }
     const menu = document.getElementById("menu");
     if (event.key === "Escape" && menu?.classList.contains("is-open")) {
       menu.classList.remove("is-open");
@@ -62,6 +67,32 @@
     true,
   );
 
+  // A choice swaps the page, and what was opened to choose from is still open on the next one.
+  let opened = [];
+  document.addEventListener("htmx:before:swap", () => {
+    const chosen = document.activeElement?.value;
+    opened = [...document.querySelectorAll("[data-stays-open][open]")].map((each) => [each.id, each.querySelector("fieldset").scrollTop, chosen]);
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const [id, scrolled, chosen] of opened.splice(0)) {
+      const found = document.getElementById(id);
+      if (found) {
+        found.open = true;
+        [...found.querySelectorAll("input")].find((each) => each.value === chosen)?.focus({ preventScroll: true });
+        found.querySelector("fieldset").scrollTop = scrolled;
+      }
+    }
+  });
+  // What lies over the page closes by Escape and by a click beside it.
+  const closed = (but) => {
+    for (const each of document.querySelectorAll("[data-stays-open][open]")) {
+      if (!but || !each.contains(but)) {
+        each.open = false;
+      }
+    }
+  };
+  document.addEventListener("click", (event) => event.target.isConnected && closed(event.target));
+
   // What asks by itself: a paused or hidden page asks for nothing.
   document.addEventListener("htmx:before:request", (event) => {
     const isPolled = event.target.matches?.("[data-polled]");
@@ -79,17 +110,32 @@
     value === null || value === undefined
       ? "–"
       : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // As in tables: `5.3%`, `$1,234.50`, `EUR 1,234.50`, `12 conversions`.
+  const inUnit = (value, spec) => {
+    if (value === null || value === undefined) {
+      return "–";
+    }
+    const unit = spec.unit === "%" || !spec.unit ? spec.unit ?? "" : ` ${spec.unit}`;
+    return `${value < 0 ? "−" : ""}${spec.before ?? ""}${written(Math.abs(value), spec.digits ?? 0)}${unit}`;
+  };
   const short = (value) =>
     Math.abs(value) < 10000
       ? value.toLocaleString("en", { maximumFractionDigits: 2 })
       : value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 });
 
+  const inEnglish = (day, parts) => new Date(`${day}T00:00Z`).toLocaleDateString("en-US", { ...parts, timeZone: "UTC" });
   // Of a bin by its name: `2026-05-02 14:00`, `2026-05-02` or `2026-05`.
   const shortTimes = {
     hour: (name) => name.slice(11),
-    day: (name) => new Date(`${name}T00:00Z`).toLocaleDateString("en-US", { day: "numeric", month: "short", timeZone: "UTC" }),
+    day: (name) => inEnglish(name, { day: "numeric", month: "short" }),
     week: (name) => shortTimes.day(name),
-    month: (name) => new Date(`${name}-01T00:00Z`).toLocaleDateString("en-US", { month: "short", year: "numeric", timeZone: "UTC" }),
+    month: (name) => inEnglish(`${name}-01`, { month: "short", year: "numeric" }),
+  };
+  const longTimes = {
+    hour: (name) => `${longTimes.day(name.slice(0, 10))}, ${name.slice(11)}`,
+    day: (name) => inEnglish(name, { day: "numeric", month: "short", year: "numeric" }),
+    week: (name) => `Week of ${longTimes.day(name)}`,
+    month: shortTimes.month,
   };
 
   // The last bin of a range may go on: the way to it is dashed, and the rest of the line drawn by itself.
@@ -123,16 +169,15 @@
   }
 
   // What the tooltip says of one point: the compared days have names of their own.
-  function pointLine(point, spec, unit) {
+  function pointLine(point, spec) {
     const series = spec.series.find((each) => each.name === point.seriesName);
     const name = series?.compared ? series.names[point.dataIndex] : point.seriesName;
-    return `${name}  ${written(point.value, spec.digits ?? 0)}${unit}`;
+    return `${name}  ${inUnit(point.value, spec)}`;
   }
 
   // One or several series over categories: days, sources, models.
   function overCategories(spec, kind, chartWidth) {
     const { option, axis } = frame(spec);
-    const unit = spec.unit ? ` ${spec.unit}` : "";
     const names = { type: "category", data: spec.categories, ...axis, boundaryGap: kind === "bar" };
     if (spec.bins) {
       names.axisLabel = { ...axis.axisLabel, alignMinLabel: "left", alignMaxLabel: "right", formatter: shortTimes[spec.bins] };
@@ -160,8 +205,8 @@
         axisPointer: { type: kind === "bar" ? "shadow" : "line", shadowStyle: { color: color("--ink-3"), opacity: 0.08 } },
         formatter: (points) =>
           [
-            points[0].axisValueLabel + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
-            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec, unit)),
+            (spec.bins ? longTimes[spec.bins](points[0].name) : points[0].axisValueLabel) + (spec.unfinished && points[0].dataIndex === last ? " (so far)" : ""),
+            ...points.filter((point, index) => point.value != null && points.findIndex((each) => each.seriesName === point.seriesName && each.value != null) === index).map((point) => pointLine(point, spec)),
           ].join("\n"),
       },
       xAxis: spec.horizontal ? values : names,
@@ -187,7 +232,7 @@
   }
 
   function waterfall(spec, chartWidth) {
-    const { option, axis } = frame(spec);
+    const { option, axis, text } = frame(spec);
     const last = spec.bars.length - 1;
     const role = ([from, to], index) => color(index === last ? "--c1" : to >= from ? "--up" : "--down");
     // Where bars are closer than their names are wide, names lie aslant.
@@ -195,12 +240,12 @@
     const names = room < 72 ? { rotate: 40, width: 96, overflow: "truncate" } : { width: Math.min(room - 8, 110), lineHeight: 15, overflow: "break" };
     return {
       ...option,
-      grid: { ...option.grid, bottom: 24 },
+      grid: { ...option.grid, top: 24, bottom: 24 },
       tooltip: {
         ...option.tooltip,
         formatter: (point) => {
           const [from, to] = spec.bars[point.dataIndex];
-          return `${point.name}\n${written(to - from, spec.digits)} ${spec.unit}`;
+          return `${point.name}\n${inUnit(to - from, spec)}`;
         },
       },
       xAxis: { type: "category", data: spec.categories, ...axis, axisLabel: { ...axis.axisLabel, hideOverlap: false, interval: 0, ...names } },
@@ -214,6 +259,25 @@
             value: [from, to, Math.min(from, to), Math.max(from, to)],
             itemStyle: Object.fromEntries(["color", "color0", "borderColor", "borderColor0", "borderColorDoji"].map((name) => [name, role([from, to], index)])),
           })),
+        },
+        {
+          // What a bar is worth stands above it: small changes are lines beside a large total.
+          type: "scatter",
+          silent: true,
+          symbolSize: 1,
+          itemStyle: { opacity: 0 },
+          data: spec.bars.map(([from, to]) => Math.max(from, to)),
+          label: {
+            ...text,
+            show: room >= 72,
+            position: "top",
+            distance: 4,
+            formatter: (point) => {
+              const [from, to] = spec.bars[point.dataIndex];
+              return inUnit(to - from, spec);
+            },
+          },
+          labelLayout: { hideOverlap: true },
         },
       ],
     };
@@ -231,8 +295,8 @@
         ...option.tooltip,
         formatter: (item) =>
           item.dataType === "edge"
-            ? `${item.data.from} → ${item.data.to}\n${written(item.data.value)} ${spec.unit}`
-            : `${item.data.label_text}\n${written(item.value)} ${spec.unit}`,
+            ? `${item.data.from} → ${item.data.to}\n${inUnit(item.data.value, spec)}`
+            : `${item.data.label_text}\n${inUnit(item.value, spec)}`,
       },
       series: [
         {
@@ -286,10 +350,127 @@
         sizes.observe(element);
       }
       chart.setOption(builders[spec.kind](spec, element.clientWidth), true);
+      mark(element, chart);
     }
   }
 
-  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => charts.get(entry.target)?.resize()));
+  // Notes: under the axis of a chart over time, a marker on each day that the list below says something of.
+  const MARK_WIDTH = 24;
+  const stripOf = (element) => document.querySelector(`[data-marks="${element.dataset.chart}"]`);
+  const daysOf = (element) => JSON.parse(document.getElementById(element.dataset.chart).textContent).days ?? [];
+
+  // The bin of a day; what came after the last one stands at its end.
+  function binOf(days, day) {
+    const place = days.findLastIndex((first) => first <= day);
+    return place < 0 ? -1 : days.indexOf(days[place]);
+  }
+
+  function mark(element, chart) {
+    const strip = stripOf(element);
+    if (!strip) {
+      return;
+    }
+    const days = daysOf(element);
+    const groups = [];
+    const items = [...document.querySelectorAll("#notes [data-day]")].sort((one, other) => one.dataset.day.localeCompare(other.dataset.day));
+    for (const item of items) {
+      const bin = binOf(days, item.dataset.day);
+      if (bin >= 0) {
+        const at = Math.min(Math.max(chart.convertToPixel({ xAxisIndex: 0 }, bin), MARK_WIDTH / 2), element.clientWidth - MARK_WIDTH / 2);
+        const last = groups.at(-1);
+        // Markers that would lie on each other are one.
+        if (last && at - last.at < MARK_WIDTH) {
+          last.items.push(item);
+        } else {
+          groups.push({ at, items: [item] });
+        }
+      }
+    }
+    const marks = groups.map(({ at, items }) => {
+      const link = document.createElement("a");
+      const isNote = items.some((item) => item.dataset.mark === "note");
+      link.className = `mark ${isNote ? "is-note" : "is-change"}`;
+      link.href = `#${items[0].id}`;
+      link.style.left = `${at}px`;
+      const said = items.map((item) => `${item.querySelector("time").textContent}: ${item.querySelector(".mark-text").textContent}`);
+      link.dataset.said = said.length > 5 ? [...said.slice(0, 5), `and ${said.length - 5} more`].join("\n") : said.join("\n");
+      link.setAttribute("aria-label", link.dataset.said);
+      return link;
+    });
+    const said = document.createElement("p");
+    said.className = "mark-said";
+    said.setAttribute("aria-hidden", "true");
+    strip.replaceChildren(...marks, said);
+  }
+
+  function say(event) {
+    const link = event.target.closest?.(".mark");
+    const said = link?.parentElement.querySelector(".mark-said");
+    if (said) {
+      said.textContent = ["pointerover", "focusin"].includes(event.type) ? link.dataset.said : "";
+    }
+  }
+  for (const name of ["pointerover", "pointerout", "focusin", "focusout"]) {
+    document.addEventListener(name, say);
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      document.querySelectorAll(".mark-said").forEach((said) => (said.textContent = ""));
+    }
+  });
+
+  // The day of a place on the axis or in the strip under it. What is above the axis opens its rows.
+  function dayAt(event) {
+    const strip = event.target.closest?.(".marks");
+    const element = strip ? document.querySelector(`[data-chart="${strip.dataset.marks}"]`) : event.target.closest?.("[data-chart]");
+    const chart = element && stripOf(element) && charts.get(element);
+    if (!chart || !document.getElementById("add-note")) {
+      return null;
+    }
+    const box = element.getBoundingClientRect();
+    const { x, y, width, height } = chart.getModel().getComponent("grid").coordinateSystem.getRect();
+    const [left, top] = [event.clientX - box.left, event.clientY - box.top];
+    if (top <= y + height || left < x - MARK_WIDTH || left > x + width + MARK_WIDTH) {
+      return null;
+    }
+    const days = daysOf(element);
+    const bin = Math.round(chart.convertFromPixel({ xAxisIndex: 0 }, Math.min(Math.max(left, x), x + width)));
+    return days[Math.min(Math.max(bin, 0), days.length - 1)] ?? null;
+  }
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.(".mark");
+    if (link) {
+      event.preventDefault();
+      const item = document.querySelector(link.getAttribute("href"));
+      item.closest("details").open = true;
+      item.focus();
+      return;
+    }
+    const day = dayAt(event);
+    if (day) {
+      document.getElementById("add-note").open = true;
+      document.getElementById("note-day").value = day;
+      document.getElementById("note-text").focus();
+    }
+  });
+
+  document.addEventListener("pointermove", (event) => {
+    const element = event.target.closest?.("[data-chart]");
+    if (element && stripOf(element)) {
+      element.classList.toggle("is-day", dayAt(event) !== null);
+    }
+  });
+
+  const sizes = new ResizeObserver((entries) =>
+    entries.forEach((entry) => {
+      const chart = charts.get(entry.target);
+      chart?.resize();
+      if (chart) {
+        mark(entry.target, chart);
+      }
+    }),
+  );
   dark.addEventListener("change", draw);
   document.addEventListener("DOMContentLoaded", draw);
   document.addEventListener("htmx:after:swap", draw);

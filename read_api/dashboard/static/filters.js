@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const OPEN = "dialog[open], .menu.is-open, .add-filter[open], [data-escapes]:not([hidden])";
+  const OPEN = "dialog[open], .menu.is-open, .add-filter[open], [data-stays-open][open], [data-escapes]:not([hidden])";
   const FIELDS = "input, select, textarea, [contenteditable]";
 
   // Before anybody else: whether something was open is known before it closes.
