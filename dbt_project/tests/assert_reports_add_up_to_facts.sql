@@ -1,4 +1,4 @@
--- What the reports show is what the facts hold: sessions, conversions, money and costs, by project.
+-- Reports show what the facts hold: sessions, conversions, money and costs, by project, converted too.
 {{ config(meta={'dagster': {'ref': {'name': 'rpt_attribution'}}}) }}
 {% set facts = [
     ('sessions', 'count(*)', ref('fct_sessions'), 'not is_bot'),
@@ -24,6 +24,33 @@
         '(project_id, path) in (select project_id, path from ' ~ ref('rpt_paths') ~ ')',
     ),
     ('money_of_goals', 'sum(net_amount_minor)', 'goal_conversions', 'true'),
+    ('converted_money', 'sum(reporting_net_amount_minor)', ref('fct_conversions'), "state <> 'rejected'"),
+    (
+        'converted_money_on_pages',
+        'sum(reporting_net_amount_minor)',
+        ref('fct_conversions'),
+        "state <> 'rejected' and page_id is not null",
+    ),
+    (
+        'converted_money_assisted',
+        'sum(reporting_amount_minor)',
+        ref('int_pages_counted'),
+        "figure = 'assisted_conversion'",
+    ),
+    (
+        'converted_money_with_touches',
+        'sum(reporting_credited_amount_minor)',
+        ref('fct_attribution'),
+        "model = 'last_touch' and touch_id is not null",
+    ),
+    (
+        'converted_money_of_frequent_paths',
+        'sum(reporting_net_amount_minor)',
+        ref('int_conversion_paths'),
+        '(project_id, path) in (select project_id, path from ' ~ ref('rpt_paths') ~ ')',
+    ),
+    ('converted_money_of_goals', 'sum(reporting_net_amount_minor)', 'goal_conversions', 'true'),
+    ('converted_costs', 'sum(reporting_amount_minor)', ref('fct_costs'), 'true'),
     ('costs', 'sum(amount_minor)', 'costs', 'true'),
 ] %}
 {% set reports = [
@@ -53,17 +80,31 @@
     ('money_with_touches', 'sum(net_amount_minor)', ref('rpt_time_to_convert'), 'true'),
     ('money_of_frequent_paths', 'sum(net_amount_minor)', ref('rpt_paths'), 'true'),
     ('costs', 'sum(amount_minor)', ref('fct_costs'), 'true'),
+    ('converted_costs', 'sum(reporting_cost_minor)', ref('rpt_campaigns'), 'true'),
+    ('converted_money_on_pages', 'sum(reporting_net_amount_minor)', ref('rpt_pages'), 'true'),
+    ('converted_money_assisted', 'sum(reporting_assisted_amount_minor)', ref('rpt_pages'), 'true'),
+    ('converted_money_with_touches', 'sum(reporting_net_amount_minor)', ref('rpt_time_to_convert'), 'true'),
+    ('converted_money_of_frequent_paths', 'sum(reporting_net_amount_minor)', ref('rpt_paths'), 'true'),
 ] %}
+{% for report in ['rpt_sources', 'rpt_landing_pages', 'rpt_cohorts', 'rpt_traffic', 'rpt_campaigns'] %}
+{% do reports.append(('converted_money', 'sum(reporting_net_amount_minor)', ref(report), 'true')) %}
+{% endfor %}
 {% for model in var('attribution_models') %}
 {% set is_of_model = "model = '" ~ model ~ "'" %}
 {% do reports.append(('money', 'sum(net_amount_minor)', ref('rpt_attribution'), is_of_model)) %}
 {% do reports.append(('money_of_goals', 'sum(net_amount_minor)', ref('rpt_goal_attribution'), is_of_model)) %}
+{% for figure, report in [
+    ('converted_money', 'rpt_attribution'), ('converted_money_of_goals', 'rpt_goal_attribution')
+] %}
+{% do reports.append((figure, 'sum(reporting_net_amount_minor)', ref(report), is_of_model)) %}
+{% endfor %}
 {% endfor %}
 with goal_conversions as (
     -- Once for each goal that it completes.
     select
         conversions.project_id,
-        conversions.net_amount_minor
+        conversions.net_amount_minor,
+        conversions.reporting_net_amount_minor
     from {{ ref('fct_goal_completions') }} as completions
     inner join {{ ref('fct_conversions') }} as conversions
         on completions.conversion_id = conversions.conversion_id
@@ -124,4 +165,4 @@ select
     facts.total as fact_total
 from reports
 left join facts on reports.project_id = facts.project_id and reports.figure = facts.figure
-where reports.total <> coalesce(facts.total, 0)
+where coalesce(reports.total, 0) <> coalesce(facts.total, 0)

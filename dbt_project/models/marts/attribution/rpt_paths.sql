@@ -31,7 +31,8 @@ select
     {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds,
     max(ranked.median_seconds) as path_median_seconds,
     paths.reporting_currency,
-    {{ reporting_sum('paths.reporting_net_amount_minor', 'paths.net_amount_minor') }} as reporting_net_amount_minor
+    {{ reporting_sum('paths.reporting_net_amount_minor', 'paths.net_amount_minor') }}
+        as reporting_net_amount_minor
 from paths
 inner join ranked on paths.project_id = ranked.project_id and paths.path = ranked.path
 where ranked.path_rank <= {{ var('frequent_paths') }}

@@ -39,7 +39,7 @@ channels_of_direct as (
     where source = '(direct)' and medium = '(none)' and compared_campaign is null and click_id_type is null
 ),
 
--- Both amounts of a conversion are split to the cent; those of the reporting currency are one, and split once.
+-- Both amounts of a conversion are split to the cent; in the reporting currency they are one, split once.
 {% for split, amount, conditions in splits %}
 {{ split }}_floored as (
     select

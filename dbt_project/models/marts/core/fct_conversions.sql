@@ -54,9 +54,12 @@ select
     cast(dated.net_amount_minor as bigint) as net_amount_minor,
     dated.net_amount_with_placeholder_minor,
     dated.reporting_currency,
-    {% for amount in ['amount_minor', 'refunded_minor', 'net_amount_minor', 'net_amount_with_placeholder_minor'] %}
-    cast({{ reporting_minor('dated.' ~ amount, 'dated.currency', 'dated.reporting_currency', 'rates') }} as bigint)
-        as reporting_{{ amount }},
+    {% for amount in [
+        'amount_minor', 'refunded_minor', 'net_amount_minor', 'net_amount_with_placeholder_minor'
+    ] %}
+    cast({{ reporting_minor(
+        'dated.' ~ amount, 'dated.currency', 'dated.reporting_currency', 'rates'
+    ) }} as bigint) as reporting_{{ amount }},
     {% endfor %}
     dated.reports,
     dated.event_id,

@@ -66,32 +66,38 @@ weighed as (
 ),
 
 floored as (
-    -- What was paid back is shared as what was paid.
+    -- What was paid back is shared as what was paid, and what it is worth in another currency by itself.
     select
         *,
-        {% for amount in ['amount', 'reporting_amount'] %}
-        {{ quota('abs(' ~ amount ~ '_minor)', 'weight', 'weight_sum', 'decimal(38, 0)') }} as {{ amount }}_floor,
-        {{ quota_remainder('abs(' ~ amount ~ '_minor)', 'weight', 'weight_sum') }} as {{ amount }}_remainder
-        {%- if not loop.last %},{% endif %}
-        {% endfor %}
+        {{ quota('abs(amount_minor)', 'weight', 'weight_sum', 'decimal(38, 0)') }} as floor_minor,
+        {{ quota_remainder('abs(amount_minor)', 'weight', 'weight_sum') }} as remainder,
+        {{ quota('abs(reporting_amount_minor)', 'weight', 'weight_sum', 'decimal(38, 0)') }}
+            as reporting_floor_minor,
+        {{ quota_remainder('abs(reporting_amount_minor)', 'weight', 'weight_sum') }} as reporting_remainder
     from weighed
 ),
 
 ranked as (
     select
         *,
-        {% for amount in ['amount', 'reporting_amount'] %}
-        abs({{ amount }}_minor) - cast(
-            sum({{ amount }}_floor) over (
+        abs(amount_minor) - cast(
+            sum(floor_minor) over (
                 partition by project_id, cost_date, source, medium, campaign, currency
             ) as decimal(38, 0)
-        ) as {{ amount }}_left_over,
+        ) as left_over,
         row_number() over (
             partition by project_id, cost_date, source, medium, campaign, currency
-            order by {{ amount }}_remainder desc, page_path asc
-        ) as {{ amount }}_rank
-        {%- if not loop.last %},{% endif %}
-        {% endfor %}
+            order by remainder desc, page_path asc
+        ) as remainder_rank,
+        abs(reporting_amount_minor) - cast(
+            sum(reporting_floor_minor) over (
+                partition by project_id, cost_date, source, medium, campaign, currency
+            ) as decimal(38, 0)
+        ) as reporting_left_over,
+        row_number() over (
+            partition by project_id, cost_date, source, medium, campaign, currency
+            order by reporting_remainder desc, page_path asc
+        ) as reporting_remainder_rank
     from floored
 ),
 
@@ -101,14 +107,18 @@ shared as (
         cost_date as report_date,
         page_path,
         currency,
-        reporting_currency,
-        {% for amount, shared in [('amount', 'shared_cost'), ('reporting_amount', 'reporting_shared_cost')] %}
         cast(sum(
-            sign({{ amount }}_minor)
-            * ({{ amount }}_floor + case when {{ amount }}_rank <= {{ amount }}_left_over then 1 else 0 end)
-        ) as decimal(38, 0)) as {{ shared }}_minor
-        {%- if not loop.last %},{% endif %}
-        {% endfor %}
+            sign(amount_minor)
+            * (floor_minor + case when remainder_rank <= left_over then 1 else 0 end)
+        ) as decimal(38, 0)) as shared_cost_minor,
+        reporting_currency,
+        cast(sum(
+            sign(reporting_amount_minor)
+            * (
+                reporting_floor_minor
+                + case when reporting_remainder_rank <= reporting_left_over then 1 else 0 end
+            )
+        ) as decimal(38, 0)) as reporting_shared_cost_minor
     from ranked
     group by project_id, cost_date, page_path, currency, reporting_currency
 ),

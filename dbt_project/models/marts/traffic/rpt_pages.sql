@@ -24,12 +24,14 @@ select
         as decimal(38, 0)
     ) as assisted_amount_minor,
     counted.reporting_currency,
-    {% for figure, amount in [('conversion', 'net'), ('assisted_conversion', 'assisted')] %}
-    {% set is_counted = "case when counted.figure = '" ~ figure ~ "' then counted." %}
-    {{ reporting_sum(is_counted ~ 'reporting_amount_minor end', is_counted ~ 'amount_minor else 0 end') }}
-        as reporting_{{ amount }}_amount_minor
-    {%- if not loop.last %},{% endif %}
-    {% endfor %}
+    {{ reporting_sum(
+        "case when counted.figure = 'conversion' then counted.reporting_amount_minor end",
+        "case when counted.figure = 'conversion' then counted.amount_minor else 0 end"
+    ) }} as reporting_net_amount_minor,
+    {{ reporting_sum(
+        "case when counted.figure = 'assisted_conversion' then counted.reporting_amount_minor end",
+        "case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end"
+    ) }} as reporting_assisted_amount_minor
 from counted
 left join pages on counted.project_id = pages.project_id and counted.page_id = pages.page_id
 group by
