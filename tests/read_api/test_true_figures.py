@@ -283,10 +283,10 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) -> None:
     """The text is the number, to its last digit; amounts have both digits of their cents."""
     written = text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-").strip()
-    found = re.fullmatch(r"([+-]?)(?:([A-Z]{3}) )?([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
+    found = re.fullmatch(r"(?:([A-Z]{3}) )?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
     assert found is not None, (where, text)
-    number, digits = Decimal(found[1] + found[3].replace(",", "")), len(found[4] or "")
-    word = found[2] or found[5] or ""
+    number, digits = Decimal(found[2] + found[3].replace(",", "")), len(found[4] or "")
+    word = found[1] or found[5] or ""
     column = said["column"]
     if (
         "was-mart" not in said
@@ -404,7 +404,9 @@ def test_what_changed_are_the_values_that_moved_most(
     page, marts = shop
     html = page("overview")
     shown = [each for each in Reading(html).shown if each.panel.name == "movers-title"]
-    found = [Decimal(each.text.split("\N{NO-BREAK SPACE}")[1]) for each in shown[1::2]]
+    found = [
+        Decimal(each.text.split("\N{NO-BREAK SPACE}")[1].lstrip("+\N{MINUS SIGN}")) for each in shown[1::2]
+    ]
     of_each = " union all ".join(
         f"""
         select {by} as value,
