@@ -287,6 +287,8 @@ def test_what_a_list_lacks_is_counted_as_people_do() -> None:
         "to 1, url: required; steps 12, match: value: required"
     )
     assert str(NotTaken("amount: must be 9.99")) == "amount: must be 9.99"
+    nameless = NotTaken("steps.3.name: String should have at least 1 character")
+    assert str(nameless) == "steps 4, name: must not be empty"
 
 
 @pytest.mark.parametrize("amount", ["ten", "nan", "1e999999999", "Infinity"])
