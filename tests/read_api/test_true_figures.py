@@ -286,10 +286,10 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) -> None:
     """The text is the number, to its last digit; amounts have both digits of their cents."""
     written = text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-").strip()
-    found = re.fullmatch(r"(?:([A-Z]{3}) )?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
+    found = re.fullmatch(r"([+-]?)(?:([A-Z]{3}) |[$])?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
     assert found is not None, (where, text)
-    number, digits = Decimal(found[2] + found[3].replace(",", "")), len(found[4] or "")
-    word = found[1] or found[5] or ""
+    number = Decimal((found[1] or found[3]) + found[4].replace(",", ""))
+    digits, word = len(found[5] or ""), found[2] or found[6] or ""
     column = said["column"]
     if (
         "before-mart" not in said
@@ -404,8 +404,8 @@ def assert_adds_up(reading: Reading, table: int, where: str) -> None:
         ):
             continue
         text = shown.text.replace("\N{MINUS SIGN}", "-").replace(",", "")
-        currency = re.sub(r"[^A-Z]", "", text)
-        number = re.sub(r"[A-Z\s]", "", text)
+        currency = re.sub(r"[^A-Z$]", "", text)
+        number = re.sub(r"[A-Z$\s]", "", text)
         place = (shown.cell[1], currency)
         if shown.cell[0] == last:
             totals[place] = Decimal(number)
@@ -424,7 +424,7 @@ def test_what_changed_are_the_values_that_moved_most(
     html = page(f"overview?money={money}")
     shown = [each for each in Reading(html).shown if each.panel.name == "movers-title"]
     found = [
-        Decimal(each.text.split("\N{NO-BREAK SPACE}")[1].lstrip("+\N{MINUS SIGN}")) for each in shown[1::2]
+        Decimal(re.sub(r"[^0-9.]", "", each.text)) for each in shown[1::2]
     ]
     of_each = " union all ".join(
         f"""
