@@ -49,7 +49,8 @@ def _click_id_type(value: str) -> str:
 ClickIdType = Annotated[
     str,
     AfterValidator(_click_id_type),
-    WithJsonSchema({"type": "string", "enum": list(_CLICK_ID_TYPES)}),
+    # No enumeration: two of the names differ in case alone, which generated clients can't tell apart.
+    WithJsonSchema({"type": "string", "pattern": f"^({'|'.join(_CLICK_ID_TYPES)})$"}),
 ]
 
 
