@@ -230,7 +230,6 @@ def test_the_summary_compares_and_filters(shop: ReadServer) -> None:
         ("timeline", {"f": "browser:is:x"}, "f must begin with a dimension"),
         ("timeline", {"model": "best"}, "model must be one of"),
         ("changes", {"dimension": "browser"}, "dimension must be one of source"),
-        ("changes", {"dimension": "channel"}, "this build does not have the dimension channel"),
         ("changes", {"limit": "0"}, "limit must be a whole number from 1 to 1000"),
         ("summary", {"compare": "own"}, "compare=own needs compare_from and compare_to"),
     ],
