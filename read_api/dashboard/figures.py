@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from read_api.days_in_words import written_day, written_range
 from read_api.parameters import Days
 from read_api.reports.receipt_asked import figure_query, has_receipt
 from read_api.slices import Figure
@@ -92,7 +93,13 @@ class Units:
         """`$1,234.50`, or `USD 1,234.50` where a project has several currencies."""
         sign = _MINUS if minor < 0 else "+" if signed and minor > 0 else ""
         after = f"\N{NO-BREAK SPACE}{self.name(currency)}" if self.decimals is None else ""
-        return f"{sign}{self.before(currency)}{self.amount(minor, currency).lstrip(_MINUS)}{after}"
+        before, amount = self.before(currency), self.amount(minor, currency).lstrip(_MINUS)
+        # A code is a word of its own, a symbol belongs to the number.
+        return (
+            f"{before}{sign}{amount}"
+            if before.endswith("\N{NO-BREAK SPACE}")
+            else f"{sign}{before}{amount}{after}"
+        )
 
     def money(self, minor: int | Decimal, currency: str, signed: bool = False) -> Markup:
         """The same, whose currency is quieter than its number."""
@@ -225,21 +232,9 @@ def name(value: str | None) -> str | Markup:
     return Markup('<span class="name said" title="{0}">{0}</span>').format(value)
 
 
-def written_day(value: date) -> str:
-    """`Nov 2, 2026`."""
-    return f"{value:%b} {value.day}, {value.year}"
-
-
 def period(days: Days) -> str:
-    """`Nov 2 - 5, 2026` with a dash, `Nov 2 - Dec 5, 2026`, or with both years; one day by itself."""
-    first, last = days.bounds
-    if first == last:
-        return written_day(last)
-    if first.year != last.year:
-        return f"{written_day(first)} \N{EN DASH} {written_day(last)}"
-    if first.month != last.month:
-        return f"{first:%b} {first.day} \N{EN DASH} {written_day(last)}"
-    return f"{first:%b} {first.day} \N{EN DASH} {last.day}, {last.year}"
+    """A range of days: `Nov 2 - 5, 2026` with a dash."""
+    return written_range(*days.bounds)
 
 
 def bin_name(name: str, size: str) -> str:

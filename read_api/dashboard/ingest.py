@@ -48,7 +48,8 @@ class NotTaken(Refusal):
     """
 
     def __init__(self, detail: str) -> None:
-        super().__init__(422, _IN_A_LIST.sub(lambda found: f"{found[1]} {int(found[2]) + 1}, ", detail))
+        said = detail.replace("String should have at least 1 character", "must not be empty")
+        super().__init__(422, _IN_A_LIST.sub(lambda found: f"{found[1]} {int(found[2]) + 1}, ", said))
 
 
 class Ingest:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
+from read_api.days_in_words import written_day, written_range
 from read_api.reports.projects import Project
 from read_api.reports.receipt_asked import Expression
 from read_api.slices import Figure
@@ -37,7 +38,6 @@ _SUMMED = {
     "exposed": "people exposed",
     "returned": "people who returned",
 }
-_TO = "\N{EN DASH}"
 _CREDITED = ("rpt_traffic", "rpt_campaigns", "rpt_sources", "rpt_attribution", "rpt_goal_attribution")
 _CREDITS = ("credit_nano", "pending_credit_nano", "net_amount_minor")
 _NAMED = {
@@ -79,7 +79,8 @@ def _thing(figure: Figure, asked: Expression) -> str:
             names = " and ".join(_name(each) for each in asked.columns)
             return f"different values of {names}"
         return _COUNTED.get(figure.of.mart, "rows")
-    name = _SUMMED.get(asked.column, _name(asked.column))
+    is_spent = figure.of.mart == "fct_costs" and asked.column.endswith("amount_minor")
+    name = "ad spend" if is_spent else _SUMMED.get(asked.column, _name(asked.column))
     return f"largest {name}" if asked.function == "max" else name
 
 
@@ -131,7 +132,7 @@ def _days(filters: Iterable[tuple[str, Any]]) -> str:
     moments = [value for value in (*firsts, *lasts) if isinstance(value, datetime)]
     if moments:
         first, last = min(moments), max(moments)
-        return f"{first:%Y-%m-%d %H:%M} to {last:%H:%M} UTC"
+        return f"{written_day(first)}, {first:%H:%M} to {last:%H:%M} UTC"
     return range_in_words(max(firsts, default=None), min(lasts, default=None))
 
 
@@ -139,14 +140,5 @@ def range_in_words(first: date | None, last: date | None) -> str:
     """A range of days, in a few words; all time is nothing."""
     if first is None or last is None:
         one = first or last
-        return "" if one is None else f"{'from' if first else 'up to'} {_day(one)}"
-    if first == last:
-        return _day(first)
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}{_TO}{_day(last)}"
-    begin = f"{first.day} {first:%B}" if first.year == last.year else _day(first)
-    return f"{begin} {_TO} {_day(last)}"
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B} {day.year}"
+        return "" if one is None else f"{'from' if first else 'up to'} {written_day(one)}"
+    return written_range(first, last)

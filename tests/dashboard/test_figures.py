@@ -54,7 +54,7 @@ def test_the_symbol_is_enough_for_a_project_of_one_currency() -> None:
     assert dollars.written(0, "USD", signed=True) == "$0.00"
     assert dollars.written(5, "EUR") == "EUR\N{NO-BREAK SPACE}0.05"
     dinars = figures.Units({"KWD": 3}, own="KWD")
-    assert dinars.written(-1_234, "KWD") == "\N{MINUS SIGN}KWD\N{NO-BREAK SPACE}1.234"
+    assert dinars.written(-1_234, "KWD") == "KWD\N{NO-BREAK SPACE}\N{MINUS SIGN}1.234"
     assert figures.Units({"JPY": 0}, own="JPY").written(2_500, "JPY") == "¥2,500"
 
 
@@ -287,6 +287,8 @@ def test_what_a_list_lacks_is_counted_as_people_do() -> None:
         "to 1, url: required; steps 12, match: value: required"
     )
     assert str(NotTaken("amount: must be 9.99")) == "amount: must be 9.99"
+    nameless = NotTaken("steps.3.name: String should have at least 1 character")
+    assert str(nameless) == "steps 4, name: must not be empty"
 
 
 @pytest.mark.parametrize("amount", ["ten", "nan", "1e999999999", "Infinity"])

@@ -569,7 +569,7 @@ def test_steps_tick_and_figures_come_while_one_looks_at_them(house: House, new_c
     expect(done).to_contain_text(["A key", "The tracker", "The first event"])
     assert page.url.endswith("/performance")
     publish_rows(house.ingest.settings, EXAMPLE_ROWS)
-    expect(page.get_by_role("heading", name="Sessions by source")).to_be_visible()
+    expect(page.get_by_role("heading", name="By source")).to_be_visible()
     expect(page.locator("#first-steps")).to_have_count(0)
     assert seen.faults == []
 

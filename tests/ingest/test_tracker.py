@@ -335,7 +335,9 @@ def test_no_other_route_reads_a_cookie(client: httpx.Client, ingest_server: Serv
             client.request(method, path, headers={**key, **dry, **extra}, content=b"{}" if dry else b"")
             for extra in ({}, {"Cookie": cookies})
         ]
-        shown = [re.sub(rb"[0-9]{10,}|[0-9]{2}:[0-9.:]+Z?", b"", answer.content) for answer in answers]
+        # Moments differ, and when a key was last used is written a while later.
+        moments = rb'[0-9]{10,}|[0-9]{2}:[0-9.:]+Z?|"last_used_at":(null|"[^"]*")'
+        shown = [re.sub(moments, b"", answer.content) for answer in answers]
         assert answers[0].status_code == answers[1].status_code, (method, path)
         assert shown[0] == shown[1], (method, path)
         for answer in answers:

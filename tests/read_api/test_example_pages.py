@@ -53,6 +53,8 @@ def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.Monk
         return first_rows(self, sql, *asked)
 
     monkeypatch.setattr(Reader, "first_rows", noted)
+    # What is read once per build is what each page depends on.
+    monkeypatch.setattr(Reader, "remembered", lambda self, question, read: read())
     define_destinations(home)
     shop = signed_in(home, EXAMPLE_ROWS)
     found = {}

@@ -261,6 +261,6 @@ def test_words_say_what_a_figure_is(reader: Reader) -> None:
         ("report_date.to", "2026-05-31"),
     ]
     found = receipt(reader, "shop", asked_figure(reader, "shop", words))
-    assert found.words == "conversions credited to google by last touch, 2\N{EN DASH}31 May 2026"
+    assert found.words == "conversions credited to google by last touch, May 2 \N{EN DASH} 31, 2026"
     assert found.agrees
     assert found.number

@@ -128,7 +128,7 @@ def _row(units: Units, part: Part, row: ReceiptRow) -> _Line:
     if part.unit != "minor" and row.amount_minor is not None and row.currency:
         worth = units.money(row.amount_minor, row.currency)
     is_shared = row.share not in (None, 1) and part.unit != "conversions"
-    share = f"{_exact(100 * row.share)} % of it" if row.share and is_shared else ""
+    share = f"{_exact(100 * row.share)}% of it" if row.share and is_shared else ""
     more = (row.transaction_id or "", row.source or "", share)
     return _Line(row, amount(units, part, row.counted), worth, tuple(each for each in more if each))
 

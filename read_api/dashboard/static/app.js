@@ -116,7 +116,9 @@
       return "–";
     }
     const unit = spec.unit === "%" || !spec.unit ? spec.unit ?? "" : ` ${spec.unit}`;
-    return `${value < 0 ? "−" : ""}${spec.before ?? ""}${written(Math.abs(value), spec.digits ?? 0)}${unit}`;
+    const [before, sign] = [spec.before ?? "", value < 0 ? "−" : ""];
+    // A code is a word of its own, a symbol belongs to the number.
+    return `${/\s$/.test(before) ? before + sign : sign + before}${written(Math.abs(value), spec.digits ?? 0)}${unit}`;
   };
   const short = (value) =>
     Math.abs(value) < 10000
@@ -265,7 +267,7 @@
           type: "scatter",
           silent: true,
           symbolSize: 1,
-          itemStyle: { opacity: 0 },
+          itemStyle: { color: "transparent" },
           data: spec.bars.map(([from, to]) => Math.max(from, to)),
           label: {
             ...text,

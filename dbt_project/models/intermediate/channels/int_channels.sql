@@ -197,7 +197,10 @@ select
     classed.is_paid,
     coalesce(
         picked.channel,
-        case classed.source when '(direct)' then 'Direct' else 'Unassigned' end
+        case
+            when classed.source = '(direct)' and classed.medium in ('(none)', '(not set)') then 'Direct'
+            else 'Unassigned'
+        end
     ) as channel
 from classed
 left join picked
