@@ -286,6 +286,8 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) -> None:
     """The text is the number, to its last digit; amounts have both digits of their cents."""
     written = text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-").strip()
+    # Where there is one currency its symbol is enough, behind the sign.
+    written = written.replace("$", "")
     found = re.fullmatch(r"(?:([A-Z]{3}) )?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
     assert found is not None, (where, text)
     number, digits = Decimal(found[2] + found[3].replace(",", "")), len(found[4] or "")
@@ -404,8 +406,8 @@ def assert_adds_up(reading: Reading, table: int, where: str) -> None:
         ):
             continue
         text = shown.text.replace("\N{MINUS SIGN}", "-").replace(",", "")
-        currency = re.sub(r"[^A-Z]", "", text)
-        number = re.sub(r"[A-Z\s]", "", text)
+        currency = re.sub(r"[^A-Z$]", "", text)
+        number = re.sub(r"[A-Z$\s]", "", text)
         place = (shown.cell[1], currency)
         if shown.cell[0] == last:
             totals[place] = Decimal(number)
@@ -423,9 +425,7 @@ def test_what_changed_are_the_values_that_moved_most(
     page, marts = shop
     html = page(f"overview?money={money}")
     shown = [each for each in Reading(html).shown if each.panel.name == "movers-title"]
-    found = [
-        Decimal(each.text.split("\N{NO-BREAK SPACE}")[1].lstrip("+\N{MINUS SIGN}")) for each in shown[1::2]
-    ]
+    found = [Decimal(re.sub(r"[^\d.]", "", each.text)) for each in shown[1::2]]
     of_each = " union all ".join(
         f"""
         select {by} as value,
