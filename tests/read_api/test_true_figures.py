@@ -286,10 +286,12 @@ UNITS = {"s": 1, "min": 60, "h": 3600, "days": 86400}
 def assert_reads(text: str, said: dict[str, str], right: Decimal, where: str) -> None:
     """The text is the number, to its last digit; amounts have both digits of their cents."""
     written = text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-").strip()
-    found = re.fullmatch(r"([+-]?)(?:([A-Z]{3}) |[$])?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
+    # Where there is one currency its symbol is enough, behind the sign.
+    written = written.replace("$", "")
+    found = re.fullmatch(r"(?:([A-Z]{3}) )?([+-]?)([\d,]+(?:\.(\d+))?)(?: ?([A-Za-z%]+))?", written)
     assert found is not None, (where, text)
-    number = Decimal((found[1] or found[3]) + found[4].replace(",", ""))
-    digits, word = len(found[5] or ""), found[2] or found[6] or ""
+    number, digits = Decimal(found[2] + found[3].replace(",", "")), len(found[4] or "")
+    word = found[1] or found[5] or ""
     column = said["column"]
     if (
         "before-mart" not in said
@@ -423,9 +425,7 @@ def test_what_changed_are_the_values_that_moved_most(
     page, marts = shop
     html = page(f"overview?money={money}")
     shown = [each for each in Reading(html).shown if each.panel.name == "movers-title"]
-    found = [
-        Decimal(re.sub(r"[^0-9.]", "", each.text)) for each in shown[1::2]
-    ]
+    found = [Decimal(re.sub(r"[^\d.]", "", each.text)) for each in shown[1::2]]
     of_each = " union all ".join(
         f"""
         select {by} as value,
