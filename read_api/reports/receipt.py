@@ -60,14 +60,14 @@ class ReceiptRow:
     happened_at: Annotated[datetime | None, Field(description="When it happened, UTC.")]
     day: Annotated[date | None, Field(description="Day of the report that it counts on.")]
     name: Annotated[str | None, Field(description="Name of the conversion, landing page, campaign, …")]
-    person_id: str | None
+    person_id: Annotated[str | None, Field(description="Whose it is.")]
     transaction_id: Annotated[str | None, Field(description="The order.")]
-    source: str | None
+    source: Annotated[str | None, Field(description="Where it is credited to, or where the visit came from.")]
     share: Annotated[Exact | None, Field(description="Share of the conversion's credit.")]
     amount_minor: Annotated[int | None, Field(description="Its amount, minor units.")]
     currency: str | None
     conversion_id: Annotated[str | None, Field(description="`conversions/{conversion_id}` explains it.")]
-    session_id: str | None
+    session_id: Annotated[str | None, Field(description="The session.")]
     counted: Annotated[
         Exact | None, Field(description="What it adds to the figure: conversions, minor units, or things.")
     ]
@@ -103,7 +103,7 @@ class Receipt(BaseModel):
     number: Exact | None = Field(description="By the report: parts added, and divided for a ratio.")
     sum: Exact | None = Field(description="By the rows.")
     agrees: bool = Field(description="Whether each part's rows add up to it.")
-    parts: list[Part]
+    parts: list[Part] = Field(description="The numbers that the figure is made of.")
     part: str = Field(description="The part that `rows` are of.")
     rows: list[ReceiptRow]
     next: str | None = Field(description="`cursor` of the next page, null at the end.")

@@ -62,7 +62,7 @@ class TimelineBin:
     compared_value: Exact | None
 
 
-class Timeline(BaseModel):
+class MetricOverTime(BaseModel):
     """A metric over time."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -135,7 +135,7 @@ def main_currency(sums: Sums, metric: Metric, currencies: Currencies) -> str:
     return next(iter(currencies.in_order(there)), currencies.own)
 
 
-@router.get(f"{PATH}/timeline", response_model=Timeline)
+@router.get(f"{PATH}/timeline", response_model=MetricOverTime)
 def timeline(
     request: Request,
     caller: ReadCaller,
