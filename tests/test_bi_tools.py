@@ -43,9 +43,18 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Path:
             """
         )
         warehouse.execute("comment on column rpt_sources.sessions is 'Sessions of the day.'")
+        warehouse.execute(
+            """
+            create table fct_costs as select * from (values
+                ('shop', 'USD', 100::bigint, 'EUR', 90::bigint), ('shop', 'EUR', 5::bigint, 'EUR', 5::bigint)
+            ) costs(project_id, currency, amount_minor, reporting_currency, reporting_amount_minor)
+            """
+        )
     now = datetime(2026, 3, 1, tzinfo=UTC)
     published = folder / "published"
-    publish(folder / "warehouse.duckdb", published, ["rpt_sources"], "20260301T000000000000Z", now)
+    publish(
+        folder / "warehouse.duckdb", published, ["rpt_sources", "fct_costs"], "20260301T000000000000Z", now
+    )
     return published / "current" / "marts.duckdb"
 
 
@@ -56,7 +65,8 @@ def test_duckdb_s_sqlalchemy_layer_lists_and_reads_it(marts: Path) -> None:
     )
     inspector = sa.inspect(engine)
     assert "main" in [name.split(".")[-1] for name in inspector.get_schema_names()]
-    assert inspector.get_table_names(schema="main") == ["rpt_sources"]
+    assert inspector.get_table_names(schema="main") == ["fct_costs", "rpt_sources"]
+    assert inspector.get_view_names(schema="reporting") == ["fct_costs"]
     columns = {column["name"]: str(column["type"]) for column in inspector.get_columns("rpt_sources", "main")}
     assert list(columns) == ["project_id", "report_date", "source", "sessions", "share", "at"]
     assert columns["sessions"] == "BIGINT"
@@ -65,6 +75,10 @@ def test_duckdb_s_sqlalchemy_layer_lists_and_reads_it(marts: Path) -> None:
             "select date_trunc('month', report_date) as month, sum(sessions) from main.rpt_sources group by 1"
         )
         rows = connection.execute(sa.text(f"{query} order by 1 limit 2")).fetchall()
+        costs = connection.execute(
+            sa.text("select currency, amount_minor from reporting.fct_costs order by 2")
+        )
+        assert costs.fetchall() == [("EUR", 5), ("EUR", 90)]
     assert [int(row[1]) for row in rows] == [sum(range(31)), sum(range(31, 61))]
 
 
@@ -78,11 +92,19 @@ def test_an_older_duckdb_opens_it(marts: Path, tmp_path: Path) -> None:
         with duckdb.connect(sys.argv[1], read_only=True) as connection:
             sums = connection.sql("select count(*), sum(sessions)::bigint, max(at)::varchar from rpt_sources")
             comments = "select comment from duckdb_columns() where column_name = 'sessions'"
-            print(json.dumps([duckdb.__version__, sums.fetchone(), connection.sql(comments).fetchall()]))
+            said = [duckdb.__version__, sums.fetchone(), connection.sql(comments).fetchall()]
+            connection.execute("set search_path = 'reporting,main'")
+            said.append(connection.sql("select sum(amount_minor)::int from fct_costs").fetchone())
+        with duckdb.connect() as connection:
+            # Younger ones find what a view reads without `use`.
+            connection.execute(f"attach '{sys.argv[1]}' as ours (read_only); use ours")
+            said.append(connection.sql("select sum(amount_minor)::int from reporting.fct_costs").fetchone())
+        print(json.dumps(said))
         """,
         marts,
     )
-    assert said == ["1.2.2", [5000, sum(range(5000)), "2026-03-01 12:00:00"], [["Sessions of the day."]]]
+    counted = [5000, sum(range(5000)), "2026-03-01 12:00:00"]
+    assert said == ["1.2.2", counted, [["Sessions of the day."]], [95], [95]]
 
 
 @pytest.mark.slow
@@ -121,7 +143,7 @@ def test_superset_lists_and_reads_it(marts: Path, tmp_path: Path) -> None:
     )
     assert said["engine"] == "DuckDBEngineSpec"
     assert "marts.main" in said["schemas"]
-    assert said["tables"] == ["rpt_sources"]
+    assert said["tables"] == ["fct_costs", "rpt_sources"]
     assert said["columns"] == {
         "project_id": "VARCHAR",
         "report_date": "DATE",
