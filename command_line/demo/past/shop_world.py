@@ -15,9 +15,9 @@ DAYS = 90
 PROJECT = "shop"
 SITE = "https://lumenhaus.example"
 CURRENCY = "EUR"
-SECOND_CURRENCY = "GBP"
-"""Of orders from Great Britain."""
-POUNDS_PER_EURO = Decimal("0.86")
+SECOND_CURRENCY = "BAM"
+"""Of orders from Bosnia and Herzegovina: the seed `currency_rates` has its rate, which is fixed."""
+MARKS_PER_EURO = Decimal("1.95583")
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +283,7 @@ AGAIN: tuple[tuple[Origin, float], ...] = ((DIRECT, 46), (ORGANIC, 16), (RETARGE
 
 WITH_COSTS = tuple(origin for origin in (*ORIGINS, RETARGETING) if origin.cost_cents)
 
-COUNTRIES: Mapping[str, float] = {"DE": 46, "AT": 12, "FR": 10, "NL": 9, "GB": 8, "CH": 7, "US": 5, "SE": 3}
+COUNTRIES: Mapping[str, float] = {"DE": 46, "AT": 12, "FR": 10, "NL": 9, "BA": 8, "CH": 7, "US": 5, "SE": 3}
 
 _WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1"
 _CHROME = "AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0"

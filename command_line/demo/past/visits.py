@@ -13,8 +13,8 @@ from command_line.demo.past.shop_world import (
     EXPERIMENT,
     EXPERIMENT_SINCE,
     FIRST_NAMES,
+    MARKS_PER_EURO,
     PARTNER,
-    POUNDS_PER_EURO,
     PRODUCTS,
     SECOND_CURRENCY,
     SITE,
@@ -41,11 +41,11 @@ class Visitor:
     @property
     def currency(self) -> str:
         """What orders are paid in."""
-        return SECOND_CURRENCY if self.country == "GB" else CURRENCY
+        return SECOND_CURRENCY if self.country == "BA" else CURRENCY
 
     def in_own_money(self, euro_cents: int) -> int:
         """A price, in cents of the visitor's currency."""
-        return euro_cents if self.currency == CURRENCY else int(euro_cents * POUNDS_PER_EURO)
+        return euro_cents if self.currency == CURRENCY else int(euro_cents * MARKS_PER_EURO)
 
     def opens_account(self) -> None:
         """From now on there is a user id."""
