@@ -65,7 +65,7 @@ METRICS = {
     "conversion_rate": Metric("Conversion rate", "share", "conversions", over="sessions"),
     "average_order_value": Metric("Average order value", "minor", "order_value", over="approved"),
     "ad_spend": Metric("Ad spend", "minor", "spend", is_good=None),
-    "roas": Metric("ROAS", "ratio", "credited", over="spend"),
+    "roas": Metric("ROAS", "ratio", "credited", more="refunds", over="spend"),
     "pending_value": Metric("Pending value", "minor", "pending", is_good=None),
     "sessions": Metric("Sessions", "count", "sessions"),
 }

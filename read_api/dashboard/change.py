@@ -16,7 +16,7 @@ from read_api.performance import Value
 from read_api.slices import Figure
 
 BETTER_DOWN = ("cpa",)
-NEITHER = ("spend",)
+NEITHER = ("spend", "pending")
 """Columns whose growth is bad, and those whose growth says nothing."""
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 
@@ -43,7 +44,7 @@ MEANINGS = {
     "conversions": "Approved and pending conversions.",
     "conversion_rate": "Conversions ÷ sessions. Known bots are excluded.",
     "average_order_value": "Net revenue of conversions ÷ approved conversions.",
-    "ad_spend": "Spend as last reported. ROAS is all revenue on these days ÷ spend in its currency.",
+    "ad_spend": "Spend as last reported. ROAS is net revenue on these days ÷ spend in its currency.",
     "pending_value": "Reported amounts that count once they are approved.",
 }
 
@@ -342,10 +343,14 @@ def _counted(view: View, rows: Slice, by: str, columns: tuple[str, ...]) -> list
 
 def _status(view: View, known: Project) -> dict[str, Any]:
     """How fresh the figures are, and how many warnings the days shown have."""
-    received = known.last_received_at
+    received = known.last_received_at.replace(tzinfo=UTC) if known.last_received_at else None
     warnings = Slice("rpt_data_trust", view.project_id).on("report_date", view.days)
     return {
-        "newest": ago(received.replace(tzinfo=UTC), datetime.now(UTC)) if received else "",
+        "newest": ago(received, datetime.now(UTC)) if received else "",
         "received": received,
+        # The day before the one in which the newest report came: it was over by then.
+        "complete": received.astimezone(ZoneInfo(known.time_zone)).date() - timedelta(days=1)
+        if received
+        else None,
         "warnings": warnings.where("severity", "warning").read(view.reading, "count(distinct measure)"),
     }

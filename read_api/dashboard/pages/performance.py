@@ -41,9 +41,9 @@ _OWN = ("by", "columns", "sort", "search", "days_of", "open", "page")
 """Parameters of this page alone."""
 
 PRESETS = (
-    ("Acquisition", "source,medium,campaign", "sessions,people,conversions,conversion_rate,net_amount"),
-    ("Profit", "source,medium,campaign", "conversions,net_amount,spend,cpa,roas,profit"),
-    ("Affiliates", "source,campaign,content", "sessions,conversions,pending,conversion_rate,net_amount,aov"),
+    ("Acquisition", "sessions,people,conversions,conversion_rate,net_amount"),
+    ("Profit", "conversions,net_amount,spend,cpa,roas,profit"),
+    ("Affiliates", "sessions,conversions,pending,conversion_rate,net_amount,aov"),
 )
 LANDED = {"converting": "Converting sessions"}
 """Columns of landing pages alone."""

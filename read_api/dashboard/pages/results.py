@@ -97,6 +97,8 @@ def conversion_list(request: Request, viewer: AnyViewer) -> Response:
                 for currency in view.currencies.in_order(by_currency)
                 for of in [found.where("currency", currency)]
             ],
+            # They are no conversion's, so nothing that chooses conversions chooses them.
+            "refunds": net_revenue(view, {}).refunds if _are_all(view, wanted) else [],
             "state": wanted.state or "",
             "order": asked.get("order", "").strip(),
             "person": asked.get("person", "").strip(),
@@ -141,6 +143,11 @@ def _wanted(view: View) -> conversions.Filters:
         filters=view.filters,
         model=view.model,
     )
+
+
+def _are_all(view: View, wanted: conversions.Filters) -> bool:
+    """Whether nothing but days chooses the conversions."""
+    return wanted == conversions.Filters(days=view.days, model=view.model)
 
 
 def _conversions(reader: Reader, view: View, page: Page, **wanted: Any) -> list[conversions.Conversion]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.change import column_change
 from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series
-from read_api.dashboard.net_revenue import net_revenue
+from read_api.dashboard.net_revenue import NetRevenue, net_revenue
 from read_api.dashboard.pages.performance import Row, choices, table_context, with_bars
 from read_api.dashboard.view import View, viewing
 from read_api.filters import DIMENSIONS, applied, not_applied, path_to
@@ -132,7 +132,7 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             "table": _side_by_side(by_model, measure, currency, ranks.amount),
             "against": _against(by_model, model, default, measure, currency, ranks.amount),
             "change": column_change,
-            "spend": _spend(view, by, chosen),
+            "spend": _spend(view, by, chosen, net),
             "chart": _model_chart(by_model, model, default, measure, currency, view.units, ranks.amount),
         }
         return view.render("attribution.html", context)
@@ -194,8 +194,11 @@ class Spent:
         return [(self.amounts[each.currency], each) for each in self.costs if each.currency in self.amounts]
 
 
-def _spend(view: View, by: str, ranking: Ranking) -> dict[str, Any] | None:
-    """By lines, all others and the total; None where spend has no such dimension, or no such filter."""
+def _spend(view: View, by: str, ranking: Ranking, net: NetRevenue | None) -> dict[str, Any] | None:
+    """By lines, all others and the total; None where spend has no such dimension, or no such filter.
+
+    The total's ROAS is that of other pages: of net revenue, with refunds without a sale taken off.
+    """
     reader, filters = (
         view.reading,
         [each for each in view.filters if each.dimension not in OF_CONVERSIONS],
@@ -225,6 +228,7 @@ def _spend(view: View, by: str, ranking: Ranking) -> dict[str, Any] | None:
         ]
         return Spent(costs, line["credit_nano"], line.amounts)
 
+    earned = {each.currency: each for each in net.totals} if net else ranking.total.amounts
     listed = [known.pop(line.value, {}) for line in ranking.lines]
     rest: Counter[str] = Counter()
     for minors in known.values():
@@ -236,7 +240,7 @@ def _spend(view: View, by: str, ranking: Ranking) -> dict[str, Any] | None:
         ],
         # What was spent on values that nothing is credited to is among it, too.
         "other": spent(ranking.other or Line(None, dict(ranking.total.counts)), rows, rest, path),
-        "total": spent(ranking.total, rows, total),
+        "total": replace(spent(ranking.total, rows, total), amounts=earned),
         "has_more": bool(rest),
     }
 
