@@ -96,6 +96,8 @@ def test_a_day_that_is_clicked_gets_a_note_and_a_marker(shop: Shop, seen: Watche
     page.wait_for_url("**/overview?metric=conversions#notes")
     marker = page.get_by_role("link", name="Sale <b>began</b> 🛒")
     expect(marker).to_be_visible()
+    expect(marker).to_be_in_viewport(ratio=1)
+    expect(page.locator('[data-chart="chart-metric"]')).to_be_in_viewport(ratio=1)
     assert page.locator(".mark").count() == before + 1
     # It stands under its day, and says what it is when it has the focus, too.
     x = page.locator('[data-chart="chart-metric"]').evaluate(
@@ -142,7 +144,12 @@ def test_the_keyboard_is_enough_and_what_is_refused_is_said(shop: Shop, seen: Wa
     page.goto(shop.at("overview?dates=all"))
     summary = page.locator("#add-note > summary")
     summary.focus()
+    page.evaluate(
+        "scrollBy(0, document.querySelector('#add-note').getBoundingClientRect().bottom - innerHeight)"
+    )
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Note", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Save note")).to_be_in_viewport(ratio=0.9)
     page.get_by_label("For").select_option("personal")
     page.get_by_label("Day", exact=True).fill("2019-06-30")
     page.get_by_label("Note", exact=True).fill("   ")

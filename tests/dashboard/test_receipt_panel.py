@@ -84,6 +84,32 @@ def test_back_escape_and_close_leave_the_panel(server: Server, seen: Page) -> No
     assert seen.evaluate("document.body.dataset.same") == "page", "it was never left"
 
 
+def test_back_from_a_conversion_leads_to_the_page_with_its_panel(server: Server, seen: Page) -> None:
+    address = f"{server.url}{PATH}/attribution?dates=all"
+    seen.goto(address)
+    seen.locator("main table a.figure").first.click()
+    panel = seen.locator(PANEL)
+    link = panel.locator(".receipt-what a").first
+    expect(panel).to_be_visible()
+    seen.wait_for_url("**/receipt?**")
+    receipt = seen.url
+    for _ in range(2):
+        link.click()
+        seen.wait_for_url("**/conversions/**")
+        seen.go_back()
+        expect(panel).to_contain_text("✓ equals the report")
+        expect(seen.get_by_role("heading", level=1, include_hidden=True)).to_have_text("Attribution")
+        seen.wait_for_url(lambda url: url == receipt)
+    seen.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    seen.wait_for_url(address)
+    expect(seen.get_by_role("heading", level=1)).to_have_text("Attribution")
+    seen.go_forward()
+    expect(panel).to_be_visible()
+    seen.go_forward()
+    seen.wait_for_url("**/conversions/**")
+
+
 def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) -> None:
     seen.goto(f"{server.url}{PATH}/overview?dates=all")
     seen.locator("main .cards a.figure").first.click()

@@ -457,6 +457,28 @@
     }
   });
 
+  // `toggle` does not bubble.
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (event.target.id === "add-note" && event.target.open) {
+        event.target.scrollIntoView({ block: "nearest" });
+        document.getElementById("note-text").focus();
+      }
+    },
+    true,
+  );
+
+  // A note that is saved leads back to `#notes`: what it is a note on is to be seen, with its marker.
+  function showNoted() {
+    const strip = location.hash === "#notes" && document.querySelector(".marks");
+    if (strip) {
+      document.querySelector(`[data-chart="${strip.dataset.marks}"]`).scrollIntoView();
+    }
+  }
+  window.addEventListener("load", showNoted);
+  document.addEventListener("htmx:after:swap", (event) => event.target.id === "notes" && showNoted());
+
   document.addEventListener("pointermove", (event) => {
     const element = event.target.closest?.("[data-chart]");
     if (element && stripOf(element)) {

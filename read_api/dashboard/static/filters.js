@@ -1,4 +1,5 @@
-// The filter bar beyond links and forms: Alt-click excludes, Escape clears, and values come as one types.
+// The filter bar beyond links and forms: Alt-click excludes, Escape clears, values come as one types,
+// and what is typed applies when it is whole.
 "use strict";
 
 (() => {
@@ -51,6 +52,91 @@
       event.preventDefault();
       window.location.assign(value.dataset.exclude);
     }
+  });
+
+  // In a form that applies on change, typed dates wait: on the way to 2026 the year 2 is a date, too, and browsers say
+  // so. They apply on Enter, and when the form's dates are left; one of the calendar applies at once.
+  const APPLIES = 'form[hx-trigger*="change"]';
+  const TYPED = `${APPLIES} input:not([type=hidden], [type=checkbox], [type=radio])`;
+  const DATE = `${APPLIES} input[type=date]`;
+  const applied = new WeakMap();
+  let typing = null;
+  let kept = null;
+
+  const isWaiting = (field) => field.value !== (applied.get(field) ?? field.defaultValue) && !field.validity.badInput;
+  const fieldsOf = (form) => [...form.querySelectorAll(TYPED)];
+  const apply = (form) => fieldsOf(form).find(isWaiting)?.dispatchEvent(new Event("change", { bubbles: true }));
+
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      const field = event.target.matches?.(DATE) ? event.target : null;
+      if (!field) {
+        return;
+      }
+      if (event.key === "Enter") {
+        // A form of several fields without a button is not sent by it.
+        if (fieldsOf(field.form).some(isWaiting)) {
+          event.preventDefault();
+          apply(field.form);
+        }
+      } else if ([" ", "F4"].includes(event.key) || event.altKey) {
+        // These open the calendar.
+        typing = null;
+      } else if (event.key.length === 1 || /^(Arrow|Page|Home|End|Backspace|Delete)/.test(event.key)) {
+        typing = field;
+      }
+    },
+    true,
+  );
+  document.addEventListener("pointerdown", () => (typing = null), true);
+
+  document.addEventListener(
+    "change",
+    (event) => {
+      if (event.isTrusted && event.target === typing) {
+        event.stopImmediatePropagation();
+        return;
+      }
+      const form = event.target.closest?.(APPLIES);
+      for (const field of form ? fieldsOf(form) : []) {
+        applied.set(field, field.value);
+      }
+    },
+    true,
+  );
+
+  document.addEventListener("focusout", (event) => {
+    const field = event.target;
+    // Still the active one: the window is left, or the page is swapped.
+    if (!field.matches?.(TYPED) || document.activeElement === field || kept) {
+      return;
+    }
+    typing = null;
+    const next = event.relatedTarget;
+    const isBetweenDates = field.matches(DATE) && next?.matches?.(DATE) && next.form === field.form;
+    if (!isBetweenDates) {
+      apply(field.form);
+    }
+  });
+
+  // A page that comes while one types has the field anew: what is in it stays.
+  document.addEventListener("htmx:before:swap", (event) => {
+    const field = document.activeElement;
+    if (event.target.matches?.(APPLIES) && field?.id && field.matches(TYPED) && isWaiting(field)) {
+      kept = { id: field.id, value: field.value, at: field.selectionStart };
+    }
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const field = kept && document.getElementById(kept.id);
+    if (field) {
+      field.value = kept.value;
+      field.focus({ preventScroll: true });
+      if (kept.at !== null) {
+        field.setSelectionRange(kept.at, kept.at);
+      }
+    }
+    kept = null;
   });
 
   // What is ticked stays, whatever is searched for next.

@@ -54,6 +54,8 @@
   // The page below the project, for the way back: `attribution?dates=all`.
   const pageOf = (address) => address.replace(/^\/app\/projects\/[^/]+\//, "");
 
+  const pageUnder = (address) => address.match(/^\/app\/projects\/[^/]+\//)[0] + new URL(address, location).searchParams.get("page");
+
   async function show(address, keep) {
     let found;
     try {
@@ -96,6 +98,12 @@
       show(within.getAttribute("href"), (address) => history.replaceState({ receipt: address }, "", address));
       return;
     }
+    // Whoever goes on from the panel comes back to the page under it, and finds the panel open.
+    const leading = event.target.closest?.(".receipt-panel a[href]:not([download])");
+    if (leading && history.state?.receipt) {
+      history.replaceState(history.state, "", pageUnder(history.state.receipt));
+      return;
+    }
     const figure = event.target.closest?.("a.figure");
     if (figure && !figure.closest(".receipt")) {
       event.preventDefault();
@@ -114,6 +122,17 @@
       location.reload();
     }
   });
+
+  function reopen() {
+    const address = history.state?.receipt;
+    if (address && !isReceipt(here())) {
+      under = here();
+      const named = () => history.replaceState({ receipt: address }, "", address);
+      panel?.open ? named() : show(address, named);
+    }
+  }
+  document.addEventListener("DOMContentLoaded", reopen);
+  window.addEventListener("pageshow", (event) => event.persisted && reopen());
 
   // What lies below the panel never went away.
   document.addEventListener("htmx:before:history:restore", (event) => {
