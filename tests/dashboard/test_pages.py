@@ -466,10 +466,10 @@ def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published:
     page.get_by_role("link", name="Overview", exact=True).click()
     expect(page.locator(".chip")).to_contain_text("Country is DE")
     page.get_by_label("Dates").select_option("own")
-    page.get_by_label("From").fill("2026-05-10")
-    page.get_by_label("From").blur()
+    page.get_by_label("From", exact=True).fill("2026-05-10")
+    page.get_by_label("From", exact=True).blur()
     page.wait_for_url("**from=2026-05-10**")
-    assert page.get_by_label("From").input_value() == "2026-05-10"
+    assert page.get_by_label("From", exact=True).input_value() == "2026-05-10"
 
 
 def test_what_a_page_shows_unasked_stays_with_it(seen: Watched, published: House) -> None:
