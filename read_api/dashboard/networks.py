@@ -51,7 +51,7 @@ class Network:
         return f"{self.click_id_param}={HIT}"
 
 
-ANY = Network("", "Any other", "clickid", "REPLACE", "REPLACE", "REPLACE", "", "")
+ANY = Network("", "Another network", "clickid", "REPLACE", "REPLACE", "REPLACE", "", "")
 """What the postback of a network that is not listed looks like."""
 
 

@@ -1,6 +1,6 @@
 """Clicks on links: how many there were, of how many visitors, and what they fired."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from read_api.parameters import Days
 from read_api.reader import Reader
@@ -66,6 +66,15 @@ def events_fired(reader: Reader, rows: Slice, link_ids: Iterable[str]) -> dict[s
         goals[goal_id]: rows.where("goal_id", goal_id).figure("sum(completions)", number)
         for goal_id, number in found
     }
+
+
+def all_events(rows: Slice, by_link: Mapping[str, Figure]) -> Figure | None:
+    """What these links fired in all, as `events_fired` counts it; None of no link."""
+    if not by_link:
+        return None
+    goals = tuple(f"{_GOAL_OF}{link_id}" for link_id in by_link)
+    total = sum(each.total for each in by_link.values())
+    return rows.where("goal_id", goals).figure("sum(completions)", total)
 
 
 def _figures(rows: Slice, numbers: Sequence[int | None]) -> dict[str, Figure]:

@@ -176,6 +176,13 @@ def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Li
     weight = columns.get(asked.column, "1")
     if asked.is_distinct:
         return _distinct(known, figure, asked, columns, shown, note)
+    joins: dict[str, str] = {}
+    if mart == "fct_conversion_ledger":
+        # An entry names its conversion alone, which has the order.
+        key, shown["transaction_id"] = "found.entry_id", "conversions.transaction_id"
+        joins["conversions"] = (
+            "left join fct_conversions as conversions on found.conversion_id = conversions.conversion_id"
+        )
     return Listing(
         f"{mart} as found",
         columns,
@@ -183,6 +190,7 @@ def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Li
         time or day or "1",
         key,
         shown,
+        joins,
         aggregate="max" if asked.function == "max" else "sum",
         note=note,
     )

@@ -1,6 +1,6 @@
 """What a figure is, in words: `conversions credited to google by last touch, May 2026`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -38,8 +38,22 @@ _SUMMED = {
     "exposed": "people exposed",
     "returned": "people who returned",
 }
+_ENTRIES = {
+    "sale": "sales",
+    "approval": "later approvals",
+    "rejection": "rejections",
+    "refund": "refunds",
+    "restatement": "restatements",
+    "reversal": "reversals",
+}
+"""Entries of the ledger, by reason."""
+
 _CREDITED = ("rpt_traffic", "rpt_campaigns", "rpt_sources", "rpt_attribution", "rpt_goal_attribution")
 _CREDITS = ("credit_nano", "pending_credit_nano", "net_amount_minor")
+_OF_ENTRIES = ("reason", "conversion_id", "conversion_id.is")
+_LATER = tuple(words for reason, words in _ENTRIES.items() if reason != "sale")
+"""Entries that may be booked long after the sale on whose day they count."""
+
 _NAMED = {
     "is_bot": {True: "by bots", False: "without bots"},
     "is_direct": {True: "direct", False: "not direct"},
@@ -50,6 +64,14 @@ def said(figure: Figure, asked: Expression, project: Project) -> str:
     """What the number of a figure counts."""
     conditions = [(name, value) for name, value in figure.of.filters if not _is_day(name)]
     text = _thing(figure, asked)
+    entries = _entries(figure) if figure.of.mart == "fct_conversion_ledger" else ""
+    if entries:
+        text = entries if "_minor" in asked.column else f"{text}: {entries}"
+        conditions = [
+            (name, value)
+            for name, value in conditions
+            if name not in _OF_ENTRIES or (name == "conversion_id" and value)
+        ]
     if figure.of.schema and "_minor" in asked.column:
         text += f" in {project.reporting_currency}"
     if figure.of.mart in _CREDITED and asked.column in _CREDITS:
@@ -69,7 +91,13 @@ def said(figure: Figure, asked: Expression, project: Project) -> str:
     if figure.but and figure.behind:
         names = " and ".join(_name(each) for each in figure.but.split(","))
         words.append(f"{names} is none of the first {figure.behind.first}")
-    days = _days(figure.of.filters)
+    known = dict(figure.of.filters).get("learnt_date.to")
+    days = _days([each for each in figure.of.filters if each[0] != "learnt_date.to"])
+    if days and entries in _LATER:
+        # An entry counts on the day of its sale, whenever it was booked.
+        days = f"for sales of {days}"
+    if known:
+        days += f"{', ' if days else ''}as known on {written_day(known)}"
     return text + (f" where {' and '.join(words)}" if words else "") + (f", {days}" if days else "")
 
 
@@ -79,9 +107,22 @@ def _thing(figure: Figure, asked: Expression) -> str:
             names = " and ".join(_name(each) for each in asked.columns)
             return f"different values of {names}"
         return _COUNTED.get(figure.of.mart, "rows")
+    if figure.of.mart == "fct_conversion_ledger" and asked.function == "sum":
+        return "net revenue"
     is_spent = figure.of.mart == "fct_costs" and asked.column.endswith("amount_minor")
     name = "ad spend" if is_spent else _SUMMED.get(asked.column, _name(asked.column))
     return f"largest {name}" if asked.function == "max" else name
+
+
+def _entries(figure: Figure) -> str:
+    """Which entries of the ledger, by why they are there; empty where they are not told apart by it."""
+    of = dict(figure.of.filters)
+    is_unmatched = of.get("conversion_id.is") == "null" or of.get("conversion_id", "") is None
+    reason = of.get("reason")
+    if reason is None:
+        return "refunds without a sale" if is_unmatched else ""
+    words = " or ".join(_ENTRIES.get(each, each) for each in _several(reason))
+    return f"{words} without a sale" if is_unmatched else words
 
 
 def _name(column: str) -> str:
@@ -125,7 +166,7 @@ def _is_day(name: str) -> bool:
     return name.endswith((".from", ".to")) and column.endswith(("_date", "_at"))
 
 
-def _days(filters: Iterable[tuple[str, Any]]) -> str:
+def _days(filters: Sequence[tuple[str, Any]]) -> str:
     """Of several ranges, the one that lies in all of them."""
     firsts = [value for name, value in filters if _is_day(name) and name.endswith(".from")]
     lasts = [value for name, value in filters if _is_day(name) and name.endswith(".to")]

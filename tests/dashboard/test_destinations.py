@@ -442,6 +442,7 @@ def test_an_outbox_that_cannot_be_read_is_said(house: House, visit: Visit) -> No
         path.unlink()
         # None at all: nothing was ever sent.
         assert "Nothing was sent yet" in shop.get("deliveries").text
+        assert "destination</a> is active. " in shop.get("deliveries").text
         assert shop.get("destinations/meta/show").status_code == 200
     finally:
         path.unlink(missing_ok=True)

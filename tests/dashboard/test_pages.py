@@ -225,7 +225,8 @@ def test_the_model_switch_shows_the_figures_of_the_api(seen: Watched, published:
     figures = {}
     for model in ("linear", "shapley", "last_touch"):
         page.get_by_label("Model", exact=True).select_option(model)
-        expect(page.get_by_role("heading", name=f"Conversions by {model.replace('_', ' ')}")).to_be_visible()
+        title = f"Conversions, {model.replace('_', ' ')} model"
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
         page.wait_for_url(f"**model={model}*")
         report = api(published, "attribution", model=model, **days_shown(page))
         wanted: dict[str, float] = {}
@@ -461,7 +462,7 @@ def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published:
     assert total == f"{sessions:,}"
     # Paths know no country, say so, and keep it.
     page.get_by_role("link", name="Paths", exact=True).click()
-    expect(page.locator("[data-unfiltered=country]").first).to_contain_text("Country is DE not filtered")
+    expect(page.locator("[data-unfiltered=country]").first).to_contain_text("not filtered by Country is DE")
     page.get_by_role("link", name="Overview", exact=True).click()
     expect(page.locator(".chip")).to_contain_text("Country is DE")
     page.get_by_label("Dates").select_option("own")
@@ -586,6 +587,7 @@ def test_a_link_shows_who_followed_it_and_its_address(seen: Watched, published: 
     goals = {each["goal_id"]: each for each in api(published, "goals")["rows"]}
     fired = goals[f"link-{LINK_ID}"]["completions"]
     [row] = cells(page, "table")
+    expect(page.locator("tfoot td").nth(2)).to_have_text(f"{fired} events")
     assert row[0].startswith(LINK["name"])
     assert row[1:4] == ["5", "4", f"{fired} events"]
     assert row[4:6] == ["an entrance", LINK["to"][0]["url"]]

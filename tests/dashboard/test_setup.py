@@ -595,7 +595,7 @@ def test_setup_is_used_in_a_browser(house: House, new_context: NewContext) -> No
     page.wait_for_url("**/setup?saved=spring-offer#pages")
     expect(page.locator("#code-1")).to_contain_text('data-page="spring-offer"')
     # What was just saved is open, and choosing a network fills its address.
-    page.get_by_label("Postbacks of").select_option("cake")
+    page.get_by_label("Affiliate network").select_option("cake")
     page.wait_for_url("**network=cake**")
     expect(page.locator("#postback-1")).to_have_text(re.compile(r"\?hit=#s2#&tx=#leadid#&rev=#price#$"))
 

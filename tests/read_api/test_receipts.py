@@ -264,3 +264,31 @@ def test_words_say_what_a_figure_is(reader: Reader) -> None:
     assert found.words == "conversions credited to google by last touch, May 2 \N{EN DASH} 31, 2026"
     assert found.agrees
     assert found.number
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "has_order"),
+    [
+        (
+            [("reason", "refund"), ("conversion_id.is", "set")],
+            "refunds, for sales of May 2 \N{EN DASH} 31, 2026",
+            True,
+        ),
+        (
+            [("reason", "refund"), ("conversion_id.is", "set"), ("learnt_date.to", "2026-06-05")],
+            "refunds, for sales of May 2 \N{EN DASH} 31, 2026, as known on Jun 5, 2026",
+            True,
+        ),
+        ([("conversion_id.is", "null")], "refunds without a sale, May 2 \N{EN DASH} 31, 2026", False),
+        ([], "net revenue, May 2 \N{EN DASH} 31, 2026", True),
+    ],
+)
+def test_entries_of_the_ledger_are_said_by_why_they_are_there(
+    reader: Reader, more: list[tuple[str, str]], said: str, has_order: bool
+) -> None:
+    days = [("conversion_date.from", "2026-05-02"), ("conversion_date.to", "2026-05-31")]
+    words = [("mart", "fct_conversion_ledger"), ("column", "sum(amount_minor)"), ("currency", "USD")]
+    found = receipt(reader, "shop", asked_figure(reader, "shop", [*words, *more, *days]))
+    assert found.words.replace(" in USD", "").replace(" where currency is USD", "") == said
+    assert found.agrees
+    assert any(row.transaction_id for row in found.rows) is has_order

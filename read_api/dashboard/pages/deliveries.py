@@ -35,10 +35,12 @@ def delivery_list(request: Request, viewer: AnyViewer) -> Response:
             after=deliveries.position(asked.get("after", "")),
             limit=PAGE_ROWS,
         )
-        problem, names = "", dict[str, str]()
+        problem, names, has_active = "", dict[str, str](), False
         rows, after = list[deliveries.DeliveryLine](), None
         try:
-            names = {key: each.body["name"] for key, each in of.destinations(viewer.project_id).items()}
+            defined = of.destinations(viewer.project_id)
+            names = {key: each.body["name"] for key, each in defined.items()}
+            has_active = any(each.body["is_active"] for each in defined.values())
             rows, after = deliveries.deliveries(of, viewer.project_id, filters)
         except Refusal as refused:
             problem = refused.detail
@@ -49,6 +51,7 @@ def delivery_list(request: Request, viewer: AnyViewer) -> Response:
             "after": after,
             "is_later": filters.after is not None,
             "destinations": [("", "All"), *names.items()],
+            "has_active": has_active,
             "states": [("", "All"), *((each, each) for each in STATES)],
             "destination": filters.destination,
             "state": filters.state,

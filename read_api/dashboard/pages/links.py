@@ -55,7 +55,8 @@ def link_list(request: Request, viewer: AnyViewer) -> Response:
         is_counted = link_clicks.MART in view.reading.marts
         rows = view.rows(link_clicks.MART, "click_date", is_bot=False).where("link_id.is", "set")
         counted = link_clicks.by_link(view.reading, rows) if is_counted else {}
-        events = link_clicks.events_fired(view.reading, view.rows(link_clicks.GOALS), counted)
+        goals = view.rows(link_clicks.GOALS)
+        events = link_clicks.events_fired(view.reading, goals, counted)
         known = addresses(request, viewer.project_id)
         lines = []
         for link_id in [*counted, *sorted(set(defined or ()) - set(counted))]:
@@ -69,6 +70,9 @@ def link_list(request: Request, viewer: AnyViewer) -> Response:
             "lines": lines[: view.most_rows],
             "is_cut": len(lines) > view.most_rows,
             "total": link_clicks.of_all(view.reading, rows) if is_counted else None,
+            "events_fired": link_clicks.all_events(
+                goals, {line.link_id: line.fired for line in lines if line.fires_events}
+            ),
             "is_ingest_there": defined is not None,
             "saved": request.query_params.get("saved", ""),
         }

@@ -153,7 +153,7 @@ def _notes(view: View, first: date, last: date) -> tuple[list[Mark], bool]:
         Mark(
             day=date.fromisoformat(row["day"]),
             text=row["text"],
-            by=row["key_name"] or f"key {row['key_id']}",
+            by=row["key_name"] or "a key without a name",
             note_id=row["note_id"],
             is_personal=row["is_personal"],
             may_delete=row["is_personal"] or view.may_edit,

@@ -90,9 +90,10 @@ def headline(units: Units, found: Opened) -> str | Markup:
     over = parts.get("over")
     if over is None:
         return amount(units, first, found.number)
-    if first.unit == "minor" and over.unit == "minor":
-        return f"{found.number:.2f}"
-    return amount(units, first, found.number) if first.unit == "minor" else percent(found.number)
+    is_share = (first.mart, first.column) == (over.mart, over.column)
+    if first.unit != "minor" or is_share:
+        return percent(found.number)
+    return f"{found.number:.2f}" if over.unit == "minor" else amount(units, first, found.number)
 
 
 def amount(units: Units, part: Part, number: Decimal | None) -> str | Markup:

@@ -132,6 +132,7 @@ def attribution_models(request: Request, viewer: AnyViewer) -> Response:
             "table": _side_by_side(by_model, measure, currency, ranks.amount),
             "against": _against(by_model, model, default, measure, currency, ranks.amount),
             "change": column_change,
+            "measured": lambda line: _measured(line, measure, currency, ranks.amount),
             "spend": _spend(view, by, chosen, net),
             "chart": _model_chart(by_model, model, default, measure, currency, view.units, ranks.amount),
         }
