@@ -7,7 +7,7 @@ All other parameters are the words of the figure, as in the read API.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from urllib.parse import urlencode, urlsplit
 
@@ -50,6 +50,9 @@ def receipt_page(request: Request, viewer: AnyViewer) -> Response:
         figure = asked_figure(view.reading, viewer.project_id, words)
         part = asked.get("part") or "figure"
         found = receipt(view.reading, viewer.project_id, figure, part, page)
+        if view.reading.converted:
+            # There is one currency, as on the page that the figure is from.
+            view.units = replace(view.units, own=view.currencies.own)
         after = view.reading.following
         if is_csv:
             answer = csv_answer(
