@@ -243,14 +243,19 @@ def edited(method: str) -> list[str]:
     return sorted(re.sub(r"\{\w+\}", "some", path.partition("{project_id}/")[2]) for path in found)
 
 
+def of_admins(paths: list[str]) -> list[str]:
+    """Without notes: one for oneself takes no more than reading (tests/ingest/test_note_routes.py)."""
+    return [path for path in paths if not path.startswith("notes")]
+
+
 def test_reading_does_not_allow_editing(client: httpx.Client, server: Server) -> None:
     sign_in(client, server.key("readers", "read"))
     form = {"csrf": token(client.get("/app/keys")), "name": "n"}
     assert len(edited("POST")) > 15
-    for path in edited("POST"):
+    for path in of_admins(edited("POST")):
         assert client.post(f"/app/projects/readers/{path}", data=form).status_code == 403, path
     assert len(edited("GET")) > 10
-    for path in edited("GET"):
+    for path in of_admins(edited("GET")):
         assert client.get(f"/app/projects/readers/{path}").status_code == 403, path
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest_api import strict_json
@@ -38,6 +38,8 @@ def both_ways(read: Any, *arguments: Any) -> tuple[Any, Any]:
         return quick, outcome(read, *arguments)
 
 
+# Large values are what it is about, and they take their time on a busy machine.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 def test_compact_json_reads_alike_both_ways(value: Any) -> None:
     body = orjson.dumps(value)
