@@ -99,7 +99,7 @@ class Filter:
     @property
     def words(self) -> str:
         """As a page says it: `Source is google or bing`."""
-        said = f"{DIMENSIONS[self.dimension]} {OPERATORS[self.operator]}"
+        said = f"{DIMENSIONS[self.dimension]} {OPERATORS.get(self.operator, 'contains')}"
         return f"{said} {' or '.join(self.values)}" if self.values else said
 
     @property
@@ -192,8 +192,8 @@ def _condition(path: str, asked: Filter) -> tuple[str, object]:
             return path, value
         case "is_not":
             return f"{path}.not", value
-        case "contains":
-            return f"{path}.contains", value
+        case "contains" | "search":
+            return f"{path}.{asked.operator}", value
         case "empty":
             return f"{path}.is", "null"
         case _:

@@ -368,7 +368,7 @@ class _Rows:
         self.model = asked.model or known.default_model
         if self.model not in reader.facts["attribution_models"]:
             raise Refusal(400, "model must be one of " + ", ".join(reader.facts["attribution_models"]))
-        self.searched = Filter(asked.by[0], "contains", (asked.search,)) if asked.search else None
+        self.searched = Filter(asked.by[0], "search", (asked.search,)) if asked.search else None
         filters = (*asked.filters, *([self.searched] if self.searched else []))
         self.filters = filters
         self.of_sessions = tuple(each for each in filters if each.dimension not in OF_CONVERSIONS)

@@ -35,8 +35,11 @@ REACHED_BY = {
 }
 """Marts whose columns other marts' rows can be chosen by, and the column that both have."""
 
-_ENDS = ("is", "from", "to", "not", "contains")
-"""What follows a column's name where its condition is not to have a value."""
+_ENDS = ("is", "from", "to", "not", "contains", "search")
+"""What follows a column's name where its condition is not to have a value.
+
+`search` asks what `contains` does, and holds beside it: values of one condition are alternatives.
+"""
 
 Number = int | Decimal
 
@@ -255,7 +258,7 @@ def _compared(column: str, name: str, value: Any) -> tuple[str, list[Any]]:
         return f"{column} is {'null' if value == 'null' else 'not null'}", []
     if how in ("from", "to"):
         return f"{column} {'>=' if how == 'from' else '<='} ?", [value]
-    if how == "contains":
+    if how in ("contains", "search"):
         parts = value if isinstance(value, tuple) else (value,)
         return _either(f"contains(lower({column}), lower(?))", len(parts)), list(parts)
     if how == "not":

@@ -173,7 +173,7 @@ def landed(reader: Reader, project_id: str, asked: Asked, in_order: InOrder) -> 
     asked = replace(asked, by=("landing_page",))
     filters = asked.filters
     if asked.search:
-        filters = (*filters, Filter("landing_page", "contains", (asked.search,)))
+        filters = (*filters, Filter("landing_page", "search", (asked.search,)))
     periods = [asked.days, *([asked.compared] if asked.compared else [])]
     parts = [_parts(reader, project_id, days, filters) for days in periods]
     taken_off = {} if filters else refunds(reader, project_id, asked.days)

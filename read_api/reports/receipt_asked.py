@@ -35,7 +35,7 @@ _CONVERTED = f"{REPORTING}."
 _MAX_LENGTH = 2_000
 _MAX_WORDS = 1_000
 _MAX_DEPTH = 3
-_OPERATORS = ("from", "to", "is", "not", "contains")
+_OPERATORS = ("from", "to", "is", "not", "contains", "search")
 _FUNCTIONS = "count, count(distinct …), sum, max"
 _EXPRESSION = re.compile(
     r"(?P<function>count|sum|max)\((?P<distinct>distinct )?(?P<row>row)?(?P<open>\()?"
@@ -199,7 +199,7 @@ def _values(reader: Reader, mart: str, begin: str, name: str, texts: list[str]) 
         if texts not in (["null"], ["set"]):
             raise Refusal(400, f"{begin}{name} must be null or set")
         return texts[0]
-    if how == "contains" and column.data_type != "VARCHAR":
+    if how in ("contains", "search") and column.data_type != "VARCHAR":
         raise Refusal(400, f"{begin}{name} must be of a column with texts")
     if len(texts) > (1 if how in ("from", "to") else MAX_VALUES):
         raise Refusal(400, f"{begin}{name} has too many values")
@@ -225,7 +225,7 @@ def _condition(reader: Reader, mart: str, parameter: str, name: str) -> tuple[Co
         raise Refusal(
             400,
             f"Unknown parameter {_shown(parameter)}; a figure of {of} is filtered by its columns, or by one "
-            f"with .from, .to, .is, .not or .contains: {known}",
+            f"with .from, .to, .is, .not, .contains or .search: {known}",
         )
     return found, how
 

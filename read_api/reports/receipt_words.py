@@ -137,10 +137,20 @@ def _several(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+_VERBS = {
+    "": "is",
+    "not": "is not",
+    "contains": "contains",
+    "search": "contains",
+    "from": "is at least",
+    "to": "is at most",
+}
+
+
 def _condition(name: str, value: Any) -> str:
     *marts, last = name.split(".")
     how = ""
-    if last in ("is", "not", "contains", "from", "to"):
+    if last in ("is", "not", "contains", "search", "from", "to"):
         how, last = last, marts.pop()
     if last in _NAMED and isinstance(value, bool):
         return _NAMED[last][value]
@@ -151,7 +161,7 @@ def _condition(name: str, value: Any) -> str:
         return f"{thing} is empty"
     if how == "is":
         return f"{thing} is set"
-    verb = {"": "is", "not": "is not", "contains": "contains", "from": "is at least", "to": "is at most"}[how]
+    verb = _VERBS[how]
     return f"{thing} {verb} " + " or ".join(_text(each) for each in _several(value))
 
 

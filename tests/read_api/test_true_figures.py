@@ -231,7 +231,7 @@ def conditions_of(several: dict[str, list[str]]) -> Iterator[str]:
             yield f"{column} is {'null' if given == ['null'] else 'not null'}"
         elif how in ("from", "to"):
             yield f"{column} {'>=' if how == 'from' else '<='} {texts[0]}"
-        elif how == "contains":
+        elif how in ("contains", "search"):
             yield "(" + " or ".join(f"contains(lower({column}), lower({text}))" for text in texts) + ")"
         else:
             among = f"{column} in ({', '.join(texts)})"
