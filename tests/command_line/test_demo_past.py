@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
-from servers import free_port
+from servers import Server, free_port
 
 from command_line.demo.backdated import ARRIVES
 from command_line.demo.past.reports import Past, Report
@@ -234,3 +234,15 @@ def test_ingest_of_the_past_takes_all_of_it_at_its_time(tmp_path: Path, requests
             received = {row[0] for row in store.query(f"SELECT received_us FROM {table}")}
             assert received, table
             assert received <= asked
+
+
+def test_a_link_is_followed_as_soon_as_it_is_defined(ingest_server: Server) -> None:
+    key = ingest_server.key("early")
+    body = orjson.dumps({"name": "A", "to": [{"url": "https://a.example/"}]})
+    as_json = {"Content-Type": "application/json"}
+    sent = []
+    for number in range(3):
+        sent.append(Request("PUT", f"/v1/projects/early/links/l{number}", body, as_json))
+        sent.append(Request("GET", f"/c/early/l{number}", b"", events=1))
+    answered = asyncio.run(replay(ingest_server.url, key, sent, lambda *_: None))
+    assert answered.acknowledged == 3
