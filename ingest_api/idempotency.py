@@ -16,7 +16,8 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from ingest_api.access import sent_by
-from record.landing.store import Answer
+from record.landing.answers import find_answer
+from record.landing.store import Answer, LandingStore
 
 HEADER = "Idempotency-Key"
 MAX_CHARACTERS = 255
@@ -68,6 +69,10 @@ class Once:
             headers=headers,
             body=bytes(response.body),
         )
+
+    def earlier(self, store: LandingStore) -> Answer | None:
+        """The answer of an earlier request under this key, which was accepted."""
+        return find_answer(store, self.project_id, self.route, self.key)
 
     def replay(self, answer: Answer) -> Response:
         """The answer of an earlier request under this key. Raises Refusal 422 when that was another one."""

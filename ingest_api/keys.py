@@ -35,9 +35,9 @@ from funnelhouse.keys import (
 from funnelhouse.problems import Refusal
 from ingest_api.idempotency import PARAMETER, once
 from ingest_api.native import OwnShape, Whole, described_body, json_answer, read_as, read_shape, shaped
-from ingest_api.requests import DRY_RUN, is_dry_run, read_known, stores
+from ingest_api.requests import DRY_RUN, answered_once, is_dry_run, read_known, stores
 from ingest_api.window.landed import utc
-from record.landing.answers import find_answer, keep_answers
+from record.landing.answers import keep_answers
 from record.landing.store import Answer, LandingStore
 
 MOST_LISTED = 1000
@@ -122,9 +122,7 @@ async def create(request: Request, caller: AdminCaller) -> Response:
     def keep(store: LandingStore) -> Answer | None:
         """Returns the answer of an earlier request under the Idempotency-Key."""
         if is_trial:
-            if repeatable is None:
-                return None
-            return find_answer(store, repeatable.project_id, repeatable.route, repeatable.key)
+            return repeatable.earlier(store) if repeatable else None
         with store.transaction():
             # Without the key: what is kept would give it away.
             earlier = keep_answers(store, {0: repeatable.answer(_created(made, None))}) if repeatable else {}
@@ -133,13 +131,7 @@ async def create(request: Request, caller: AdminCaller) -> Response:
         return earlier.get(0)
 
     earlier = await stores(request).writer.ask(caller.project_id, keep)
-    if repeatable and earlier:
-        response = repeatable.replay(earlier)
-    else:
-        response = _created(made, None if is_trial else key)
-    if is_trial:
-        response.headers[DRY_RUN] = "1"
-    return response
+    return answered_once(earlier or _created(made, None if is_trial else key), repeatable, is_trial)
 
 
 @router.put(

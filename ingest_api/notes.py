@@ -18,9 +18,9 @@ from ingest_api.body import read_body
 from ingest_api.costs import Day, checked_day
 from ingest_api.idempotency import PARAMETER, once
 from ingest_api.native import OwnShape, described_body, json_answer, read_as, shaped
-from ingest_api.requests import DRY_RUN, is_dry_run, stores
+from ingest_api.requests import DRY_RUN, answered_once, is_dry_run, stores
 from ingest_api.window.landed import utc
-from record.landing.answers import find_answer, keep_answers
+from record.landing.answers import keep_answers
 from record.landing.store import Answer, LandingStore
 from record.notes import (
     MOST_CHARACTERS,
@@ -124,10 +124,7 @@ async def create(request: Request, caller: ReadOrAdminCaller) -> Response:
         note = new_note(wanted.day, wanted.text, wanted.is_personal, caller.key_id, name)
         response = _created(note)
         if is_trial:
-            earlier = None
-            if repeatable is not None:
-                earlier = find_answer(store, repeatable.project_id, repeatable.route, repeatable.key)
-            return earlier or response
+            return (repeatable.earlier(store) if repeatable else None) or response
         with store.transaction():
             kept = keep_answers(store, {0: repeatable.answer(response)}) if repeatable else {}
             if kept:
@@ -139,12 +136,7 @@ async def create(request: Request, caller: ReadOrAdminCaller) -> Response:
         return response
 
     found = await stores(request).writer.ask(caller.project_id, keep)
-    if isinstance(found, Answer):
-        assert repeatable is not None
-        found = repeatable.replay(found)
-    if is_trial:
-        found.headers[DRY_RUN] = "1"
-    return found
+    return answered_once(found, repeatable, is_trial)
 
 
 @router.delete(NOTE, status_code=204)

@@ -27,7 +27,6 @@ from ingest_api.lengths import ADDRESS_BYTES, cut
 from ingest_api.rejected import Quotas, rejected_rows
 from ingest_api.strict_json import BadInput
 from record.contract import Event, Rejected, row_values
-from record.landing.answers import find_answer
 from record.landing.store import Answer, LandingError, LandingStore, Row
 
 LARGE_BODY_BYTES = 64 * 1024
@@ -166,20 +165,28 @@ async def land(
     Where an earlier request under the same Idempotency-Key was accepted, nothing is landed either, and its
     answer is returned. Raises Refusal 422 when that had another body, 503 as `GroupCommit.submit` does.
     """
+    earlier: Answer | None = None
     if repeatable is None or response.status_code >= 400:
         if rows and not is_trial:
             await stores(request).commits.submit(table, rows, size)
+    elif is_trial:
+        earlier = _kept(request, repeatable)
     else:
-        if is_trial:
-            earlier = _kept(request, repeatable)
-        else:
-            answer = repeatable.answer(response)
-            earlier = await stores(request).commits.submit_once(table, rows, size, answer)
-        if earlier is not None:
-            response = repeatable.replay(earlier)
+        earlier = await stores(request).commits.submit_once(table, rows, size, repeatable.answer(response))
+    return answered_once(earlier or response, repeatable, is_trial)
+
+
+def answered_once(found: Response | Answer, repeatable: Once | None, is_trial: bool) -> Response:
+    """A response, or the earlier answer under the Idempotency-Key; a dry run says that it is one.
+
+    Raises Refusal 422 when the earlier request had another body.
+    """
+    if isinstance(found, Answer):
+        assert repeatable is not None
+        found = repeatable.replay(found)
     if is_trial:
-        response.headers[DRY_RUN] = "1"
-    return response
+        found.headers[DRY_RUN] = "1"
+    return found
 
 
 def arrival_of(request: Request, project_id: str, repeatable: Once | None = None) -> Arrival:
@@ -200,7 +207,7 @@ def arrival_of(request: Request, project_id: str, repeatable: Once | None = None
 def _kept(request: Request, repeatable: Once) -> Answer | None:
     landing = stores(request).landing
     try:
-        return find_answer(landing, repeatable.project_id, repeatable.route, repeatable.key)
+        return repeatable.earlier(landing)
     except LandingError as error:
         raise Refusal(
             503, "Earlier answers cannot be read at the moment; try again.", headers={"Retry-After": "1"}

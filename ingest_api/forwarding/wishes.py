@@ -12,9 +12,9 @@ from ingest_api.fields import Time
 from ingest_api.forwarding.destinations import DESTINATION, DestinationId, defined
 from ingest_api.idempotency import PARAMETER, once
 from ingest_api.native import NonEmpty, OwnShape, described_body, read_as, shaped
-from ingest_api.requests import DRY_RUN, is_dry_run, now_us, read_known, stores
+from ingest_api.requests import answered_once, is_dry_run, now_us, read_known, stores
 from ingest_api.window.landed import utc
-from record.landing.answers import find_answer, keep_answers
+from record.landing.answers import keep_answers
 from record.landing.store import Answer, LandingStore
 from record.wishes import MOST_IDS, REPLAYED_STATES, Action, ReplayedState, Wish, append_wish
 
@@ -138,9 +138,7 @@ async def _wished(
 
     def append(store: LandingStore) -> Response | Answer:
         if is_trial:
-            earlier = None
-            if repeatable is not None:
-                earlier = find_answer(store, repeatable.project_id, repeatable.route, repeatable.key)
+            earlier = repeatable.earlier(store) if repeatable else None
             return earlier or _answered(Wish(0, project_id, about, action, wanted, now_us()))
         with store.transaction():
             if repeatable is None:
@@ -157,12 +155,7 @@ async def _wished(
         found = await stores(request).writer.ask(project_id, append)
     except _Repeated as repeated:
         found = repeated.answer
-    if isinstance(found, Answer):
-        assert repeatable is not None
-        found = repeatable.replay(found)
-    if is_trial:
-        found.headers[DRY_RUN] = "1"
-    return found
+    return answered_once(found, repeatable, is_trial)
 
 
 class _Repeated(Exception):  # noqa: N818 - takes back what a repeat would do a second time
