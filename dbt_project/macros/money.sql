@@ -59,6 +59,14 @@ cast(
 )
 {%- endmacro %}
 
+{# Whether a row of `int_exchange_rates` has the rate of a currency on a day. #}
+{% macro is_rate_of(rates, currency, reporting_currency, day) -%}
+{{ rates }}.currency = {{ currency }}
+and {{ rates }}.reporting_currency = {{ reporting_currency }}
+and {{ rates }}.valid_from <= {{ day }}
+and ({{ rates }}.valid_until is null or {{ day }} < {{ rates }}.valid_until)
+{%- endmacro %}
+
 {# Minor units of the reporting currency at a row of `int_exchange_rates`; null where no rate is known. #}
 {% macro reporting_minor(amount_minor, currency, reporting_currency, rates) -%}
 case

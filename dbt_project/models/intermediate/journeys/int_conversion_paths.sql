@@ -58,8 +58,6 @@ select
 from paths
 inner join dated on paths.conversion_id = dated.conversion_id
 left join rates
-    on
-        dated.currency = rates.currency
-        and dated.reporting_currency = rates.reporting_currency
-        and dated.conversion_date >= rates.valid_from
-        and (rates.valid_until is null or dated.conversion_date < rates.valid_until)
+    on {{ is_rate_of(
+        'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+    ) }}

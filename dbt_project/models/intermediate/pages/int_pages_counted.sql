@@ -30,11 +30,9 @@ conversions as (
         ) }} as bigint) as reporting_net_amount_minor
     from dated
     left join rates
-        on
-            dated.currency = rates.currency
-            and dated.reporting_currency = rates.reporting_currency
-            and dated.conversion_date >= rates.valid_from
-            and (rates.valid_until is null or dated.conversion_date < rates.valid_until)
+        on {{ is_rate_of(
+            'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+        ) }}
 ),
 
 assisted as (

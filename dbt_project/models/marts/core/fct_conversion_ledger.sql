@@ -67,11 +67,9 @@ converted as (
         ) }} as reporting_sum_before_minor
     from summed
     left join rates
-        on
-            summed.currency = rates.currency
-            and summed.reporting_currency = rates.reporting_currency
-            and summed.conversion_date >= rates.valid_from
-            and (rates.valid_until is null or summed.conversion_date < rates.valid_until)
+        on {{ is_rate_of(
+            'rates', 'summed.currency', 'summed.reporting_currency', 'summed.conversion_date'
+        ) }}
 )
 
 select

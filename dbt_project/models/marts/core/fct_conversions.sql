@@ -66,8 +66,6 @@ select
     dated.is_forwardable
 from dated
 left join rates
-    on
-        dated.currency = rates.currency
-        and dated.reporting_currency = rates.reporting_currency
-        and dated.conversion_date >= rates.valid_from
-        and (rates.valid_until is null or dated.conversion_date < rates.valid_until)
+    on {{ is_rate_of(
+        'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+    ) }}

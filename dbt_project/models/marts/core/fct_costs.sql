@@ -77,11 +77,9 @@ worth as (
     left join spellings
         on latest.project_id = spellings.project_id and latest.compared_campaign = spellings.compared_text
     left join rates
-        on
-            latest.currency = rates.currency
-            and projects.reporting_currency = rates.reporting_currency
-            and latest.cost_date >= rates.valid_from
-            and (rates.valid_until is null or latest.cost_date < rates.valid_until)
+        on {{ is_rate_of(
+            'rates', 'latest.currency', 'projects.reporting_currency', 'latest.cost_date'
+        ) }}
 )
 
 select
