@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from read_api.dashboard.figures import NONE, Units, count, origin, percent
 from read_api.metrics import Measured, Quotient
-from read_api.performance import Value
+from read_api.performance_lines import Value
 from read_api.slices import Figure
 
 BETTER_DOWN = ("cpa",)

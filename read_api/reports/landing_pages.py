@@ -13,7 +13,9 @@ from read_api.answers import AskedTable, Table
 from read_api.filters import COLUMNS, DIMENSIONS, AskedFilters, Filter, applied, narrowed, path_to
 from read_api.joined import joined
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
-from read_api.performance import Asked, Part, Parts, Performance, plain, refunds, table
+from read_api.performance import refunds
+from read_api.performance_lines import Asked, Part, Parts, Performance, plain
+from read_api.performance_table import table
 from read_api.ranking import InOrder
 from read_api.reader import Reader
 from read_api.reports import PATH

@@ -23,7 +23,8 @@ from read_api.parameters import (
     cursor,
     one_of,
 )
-from read_api.performance import (
+from read_api.performance import performance
+from read_api.performance_lines import (
     CHANGE,
     COLUMNS,
     DAYS_OF,
@@ -36,7 +37,6 @@ from read_api.performance import (
     Line,
     Performance,
     Value,
-    performance,
 )
 from read_api.reports import PATH
 from read_api.reports.projects import project

@@ -20,7 +20,8 @@ from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
 from read_api.filters import DIMENSIONS, Filter
 from read_api.parameters import Days, Page
-from read_api.performance import COLUMNS, OF_CONVERSIONS, OF_SPEND, Asked, Line, performance
+from read_api.performance import performance
+from read_api.performance_lines import COLUMNS, OF_CONVERSIONS, OF_SPEND, Asked, Line
 from read_api.publications import Publications
 from read_api.reader import Reader
 

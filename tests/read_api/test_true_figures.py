@@ -20,7 +20,7 @@ from read_api.dashboard.figures import NONE
 from read_api.dashboard.pages.overview import MOVING
 from read_api.dashboard.view import MENU
 from read_api.parameters import Page as Pages
-from read_api.performance import COLUMNS
+from read_api.performance_lines import COLUMNS
 from read_api.publications import Publications
 from read_api.reports import landing_pages, pages
 

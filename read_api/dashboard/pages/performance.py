@@ -19,7 +19,8 @@ from read_api.dashboard.rendering import HEADERS
 from read_api.dashboard.view import View, viewing
 from read_api.filters import DIMENSIONS, path_to
 from read_api.parameters import Page, one_of, whole_number
-from read_api.performance import (
+from read_api.performance import performance
+from read_api.performance_lines import (
     CHANGE,
     COLUMNS,
     DAYS_OF,
@@ -29,7 +30,6 @@ from read_api.performance import (
     Asked,
     Line,
     Performance,
-    performance,
 )
 from read_api.reports import performance as report
 

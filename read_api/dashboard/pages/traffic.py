@@ -18,7 +18,7 @@ from read_api.dashboard.net_revenue import NetRevenue, net_revenue
 from read_api.dashboard.pages.performance import Row, choices, table_context, with_bars
 from read_api.dashboard.view import View, viewing
 from read_api.filters import DIMENSIONS, applied, not_applied, path_to
-from read_api.performance import OF_CONVERSIONS, Value
+from read_api.performance_lines import OF_CONVERSIONS, Value
 from read_api.ranking import Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
 from read_api.reports import goals, landing_pages, time_to_convert
