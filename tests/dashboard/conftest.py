@@ -1,18 +1,27 @@
 """A house with a small shop in it, and a browser to look at its pages."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from example_marts import new_key, publish_rows
 from example_shop import click_link, send_long_names, send_shop
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
-from servers import start_ingest, start_read
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from servers import Server, start_ingest, start_read
 from shop_pages import LONG_NAMES, SHOP, House
+
+from funnelhouse.settings import Settings
+from read_api.dashboard.access import COOKIE
 
 HOW_TO_GET_IT = "there is no Chromium here: apt-get install chromium"
 
 VISITORS = 150
+
+TWO_YEARS = Path(__file__).parent.parent / "read_api/two_years.sql"
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +67,40 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     yield new
     for context in contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Reads two years of a shop with everything in them."""
+    home = Settings(home=tmp_path_factory.mktemp("panel") / "home")
+    publish_rows(home, {}, sql=TWO_YEARS.read_text(encoding="utf-8"))
+    running = start_read(home.home_dir)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def cookie(server: Server) -> str:
+    """Of a session with a key that reads and edits."""
+    key = new_key(server.settings)
+    with httpx.Client(base_url=server.url) as client:
+        form = client.get("/app/sign-in").text
+        token = re.search(r'name="csrf" value="([^"]*)"', form)
+        client.post("/app/sign-in", data={"key": key, **({"csrf": token[1]} if token else {})})
+        return str(client.cookies[COOKIE])
+
+
+@pytest.fixture
+def seen(
+    server: Server, cookie: str, browser: Browser, new_context: Callable[..., BrowserContext]
+) -> Iterator[Page]:
+    """A page of somebody signed in to `server`; it ends without a fault in its console."""
+    assert browser
+    context = new_context(viewport={"width": 1280, "height": 900})
+    context.add_cookies([{"name": COOKIE, "value": cookie, "url": server.url}])
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    assert faults == []

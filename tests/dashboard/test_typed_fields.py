@@ -1,52 +1,9 @@
 """Fields that are typed into apply when what is in them is whole, and keep it while a page comes."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import httpx
-import pytest
-from example_marts import new_key, publish_rows
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
-from servers import Server, start_read
-from test_true_figures import TWO_YEARS
-
-from funnelhouse.settings import Settings
-from read_api.dashboard.access import COOKIE
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = Settings(home=tmp_path_factory.mktemp("typed") / "home")
-    publish_rows(home, {}, sql=Path(TWO_YEARS).read_text(encoding="utf-8"))
-    running = start_read(home.home_dir)
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def cookie(server: Server) -> str:
-    key = new_key(server.settings)
-    with httpx.Client(base_url=server.url) as client:
-        form = client.get("/app/sign-in").text
-        token = re.search(r'name="csrf" value="([^"]*)"', form)
-        client.post("/app/sign-in", data={"key": key, **({"csrf": token[1]} if token else {})})
-        return str(client.cookies[COOKIE])
-
-
-@pytest.fixture
-def seen(
-    server: Server, cookie: str, browser: Browser, new_context: Callable[..., BrowserContext]
-) -> Iterator[Page]:
-    assert browser
-    context = new_context(viewport={"width": 1280, "height": 900})
-    context.add_cookies([{"name": COOKIE, "value": cookie, "url": server.url}])
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("console", lambda m: faults.append(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    assert faults == []
+from playwright.sync_api import Locator, Page, Route, expect
+from servers import Server
 
 
 def at(server: Server, path: str) -> str:

@@ -19,7 +19,9 @@ from publication.layout import published_builds
 from publication.publishing import hold, release
 
 CHILD = """
-import asyncio, sys
+import asyncio, signal, sys
+# Whoever runs the tests may ignore it, as a shell does for what runs behind it.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 sys.path.extend([{tests!r}, {forwarding!r}])
 from pathlib import Path
 from outbox_home import Home, Plain, service_of
