@@ -1,7 +1,8 @@
 """What a publication looks like to its readers.
 
 published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`;
-                                    amounts in the reporting currency, schema `reporting`
+                                    amounts in the reporting currency, schema `reporting`; reports that are
+                                    summed further, schema `summed`
 published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
@@ -29,6 +30,10 @@ LOOKUPS = "lookup"
 REPORTING = "reporting"
 """Schema of views: each mart with amounts, in the reporting currency. Builds of older versions lack it, and a
 mart whose amounts aren't converted has no view there."""
+
+SUMMED = "summed"
+"""Schema of reports that are summed further: `<mart>_<number>` has the mart's columns but some, see
+publication.summing. Builds of older versions lack it."""
 
 TWIN = "reporting_"
 """A mart's column of this name and another's is that one in the reporting currency."""

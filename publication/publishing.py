@@ -35,6 +35,7 @@ from publication.layout import (
     read_build,
     read_kept,
 )
+from publication.summing import create_summed
 
 # Clients as old as DuckDB 1.2 open the file.
 STORAGE_VERSION = "v1.2.0"
@@ -297,6 +298,7 @@ def _copy_marts(
                     f"from published.main.{mart} order by key, row_number"
                 )
         _create_reporting_views(connection)
+        create_summed(connection)
         if with_parquet:
             for mart in marts:
                 file = _text(folder / f"{mart}.parquet")

@@ -8,13 +8,14 @@ _SEVERAL = ("fct_attribution", "fct_goal_completions")
 """Marts that have several rows of one key: a row is beside each of their values."""
 
 
-def joined(rows: Slice, paths: Sequence[str]) -> tuple[str, list[str], list[object]]:
+def joined(rows: Slice, paths: Sequence[str], relation: str = "") -> tuple[str, list[str], list[object]]:
     """What follows FROM, the SQL of the column at the end of each path, and the values to bind.
 
     The mart's own columns need no prefix. What a path leads to nothing for is null, as `where` has it.
+    `relation` stands in the mart's place (`read_api/summed.py`).
     """
     condition, values = rows.condition
-    relation = f"(select * from {rows.mart} where {condition}) as own"  # noqa: S608
+    relation = f"(select * from {relation or rows.mart} where {condition}) as own"  # noqa: S608
     bound = list(values)
     columns = []
     for number, path in enumerate(paths):

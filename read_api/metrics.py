@@ -15,6 +15,7 @@ from read_api.filters import Filter, applied, not_applied
 from read_api.parameters import Days
 from read_api.reader import Reader
 from read_api.slices import CREDIT_DIGITS, Figure, Number, Slice, slice_of
+from read_api.summed import relation_of
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ def _read(found: Sums, names: list[str]) -> None:
     read = found.scope.reader.rows(
         f"""
         select {at} as at, {currency} as currency, {", ".join(each.column for each in sums)}
-        from {first.mart}
+        from {relation_of(found.scope.reader, rows, (first.day, "currency"))}
         where {condition}
         group by all
         """,  # noqa: S608

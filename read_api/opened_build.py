@@ -15,7 +15,7 @@ import duckdb
 import orjson
 
 from funnelhouse.problems import Refusal
-from publication.layout import BUILD_FILE, LOOKUPS, MARTS_FILE
+from publication.layout import BUILD_FILE, LOOKUPS, MARTS_FILE, SUMMED
 from read_api.parameters import REPORTING
 
 # What one open build may use, whatever is asked of it.
@@ -66,6 +66,14 @@ class Mart:
     columns: tuple[Column, ...]
 
 
+@dataclass(frozen=True)
+class SummedTable:
+    """A table of the schema `summed`, and the columns of its mart that it has."""
+
+    name: str
+    columns: frozenset[str]
+
+
 @dataclass
 class OpenedBuild:
     """One open build and who uses it."""
@@ -80,6 +88,8 @@ class OpenedBuild:
     """Tables of the schema `lookup`; builds of older versions have none."""
     converted: frozenset[str] = frozenset()
     """Marts that have their amounts in the reporting currency, as views of the schema `reporting`."""
+    summed: dict[str, list[SummedTable]] = field(default_factory=dict)
+    """By mart, the tables in which it is summed further, that with the fewest rows first."""
     users: Counter[str] = field(default_factory=Counter)
     """Requests that use it, by project."""
     remembered: dict[Hashable, Any] = field(default_factory=dict)
@@ -130,6 +140,7 @@ def open_build(build_id: str, folder: Path, memory: str, threads: int) -> Opened
                 facts,
                 _lookups(connection),
                 _converted(connection),
+                _summed(connection),
             )
         except BaseException:
             connection.close()
@@ -205,3 +216,16 @@ def _converted(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
         "select view_name from duckdb_views() where schema_name = ?", [REPORTING]
     ).fetchall()
     return frozenset(name for (name,) in views)
+
+
+def _summed(connection: duckdb.DuckDBPyConnection) -> dict[str, list[SummedTable]]:
+    found: dict[str, list[SummedTable]] = {}
+    for table, names in connection.execute(
+        "select table_name, list(column_name) from duckdb_columns() join duckdb_tables() "
+        "using (database_name, schema_name, table_name) where schema_name = ? "
+        "group by table_name order by max(estimated_size), table_name",
+        [SUMMED],
+    ).fetchall():
+        mart, _, _ = table.rpartition("_")
+        found.setdefault(mart, []).append(SummedTable(f"{SUMMED}.{table}", frozenset(names)))
+    return found

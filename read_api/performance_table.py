@@ -12,7 +12,8 @@ from read_api.performance_lines import CHANGE, OF_MONEY, Asked, Line, Part, Part
 from read_api.ranking import InOrder
 from read_api.reader import Reader
 from read_api.reports.projects import known_days
-from read_api.slices import Figure
+from read_api.slices import Figure, own_column
+from read_api.summed import relation_of
 
 _SORTED_CURRENCIES = 6
 
@@ -33,7 +34,7 @@ def table(
 
 def _totals(reader: Reader, parts: Sequence[Parts]) -> list[Sums]:
     """By a query of its own, where lines don't add up to it."""
-    selects, values = _selects(parts, grouped=False)
+    selects, values = _selects(reader, parts, grouped=False)
     measures = _measures(parts)
     summed = ", ".join(f"sum({name})" for name in measures.values())
     found = reader.rows(
@@ -52,14 +53,16 @@ def _measures(parts: Sequence[Parts]) -> dict[str, str]:
     return {name: f"m{number}" for number, name in enumerate(names)}
 
 
-def _selects(parts: Sequence[Parts], grouped: bool) -> tuple[str, list[object]]:
+def _selects(reader: Reader, parts: Sequence[Parts], grouped: bool) -> tuple[str, list[object]]:
     measures = _measures(parts)
     selects, bound = [], []
     for period, of_period in enumerate(parts):
         for part in _read_together(of_period):
             if grouped and part.paths is None:
                 continue
-            relation, names, values = joined(part.rows, part.paths or () if grouped else ())
+            paths = part.paths or () if grouped else ()
+            named = ("currency", *(own_column(path) for path in paths))
+            relation, names, values = joined(part.rows, paths, relation_of(reader, part.rows, named))
             if part.none:
                 names = [f"nullif({name}, '{part.none}')" for name in names]
             listed = [
@@ -91,7 +94,7 @@ def _lines(
     No sums where values don't add up: goals overlap, people are in several, and spend has other dimensions.
     """
     count = len(asked.by)
-    selects, bound = _selects(parts, grouped=True)
+    selects, bound = _selects(reader, parts, grouped=True)
     measures = _measures(parts)
     there = {name for part in parts[0] if part.paths is not None for name in part.measures}
     known = {name: sql for name, sql in measures.items() if name in there}

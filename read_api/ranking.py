@@ -10,7 +10,8 @@ from typing import Any
 
 from read_api.joined import joined
 from read_api.reader import Reader
-from read_api.slices import CREDIT_DIGITS, Behind, Figure, Slice
+from read_api.slices import CREDIT_DIGITS, Behind, Figure, Slice, own_column
+from read_api.summed import relation_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class _Sums:
 def _cut(
     reader: Reader, rows: Slice, asked: Ranked, most: int, model: str, first_model: str | None
 ) -> list[_Sums]:
-    relation, [by], values = joined(rows, [asked.by])
+    source = relation_of(reader, rows, ("currency", own_column(asked.by), *asked.labels))
+    relation, [by], values = joined(rows, [asked.by], source)
     sums = [*asked.counts, asked.amount]
     order = asked.order or asked.counts
     chosen = "" if first_model is None else "filter (where model = ?) "

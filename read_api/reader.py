@@ -57,6 +57,7 @@ class Reader:
         self.marts = build.marts
         self.facts = build.facts
         self.lookups = build.lookups
+        self.summed = build.summed
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
         self.following: int | None = None

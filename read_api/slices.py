@@ -35,6 +35,13 @@ REACHED_BY = {
 }
 """Marts whose columns other marts' rows can be chosen by, and the column that both have."""
 
+
+def own_column(path: str) -> str:
+    """The mart's own column that a path or a filter begins with: of one to another mart, their key."""
+    name, _, _ = path.partition(".")
+    return REACHED_BY.get(name, name)
+
+
 _ENDS = ("is", "from", "to", "not", "contains", "search")
 """What follows a column's name where its condition is not to have a value.
 
@@ -101,6 +108,11 @@ class Slice:
     def condition(self) -> Condition:
         """For a query; names of columns are ours, never the caller's."""
         return _holding(self.project_id, self.filters, None)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Of the mart itself, those that the condition is about; of conditions on other marts, their key."""
+        return frozenset(own_column(name) for name, _ in self.filters)
 
     def condition_on(self, columns: Mapping[str, str]) -> Condition:
         """The same of other rows, whose columns are these expressions. Raises NoColumnError."""

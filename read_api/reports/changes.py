@@ -22,6 +22,7 @@ from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.projects import known_days, project
 from read_api.slices import Figure, Slice
+from read_api.summed import relation_of
 
 router = APIRouter(tags=["reports"])
 
@@ -136,7 +137,7 @@ def values_moved(scope: Scope, compared: Days, by: str, most: int) -> dict[str, 
                 currency,
                 coalesce({_AMOUNT} filter (where report_date between ? and ?), 0) as now,
                 coalesce({_AMOUNT} filter (where report_date between ? and ?), 0) as before
-            from {_MART}
+            from {relation_of(scope.reader, rows, ("report_date", "currency", by))}
             where {condition} and (report_date between ? and ? or report_date between ? and ?)
             group by {by}, currency
         ),

@@ -14,6 +14,7 @@ from read_api.parameters import AskedBuild, AskedDays, Days, one_of, whole_numbe
 from read_api.reader import Reader
 from read_api.reports.columns import columns, made
 from read_api.slices import Slice
+from read_api.summed import relation_of
 
 MOST_VALUES = 100
 VALUES = 20
@@ -103,13 +104,15 @@ def filter_values(
             continue
         counted = COUNTED[name]
         column = path_to(counted.mart, name, reader)
+        assert column is not None
         rows = Slice(counted.mart, project_id).on(counted.days_column, days)
-        condition, bound = (rows.where(f"{column}.contains", text) if text else rows).condition
+        rows = rows.where(f"{column}.contains", text) if text else rows
+        condition, bound = rows.condition
         queries.append(
             f"""
             (
                 select {place} as place, '{name}' as dimension, {column} as value, {counted.column} as count
-                from {counted.mart}
+                from {relation_of(reader, rows, [column])}
                 where {condition} and {column} is not null
                 group by {column}
                 order by count desc nulls last, value

@@ -7,6 +7,8 @@ from funnelhouse.problems import Refusal
 from read_api.parameters import Days
 from read_api.reader import Reader
 from read_api.reports.columns import columns, made
+from read_api.slices import Slice
+from read_api.summed import relation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,18 @@ def known_days(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
 
 
 def _known_days(reader: Reader, project_id: str) -> tuple[Days, dict[str, int]]:
+    traffic = relation_of(reader, Slice("rpt_traffic", project_id), ("report_date", "currency"))
     rows = reader.rows(
-        """
+        f"""
         select currency, min(report_date), max(report_date), sum(credit_nano)
-        from rpt_traffic
+        from {traffic}
         where project_id = ?
         group by currency
         union all
         select null, min(conversion_date), max(conversion_date), 0
         from fct_conversion_ledger
         where project_id = ? and conversion_id is null
-        """,
+        """,  # noqa: S608
         [project_id, project_id],
     )
     firsts = [first for _, first, _, _ in rows if first is not None]

@@ -29,6 +29,7 @@ from read_api.reports.columns import columns, made
 from read_api.reports.conditions import known_by, matching, must_have
 from read_api.reports.projects import project
 from read_api.slices import Slice
+from read_api.summed import relation_of
 
 DIMENSIONS = (
     "source",
@@ -85,7 +86,10 @@ def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
     must_have(reader, "rpt_traffic", by)
     asked = {"country": filters.country, "currency": filters.currency, "source": filters.source}
     condition, values = matching(project_id, "report_date", filters.days, asked)
-    filtered, more = applied(Slice("rpt_traffic", project_id), filters.filters, reader, "").condition
+    of_filters = applied(Slice("rpt_traffic", project_id), filters.filters, reader, "")
+    filtered, more = of_filters.condition
+    given = (name for name, value in asked.items() if value is not None)
+    relation = relation_of(reader, of_filters, (by, "report_date", "currency", *given))
     listed = columns(
         Traffic,
         "sessions",
@@ -101,7 +105,7 @@ def sources(reader: Reader, project_id: str, filters: Filters) -> list[Traffic]:
             {listed},
             sum(sum(sessions)) over of_value as value_sessions,
             sum(sum(credit_nano)) over of_value as value_nano
-        from rpt_traffic
+        from {relation}
         where {condition} and {filtered}
         group by {by}, currency
         window of_value as (partition by {by})

@@ -30,6 +30,7 @@ from read_api.reports.columns import columns, made
 from read_api.reports.conditions import known_by
 from read_api.reports.projects import known_days, project
 from read_api.slices import Slice
+from read_api.summed import relation_of
 
 router = APIRouter(tags=["reports"])
 
@@ -133,7 +134,8 @@ class Summary(BaseModel):
 
 def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures]:
     """By day, then currency; days without anything have no row."""
-    condition, parameters = _rows(reader, "rpt_traffic", project_id, filters, "report_date").condition
+    rows = _rows(reader, "rpt_traffic", project_id, filters, "report_date")
+    condition, parameters = rows.condition
     listed = columns(
         DayFigures,
         "sessions",
@@ -145,7 +147,7 @@ def by_day(reader: Reader, project_id: str, filters: Filters) -> list[DayFigures
     found = reader.rows(
         f"""
         select {listed}
-        from rpt_traffic
+        from {relation_of(reader, rows, ("report_date", "currency"))}
         where {condition}
         group by report_date, currency
         order by report_date, currency
