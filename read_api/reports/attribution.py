@@ -29,6 +29,7 @@ from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition, matching, must_have
 from read_api.reports.projects import project
 from read_api.slices import Slice
+from read_api.summed import relation_of
 
 DIMENSIONS = ("source", "medium", "campaign", "channel")
 
@@ -92,7 +93,7 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     """
     by = filters.dimension
     must_have(reader, _mart(filters), by)
-    condition, parameters = _condition(reader, project_id, filters)
+    relation, (condition, parameters) = _rows(reader, project_id, filters, by)
     # One pair of bound parameters for each model.
     by_model = ", ".join(
         "sum(credit_nano) filter (where model = ?), sum(net_amount_minor) filter (where model = ?)"
@@ -101,7 +102,7 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
     found = reader.page(
         f"""
         select {by}, currency, {by_model}
-        from {_mart(filters)}
+        from {relation}
         where {condition}
         group by {by}, currency
         order by 3 desc nulls last, {by} nulls last, currency
@@ -121,11 +122,11 @@ def credits(reader: Reader, project_id: str, filters: Filters) -> list[Credit]:
 
 def totals(reader: Reader, project_id: str, filters: Filters) -> list[ModelTotal]:
     """All credit by currency and model, in the order of `models`."""
-    condition, parameters = _condition(reader, project_id, filters)
+    relation, (condition, parameters) = _rows(reader, project_id, filters)
     found = reader.rows(
         f"""
         select {columns(ModelTotal, "net_amount_minor", conversions="sum(credit_nano)")}
-        from {_mart(filters)}
+        from {relation}
         where {condition}
         group by currency, model
         order by currency
@@ -193,10 +194,16 @@ def _mart(filters: Filters) -> str:
     return "rpt_goal_attribution" if filters.goal_id else "rpt_attribution"
 
 
-def _condition(reader: Reader, project_id: str, filters: Filters) -> Condition:
+def _rows(reader: Reader, project_id: str, filters: Filters, *columns: str) -> tuple[str, Condition]:
+    """Where sums by these columns are read from, and the condition of what is asked for."""
+    mart = _mart(filters)
+    filtered = applied(Slice(mart, project_id), filters.filters, reader, "")
     condition, values = matching(
         project_id, "report_date", filters.days, {"currency": filters.currency, "goal_id": filters.goal_id}
     )
     marks = ", ".join("?" for _ in filters.models)
-    filtered, more = applied(Slice(_mart(filters), project_id), filters.filters, reader, "").condition
-    return f"{condition} and model in ({marks}) and {filtered}", [*values, *filters.models, *more]
+    narrowed, more = filtered.condition
+    # No other mart has goals, nor is one of those with goals summed further.
+    relation = relation_of(reader, filtered, ("report_date", "model", "currency", *columns))
+    condition = f"{condition} and model in ({marks}) and {narrowed}"
+    return relation, (condition, [*values, *filters.models, *more])

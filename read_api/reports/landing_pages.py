@@ -22,6 +22,7 @@ from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import Condition
 from read_api.slices import Slice, slice_of
+from read_api.summed import relation_of
 
 router = APIRouter(tags=["reports"])
 
@@ -108,10 +109,9 @@ def _figures(reader: Reader, project_id: str, filters: Filters) -> Condition:
         rows = applied(Slice(_MART, project_id).on("report_date", filters.days), filters.filters, reader, "")
         condition, values = rows.condition
         cost = _COST if _has_cost(reader) else f"null::bigint as {_COST}"
-        return (
-            f"select landing_page, currency, {', '.join(_SUMMED)}, {cost} from {_MART} where {condition}",  # noqa: S608
-            values,
-        )
+        listed = f"landing_page, currency, {', '.join(_SUMMED)}, {cost}"
+        relation = relation_of(reader, rows, ("landing_page", "currency"))
+        return f"select {listed} from {relation} where {condition}", values  # noqa: S608
     visits, conversions = _facts(reader, project_id, filters.days, filters.filters)
     visited, [page], bound = joined(visits, ["landing_page"])
     converted, [page_of], more = joined(_counted(conversions), ["fct_sessions.landing_page"])

@@ -18,11 +18,13 @@ from read_api.slices import Slice
 from read_api.summed import relation_of
 
 KEYS = ("report_date", "source", "medium", "campaign", "channel", "country", "landing_page", "device")
+KEY_TYPES = ("varchar", "boolean", "date")
+DAYS = (date(2026, 5, 1), date(2026, 5, 2))
 LARGE = 2**62
 
 
 def traffic(seed: int, money: int) -> list[dict[str, Any]]:
-    """Rows of few values, so that most of them meet others: some null, in two currencies, some unconverted."""
+    """Rows of few values, so that most of them meet others; some are null, some amounts unconverted."""
     chance = random.Random(seed)
     return [
         {
@@ -69,7 +71,7 @@ def test_sums_are_those_of_the_report(reader: Reader, money: str) -> None:
             listed = ", ".join((*columns, "currency"))
             summed, plain = (
                 reader.rows(
-                    f"select {listed}, {MEASURES} from {source} where {condition} group by {listed} "  # noqa: S608
+                    f"select {listed}, {MEASURES} from {source} where {condition} group by {listed} "
                     f"order by {listed}",
                     values,
                 )
@@ -81,6 +83,37 @@ def test_sums_are_those_of_the_report(reader: Reader, money: str) -> None:
     assert len(used) == 1 + len(LEFT_OUT["rpt_traffic"])
     if money == "reporting":
         reader.converted = frozenset()
+
+
+def test_every_table_has_the_sums_of_its_report(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    types = {mart: contract()[mart] for mart in LEFT_OUT}
+
+    def value(data_type: str) -> object:
+        if data_type in ("varchar", "boolean", "date"):
+            return {"varchar": "ab", "boolean": (True, False), "date": DAYS}[data_type][chance.randrange(2)]
+        return chance.choice((0, 1, 5, None))
+
+    rows = {
+        mart: [{name: value(of.lower()) for name, of in columns.items()} for _ in range(300)]
+        for mart, columns in types.items()
+    }
+    home = Settings(home=tmp_path)
+    publish_rows(home, rows)
+    with Publications(home.published_dir).current() as reader:
+        assert reader.summed.keys() == LEFT_OUT.keys()
+        for mart, tables in reader.summed.items():
+            assert len(tables) == len(LEFT_OUT[mart])
+            for table in tables:
+                numbers = [name for name, of in types[mart].items() if of.lower() not in KEY_TYPES]
+                keys = sorted(table.columns - {*numbers})
+                listed = ", ".join([*keys, *(f"sum({name})" for name in numbers)])
+                found, plain = (
+                    sorted(reader.rows(f"select {listed} from {each} group by all", []), key=str)
+                    for each in (table.name, f"main.{mart}")
+                )
+                assert found == plain
+                assert len(plain) > 1
 
 
 def test_a_column_that_is_in_no_table_is_read_from_the_report(reader: Reader) -> None:
