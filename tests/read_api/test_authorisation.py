@@ -43,6 +43,7 @@ REPORTS = [
     "cohorts",
     "costs",
     "unconverted",
+    "exchange-rates",
     "deliveries",
     "deliveries/{delivery_id}",
     "destinations",
