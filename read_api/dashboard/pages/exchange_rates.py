@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -19,6 +19,8 @@ PATH = "/app/projects/{project_id}/exchange-rates"
 
 ADDED = "exchange-rates"
 """In the ingest API."""
+DAYS_BEFORE = 7
+"""Central banks publish no rates on some days in a row, at Easter for example."""
 
 _COUNT = re.compile(r"[0-9]{1,9}")
 
@@ -85,7 +87,10 @@ def _page(
             "fields": {
                 "rates": "",
                 "currencies": ", ".join(view.currencies.in_order({own, *used})),
-                "since": view.known.first.isoformat() if view.known.first else "",
+                # A first day without a rate takes that of the days before.
+                "since": (view.known.first - timedelta(days=DAYS_BEFORE)).isoformat()
+                if view.known.first
+                else "",
                 **(fields or {}),
             },
             "problems": [each for each in problem.split("; ") if each],
@@ -111,7 +116,11 @@ def _added(request: Request, viewer: Viewer) -> tuple[list[dict[str, Any]], bool
     except UnreachableError:
         return [], False
     return [
-        {**each, "added_at": datetime.fromisoformat(each["added_at"]).replace(tzinfo=None)}
+        {
+            **each,
+            "added_at": datetime.fromisoformat(each["added_at"]).replace(tzinfo=None),
+            **{name: date.fromisoformat(each[name]) for name in ("first_date", "last_date")},
+        }
         for each in (found or {}).get("exchange_rates", [])
     ], True
 
