@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request, Response
 from read_api.dashboard.access import AnyViewer, Editor, File, Form, Viewer
 from read_api.dashboard.defined import ingest_of, see_other
 from read_api.dashboard.ingest import NotTaken, UnreachableError
-from read_api.dashboard.view import View, frame, viewing
+from read_api.dashboard.view import View, asked_filters, frame, viewing
+from read_api.filters import parsed
 from read_api.parameters import Page
 from read_api.reports.exchange_rates import MART, exchange_rates
 from read_api.reports.unconverted import unconverted
@@ -82,6 +83,7 @@ def _page(
                 _line(view, each) for each in exchange_rates(view.reading, view.project_id, Page(1000))
             ],
             "missing": missing,
+            "asked": parsed(asked_filters(request)),
             "added": added,
             "is_ingest_there": is_ingest_there,
             "fields": {
