@@ -85,6 +85,7 @@ REPORTS: dict[str, str] = {
     "experiments": f"{_REPORTS}/experiments",
     "costs": f"{_REPORTS}/costs?{{days}}&limit=100",
     "unconverted": f"{_REPORTS}/unconverted?{{days}}",
+    "exchange rates": f"{_REPORTS}/exchange-rates",
     "sources in one currency": f"{_REPORTS}/sources?{{days}}&limit=100&money=reporting",
     "conversions": f"{_REPORTS}/conversions?{{days}}&limit=100",
     "conversions, two filters": f"{_REPORTS}/conversions?{{days}}&{{two_filters}}&limit=100",

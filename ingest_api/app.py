@@ -25,7 +25,7 @@ from ingest_api import costs, dialect_routes, keys, metrics, notes
 from ingest_api.access import admit
 from ingest_api.answer_fields import AnswerFields
 from ingest_api.counts import land_counts
-from ingest_api.definitions import changes
+from ingest_api.definitions import changes, exchange_rates
 from ingest_api.definitions import routes as definitions
 from ingest_api.definitions.held import HeldDefinitions
 from ingest_api.forwarding import secrets, wishes
@@ -132,6 +132,7 @@ def create_app() -> FastAPI:
     app.router.routes.extend(links.router.routes)
     app.include_router(definitions.router)
     app.include_router(costs.router)
+    app.include_router(exchange_rates.router)
     app.include_router(secrets.router)
     app.include_router(wishes.router)
     app.include_router(keys.router)

@@ -84,6 +84,18 @@ _NOTE = {
     "key_name": {"type": ["string", "null"], "description": "What that key is called now, if anything."},
     "created_at": {**_MOMENT, "description": "When it was written, UTC."},
 }
+_ADDED_RATES: dict[str, Any] = {
+    "exchange_rates_id": {"type": "string", "description": "By which they can be withdrawn."},
+    "added_at": {"type": "string", "format": "date-time", "description": "When they were added, UTC."},
+    "count": {"type": "integer", "minimum": 1, "description": "How many rates."},
+    "pairs": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "The currencies, as `EUR/USD`: one euro in dollars.",
+    },
+    "first_date": {"type": "string", "format": "date", "description": "Day of the first rate."},
+    "last_date": {"type": "string", "format": "date", "description": "Day of the last rate."},
+}
 _DEFINITION_CHANGE = {
     "kind": {"type": "string", "enum": list(RETROACTIVE), "description": "What is defined."},
     "id": {"type": "string", "description": "Id of the defined thing; of settings and channels the kind."},
@@ -199,6 +211,38 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "CostsAccepted": of_members(
         "Costs are accepted.",
         {"accepted": {"type": "integer", "minimum": 1, "description": "Costs that are accepted."}},
+    ),
+    "ExchangeRatesAccepted": of_members(
+        "Exchange rates are added.",
+        {
+            "exchange_rates_id": {
+                "type": ["string", "null"],
+                "description": "By which they can be withdrawn; null in a dry run.",
+            },
+            "accepted": {"type": "integer", "minimum": 1, "description": "Rates that are added."},
+            "pairs": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "Pairs of currencies that they are of.",
+            },
+            "left_out": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "Rates of other currencies or days than those chosen.",
+            },
+        },
+    ),
+    "AddedExchangeRates": of_members("What one request added.", _ADDED_RATES),
+    "AddedExchangeRatesPage": of_members(
+        "A page of what was added, the latest first.",
+        {
+            "exchange_rates": {
+                "type": "array",
+                "items": reference("AddedExchangeRates"),
+                "description": "What was added and not withdrawn.",
+            },
+            "next": _NEXT,
+        },
     ),
     "ListedKey": of_members("An API key, without its secret.", _KEY),
     "KeyPage": of_members(

@@ -20,7 +20,7 @@ from ingest_api import costs, dialect_routes, keys, notes
 from ingest_api.access import NO_POSTBACKS, NO_TRACKER, SETTINGS_UNREADABLE
 from ingest_api.body import OTHER_ENCODING, TOO_LARGE, TOO_LATE
 from ingest_api.components import ANSWERS, COLUMN_DOCS, listed, stored
-from ingest_api.definitions import changes
+from ingest_api.definitions import changes, exchange_rates
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.kind import Kind, Single
 from ingest_api.definitions.routes import KINDS, SINGLES
@@ -78,6 +78,7 @@ _TAGS = {
     "settings": "Numbers and choices that a project's models use.",
     "tracker": "What the script does in the browsers of the project's visitors.",
     "channels": "Rules by which sources and media become channels.",
+    "exchange-rates": "What currencies are worth in others, by day.",
     "costs": "Ad spend per day, source, medium and campaign.",
     "health": "Health of this process; without a key.",
 }
@@ -280,6 +281,8 @@ def _said() -> dict[str, dict[str, Any]]:
     for single in SINGLES:
         said |= _said_of_single(single)
     said["POST /v1/projects/{project_id}/costs"]["example"] = costs.EXAMPLE
+    said[f"POST {exchange_rates.PATH}"]["example"] = exchange_rates.EXAMPLE
+    said[f"GET {exchange_rates.PATH}"]["details"] = {400: exchange_rates.WRONG_AFTER}
     return said
 
 

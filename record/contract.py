@@ -31,6 +31,7 @@ DefinitionKind = Literal[
     "settings",
     "tracker",
     "channels",
+    "exchange_rates",
 ]
 
 DAY_US = 86_400_000_000

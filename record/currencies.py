@@ -1,13 +1,19 @@
-"""How many minor units a currency's major unit has, and amounts as text.
+"""Which currencies there are, how many minor units a major unit of each has, and amounts as text.
 
-`currencies.csv` beside this file is the one list: it names those of which a major unit is not 100 minor ones.
-dbt's seed of that name is a link to it: what is told outside has the point where the models put it.
+`currencies.csv` beside this file is the one list: what ISO 4217 has, or had since 2000. Reports may carry
+others; a major unit of theirs is 100 minor ones. dbt's seed of that name is a link to it: what is told
+outside has the point where the models put it.
 """
 
 import csv
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+
+
+def is_currency(code: str) -> bool:
+    """Whether a code, in upper case, is in the list."""
+    return code in _decimals()
 
 
 @cache

@@ -29,6 +29,7 @@ RETROACTIVE: tuple[DefinitionKind, ...] = (
     "experiment",
     "settings",
     "channels",
+    "exchange_rates",
 )
 """Kinds whose newest version holds for all history. Links, destinations and the tracker act from now on."""
 
@@ -96,6 +97,8 @@ def _versions(
         WHERE version.project_id = ? AND version.kind IN ({marks})
             AND version.received_us >= ? AND version.received_us < ?
             AND (version.received_us, version.id) < (?, ?)
+            -- Of exchange rates that take several parts, the first speaks for all.
+            AND NOT (version.kind = 'exchange_rates' AND version.key LIKE '%.%')
         ORDER BY version.received_us DESC, version.id DESC LIMIT ?
         """,  # noqa: S608
         *(project_id, *RETROACTIVE, begin, end, *before, MOST_READ + 1),

@@ -30,6 +30,11 @@ RECENT_IDS = 1000
 PROJECT_BYTES = 1000
 """What a project takes besides its definitions' text."""
 
+_HELD: tuple[DefinitionKind, ...] = tuple(
+    kind for kind in get_args(DefinitionKind) if kind != "exchange_rates"
+)
+"""Exchange rates are large, and for the models alone."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -129,7 +134,7 @@ class HeldDefinitions:
 
 def _read_held(store: LandingStore, project_id: str) -> Held:
     bodies: dict[DefinitionKind, dict[str, dict[str, Any]]] = {}
-    for kind in get_args(DefinitionKind):
+    for kind in _HELD:
         found, _ = versions.page_of(store, project_id, kind, "", KIND_BYTES)
         bodies[kind] = {key: version.body for key, version in found.items() if version.body is not None}
     return Held(bodies, PROJECT_BYTES + sum(len(orjson.dumps(found)) for found in bodies.values()))

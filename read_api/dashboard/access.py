@@ -22,6 +22,10 @@ COOKIE = "funnelhouse_session"
 
 MOST_FORM_BYTES = 64 * 1024
 FORM_SECONDS = 10.0
+MOST_FILE_BYTES = 1024 * 1024
+"""As the ingest API takes."""
+FILE_SECONDS = 30.0
+FORM_HEADER = "Funnelhouse-Token"
 
 
 @dataclass(frozen=True)
@@ -150,24 +154,34 @@ class Fields:
 
 async def read_form(request: Request) -> Fields:
     """The form that a page of ours sent. Raises Refusal 403 for one of another site, 400, 408 and 413."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise Refusal(403, "The form was sent from another site.")
+    _refuse_other_site(request)
     if request.headers.get("content-type", "").partition(";")[0] != "application/x-www-form-urlencoded":
         raise Refusal(400, "Send a form as application/x-www-form-urlencoded.")
-    body = b""
-    try:
-        async with asyncio.timeout(FORM_SECONDS):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MOST_FORM_BYTES:
-                    raise Refusal(413, "The form is too large.")
-    except TimeoutError:
-        raise Refusal(408, "The form took too long to arrive.") from None
+    body = await _received(request, MOST_FORM_BYTES, FORM_SECONDS, "The form")
     try:
         return Fields(parse_qsl(body.decode(), keep_blank_values=True, errors="strict"))
     except ValueError:
         raise Refusal(400, "The form is not valid UTF-8.") from None
+
+
+def _refuse_other_site(request: Request) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Refusal(403, "The form was sent from another site.")
+
+
+async def _received(request: Request, most_bytes: int, seconds: float, what: str) -> bytes:
+    """The body. Raises Refusal 408 and 413."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise Refusal(413, f"{what} is too large.")
+    except TimeoutError:
+        raise Refusal(408, f"{what} took too long to arrive.") from None
+    return bytes(body)
 
 
 async def _form(request: Request, signed_in: AnySignedIn) -> Fields:
@@ -178,3 +192,14 @@ async def _form(request: Request, signed_in: AnySignedIn) -> Fields:
 
 
 Form = Annotated[Fields, Depends(_form)]
+
+
+async def _file(request: Request, signed_in: AnySignedIn) -> bytes:
+    if not signed_in.session.has_token(request.headers.get(FORM_HEADER, "")):
+        raise Refusal(403, "This form has expired; open the page again and send it once more.")
+    _refuse_other_site(request)
+    return await _received(request, MOST_FILE_BYTES, FILE_SECONDS, "The file")
+
+
+File = Annotated[bytes, Depends(_file)]
+"""A file's bytes, as a script of a page of ours sends them with the session's token in a header."""

@@ -85,6 +85,14 @@ class Ingest:
         answer = self._send("POST", key, project_id, path, headers, content=orjson.dumps(body))
         return {} if answer is None else dict(orjson.loads(answer.content))
 
+    def post_file(
+        self, key: str, project_id: str, *path: str, content: bytes, query: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Send a file or a text as it is. Raises NotTaken, UnreachableError."""
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._send("POST", key, project_id, path, headers, content=content, params=query)
+        return {} if answer is None else dict(orjson.loads(answer.content))
+
     def delete(self, key: str, project_id: str, *path: str) -> None:
         """Delete something; harmless when there is none. Raises NotTaken, UnreachableError."""
         self._send("DELETE", key, project_id, path)
@@ -116,7 +124,7 @@ class Ingest:
         if answer.status_code == 404 and method in ("GET", "DELETE"):
             return None
         detail = _detail(answer)
-        if answer.status_code in (400, 403, 404, 409, 422):
+        if answer.status_code in (400, 403, 404, 409, 413, 422):
             raise NotTaken(detail)
         raise UnreachableError(_STRANGER if answer.status_code == 401 else detail)
 

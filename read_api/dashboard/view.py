@@ -93,13 +93,29 @@ MENU = (
         ),
     ),
     ("Sending", (("destinations", "Destinations"), ("deliveries", "Deliveries"))),
-    ("Data", (("setup", "Setup"), ("live", "Live events"), ("data-trust", "Data trust"))),
+    (
+        "Data",
+        (
+            ("setup", "Setup"),
+            ("exchange-rates", "Exchange rates"),
+            ("live", "Live events"),
+            ("data-trust", "Data trust"),
+        ),
+    ),
 )
 
 TITLES = {slug: title for _, pages in MENU for slug, title in pages}
 _KEPT = ("dates", "from", "to", "f", "model", "compare", "compare_from", "compare_to", "money")
 # What an address has beside them that is not a page's own choice, or not any more when another one is made.
-_NOT_KEPT = ("country", "offset", "cursor", "after", "rows", "saved")
+_NOT_KEPT = (
+    *("added", "pairs", "left_out", "withdrawn"),
+    "country",
+    "offset",
+    "cursor",
+    "after",
+    "rows",
+    "saved",
+)
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 UNDATED = frozenset(
@@ -110,6 +126,7 @@ UNDATED = frozenset(
         "dim_projects",
         "dim_people",
         "dim_identifiers",
+        "rpt_exchange_rates",
     }
 )
 """Marts whose rows are not of a day."""

@@ -149,7 +149,7 @@ def unconverted_report(
 ) -> Response:
     """What `money=reporting` leaves out of sums: amounts for whose currency and day no rate is known.
 
-    Rates are added to the seed `currency_rates`. Conversions are those approved and pending.
+    The ingest API adds rates (`exchange-rates`). Conversions are those approved and pending.
     """
     with table.reading(caller) as reader:
         by_model = asked_model(reader, caller.project_id, model)

@@ -55,6 +55,7 @@ PAGES = (
     "deliveries",
     "setup",
     "setup?network=everflow",
+    "exchange-rates",
     "live",
     "data-trust",
     "goals/new",

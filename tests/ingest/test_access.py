@@ -34,13 +34,14 @@ PATHS = [
     "/v1/batch",
     "/v1/track",
     "/v1/projects/{project}/costs",
+    "/v1/projects/{project}/exchange-rates",
     "/pb/{project}",
 ]
 
 
 def row_count(server: Server, project: str) -> int:
     with closing(server.store()) as store:
-        tables = ("events", "rejected", "costs")
+        tables = ("events", "rejected", "costs", "definitions")
         found = [
             store.query(f"SELECT count(*) FROM {table} WHERE project_id = ?", project) for table in tables
         ]
@@ -204,7 +205,7 @@ def test_every_route_is_limited_in_its_dialects_shape(server: Server) -> None:
         *([problem] * 2),
         *([error] * 4),
         *([{"success", "message"}] * 2),
-        problem,
+        *([problem] * 2),
         error,
     ]
     in_body = httpx.post(f"{url}/v1/track", json={"writeKey": headers["x-api-key"]})

@@ -14,6 +14,7 @@ from servers import Server
 
 from funnelhouse.settings import CHECKOUT
 from ingest_api import costs
+from ingest_api.definitions import exchange_rates
 from ingest_api.definitions.channels import CHANNELS
 from ingest_api.definitions.experiment import EXPERIMENTS
 from ingest_api.definitions.funnel import FUNNELS
@@ -499,6 +500,7 @@ BODIES = {
     "settings": ("PUT", SETTINGS.example),
     "channels": ("PUT", CHANNELS.example),
     "costs": ("POST", costs.EXAMPLE),
+    "exchange-rates": ("POST", exchange_rates.EXAMPLE),
 }
 
 

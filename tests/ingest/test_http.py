@@ -130,7 +130,7 @@ def test_head_and_get_are_refused_and_nothing_redirects(client: httpx.Client) ->
 def test_the_routes_tested_here_are_all_that_take_reports(client: httpx.Client) -> None:
     described = client.get("/ingest/openapi.json").json()["paths"]
     defining = re.compile(
-        r"/(goals|funnels|pages|traffic-sources|experiments|destinations|deliveries|settings|tracker|costs|keys|notes)(/|$)"
+        r"/(goals|funnels|pages|traffic-sources|experiments|destinations|deliveries|settings|tracker|costs|exchange-rates|keys|notes)(/|$)"
     )
     receiving = {p for p, methods in described.items() if "post" in methods}
     taking = {p for p in receiving if not p.startswith("/ingest/") and not defining.search(p)}

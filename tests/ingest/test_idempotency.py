@@ -22,6 +22,7 @@ EVENTS = "/v1/projects/idem/events"
 CONVERSIONS = "/v1/projects/idem/conversions"
 POSTBACK = "/pb/idem"
 COSTS = "/v1/projects/idem/costs"
+RATES = "/v1/projects/idem/exchange-rates"
 KEY = "Idempotency-Key"
 
 PAGE_VIEW = b'{"event_type":"pageview"}'
@@ -34,7 +35,9 @@ _CALL = {"userId": "u", "event": "e", "groupId": "g", "previousId": "p"}
 ROUTES: dict[str, tuple[Any, str]] = {
     **{sent.path("idem"): (json.loads(sent.body), sent.reason) for sent in OF_A_PROJECT},
     COSTS: ([{"day": "2026-01-31", "source": "google", "amount": 1, "currency": "USD"}], "detail"),
+    RATES: ({"rates": [{"from": "EUR", "to": "USD", "date": "2026-05-02", "rate": "1.1"}]}, "detail"),
 }
+TABLES = {COSTS: "costs", RATES: "definitions"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,7 @@ def test_a_repeat_lands_nothing_and_is_answered_as_the_first_was(
     client: httpx.Client, ingest_server: Server, path: str, key: str
 ) -> None:
     body, _ = ROUTES[path]
-    table = "costs" if path == COSTS else "events"
+    table = TABLES.get(path, "events")
     before = count(ingest_server, table)
     first = client.post(path, json=body, headers={KEY: key})
     assert first.status_code in (200, 202), first.text
@@ -111,12 +114,13 @@ def test_another_body_under_the_same_key_is_refused_in_the_routes_own_shape(
 ) -> None:
     body, member = ROUTES[path]
     client.post(path, json=body, headers={KEY: key})
-    before = count(ingest_server), count(ingest_server, "costs")
+    tables = ("events", *TABLES.values())
+    before = [count(ingest_server, table) for table in tables]
     # Another text of the same value is another body.
     answer = client.post(path, content=json.dumps(body, indent=1), headers={KEY: key})
     assert answer.status_code == 422
     assert answer.json()[member].startswith(f"{KEY}: ")
-    assert (count(ingest_server), count(ingest_server, "costs")) == before
+    assert [count(ingest_server, table) for table in tables] == before
 
 
 @pytest.mark.parametrize("path", [EVENTS, "/v1/conversions", "/v1/batch", POSTBACK, COSTS])

@@ -129,8 +129,8 @@ def _requests(project: str, step: dict[str, Any], led: dict[str, str]) -> Iterat
         yield ("PUT", path, body) if body else ("DELETE", path, None)
     elif kind in ("settings", "channels"):
         yield "PUT", f"/v1/projects/{project}/{kind}", body
-    elif kind == "costs":
-        yield "POST", f"/v1/projects/{project}/costs", body
+    elif kind in ("costs", "exchange-rates"):
+        yield "POST", f"/v1/projects/{project}/{kind}", body
     else:
         raise ValueError(f"no such step: {kind}")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ingest_api.definitions import exchange_rates
 from ingest_api.definitions.channels import CHANNELS
 from ingest_api.definitions.destination import DESTINATIONS
 from ingest_api.definitions.experiment import EXPERIMENTS
@@ -141,6 +142,18 @@ DEFINED: dict[str, dict[str, list[dict[str, Any]]]] = {
             for include in ([], ["hashes"])
         ],
     },
+    "exchange_rates": {
+        key: [
+            {"rates": [f"{day} {base} {quote} {rate}" for base, quote, rate in stated]}
+            for day in days
+            for stated in (
+                [("EUR", "USD", "1.0843"), ("EUR", "BGN", "1.9")],
+                [("USD", "EUR", "0.91"), ("GBP", "EUR", "1.17")],
+                [("USD", "BGN", "1.75"), ("JPY", "USD", "0.0068")],
+            )
+        ]
+        for key, days in (("first", ["2026-01-01"]), ("second", ["2026-04-05", "2026-04-10"]))
+    },
     "channels": {
         "channels": [
             {
@@ -178,6 +191,8 @@ _KINDS: dict[str, Kind] = {
 
 def stored(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     """As the definition routes would store it."""
+    if kind == exchange_rates.KIND:
+        return body
     if kind == CHANNELS.kind:
         return CHANNELS.shape.model_validate(body).model_dump()
     known = _KINDS[kind]

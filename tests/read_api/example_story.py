@@ -274,6 +274,18 @@ STORY: dict[str, list[dict[str, Any]]] = {
             "url": "https://offers.example/spring",
         },
     ],
+    "rpt_exchange_rates": [
+        {
+            **{
+                "project_id": "shop",
+                "currency": "USD",
+                "reporting_currency": "EUR",
+                "rates": 2,
+                "own_rates": 1,
+            },
+            **{"first_rate_date": date(2026, 1, 1), "last_rate_date": date(2026, 11, 2), "latest_rate": 0.8},
+        },
+    ],
     "fct_costs": [
         {
             **SHOP,

@@ -75,7 +75,7 @@ BUILT = {"checks_passed": Decimal(640), "seconds": Decimal(35)}
 # What is about one thing is about it whatever is filtered.
 KEYS = {"conversion_id", "session_id", "entry_id", "person_id", "id_value", "number"}
 # What a project has once, and what is chosen by something else than days.
-UNDATED = {"build.json", "dim_projects", "dim_people", "dim_identifiers"}
+UNDATED = {"build.json", "dim_projects", "dim_people", "dim_identifiers", "rpt_exchange_rates"}
 
 
 class Asked(NamedTuple):

@@ -322,3 +322,7 @@ insert into rpt_event_counts by name
 select 'shop' as project_id, conversion_date as event_date, 'conversion' as event_type, 'purchase' as name,
     count(*) as events, count(*) as completions
 from fct_conversions group by all;
+
+insert into rpt_exchange_rates by name
+select 'shop' as project_id, 'EUR' as currency, 'USD' as reporting_currency, 700 as rates, 690 as own_rates,
+    date '2025-01-01' as first_rate_date, date '2026-12-07' as last_rate_date, 1.25 as latest_rate;

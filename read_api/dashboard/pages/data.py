@@ -144,6 +144,7 @@ def _by_measure(view: View, rows: list[data_trust.Measure], severity: str) -> li
                 {
                     "name": measure.replace("_", " ").capitalize(),
                     "meaning": meaning,
+                    "lacks_rates": measure in ("amounts_without_rate", "costs_without_rate"),
                     "since": min((row.first_date for row in details if row.first_date), default=None),
                     "total": met.figure(sum(row.occurrences for row in details)),
                     "details": counted[:MOST_DETAILS],

@@ -37,6 +37,7 @@ KINDS = {
     "experiment": "Experiment",
     "settings": "Settings",
     "channels": "Channels",
+    "exchange_rates": "Exchange rates",
 }
 
 _FIRST, _LAST = date(2000, 1, 1), date(2100, 12, 30)
@@ -182,7 +183,10 @@ def change_words(change: Mapping[str, Any]) -> str:
     """`Goal “Sign-up” redefined`."""
     kind = KINDS.get(change["kind"], change["kind"])
     name = "" if change["id"] == change["kind"] else f" “{change['name'] or change['id']}”"
-    word = {"settings": {"defined": "changed", "redefined": "changed", "deleted": "reset"}}
+    word = {
+        "exchange_rates": {"defined": "added", "deleted": "withdrawn"},
+        "settings": {"defined": "changed", "redefined": "changed", "deleted": "reset"},
+    }
     return f"{kind}{name} {word.get(change['kind'], {}).get(change['change'], change['change'])}"
 
 

@@ -101,6 +101,37 @@
     }
   });
 
+  // A file is sent as it is, and the page that answers takes the place of this one.
+  const mostFileBytes = 1024 * 1024;
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("[data-upload]");
+    if (!form) {
+      return;
+    }
+    event.preventDefault();
+    const file = form.elements.file.files[0];
+    const tooLarge = form.querySelector("[role=alert]");
+    tooLarge.hidden = file.size <= mostFileBytes;
+    if (!tooLarge.hidden) {
+      return;
+    }
+    const button = form.querySelector("[type=submit]");
+    button.disabled = true;
+    try {
+      const query = new URLSearchParams({ currencies: form.elements.currencies.value, since: form.elements.since.value });
+      const answer = await fetch(`${form.action}?${query}`, { method: "POST", body: file, headers: { "Funnelhouse-Token": form.dataset.upload } });
+      if (answer.redirected) {
+        window.location.assign(answer.url);
+        return;
+      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      document.getElementById("main").replaceWith(page.getElementById("main"));
+      document.getElementById("problems")?.focus();
+    } finally {
+      button.disabled = false;
+    }
+  });
+
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const charts = new Map();
 

@@ -26,6 +26,10 @@ settings as (
             as postbacks_take_extended_status
     from {{ ref('int_definitions') }}
     where kind = 'settings'
+),
+
+rating as (
+    select distinct project_id from {{ ref('int_rates_stated') }}
 )
 
 select
@@ -33,6 +37,8 @@ select
     -- A zone that ingest knows may be newer than the engine.
     case when {{ is_time_zone('settings.time_zone') }} then settings.time_zone else 'UTC' end as time_zone,
     coalesce(settings.reporting_currency, '{{ var("default_currency") }}') as reporting_currency,
+    -- Projects without rates of their own share those of the seed.
+    coalesce(rating.project_id, '') as rates_of,
     coalesce(settings.lookback_days, {{ var('lookback_days') }}) * {{ days_us(1) }} as lookback_us,
     coalesce(settings.half_life_days, {{ var('half_life_days') }}) * {{ days_us(1) }} as half_life_us,
     coalesce(settings.session_gap_minutes, {{ var('session_gap_minutes') }}) * {{ minutes_us(1) }}
@@ -41,3 +47,4 @@ select
     coalesce(settings.postbacks_take_extended_status, false) as postbacks_take_extended_status
 from projects
 left join settings on projects.project_id = settings.project_id
+left join rating on projects.project_id = rating.project_id

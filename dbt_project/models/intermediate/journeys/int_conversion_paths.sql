@@ -16,6 +16,7 @@ dated as (
     select
         conversions.*,
         projects.reporting_currency,
+        projects.rates_of,
         {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
     from conversions
     inner join projects on conversions.project_id = projects.project_id
@@ -58,6 +59,8 @@ select
 from paths
 inner join dated on paths.conversion_id = dated.conversion_id
 left join rates
-    on {{ is_rate_of(
-        'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
-    ) }}
+    on
+        {{ is_rate_of(
+            'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+        ) }}
+        and rates.rates_of = dated.rates_of

@@ -16,6 +16,7 @@ dated as (
     select
         conversions.*,
         projects.reporting_currency,
+        projects.rates_of,
         {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
     from {{ ref('int_conversions') }} as conversions
     inner join projects on conversions.project_id = projects.project_id
@@ -30,9 +31,11 @@ conversions as (
         ) }} as bigint) as reporting_net_amount_minor
     from dated
     left join rates
-        on {{ is_rate_of(
-            'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
-        ) }}
+        on
+            {{ is_rate_of(
+                'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+            ) }}
+            and rates.rates_of = dated.rates_of
 ),
 
 assisted as (

@@ -36,6 +36,7 @@ dated as (
         {{ project_date('coalesce(conversions.occurred_us, refunds.occurred_us)', 'projects.time_zone') }}
             as conversion_date,
         projects.reporting_currency,
+        projects.rates_of,
         projects.time_zone
     from entries
     inner join projects on entries.project_id = projects.project_id
@@ -67,9 +68,11 @@ converted as (
         ) }} as reporting_sum_before_minor
     from summed
     left join rates
-        on {{ is_rate_of(
-            'rates', 'summed.currency', 'summed.reporting_currency', 'summed.conversion_date'
-        ) }}
+        on
+            {{ is_rate_of(
+                'rates', 'summed.currency', 'summed.reporting_currency', 'summed.conversion_date'
+            ) }}
+            and rates.rates_of = summed.rates_of
 )
 
 select

@@ -16,6 +16,7 @@ dated as (
     select
         conversions.*,
         projects.reporting_currency,
+        projects.rates_of,
         {{ project_date('conversions.occurred_us', 'projects.time_zone') }} as conversion_date
     from conversions
     inner join projects on conversions.project_id = projects.project_id
@@ -66,6 +67,8 @@ select
     dated.is_forwardable
 from dated
 left join rates
-    on {{ is_rate_of(
-        'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
-    ) }}
+    on
+        {{ is_rate_of(
+            'rates', 'dated.currency', 'dated.reporting_currency', 'dated.conversion_date'
+        ) }}
+        and rates.rates_of = dated.rates_of

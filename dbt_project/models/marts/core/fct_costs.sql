@@ -77,9 +77,11 @@ worth as (
     left join spellings
         on latest.project_id = spellings.project_id and latest.compared_campaign = spellings.compared_text
     left join rates
-        on {{ is_rate_of(
-            'rates', 'latest.currency', 'projects.reporting_currency', 'latest.cost_date'
-        ) }}
+        on
+            {{ is_rate_of(
+                'rates', 'latest.currency', 'projects.reporting_currency', 'latest.cost_date'
+            ) }}
+            and rates.rates_of = projects.rates_of
 )
 
 select
