@@ -454,8 +454,14 @@ class View:
         return self.request.url.path
 
     def url(self, page: str, /, **changes: str | Iterable[str]) -> str:
-        """The address of a page of this project, keeping what all pages keep; '' takes a parameter away."""
-        return _address(self.project_id, page, _changed(self.query, changes))
+        """The address of a page of this project, keeping what all pages keep; '' takes a parameter away.
+
+        What this page is compared with goes along, even where nobody asked for it.
+        """
+        kept = self.query
+        if page != self.page and self.comparison and self.comparison.name != OWN and "compare" not in kept:
+            kept = {**kept, "compare": [self.comparison.name]}
+        return _address(self.project_id, page, _changed(kept, changes))
 
     def here(self, **changes: str | Iterable[str]) -> str:
         """The address of this page from its first row on, keeping its own choices too."""

@@ -197,7 +197,7 @@
     return `${location.pathname.match(/^\/app\/projects\/[^/]+\//)[0]}receipt?${words}`;
   }
 
-  const isPublished = (source) => /^(reporting\.)?(fct|rpt|dim)_/.test(source?.mart ?? "") && !("but" in source);
+  const isPublished = (source) => /^(reporting\.)?((fct|rpt|dim)_|conversion_paths$)/.test(source?.mart ?? "") && !("but" in source);
 
   function sourceAt(element, event) {
     const chart = globalThis.echarts?.getInstanceByDom(element);
