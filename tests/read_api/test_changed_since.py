@@ -60,7 +60,8 @@ def test_the_page_says_by_reason_what_changed(shop: ReadServer, page: Page) -> N
     assert entries == sorted(number for number, _ in wanted.values())
     assert re.search(r"Changed since <time[^>]*>Dec 1, 2026<", html)
     # Each opens into the entries that were booked in between.
-    href = unescape(next(part for part in html.split('href="') if "learnt_date.from" in part).split('"')[0])
+    hrefs = [unescape(part.split('"')[0]) for part in html.split('href="')]
+    href = next(each for each in hrefs if "learnt_date.from" in each)
     opened = page(href.partition("/app/projects/shop/")[2])
     assert "known since Dec 2" in opened and "does not agree" not in opened
     assert "changed-title" not in page(f"revenue?{ON_PAGE}")
