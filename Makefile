@@ -17,7 +17,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo check test test-long test-slow lint fix docs contract build serve wheel tracker bench clean --once
+.PHONY: help demo check test test-long test-slow lint fix docs pictures contract build serve wheel tracker bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,11 +68,11 @@ fix: .venv/installed ## repair style: Python everywhere, SQL of changed models (
 	@changed=$$(git diff --name-only --diff-filter=d $(BASE) -- 'dbt_project/models/*.sql' 'dbt_project/tests/*.sql'); \
 		[ -z "$$changed" ] || $(BIN)/sqlfluff fix --nocolor $$changed
 
-docs: .venv/installed ## check what the documents say, and take the README's picture again
+docs: .venv/installed ## check what the documents say
 	$(BIN)/pytest tests/test_documents.py tests/test_documented_names.py
-	@mkdir -p screenshots
-	FUNNELHOUSE_SCREENSHOTS=screenshots $(BIN)/pytest tests/dashboard/test_pages.py -k 'every_page and light'
-	@mv screenshots/light-attribution.png docs/pictures/attribution.png
+
+pictures: .venv/installed ## take the documents' pictures again, of the running demo whose key is KEY
+	$(BIN)/python tests/pictures.py $(or $(URL),http://127.0.0.1:8002) $(KEY)
 
 contract: .venv/installed ## write dbt's files that say what record/contract.py says
 	$(BIN)/python -m orchestration.contract_for_dbt

@@ -80,6 +80,8 @@ REPORTS: dict[str, str] = {
     "attribution, one filter": f"{_REPORTS}/attribution?{{days}}&{{one_filter}}&limit=100",
     "channel importance": f"{_REPORTS}/channel-importance",
     "paths": f"{_REPORTS}/paths?limit=100",
+    "paths of the days": f"{_REPORTS}/paths?{{days}}&limit=100",
+    "paths, two filters": f"{_REPORTS}/paths?{{days}}&{{two_filters}}&limit=100",
     "time to convert": f"{_REPORTS}/time-to-convert?{{days}}",
     "cohorts": f"{_REPORTS}/cohorts",
     "experiments": f"{_REPORTS}/experiments",

@@ -15,7 +15,7 @@ from fastapi import Depends, Query
 
 from funnelhouse.problems import Refusal
 from read_api.reader import Reader
-from read_api.slices import REACHED_BY, Slice
+from read_api.slices import PATHS, REACHED_BY, Slice
 
 MAX_FILTERS = 20
 MAX_LENGTH = 500
@@ -80,6 +80,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "rpt_experiments": {"goal": "goal_id"},
     "dim_goals": {"goal": "goal_id"},
     "fct_conversion_ledger": _of_conversion(()),
+    PATHS: _of_conversion(()),
     # Where the credited touch landed, and on the device that converted.
     "fct_attribution": _of_conversion((*_ORIGIN, "landing_page"))
     | {name: name for name in _ORIGIN}

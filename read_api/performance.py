@@ -88,11 +88,11 @@ class _Rows:
         read = self._branch(rows).read(self.reader, "sum(credit_nano)")
         return replace(read, number=Decimal(read.total).scaleb(-CREDIT_DIGITS))
 
-    def refunds(self) -> dict[str, Figure]:
-        """Those that the total has taken off: nothing that one could filter by is known of them."""
+    def refunds(self, days: Days) -> dict[str, Figure]:
+        """Those that the total of these days has taken off: nothing that filters ask is known of them."""
         if self.filters or self.asked.within or self.asked.days_of == "click":
             return {}
-        return refunds(self.reader, self.project_id, self.asked.days)
+        return refunds(self.reader, self.project_id, days)
 
     def _credit(self, days: Days, mart: str = "fct_attribution") -> Slice:
         rows = slice_of(self.reader, mart, self.project_id)
@@ -231,7 +231,8 @@ def performance(
     periods = [asked.days, *([asked.compared] if asked.compared else [])]
     parts = [marts.parts(days) for days in periods]
     reached = [each for days in periods if (each := marts.reached(days)) is not None]
-    found = table(reader, project_id, asked, parts, marts.refunds(), in_order)
+    taken_off = [marts.refunds(days) for days in periods]
+    found = table(reader, project_id, asked, parts, taken_off, in_order)
     for line in (*found.lines, found.total, *([found.other] if found.other else [])):
         line.reached = reached
     return replace(found, unclicked=marts.unclicked())

@@ -146,8 +146,8 @@ class Line:
     kind: str = "line"
     others: tuple[tuple[str | None, ...], ...] = ()
     """The values that are listed, of the line of all others."""
-    refunds: dict[str, Figure] = field(default_factory=dict)
-    """By currency, those without a sale: they are taken off the total."""
+    refunds: list[dict[str, Figure]] = field(default_factory=list)
+    """By period, then currency, those without a sale: they are taken off the total."""
     reached: list[Figure] = field(default_factory=list)
     """By period the sessions that conversions are compared with, where the line has none of its own."""
 
@@ -269,8 +269,8 @@ class Line:
     def _net(self, period: int) -> dict[str, Figure]:
         """Net revenue by currency; one 0 where conversions brought nothing."""
         found = self.currencies("net", period=period)
-        if period == 0:
-            found = self.in_order({*found, *self.refunds})
+        if refunds := self._refunds(period):
+            found = self.in_order({*found, *refunds})
         if not found:
             found = self.currencies("credit", "made", period=period)[:1]
         return {currency: self._earned(currency, period) for currency in found}
@@ -278,7 +278,10 @@ class Line:
     def _earned(self, currency: str, period: int) -> Figure:
         net = self.figure("net", period, currency)
         assert net is not None
-        return net.plus(self.refunds.get(currency)) if period == 0 else net
+        return net.plus(self._refunds(period).get(currency))
+
+    def _refunds(self, period: int) -> dict[str, Figure]:
+        return self.refunds[period] if self.refunds else {}
 
     def _spent(self, period: int) -> list[Figure]:
         found = [self.figure("cost", period, each) for each in self.currencies("cost", period=period)]
@@ -319,7 +322,7 @@ class Performance:
     other: Line | None
     values: int
     refunds: dict[str, Figure]
-    """By currency: refunds without a sale, which the total has taken off."""
+    """By currency: refunds without a sale, which the total of the days shown has taken off."""
     unclicked: Figure | None = None
     """Conversions that days of click leave out, because nobody knows a click."""
 

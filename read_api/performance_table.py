@@ -23,13 +23,13 @@ def table(
     project_id: str,
     asked: Asked,
     parts: list[Parts],
-    refunds: dict[str, Figure],
+    refunds: list[dict[str, Figure]],
     in_order: InOrder,
 ) -> Performance:
     """Lines, all others and the total of the sums of parts, which are one for each period."""
     lines, other, values, sums = _lines(reader, project_id, asked, parts, in_order)
     total = Line((), sums or _totals(reader, parts), parts, in_order, "total", refunds=refunds)
-    return Performance(asked, lines, total, other, values, refunds)
+    return Performance(asked, lines, total, other, values, refunds[0])
 
 
 def _totals(reader: Reader, parts: Sequence[Parts]) -> list[Sums]:

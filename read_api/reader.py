@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from read_api.opened_build import DAMAGED, OpenedBuild, facts_of, unusable_marts
+from read_api.opened_build import DAMAGED, Mart, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
 from read_api.query_limits import Queries, QueryLimitError
 
@@ -60,6 +60,8 @@ class Reader:
         self.summed = build.summed
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
+        self.derived: dict[str, tuple[str, Sequence[object]]] = {}
+        """Of tables that are this request's alone, what they were made by; see `derive`."""
         self.following: int | None = None
         """Offset of the row behind the last page that was read, None where that was the end."""
         self._build = build
@@ -92,6 +94,14 @@ class Reader:
             )
         self._cursor.execute(self.search_path)
         self.converted = self._build.converted
+
+    def derive(self, mart: Mart, sql: str, parameters: Sequence[object]) -> None:
+        """Make a table for this request alone, and read it as a mart from here on. Raises as `rows`."""
+        self.rows(f"create or replace temp table {mart.name} as {sql}", parameters)
+        self.marts = {**self.marts, mart.name: mart}
+        self.derived[mart.name] = (sql, parameters)
+        if self.converted:
+            self.converted |= {mart.name}
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """All rows of a query, whole numbers as integers.

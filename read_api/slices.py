@@ -50,8 +50,12 @@ _ENDS = ("is", "from", "to", "not", "contains", "search")
 
 Number = int | Decimal
 
-PUBLISHED = ("fct_", "rpt_", "dim_")
-"""How marts are called; figures of other things (a build, the outbox, what arrives) have no rows in them."""
+PATHS = "conversion_paths"
+"""A table of one request (`read_api/conversion_paths.py`)."""
+
+PUBLISHED = ("fct_", "rpt_", "dim_", PATHS)
+"""How marts are called, and what is made of them; figures of other things (a build, the outbox, what arrives)
+have no rows in them."""
 
 
 class NoColumnError(LookupError):

@@ -15,6 +15,9 @@ from read_api.metrics import Measured, Quotient
 from read_api.performance_lines import Value
 from read_api.slices import Figure
 
+MOST = 10
+"""Times of the old figure: a change beyond says more of how small that was than of the new one."""
+
 BETTER_DOWN = ("cpa",)
 NEITHER = ("spend", "pending")
 """Columns whose growth is bad, and those whose growth says nothing."""
@@ -53,7 +56,8 @@ def change(
         return Change("new", "new", title) if now else Change(NONE, "none", title)
     assert before.total is not None
     old, new = Decimal(before.total), Decimal(now.total)
-    text = _traced_change(now, before, percent(abs(new - old), abs(old)))
+    written = percent(abs(new - old), abs(old)) if abs(new - old) < MOST * abs(old) else ">999%"
+    text = _traced_change(now, before, written)
     if new == old:
         return Change(text, "same", title)
     is_good = None if up_is_good is None else (new > old) is up_is_good

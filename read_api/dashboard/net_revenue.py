@@ -29,8 +29,12 @@ def unmatched_refunds(view: View) -> Slice:
     return rows.where("conversion_id", None)
 
 
-def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
-    """What conversions brought, by currency, and what refunds without a sale leave of it."""
+def net_revenue(view: View, conversions: Mapping[str, Figure], is_filtered: bool | None = None) -> NetRevenue:
+    """What conversions brought, by currency, and what refunds without a sale leave of it.
+
+    Conversions are filtered as the page is, unless that is said.
+    """
+    is_filtered = bool(view.filters) if is_filtered is None else is_filtered
     rows = unmatched_refunds(view)
     condition, values = rows.condition
     found = view.reading.rows(
@@ -45,7 +49,7 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
     refunds = {
         currency: rows.where("currency", currency).figure(AMOUNT, minor) for currency, minor in found if minor
     }
-    counted = {} if view.filters else refunds
+    counted = {} if is_filtered else refunds
     totals = {
         currency: conversions[currency].plus(counted.get(currency))
         if currency in conversions
@@ -56,7 +60,7 @@ def net_revenue(view: View, conversions: Mapping[str, Figure]) -> NetRevenue:
         _shown(view, conversions),
         _shown(view, counted),
         _shown(view, totals),
-        _shown(view, refunds) if view.filters else [],
+        _shown(view, refunds) if is_filtered else [],
     )
 
 

@@ -26,6 +26,7 @@ from fastapi import Request, Response
 
 from funnelhouse.problems import Refusal
 from publication.layout import read_kept, read_published
+from read_api.bins import within
 from read_api.comparison import COMPARISONS, NONE, Comparison, comparison
 from read_api.currencies import Currencies
 from read_api.dashboard.access import Viewer
@@ -164,7 +165,7 @@ class View:
     models: tuple[str, ...] = ()
     comparison: Comparison | None = None
     compared: Days | None = None
-    """What the address asks to compare with, and the days that this means now."""
+    """What the address asks to compare with, and the days that this means now; None where none is known."""
     unread: frozenset[str] = frozenset()
     """Parameters of the address that cannot be read."""
     is_of_days: bool = True
@@ -471,8 +472,14 @@ class View:
         return self.request.url.path
 
     def url(self, page: str, /, **changes: str | Iterable[str]) -> str:
-        """The address of a page of this project, keeping what all pages keep; '' takes a parameter away."""
-        return _address(self.project_id, page, _changed(self.query, changes))
+        """The address of a page of this project, keeping what all pages keep; '' takes a parameter away.
+
+        What this page is compared with goes along, even where nobody asked for it.
+        """
+        kept = self.query
+        if page != self.page and self.comparison and self.comparison.name != OWN and "compare" not in kept:
+            kept = {**kept, "compare": [self.comparison.name]}
+        return _address(self.project_id, page, _changed(kept, changes))
 
     def here(self, **changes: str | Iterable[str]) -> str:
         """The address of this page from its first row on, keeping its own choices too."""
@@ -659,7 +666,8 @@ def viewing(
         view.dates, view.days = _days(reader, viewer.project_id, request.query_params, default, view.known)
         if compares:
             view.comparison = _comparison(request.query_params, compared_with, view.days)
-            view.compared = view.comparison.days(view.days) if view.comparison else None
+            compared = view.comparison.days(view.days) if view.comparison else None
+            view.compared = compared if compared and within(compared, view.known) else None
         yield view
 
 

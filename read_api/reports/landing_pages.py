@@ -178,7 +178,7 @@ def landed(reader: Reader, project_id: str, asked: Asked, in_order: InOrder) -> 
         filters = (*filters, Filter("landing_page", "search", (asked.search,)))
     periods = [asked.days, *([asked.compared] if asked.compared else [])]
     parts = [_parts(reader, project_id, days, filters) for days in periods]
-    taken_off = {} if filters else refunds(reader, project_id, asked.days)
+    taken_off = [{} if filters else refunds(reader, project_id, days) for days in periods]
     return table(reader, project_id, asked, parts, taken_off, in_order)
 
 

@@ -1,4 +1,4 @@
-"""The ways to conversions: frequent paths of sources."""
+"""The ways to conversions: paths of sources, of all time or of some days and conversions."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,17 +8,41 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.parameters import FIRST_PAGE, AskedCurrency, AskedMoney, Page
+from read_api.conversion_paths import conversion_paths
+from read_api.filters import AskedFilters, AskedModel, Filter, applied, refuse_not_applied
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
+from read_api.reports.projects import asked_model
+from read_api.slices import PATHS, Slice
 
 router = APIRouter(tags=["reports"])
 
 
+MEDIAN = "quantile_disc(seconds, 0.5)"
+"""The shortest time within which half of some paths' conversions came."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which conversions; `model` is that whose credit filters by source and the like mean."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    page: Page = FIRST_PAGE
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing chooses conversions."""
+        return self.days == ALL_DAYS and not self.filters
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One path of sources in one currency, over the whole history."""
+    """One path of sources in one currency."""
 
     path_rank: Annotated[
         int, Field(description="1 is the path of most conversions, all currencies together.")
@@ -31,10 +55,10 @@ class Path:
     median_seconds: Annotated[int, Field(description="From the first touch to the conversion.")]
 
 
-def paths(
-    reader: Reader, project_id: str, currency: str | None = None, page: Page = FIRST_PAGE
-) -> list[Path]:
-    """Most frequent first; a median cannot be added up, so there are no days."""
+def paths(reader: Reader, project_id: str, wanted: Filters) -> list[Path]:
+    """Most frequent first. Of all time they are the thousand most frequent ones, of anything else all."""
+    if not wanted.is_everything:
+        return _chosen(reader, project_id, wanted)
     found = reader.page(
         f"""
         select {columns(Path, net_amount_minor="coalesce(net_amount_minor, 0)")}
@@ -43,17 +67,69 @@ def paths(
         order by path_rank, path, currency
         limit ? offset ?
         """,  # noqa: S608
-        [project_id, currency, currency],
-        page,
+        [project_id, wanted.currency, wanted.currency],
+        wanted.page,
     )
     return made(Path, found)
 
 
+def _chosen(reader: Reader, project_id: str, wanted: Filters) -> list[Path]:
+    rows = conversion_paths(reader, project_id, wanted.days)
+    condition, values = applied(rows, wanted.filters, reader, wanted.model).condition
+    listed = columns(Path, "conversions", "net_amount_minor", touches="max(touches)", median_seconds=MEDIAN)
+    found = reader.page(
+        f"""
+        with chosen as (
+            select * from {PATHS}
+            where {condition}
+        ),
+
+        ranked as (
+            select path as ranked_path, row_number() over (order by count(*) desc, path) as path_rank
+            from chosen
+            group by path
+        )
+
+        select {listed}
+        from chosen
+        inner join ranked on path = ranked_path
+        where ? is null or currency = ?
+        group by path_rank, path, currency
+        order by path_rank, currency
+        limit ? offset ?
+        """,  # noqa: S608
+        [*values, wanted.currency, wanted.currency],
+        wanted.page,
+    )
+    return made(Path, found)
+
+
+def medians(reader: Reader, rows: Slice, paths: list[str]) -> dict[str, int]:
+    """The median time of each path, over all currencies."""
+    condition, values = rows.where("path", tuple(paths)).condition
+    return dict(
+        reader.rows(f"select path, {MEDIAN} from {rows.mart} where {condition} group by path", values)  # noqa: S608
+    )
+
+
 @router.get(f"{PATH}/paths", response_model=Table[Path])
 def paths_report(
-    caller: ReadCaller, table: AskedTable, currency: AskedCurrency, money: AskedMoney
+    caller: ReadCaller,
+    table: AskedTable,
+    days: AskedDays,
+    currency: AskedCurrency,
+    money: AskedMoney,
+    f: AskedFilters,
+    model: AskedModel,
 ) -> Response:
-    """The most frequent paths of sources to a conversion, over the whole history, with their median time."""
+    """Paths of sources to a conversion, most frequent first, with their median time.
+
+    Filters choose conversions: those by source, medium and the like the ones that the model credits, at least
+    in part, to a touch that matches. Without days and filters these are the thousand most frequent paths of
+    all time.
+    """
     with table.reading(caller, money) as reader:
-        rows = paths(reader, caller.project_id, currency, table.page)
-        return table.answer(reader, rows)
+        refuse_not_applied(PATHS, f, reader)
+        asked = asked_model(reader, caller.project_id, model)
+        rows = paths(reader, caller.project_id, Filters(days, currency, f, asked, table.page))
+        return table.answer(reader, rows, days)

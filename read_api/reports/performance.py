@@ -158,7 +158,7 @@ def _said(line: Line, asked: Asked, period: int) -> dict[str, Any]:
 
 
 def _row(line: Line, asked: Asked) -> dict[str, Any]:
-    plain = replace(line, refunds={})
+    plain = replace(line, refunds=[])
     return {
         "values": line.values,
         **_said(plain, asked, 0),

@@ -12,15 +12,17 @@ the mart's.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 from urllib.parse import quote
 
 from funnelhouse.problems import Refusal
 from read_api.column_values import column_value
+from read_api.conversion_paths import conversion_paths
 from read_api.opened_build import Column
-from read_api.parameters import REPORTED, REPORTING
+from read_api.parameters import REPORTED, REPORTING, Days, day
 from read_api.reader import Reader
-from read_api.slices import PUBLISHED, REACHED_BY, Behind, Figure, slice_of
+from read_api.slices import PATHS, PUBLISHED, REACHED_BY, Behind, Figure, slice_of
 
 PARTS = {"": "figure", "more-": "more", "over-": "over", "over-more-": "over_more"}
 """By the beginning of the words of each part of a figure, what it is called."""
@@ -90,8 +92,15 @@ def expression(column: str) -> Expression | None:
 def has_receipt(figure: Figure) -> bool:
     """Whether an address can say all of the figure."""
     is_said = not figure.but or figure.behind is not None
+    is_short = all(len(value) <= _MAX_LENGTH for _, value in figure.of.filters if isinstance(value, str))
     more = figure.more is None or has_receipt(figure.more)
-    return is_said and more and figure.of.mart.startswith(PUBLISHED) and expression(figure.column) is not None
+    return (
+        is_said
+        and is_short
+        and more
+        and figure.of.mart.startswith(PUBLISHED)
+        and expression(figure.column) is not None
+    )
 
 
 def figure_query(figure: Figure, over: Figure | None = None) -> str:
@@ -127,6 +136,8 @@ def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str
         begin = next(each for each in begins if name.startswith(each))
         given[begin].setdefault(name.removeprefix(begin), []).append(value)
     _convert(reader, given)
+    if any(PATHS in name for words in given.values() for name in words.get("mart", ())):
+        conversion_paths(reader, project_id, _days_of_paths(given.values()))
     found = {
         begin: _figure(reader, project_id, begin, each) for begin, each in given.items() if each or not begin
     }
@@ -146,11 +157,26 @@ def _convert(reader: Reader, given: Mapping[str, Mapping[str, list[str]]]) -> No
     reader.convert(REPORTING if is_converted else REPORTED)
     for begin, words in given.items():
         for name in words.get("mart", ()):
-            if name in reader.converted:
+            if name in reader.converted or (is_converted and name == PATHS):
                 raise Refusal(
                     400,
                     f"{begin}mart must be {_CONVERTED}{name}: all parts of a figure are converted, or none",
                 )
+
+
+def _days_of_paths(given: Iterable[Mapping[str, list[str]]]) -> Days:
+    """Days that hold those of every part, whose own words choose among them."""
+    ends = []
+    for end, widest in (("from", min), ("to", max)):
+        of_parts = [words.get(f"conversion_date.{end}", [""])[0] for words in given if words]
+        try:
+            ends.append(widest(day(end, each) or _OPEN[end] for each in of_parts))
+        except Refusal:
+            ends.append(_OPEN[end])
+    return Days(*ends)
+
+
+_OPEN = {"from": date.min, "to": date.max}
 
 
 def _figure(reader: Reader, project_id: str, begin: str, words: Mapping[str, list[str]]) -> Figure:

@@ -12,7 +12,7 @@ from typing import Any
 from read_api.reader import Reader
 from read_api.reports.projects import Project
 from read_api.reports.receipt_asked import Expression
-from read_api.slices import CREDIT_DIGITS, Figure
+from read_api.slices import CREDIT_DIGITS, PATHS, Figure
 
 SHOWN = (
     "happened_at",
@@ -143,9 +143,9 @@ _CREDIT_WEIGHTS = {
 def listing(known: Known, figure: Figure, asked: Expression) -> Listing:
     """The rows of a figure."""
     mart = figure.of.mart
-    if not mart.startswith("rpt_"):
-        return _of_itself(known, figure, asked, "")
     lister = _LISTERS.get((mart, asked.column)) if asked.function == "sum" else None
+    if lister is None and not mart.startswith("rpt_"):
+        return _of_itself(known, figure, asked, "")
     found = lister(known, asked.column, figure) if lister else None
     return found or of_report(known, figure, asked)
 
@@ -402,6 +402,21 @@ def _page_conversions(known: Known, column: str, _figure: Figure) -> Listing:
     )
 
 
+def _path_conversions(known: Known, column: str, _figure: Figure) -> Listing:
+    """With their amounts as the conversions have them, which what is credited has to add up to."""
+    own = ("path", "touches", "seconds", "days_to_convert")
+    return Listing(
+        f"(select conversions.*, {', '.join(f'paths.{name}' for name in own)} "  # noqa: S608
+        f"from fct_conversions as conversions inner join {PATHS} as paths "
+        "on conversions.conversion_id = paths.conversion_id) as conversions",
+        known.columns("fct_conversions", "conversions") | {name: f"conversions.{name}" for name in own},
+        _LANDED_WEIGHTS[column],
+        "conversions.occurred_at",
+        "conversions.conversion_id",
+        _OF_CONVERSION,
+    )
+
+
 _COMPLETION_WEIGHTS = {
     "completions": "1",
     "conversions": "case when completions.conversion_id is null then 0 else 1 end",
@@ -536,6 +551,8 @@ _LISTERS: Mapping[tuple[str, str], Lister] = {
     ("rpt_landing_pages", "sessions"): _landing_sessions,
     ("rpt_landing_pages", "converting_sessions"): _converting_sessions,
     **{("rpt_landing_pages", name): _landed_conversions for name in _LANDED_WEIGHTS},
+    (PATHS, "conversions"): _path_conversions,
+    (PATHS, "net_amount_minor"): _path_conversions,
     ("rpt_pages", "conversions"): _page_conversions,
     ("rpt_pages", "net_amount_minor"): _page_conversions,
     **{("rpt_goals", name): _completions for name in _COMPLETION_WEIGHTS},

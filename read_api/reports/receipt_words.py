@@ -91,12 +91,14 @@ def said(figure: Figure, asked: Expression, project: Project) -> str:
     if figure.but and figure.behind:
         names = " and ".join(_name(each) for each in figure.but.split(","))
         words.append(f"{names} is none of the first {figure.behind.first}")
-    known = dict(figure.of.filters).get("learnt_date.to")
-    days = _days([each for each in figure.of.filters if each[0] != "learnt_date.to"])
+    since, known = (dict(figure.of.filters).get(f"learnt_date.{end}") for end in ("from", "to"))
+    days = _days([each for each in figure.of.filters if not each[0].startswith("learnt_date.")])
     if days and entries in _LATER:
         # An entry counts on the day of its sale, whenever it was booked.
         days = f"for sales of {days}"
-    if known:
+    if since:
+        days += f"{', ' if days else ''}known since {range_in_words(since, known)}"
+    elif known:
         days += f"{', ' if days else ''}as known on {written_day(known)}"
     return text + (f" where {' and '.join(words)}" if words else "") + (f", {days}" if days else "")
 

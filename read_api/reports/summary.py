@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from funnelhouse.auth import ReadCaller
@@ -23,6 +23,7 @@ from read_api.parameters import (
     AskedMoney,
     AsOf,
     Days,
+    day,
 )
 from read_api.reader import Reader
 from read_api.reports import PATH
@@ -37,12 +38,16 @@ router = APIRouter(tags=["reports"])
 
 @dataclass(frozen=True)
 class Filters:
-    """Which days, country and rows, chosen by the credit of `model`; `as_of` is for the ledger."""
+    """Which days, country and rows, chosen by the credit of `model`.
+
+    `as_of` and `since` are for the ledger: entries that had arrived by then, and after the end of that day.
+    """
 
     days: Days = ALL_DAYS
     country: str | None = None
     currency: str | None = None
     as_of: AsOf | None = None
+    since: date | None = None
     filters: tuple[Filter, ...] = ()
     model: str = ""
 
@@ -171,17 +176,17 @@ def by_currency(days: list[DayFigures], entries: list[LedgerFigures]) -> list[Cu
         if entry.is_unmatched:
             refunds[entry.currency] += entry.amount_minor
     by: dict[str, list[DayFigures]] = {currency: [] for currency in refunds if refunds[currency]}
-    for day in days:
-        by.setdefault(day.currency, []).append(day)
+    for of_day in days:
+        by.setdefault(of_day.currency, []).append(of_day)
     return [
         CurrencyFigures(
             currency,
-            sum(day.sessions for day in by[currency]),
-            sum((day.conversions for day in by[currency]), of_nano(0)),
-            sum((day.pending_conversions for day in by[currency]), of_nano(0)),
-            sum(day.net_amount_minor for day in by[currency]),
+            sum(each.sessions for each in by[currency]),
+            sum((each.conversions for each in by[currency]), of_nano(0)),
+            sum((each.pending_conversions for each in by[currency]), of_nano(0)),
+            sum(each.net_amount_minor for each in by[currency]),
             refunds[currency],
-            sum(day.net_amount_minor for day in by[currency]) + refunds[currency],
+            sum(each.net_amount_minor for each in by[currency]) + refunds[currency],
         )
         for currency in sorted(by)
     ]
@@ -213,6 +218,7 @@ def by_state(reader: Reader, project_id: str, filters: Filters) -> list[StateFig
 def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigures]:
     """The ledger of conversions and refunds of the days, by reason and currency, as known at `as_of`.
 
+    With `since` it is what changed after that day.
     With a filter only entries of conversions are there: what an unmatched refund belongs to is not known.
     """
     until, learnt = known_by(filters.as_of)
@@ -231,11 +237,11 @@ def ledger(reader: Reader, project_id: str, filters: Filters) -> list[LedgerFigu
         f"""
         select {listed}
         from fct_conversion_ledger
-        where {condition} and {until}
+        where {condition} and {until} and (? is null or learnt_date > ?)
         group by reason, conversion_id is null, currency, reporting_currency
         order by currency, is_unmatched, reason, reporting_currency
         """,  # noqa: S608
-        [*parameters, *learnt],
+        [*parameters, *learnt, filters.since, filters.since],
     )
     return made(LedgerFigures, found)
 
@@ -249,20 +255,30 @@ def summary(
     country: AskedCountry,
     currency: AskedCurrency,
     as_of: AskedAsOf,
+    since: Annotated[
+        str | None,
+        Query(
+            description="The ledger without what was known at the end of that day (YYYY-MM-DD): what changed "
+            "since, until `as_of`.",
+            json_schema_extra={"format": "date"},
+        ),
+    ] = None,
+    *,
     asked: AskedFilters,
     comparison: AskedComparison,
     money: AskedMoney,
 ) -> Response:
     """Sessions, conversions and money by day and currency, conversions by state, and the ledger by reason.
 
-    `as_of` reads the ledger as it was known then; the other figures are today's. Sessions are not filtered by
-    conversion and goal, and figures by day not by new or returning.
+    `as_of` reads the ledger as it was known then, `since` what changed since; other figures are today's.
+    Sessions are not filtered by conversion and goal, and figures by day not by new or returning.
     """
     with reading(request, caller, build, money) as reader:
         known = project(reader, caller.project_id)
-        filters = Filters(days, country, currency, as_of, asked, known.default_model)
+        known_on = day("since", since)
+        filters = Filters(days, country, currency, as_of, known_on, asked, known.default_model)
         entries = ledger(reader, caller.project_id, filters)
-        today = replace(filters, as_of=None)
+        today = replace(filters, as_of=None, since=None)
         figures = by_day(reader, caller.project_id, filters)
         content = {
             "build": reader.build_id,
@@ -271,7 +287,8 @@ def summary(
             "from": days.first,
             "to": days.last,
             "currencies": by_currency(
-                figures, entries if as_of is None else ledger(reader, caller.project_id, today)
+                figures,
+                entries if as_of is None and known_on is None else ledger(reader, caller.project_id, today),
             ),
             "days": figures,
             "states": by_state(reader, caller.project_id, filters),

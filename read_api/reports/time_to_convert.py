@@ -8,22 +8,26 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
+from read_api.conversion_paths import conversion_paths
+from read_api.filters import AskedFilters, AskedModel, Filter, applied, refuse_not_applied
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
-from read_api.reports.conditions import matching
-from read_api.slices import Slice
+from read_api.reports.projects import asked_model
+from read_api.slices import PATHS, Slice, slice_of
 
 router = APIRouter(tags=["reports"])
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which conversions."""
+    """Which conversions; `model` is that whose credit filters by source and the like mean."""
 
     days: Days = ALL_DAYS
     currency: str | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
     page: Page = FIRST_PAGE
 
 
@@ -38,13 +42,21 @@ class TimeToConvert:
     net_amount_minor: int
 
 
+def rows_of(reader: Reader, project_id: str, wanted: Filters) -> Slice:
+    """The report's rows of some days, or where conversions are filtered the path of each."""
+    if not wanted.filters:
+        return slice_of(reader, "rpt_time_to_convert", project_id).on("report_date", wanted.days)
+    return applied(conversion_paths(reader, project_id, wanted.days), wanted.filters, reader, wanted.model)
+
+
 def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[TimeToConvert]:
     """By days, then touches, then currency."""
-    condition, values = matching(project_id, "report_date", filters.days, {"currency": filters.currency})
+    rows = rows_of(reader, project_id, filters).having({"currency": filters.currency})
+    condition, values = rows.condition
     found = reader.page(
         f"""
         select {columns(TimeToConvert, "conversions", "net_amount_minor")}
-        from rpt_time_to_convert
+        from {rows.mart}
         where {condition}
         group by days_to_convert, touches, currency
         order by days_to_convert, touches, currency
@@ -61,7 +73,7 @@ def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
     condition, values = rows.condition
     return dict(
         reader.rows(
-            f"select {column}, sum(conversions) from rpt_time_to_convert where {condition} "  # noqa: S608
+            f"select {column}, sum(conversions) from {rows.mart} where {condition} "  # noqa: S608
             f"group by {column}",
             values,
         )
@@ -70,9 +82,17 @@ def by(reader: Reader, rows: Slice, column: str) -> dict[int, int]:
 
 @router.get(f"{PATH}/time-to-convert", response_model=Table[TimeToConvert])
 def time_to_convert_report(
-    caller: ReadCaller, table: AskedTable, days: AskedDays, currency: AskedCurrency, money: AskedMoney
+    caller: ReadCaller,
+    table: AskedTable,
+    days: AskedDays,
+    currency: AskedCurrency,
+    money: AskedMoney,
+    f: AskedFilters,
+    model: AskedModel,
 ) -> Response:
-    """Conversions with touches, by the days and the touches that they took."""
+    """Conversions with touches, by the days and touches that they took; filters choose them as in `paths`."""
     with table.reading(caller, money) as reader:
-        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, table.page))
+        refuse_not_applied(PATHS, f, reader)
+        asked = asked_model(reader, caller.project_id, model)
+        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, f, asked, table.page))
         return table.answer(reader, rows, days)

@@ -31,6 +31,9 @@ def sessions(rows: Slice, number: int | None) -> Figure:
         (0, 7, "100.0", "down", False),
         (0, 0, NONE, "none", None),
         (50, -100, "150.0", "up", True),
+        (10_994, 1000, "999.4%", "up", True),
+        (15_883, 100, "&gt;999%", "up", True),
+        (-15_883, 100, "&gt;999%", "down", False),
     ],
 )
 def test_a_change_is_relative_to_what_was(

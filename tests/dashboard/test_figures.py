@@ -21,9 +21,9 @@ from read_api.dashboard.pages.behaviour import heat_by_rank, interval_axis
 from read_api.dashboard.pages.keys import SCOPES
 from read_api.dashboard.pages.links import FIRES, PASSED
 from read_api.dashboard.pages.setup import PAGE_KINDS
-from read_api.dashboard.pages.traffic import heat, sankey
+from read_api.dashboard.pages.traffic import Paths, heat, sankey
 from read_api.parameters import Days
-from read_api.ranking import Line
+from read_api.ranking import Line, Ranking
 from read_api.reports.experiments import Variant
 from read_api.slices import Figure, Slice
 from record.contract import MatchOperator, MatchType, PageKind
@@ -187,7 +187,9 @@ def path(rank: int, sources: str, conversions: int) -> Line:
 
 def test_the_picture_of_paths_keeps_every_conversion() -> None:
     lines = [path(1, "a > b", 5), path(2, "b", 3), path(3, " > ".join("abcabcab"), 2)]
-    picture = sankey(Slice("rpt_paths", "shop"), lines)
+    rows, every = Slice("rpt_paths", "shop"), Line(None)
+    sources = [line.labels[0].split(" > ") for line in lines]
+    picture = sankey(Paths(rows, Ranking(lines, every), "path_rank", sources, [None, None, None]))
     ends = [link["value"] for link in picture["links"] if link["to"] == "conversion"]
     assert sum(ends) == 10
     depths = {node["name"]: node["depth"] for node in picture["nodes"]}

@@ -127,6 +127,22 @@ def test_a_day_that_is_clicked_gets_a_note_and_a_marker(shop: Shop, seen: Watche
     assert "Sale <b>began</b> 🛒" not in items(page)
 
 
+@pytest.mark.parametrize("path", ["performance?compare=previous&by=campaign", "landing-pages", "revenue"])
+def test_pages_without_a_chart_over_time_have_the_list(shop: Shop, seen: Watched, path: str) -> None:
+    page = seen.page
+    page.goto(shop.at(path))
+    page.locator("#add-note > summary").click()
+    page.get_by_label("Day", exact=True).fill("2026-12-10")
+    page.get_by_label("Note", exact=True).fill(f"as seen on {path}")
+    page.get_by_role("button", name="Save note").click()
+    page.wait_for_url(f"**/{path}#notes")
+    item = page.locator("#notes li", has_text=f"as seen on {path}")
+    expect(item).to_be_in_viewport(ratio=1)
+    item.get_by_role("button", name=re.compile("^Delete")).click()
+    expect(item).to_have_count(0)
+    page.wait_for_url(f"**/{path}#notes")
+
+
 def test_a_goal_that_was_redefined_has_a_marker(shop: Shop, seen: Watched) -> None:
     shop.put("goals/signup", GOAL)
     shop.put("goals/signup", {**GOAL, "minimum_amount": 5})

@@ -461,9 +461,18 @@ def test_dates_filters_and_project_stay_in_the_address(seen: Watched, published:
     assert "f=country%3Ais%3ADE" in page.url
     total = page.locator("tfoot td").first.inner_text()
     assert total == f"{sessions:,}"
-    # Paths know no country, say so, and keep it.
-    page.get_by_role("link", name="Paths", exact=True).click()
+    expect(page.locator("main")).to_contain_text("There is nothing to compare with")
+    # Channel importance knows no country, says so, and keeps it; paths are those of its conversions.
+    page.get_by_role("link", name="Channel importance", exact=True).click()
     expect(page.locator("[data-unfiltered=country]").first).to_contain_text("not filtered by Country is DE")
+    page.get_by_role("link", name="Paths", exact=True).click()
+    expect(page.locator("[data-unfiltered]")).to_have_count(0)
+    paths = api(published, "paths", f="country:is:DE", money="reporting")["rows"]
+    total = page.locator("tfoot tr").last.locator("td").first.inner_text()
+    assert total == str(sum(row["conversions"] for row in paths))
+    # Put together, paths of all time are those that are counted in advance.
+    every, counted = (api(published, "paths", **asked)["rows"] for asked in ({"from": "2000-01-01"}, {}))
+    assert every == counted and len(counted) > 10
     page.get_by_role("link", name="Overview", exact=True).click()
     expect(page.locator(".chip")).to_contain_text("Country is DE")
     page.get_by_label("Dates").select_option("own")

@@ -1,9 +1,12 @@
 """A figure's rows, in a panel beside its page: opened by a click or a key, left by Back, Escape and Close."""
 
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from servers import Server
+
+from read_api.dashboard.access import COOKIE
 
 PATH = "/app/projects/shop"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -79,11 +82,45 @@ def test_a_receipt_has_rows_statements_and_a_way_on(server: Server, seen: Page) 
         panel.get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "shop_receipt.csv"
     assert len(download.value.path().read_text(encoding="utf-8").splitlines()) > 500
-    # Loaded as what it is, the address is a page with a way back.
     seen.reload()
-    expect(seen.get_by_role("heading", level=1)).to_have_text("Receipt")
-    seen.get_by_role("link", name="Back to Overview").click()
+    expect(panel).to_be_visible()
+    seen.go_back()
     seen.wait_for_url("**/overview?dates=all")
+    expect(panel).to_be_hidden()
+
+
+def test_the_address_of_a_panel_shows_its_page_in_another_tab(
+    server: Server, seen: Page, new_context: Callable[..., BrowserContext], cookie: str
+) -> None:
+    seen.goto(f"{server.url}{PATH}/attribution?dates=all")
+    seen.locator("main table a.figure").first.click()
+    expect(seen.locator(PANEL)).to_contain_text("✓ equals the report")
+    figure = seen.locator(PANEL).get_by_role("heading", level=2).inner_text()
+    address = seen.url
+    tab = seen.context.new_page()
+    tab.goto(address)
+    panel = tab.locator(PANEL)
+    expect(panel.get_by_role("heading", level=2)).to_have_text(figure)
+    expect(tab.get_by_role("heading", level=1, include_hidden=True)).to_have_text("Attribution")
+    tab.wait_for_url(address)
+    tab.go_back()
+    expect(panel).to_be_hidden()
+    tab.wait_for_url("**/attribution?dates=all")
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Attribution")
+    tab.go_forward()
+    expect(panel).to_be_visible()
+    tab.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    tab.wait_for_url("**/attribution?dates=all")
+    tab.close()
+    # Without a script it is a page with a way back.
+    plain = new_context(java_script_enabled=False)
+    plain.add_cookies([{"name": COOKIE, "value": cookie, "url": server.url}])
+    page = plain.new_page()
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Receipt")
+    page.get_by_role("link", name="Back to Attribution").click()
+    page.wait_for_url("**/attribution?dates=all")
 
 
 def test_money_is_in_one_currency_until_somebody_wants_it_as_reported(server: Server, seen: Page) -> None:

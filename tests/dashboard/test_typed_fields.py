@@ -68,6 +68,27 @@ def test_what_is_typed_while_a_page_comes_stays(server: Server, seen: Page) -> N
     page.wait_for_url("**from=2026-05-10&to=2026-05-20**")
 
 
+def test_half_a_date_stays_while_a_page_comes(server: Server, seen: Page) -> None:
+    page = seen
+    page.goto(at(server, "conversions?dates=own&from=2026-05-01&to=2026-05-31"))
+    held: list[Route] = []
+    page.route("**/conversions?**", lambda route: held.append(route), times=1)
+    typed(page.get_by_label("From", exact=True), "2026-05-10")
+    page.keyboard.press("Enter")
+    page.get_by_label("To", exact=True).focus()
+    page.keyboard.type("0520", delay=20)
+    page.wait_for_timeout(100)
+    held[0].continue_()
+    page.wait_for_url("**from=2026-05-10&to=2026-05-31**")
+    page.wait_for_timeout(300)
+    expect(page.get_by_label("To", exact=True)).to_be_focused()
+    # One goes on where one was: with the year.
+    page.keyboard.type("2027", delay=20)
+    expect(page.get_by_label("To", exact=True)).to_have_value("2027-05-20")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=2026-05-10&to=2027-05-20**")
+
+
 def test_a_part_of_an_order_applies_when_it_is_left(server: Server, seen: Page) -> None:
     page = seen
     page.goto(at(server, "conversions?dates=all"))

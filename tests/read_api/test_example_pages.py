@@ -26,6 +26,7 @@ ASKED_FOR = {
     "destinations": ["destinations/meta/preview"],
     "overview": ["overview?outcomes=events&dates=all", "overview?dates=own&from=2026-11-02&to=2026-11-02"],
     "goals": ["goals/preview?match_type=event_name&value=signup"],
+    "paths": ["paths?dates=all"],
     "people": ["people?id=u1"],
 }
 
@@ -101,7 +102,7 @@ def test_a_path_of_several_currencies_has_one_median(home: Settings) -> None:
         {**blog, "currency": "USD", "median_seconds": 10800},
     ]
     shop = signed_in(home, {**EXAMPLE_ROWS, "rpt_paths": rows})
-    listed = shop("paths").split("Median time")[1]
+    listed = shop("paths?dates=all").split("Median time")[1]
     assert "blog 2 USD 39.99 EUR 39.99 2.5 h news → google 1 USD 39.99 24.0 h" in listed
     assert "Total of frequent paths 3 USD 79.98 EUR 39.99" in listed
 

@@ -43,7 +43,10 @@ KINDS = {
 _FIRST, _LAST = date(2000, 1, 1), date(2100, 12, 30)
 """Days that ingest has notes of."""
 _ONCE = re.compile(r"[A-Za-z0-9_-]{16,64}")
-_BACK = re.compile(r"/app/projects/(?P<project>[^/?#]+)/(?:overview|revenue|notes)(?:\?[!-~]*)?")
+_BACK = re.compile(
+    r"/app/projects/(?P<project>[^/?#]+)/"
+    r"(?:overview|revenue|performance|landing-pages|notes)(?:\?[!-~]*)?"
+)
 
 router = APIRouter(include_in_schema=False)
 

@@ -79,6 +79,8 @@ def receipt_page(request: Request, viewer: AnyViewer) -> Response:
             "after": after,
             "most": MAX_LIMIT,
             "back": f"/app/projects/{viewer.project_id}/{back}",
+            # The address of a panel names the page that it lay on.
+            "is_panel": bool(asked.get("page")),
             "back_title": titled(slug) or "the page",
         }
         return view.render("receipt.html", context)

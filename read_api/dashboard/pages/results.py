@@ -1,7 +1,8 @@
 """Results: how revenue came to be what it is, and conversions with what explains them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,7 @@ from read_api.dashboard.figures import Units
 from read_api.dashboard.layout import money_series
 from read_api.dashboard.net_revenue import net_revenue
 from read_api.dashboard.rendering import HEADERS
-from read_api.dashboard.view import View, viewing
+from read_api.dashboard.view import UnreadableError, View, viewing
 from read_api.parameters import MAX_LIMIT, Page, cursor
 from read_api.reader import Reader
 from read_api.reports import conversions, summary
@@ -52,24 +53,40 @@ router = APIRouter(include_in_schema=False)
 def revenue(request: Request, viewer: AnyViewer) -> Response:
     """From sales to net revenue: why the ledger's entries are there, as a waterfall."""
     with viewing(request, viewer, "revenue", converts=True, chooses_by_credit=True) as view:
-        as_of = _date(request.query_params.get("as_of", ""))
-        entries = summary.ledger(view.reading, view.project_id, replace(view.asked, as_of=as_of))
+        as_of, since = (_date(request.query_params.get(name, "")) for name in ("as_of", "since"))
+        if since is not None and since >= (as_of or date.max):
+            raise UnreadableError(view, "since must be before as_of", "since")
+        wanted = replace(view.asked, as_of=as_of)
         rows = view.rows("fct_conversion_ledger", "conversion_date").having({"learnt_date.to": as_of})
         tables = []
-        for currency in view.currencies.in_order(entry.currency for entry in entries):
-            of_currency = rows.where("currency", currency)
-            found = [entry for entry in entries if entry.currency == currency]
-            steps = _steps(found, of_currency)
-            total = of_currency.figure(_AMOUNT, sum(entry.amount_minor for entry in found))
+        for currency, steps, total in _by_currency(view, wanted, rows):
             chart = _waterfall(steps, total, view.units)
             tables.append({"currency": currency, "steps": steps, "total": total, "chart": chart})
+        changed = []
+        if since is not None:
+            later = rows.where("learnt_date.from", since + timedelta(days=1))
+            changed = list(_by_currency(view, replace(wanted, since=since), later))
         context = {
             "tables": tables,
             "states": _states(view),
             "as_of": as_of,
+            "since": since,
+            "changed": changed,
             "left_out": net_revenue(view, {}).left_out,
         }
         return view.render("revenue.html", context)
+
+
+def _by_currency(
+    view: View, wanted: summary.Filters, rows: Slice
+) -> Iterator[tuple[str, list[dict[str, Any]], Figure]]:
+    """Steps by reason and their sum, in each currency; `rows` are those of the ledger that are wanted."""
+    entries = summary.ledger(view.reading, view.project_id, wanted)
+    for currency in view.currencies.in_order(entry.currency for entry in entries):
+        of_currency = rows.where("currency", currency)
+        found = [entry for entry in entries if entry.currency == currency]
+        total = of_currency.figure(_AMOUNT, sum(entry.amount_minor for entry in found))
+        yield currency, _steps(found, of_currency), total
 
 
 @router.get(f"{PATH}/conversions")

@@ -1,7 +1,7 @@
 """Traffic: where sessions come from, where they land, and what is credited for conversions."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
@@ -10,18 +10,19 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from funnelhouse.problems import Refusal
+from read_api.conversion_paths import conversion_paths
 from read_api.dashboard.access import AnyViewer
 from read_api.dashboard.change import column_change
 from read_api.dashboard.figures import Units, model_name, origin
 from read_api.dashboard.layout import bar_chart, money_series
 from read_api.dashboard.net_revenue import NetRevenue, net_revenue
 from read_api.dashboard.pages.performance import Row, choices, table_context, with_bars
-from read_api.dashboard.view import View, viewing
+from read_api.dashboard.view import ALL, View, viewing
 from read_api.filters import DIMENSIONS, applied, not_applied, path_to
 from read_api.performance_lines import OF_CONVERSIONS, Value
 from read_api.ranking import Line, Ranked, Ranking, ranked, ranked_by_model
 from read_api.reader import Reader
-from read_api.reports import goals, landing_pages, time_to_convert
+from read_api.reports import goals, landing_pages, paths, time_to_convert
 from read_api.reports.projects import project
 from read_api.slices import Figure, Slice, slice_of
 
@@ -78,8 +79,48 @@ def landing_page_list(request: Request, viewer: AnyViewer) -> Response:
         rows = [Row(line, 0, "landing_page", value=line.values[0]) for line in found.lines]
         with_bars(chosen, rows)
         viewed = ranked(view.reading, view.rows("rpt_pages"), _VIEWED, view.most_rows, in_order)
-        context = {**table_context(chosen, found), "rows": rows, "viewed": viewed}
+        context = {**table_context(chosen, found), "rows": rows, "viewed": viewed, "converted": _all(view)}
         return view.render("landing_pages.html", context)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """All conversions of the days shown: those that no page is known of, and what all of them make."""
+
+    without_page: Figure
+    amounts_without: list[Figure]
+    total: Figure
+    net: NetRevenue
+
+
+def _all(view: View) -> Converted:
+    """Whatever is filtered: it stands below pages, which can't be."""
+    every = slice_of(view.reading, "fct_conversions", view.project_id).on("conversion_date", view.days)
+    every = every.where("state.not", "rejected")
+    condition, values = every.condition
+    found = view.reading.rows(
+        f"""
+        select currency, page_id is null, count(*), coalesce(sum(net_amount_minor), 0)
+        from fct_conversions
+        where {condition}
+        group by all
+        """,  # noqa: S608
+        values,
+    )
+
+    def sums(rows: Slice, wanted: Callable[[bool], bool]) -> tuple[Figure, dict[str, Figure]]:
+        amounts: Counter[str] = Counter()
+        for currency, is_without, _, minor in found:
+            amounts[currency] += minor if wanted(is_without) else 0
+        return rows.figure("count(*)", sum(row[2] for row in found if wanted(row[1]))), {
+            each: rows.where("currency", each).figure("sum(net_amount_minor)", amounts[each])
+            for each in view.currencies.in_order(amounts)
+        }
+
+    without, of_them = sums(every.where("page_id", None), lambda is_without: is_without)
+    total, amounts = sums(every, lambda _: True)
+    moneys = [each for each in of_them.values() if each]
+    return Converted(without, moneys, total, net_revenue(view, amounts, is_filtered=False))
 
 
 @router.get(f"{PATH}/attribution")
@@ -268,54 +309,83 @@ def _converting_goals(reader: Reader, project_id: str) -> dict[str, str]:
     return {goal.goal_id: goal.name or goal.goal_id for goal in found if goal.conversions}
 
 
+@dataclass(frozen=True)
+class Paths:
+    """Frequent paths: the rows that they are of, the column that tells them apart, sources and medians."""
+
+    rows: Slice
+    ranking: Ranking
+    by: str
+    sources: list[list[str]]
+    medians: list[Figure | None]
+
+    @property
+    def lines(self) -> list[tuple[list[str], Line, Figure | None]]:
+        """For the table."""
+        return list(zip(self.sources, self.ranking.lines, self.medians, strict=True))
+
+
 @router.get(f"{PATH}/paths")
 def path_list(request: Request, viewer: AnyViewer) -> Response:
     """Conversion paths, as a picture and by frequency; and how long they took."""
-    with viewing(request, viewer, "paths", converts=True) as view:
-        view.is_of_days = False
-        reader = view.reading
-        rows = view.rows("rpt_paths", None)
-        # Builds of older versions have no median over all currencies.
-        has_median = _MEDIAN in {column.name for column in reader.marts["rpt_paths"].columns}
-        labels = ("path", _MEDIAN) if has_median else ("path",)
-        found = ranked(
-            reader,
-            rows,
-            Ranked("path_rank", ("conversions",), labels=labels),
-            view.most_rows,
-            view.currencies.in_order,
-        )
-        ways = view.rows("rpt_time_to_convert")
+    with viewing(request, viewer, "paths", converts=True, chooses_by_credit=True) as view:
+        ways = None if view.filters else view.rows("rpt_time_to_convert")
+        if view.dates == ALL and not view.filters:
+            # What is frequent in all time is counted already.
+            found = _frequent_paths(view)
+        else:
+            rows = conversion_paths(view.reading, view.project_id, view.days)
+            rows = applied(rows, view.filters, view.reading, view.model)
+            found, ways = _chosen_paths(view, rows), ways or rows
+        assert ways is not None
         context = {
-            "ranking": found,
-            "paths": [
-                {
-                    "sources": line.labels[0].split(" > "),
-                    "line": line,
-                    "median": rows.where("path_rank", line.value).figure(f"max({_MEDIAN})", line.labels[1])
-                    if has_median
-                    else None,
-                }
-                for line in found.lines
-            ],
-            "sankey": sankey(rows, found.lines[:DRAWN_PATHS]) if found else None,
-            "days": _counted(reader, ways, "days_to_convert"),
-            "touches": _counted(reader, ways, "touches"),
+            "ranking": found.ranking,
+            "is_frequent": found.by == "path_rank",
+            "is_of_credit": any(each.of_credit for each in view.filters),
+            "paths": found.lines,
+            "sankey": sankey(found) if found.ranking else None,
+            "days": _counted(view.reading, ways, "days_to_convert"),
+            "touches": _counted(view.reading, ways, "touches"),
         }
         return view.render("paths.html", context)
 
 
-def sankey(rows: Slice, lines: Sequence[Line]) -> dict[str, Any]:
+def _frequent_paths(view: View) -> Paths:
+    rows = view.rows("rpt_paths", None)
+    # Builds of older versions have no median over all currencies.
+    has_median = _MEDIAN in {column.name for column in view.reading.marts["rpt_paths"].columns}
+    ranks = Ranked("path_rank", ("conversions",), labels=("path", _MEDIAN) if has_median else ("path",))
+    found = ranked(view.reading, rows, ranks, view.most_rows, view.currencies.in_order)
+    medians = [
+        rows.where("path_rank", line.value).figure(f"max({_MEDIAN})", line.labels[1]) if has_median else None
+        for line in found.lines
+    ]
+    return Paths(rows, found, "path_rank", [line.labels[0].split(" > ") for line in found.lines], medians)
+
+
+def _chosen_paths(view: View, rows: Slice) -> Paths:
+    found = ranked(
+        view.reading, rows, Ranked("path", ("conversions",)), view.most_rows, view.currencies.in_order
+    )
+    named = [line.value for line in found.lines]
+    times = paths.medians(view.reading, rows, named) if named else {}
+    medians = [rows.where("path", path).figure(paths.MEDIAN, times[path]) for path in named]
+    return Paths(rows, found, "path", [path.split(" > ") for path in named], list(medians))
+
+
+def sankey(of: Paths) -> dict[str, Any]:
     """The last touches of frequent paths, as nodes by place and source, flowing into the conversion."""
-    frequent = [(line.value, line.labels[0].split(" > "), int(line["conversions"].total)) for line in lines]
+    frequent = [
+        (line.value, path, int(line["conversions"].total)) for path, line, _ in of.lines[:DRAWN_PATHS]
+    ]
     weights: Counter[str] = Counter()
     for _, path, conversions in frequent:
         for source in set(path):
             weights[source] += conversions
     kept = {source for source, _ in weights.most_common(DRAWN_SOURCES)}
-    links: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    links: dict[tuple[str, str], list[tuple[Any, int]]] = {}
     nodes: dict[str, tuple[int, str]] = {}
-    for rank, path, conversions in frequent:
+    for value, path, conversions in frequent:
         touched = [source if source in kept else _OTHERS for source in path]
         shown = touched[-DRAWN_TOUCHES:]
         if len(touched) > DRAWN_TOUCHES:
@@ -326,7 +396,7 @@ def sankey(rows: Slice, lines: Sequence[Line]) -> dict[str, Any]:
             nodes[f"{place} {source}"] = (place, source)
         for (place, source), (next_place, following) in pairwise(places):
             link = links.setdefault((f"{place} {source}", f"{next_place} {following}"), [])
-            link.append((rank, conversions))
+            link.append((value, conversions))
     first = min(place for place, _ in nodes.values())
     return {
         "kind": "sankey",
@@ -342,16 +412,16 @@ def sankey(rows: Slice, lines: Sequence[Line]) -> dict[str, Any]:
                 "value": sum(conversions for _, conversions in each),
                 "from": nodes[source][1],
                 "to": nodes[target][1],
-                "sources": [dict(origin(_of_paths(rows, each)))],
+                "sources": [dict(origin(_of_paths(of, each)))],
             }
             for (source, target), each in sorted(links.items())
         ],
     }
 
 
-def _of_paths(rows: Slice, each: list[tuple[int, int]]) -> Figure:
-    ranks = tuple(rank for rank, _ in each)
-    return rows.where("path_rank", ranks).figure("sum(conversions)", sum(number for _, number in each))
+def _of_paths(of: Paths, each: list[tuple[Any, int]]) -> Figure:
+    found = of.rows.where(of.by, tuple(value for value, _ in each))
+    return found.figure(_WAYS, sum(number for _, number in each))
 
 
 def _side_by_side(by_model: dict[str, Ranking], measure: str, currency: str, amount: str) -> dict[str, Any]:

@@ -120,24 +120,50 @@
     }
   });
 
-  // A page that comes while one types has the field anew: what is in it stays.
+  // A page that comes while one types has the field anew: what is in it stays. Of a date that is half written only the
+  // browser knows the digits, so that field itself goes over to the new page, with its focus.
   document.addEventListener("htmx:before:swap", (event) => {
     const field = document.activeElement;
-    if (event.target.matches?.(APPLIES) && field?.id && field.matches(TYPED) && isWaiting(field)) {
+    if (!event.target.matches?.(APPLIES) || !field?.id || !field.matches(TYPED)) {
+      return;
+    }
+    if (field === typing && document.body.moveBefore) {
+      kept = { id: field.id, field };
+      document.body.moveBefore(field, null);
+    } else if (isWaiting(field)) {
       kept = { id: field.id, value: field.value, at: field.selectionStart };
     }
   });
   document.addEventListener("htmx:after:swap", () => {
-    const field = kept && document.getElementById(kept.id);
-    if (field) {
-      field.value = kept.value;
-      field.focus({ preventScroll: true });
-      if (kept.at !== null) {
-        field.setSelectionRange(kept.at, kept.at);
-      }
+    if (kept?.field) {
+      goOver(kept.field);
+    } else if (kept) {
+      writeAgain(kept);
     }
     kept = null;
   });
+
+  function goOver(field) {
+    const fresh = [...document.querySelectorAll(`#${CSS.escape(field.id)}`)].find((each) => each !== field);
+    if (fresh) {
+      applied.set(field, fresh.defaultValue);
+      fresh.parentNode.moveBefore(field, fresh);
+      fresh.remove();
+    } else {
+      field.remove();
+    }
+  }
+
+  function writeAgain({ id, value, at }) {
+    const field = document.getElementById(id);
+    if (field) {
+      field.value = value;
+      field.focus({ preventScroll: true });
+      if (at !== null) {
+        field.setSelectionRange(at, at);
+      }
+    }
+  }
 
   // What is ticked stays, whatever is searched for next.
   document.addEventListener("change", (event) => {

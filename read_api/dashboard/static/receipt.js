@@ -1,6 +1,6 @@
 // A click on a figure opens the rows that it is made of, in a panel beside the page. The panel has an address of
-// its own: Back closes it, and without this script it is a page. In tables one figure takes Tab, and arrow keys
-// lead to the others: a page may have a thousand of them.
+// its own: Back closes it, and wherever it is opened it shows the page with its panel; without this script it is
+// a page. In tables one figure takes Tab, and arrow keys lead to the others: a page may have a thousand of them.
 "use strict";
 
 (() => {
@@ -131,7 +131,24 @@
       panel?.open ? named() : show(address, named);
     }
   }
-  document.addEventListener("DOMContentLoaded", reopen);
+
+  // A panel's address that is loaded as a page: below it comes the page that it lay on, to which Back leads.
+  function putUnder() {
+    const page = isReceipt(here()) && document.querySelector("main a[data-lay-on]");
+    if (!page) {
+      return false;
+    }
+    const state = { receipt: here() };
+    if (!history.state?.receipt) {
+      history.replaceState(null, "", page.href);
+      history.pushState(state, "", page.href);
+    } else {
+      history.replaceState(state, "", page.href);
+    }
+    location.reload();
+    return true;
+  }
+  document.addEventListener("DOMContentLoaded", () => putUnder() || reopen());
   window.addEventListener("pageshow", (event) => event.persisted && reopen());
 
   // What lies below the panel never went away.
@@ -197,7 +214,7 @@
     return `${location.pathname.match(/^\/app\/projects\/[^/]+\//)[0]}receipt?${words}`;
   }
 
-  const isPublished = (source) => /^(reporting\.)?(fct|rpt|dim)_/.test(source?.mart ?? "") && !("but" in source);
+  const isPublished = (source) => /^(reporting\.)?((fct|rpt|dim)_|conversion_paths$)/.test(source?.mart ?? "") && !("but" in source);
 
   function sourceAt(element, event) {
     const chart = globalThis.echarts?.getInstanceByDom(element);

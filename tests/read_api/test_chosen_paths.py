@@ -1,0 +1,143 @@
+"""Paths of some days and of filtered conversions, over HTTP, beside touches that are read row by row."""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median_low
+from typing import Any
+
+import duckdb
+import pytest
+from example_marts import ReadServer, publish_rows, read_server
+
+from funnelhouse.settings import Settings
+
+TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
+REPORTS = "/v1/projects/shop/reports"
+MONTH = {"from": "2026-11-21", "to": "2026-12-20"}
+OF_MONTH = "conversion_date between date '2026-11-21' and date '2026-12-20'"
+OF_DE = "conversion_id in (select conversion_id from fct_conversions where country = 'DE')"
+OF_GOOGLE = (
+    "conversion_id in (select conversion_id from fct_attribution where model = '{}' and source = 'google')"
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadServer]:
+    home = Settings(home=tmp_path_factory.mktemp("paths") / "home")
+    publish_rows(home, {}, sql=TWO_YEARS)
+    with read_server(home.home_dir) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def marts(shop: ReadServer) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = shop.settings.published_dir / "current" / "marts.duckdb"
+    copy = shutil.copy(path, shop.settings.home_dir / "copy.duckdb")
+    with duckdb.connect(copy, read_only=True) as connection:
+        yield connection
+
+
+def rows(server: ReadServer, report: str, **asked: Any) -> list[dict[str, Any]]:
+    answer = server.get(f"{REPORTS}/{report}", limit="10000", **asked)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["rows"])
+
+
+def touched(marts: duckdb.DuckDBPyConnection, condition: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Touches of conversions in their order, with what they are credited."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for conversion_id, *touch in marts.execute(
+        "select conversion_id, source, currency, credited_amount_minor, converted_at, touched_at "
+        f"from fct_attribution where model = 'linear' and touch_id is not null and {condition} "
+        "order by conversion_id, touched_at, source"
+    ).fetchall():
+        found.setdefault(conversion_id, []).append(tuple(touch))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "condition"),
+    [
+        (MONTH, OF_MONTH),
+        ({"f": "source:is:google"}, OF_GOOGLE.format("last_touch")),
+        (
+            {**MONTH, "f": "source:is:google", "model": "linear"},
+            f"{OF_MONTH} and {OF_GOOGLE.format('linear')}",
+        ),
+        ({**MONTH, "f": "country:is:DE"}, f"{OF_MONTH} and {OF_DE}"),
+    ],
+)
+def test_paths_are_those_of_the_conversions_that_are_asked_for(
+    shop: ReadServer, marts: duckdb.DuckDBPyConnection, asked: dict[str, str], condition: str
+) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    amounts: Counter[tuple[str, str]] = Counter()
+    times: dict[tuple[str, str], list[int]] = {}
+    took: Counter[tuple[int, int, str]] = Counter()
+    for touches in touched(marts, condition).values():
+        key = (" > ".join(touch[0] for touch in touches), touches[0][1])
+        counts[key] += 1
+        amounts[key] += sum(touch[2] for touch in touches)
+        time = touches[0][3] - touches[0][4]
+        times.setdefault(key, []).append(int(time.total_seconds()))
+        took[time.days, len(touches), key[1]] += 1
+    assert counts
+    found = rows(shop, "paths", **asked)
+    keys = [(row["path"], row["currency"]) for row in found]
+    assert len(set(keys)) == len(keys)
+    assert {key: row["conversions"] for key, row in zip(keys, found, strict=True)} == counts
+    assert {key: row["net_amount_minor"] for key, row in zip(keys, found, strict=True)} == amounts
+    assert {key: row["median_seconds"] for key, row in zip(keys, found, strict=True)} == {
+        key: median_low(each) for key, each in times.items()
+    }
+    assert [row["path_rank"] for row in found] == sorted(row["path_rank"] for row in found)
+    if "f" in asked:
+        lasting = rows(shop, "time-to-convert", **asked)
+        assert {
+            (row["days_to_convert"], row["touches"], row["currency"]): row["conversions"] for row in lasting
+        } == took
+
+
+def test_what_a_path_brought_opens_into_its_conversions(
+    shop: ReadServer, marts: duckdb.DuckDBPyConnection
+) -> None:
+    first = rows(shop, "paths", money="reporting", **MONTH)[0]
+    days = "&".join(f"conversion_date.{end}={day}" for end, day in MONTH.items())
+    for mart, currency in (("reporting.conversion_paths", "USD"), ("conversion_paths", first["currency"])):
+        words = f"column=sum(net_amount_minor)&currency={currency}&{days}"
+        answer = shop.client.get(f"/v1/projects/shop/receipt?mart={mart}&{words}", params=None)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        [part] = found["parts"]
+        assert found["agrees"] and part["listed_from"] == "facts"
+        assert found["rows"][0]["conversion_id"]
+        # As somebody would type it.
+        before, *_ = part["statement"].split("\n\n-- The same")
+        with marts.cursor() as typed:
+            ((number,),) = typed.execute(before).fetchall()
+        assert found["number"] == number
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "mart=conversion_paths&column=sum(nothing)",
+        "mart=conversion_paths&column=sum(path)",
+        "mart=conversion_paths&column=sum(conversions)&conversion_date.from=yesterday",
+        "mart=conversion_paths&column=sum(conversions)&conversion_date.from=2026-01-01&conversion_date.from=x",
+        "mart=reporting.conversion_paths_&column=sum(conversions)",
+        "mart=conversion_paths;&column=sum(conversions)",
+        "mart=conversion_paths&column=sum(conversions)&more-mart=reporting.rpt_traffic&more-column=sum(sessions)",
+    ],
+)
+def test_odd_words_of_paths_are_refused(shop: ReadServer, words: str) -> None:
+    answer = shop.client.get(f"/v1/projects/shop/receipt?{words}")
+    assert answer.status_code == 400, answer.text
+
+
+def test_paths_are_no_mart_to_export(shop: ReadServer) -> None:
+    of_all = shop.client.get("/v1/projects/shop/receipt?mart=conversion_paths&column=sum(conversions)")
+    assert of_all.json()["agrees"]
+    assert shop.client.get("/v1/projects/shop/marts/conversion_paths").status_code == 404
