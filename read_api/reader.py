@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
+from publication.layout import LOOKUPS
 from read_api.opened_build import DAMAGED, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
 from read_api.query_limits import Queries, QueryLimitError
@@ -57,6 +58,8 @@ class Reader:
         self.marts = build.marts
         self.facts = build.facts
         self.lookups = build.lookups
+        self.in_files = frozenset(build.files)
+        """Marts that are views over files: those of the schema `lookup` are read, with numbers of rows."""
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
         self.following: int | None = None
@@ -67,14 +70,18 @@ class Reader:
         self._give_back = give_back
         self._stream: pa.RecordBatchReader | None = None
         self._closed = False
+        self._look_in_schemas()
 
     @property
     def can_convert(self) -> bool:
         """Whether the build has amounts in the reporting currency; those of older versions have none."""
         return bool(self._build.converted)
 
-    search_path = f"set search_path = '{REPORTING},main'"
-    """The statement by which marts are found as the views that convert them."""
+    @property
+    def search_path(self) -> str | None:
+        """The statement by which marts are found as the views that this request reads; None for tables."""
+        schemas = [*([REPORTING] if self.converted else []), *([LOOKUPS] if self.in_files else [])]
+        return f"set search_path = '{','.join([*schemas, 'main'])}'" if schemas else None
 
     def convert(self, money: str = REPORTING) -> None:
         """Read amounts so from here on: in `reporting`, every mart is found as the view that converts it.
@@ -89,8 +96,12 @@ class Reader:
                 400,
                 "money=reporting: this build has no amounts in one currency; the next one has them",
             )
-        self._cursor.execute(self.search_path)
         self.converted = self._build.converted
+        self._look_in_schemas()
+
+    def _look_in_schemas(self) -> None:
+        if self.search_path is not None:
+            self._cursor.execute(self.search_path)
 
     def rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """All rows of a query, whole numbers as integers.

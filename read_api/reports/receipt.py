@@ -311,7 +311,7 @@ def _part(reader: Reader, name: str, query: _Query, of: Project) -> Part:
 
 def _shown_statement(query: _Query, reader: Reader) -> str:
     """All three queries, as somebody would type them."""
-    begin = f"{reader.search_path};\n\n" if reader.converted else ""
+    begin = f"{reader.search_path};\n\n" if reader.search_path else ""
     return begin + "\n\n".join(
         f"-- {words}\n{statement(*each)};"
         for words, each in (
