@@ -27,8 +27,6 @@ and {{ row }}.click_id_type is not distinct from channels.click_id_type
 {# SHA-256 of a text as 64 hexadecimal digits in lower case. #}
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 
-{% macro duckdb__sha256_hex(text) %}sha256({{ text }}){% endmacro %}
-
 {# A word as seeds spell it: case and blanks don't matter. #}
 {% macro word(text) %}lower(replace({{ text }}, ' ', '')){% endmacro %}
 
@@ -40,10 +38,6 @@ and {{ row }}.click_id_type is not distinct from channels.click_id_type
 {# An order's id in the one form in which orders are compared: without white space and control characters at its ends, a
    whole number without the zeros of its fraction. What is left of a junk word is none: `int_events`. #}
 {% macro order_id(text) %}{{ adapter.dispatch('order_id')(text) }}{% endmacro %}
-
-{% macro duckdb__order_id(text) -%}
-nullif(regexp_replace({{ trimmed(text) }}, '^([0-9]+)[.]0+$', '\1'), '')
-{%- endmacro %}
 
 {# Business key of a report: what the sender said of the order, never what we resolved. Reports with the same
    project, dialect and key are of one order; keys never join dialects. #}
@@ -83,7 +77,3 @@ end
 
 {# Whether a share of everything, chosen by a hash in hexadecimal, holds what the hash is of. #}
 {% macro is_sampled(hash, share, whole) %}{{ adapter.dispatch('is_sampled')(hash, share, whole) }}{% endmacro %}
-
-{% macro duckdb__is_sampled(hash, share, whole) -%}
-(cast('0x' || left({{ hash }}, 8) as bigint) * cast({{ whole }} as hugeint) < cast({{ share }} as hugeint) * 4294967296)
-{%- endmacro %}

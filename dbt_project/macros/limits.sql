@@ -5,5 +5,3 @@
 
 {# A row for each whole number from 0 up to one less than a count. Stands alone in a select. #}
 {% macro each_number_below(count) %}{{ adapter.dispatch('each_number_below')(count) }}{% endmacro %}
-
-{% macro duckdb__each_number_below(count) %}unnest(range({{ count }})){% endmacro %}

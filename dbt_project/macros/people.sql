@@ -4,12 +4,8 @@
 {# A text without what a pattern finds. #}
 {% macro without(text, pattern) %}{{ adapter.dispatch('without')(text, pattern) }}{% endmacro %}
 
-{% macro duckdb__without(text, pattern) %}regexp_replace({{ text }}, {{ pattern }}, '', 'g'){% endmacro %}
-
 {# A text with its accents as one character each, where there is one (Unicode's form NFC), in lower case. #}
 {% macro composed(text) %}{{ adapter.dispatch('composed')(text) }}{% endmacro %}
-
-{% macro duckdb__composed(text) %}lower(nfc_normalize({{ text }})){% endmacro %}
 
 {% macro normal_email(text) -%}
 case when {{ matches_pattern(text, "'^[^@]+@[^@]+$'") }} then lower({{ text }}) end
@@ -50,8 +46,6 @@ nullif(trim({{ one_space(without(composed(text), "'[\\p{P}\\p{S}\\p{Cc}\\p{Cf}]'
 
 {# A text with one blank for each run of white space. #}
 {% macro one_space(text) %}{{ adapter.dispatch('one_space')(text) }}{% endmacro %}
-
-{% macro duckdb__one_space(text) %}regexp_replace({{ text }}, '\p{Z}+', ' ', 'g'){% endmacro %}
 
 {# A normal name without its first or last word where that is a title and not all of it. #}
 {% macro without_title_before(name) -%}
