@@ -12,7 +12,7 @@
 
 {# A page by what a sender calls it: an id is as it is, a path in the form in which paths are compared. #}
 {% macro page_key(page_id) -%}
-case when starts_with({{ page_id }}, '/') then {{ normal_path(page_id) }} else {{ page_id }} end
+case when {{ begins_with(page_id, "'/'") }} then {{ normal_path(page_id) }} else {{ page_id }} end
 {%- endmacro %}
 
 {# Whether a row of `int_channels`, which is joined as `channels`, is about the origin of another row. #}
@@ -28,7 +28,7 @@ and {{ row }}.click_id_type is not distinct from channels.click_id_type
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 
 {# A word as seeds spell it: case and blanks don't matter. #}
-{% macro word(text) %}lower(replace({{ text }}, ' ', '')){% endmacro %}
+{% macro word(text) %}{{ lower_case("replace(" ~ text ~ ", ' ', '')") }}{% endmacro %}
 
 {# Identifier of a person's id, `project/type:value`: what a person is named by. #}
 {% macro identifier_id(id_type, value, project_id='project_id') -%}

@@ -1,7 +1,5 @@
 {# Minor units (whole cents) of a decimal text in major units; half a unit rounds away from zero. #}
-{% macro minor_units(major_text, minor_per_major) -%}
-cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0) as bigint)
-{%- endmacro %}
+{% macro minor_units(major_text, minor_per_major) %}{{ adapter.dispatch('minor_units')(major_text, minor_per_major) }}{% endmacro %}
 
 {# Whether an amount can be minor units of any currency: a plain decimal that fits 64 bits, whole in minor units. #}
 {% macro is_amount(amount_text, amount_unit) -%}
@@ -54,7 +52,7 @@ cast(coalesce(sum({{ reporting_minor }}), case when sum({{ amount_minor }}) = 0 
 
 {# Decimal of a count of 10⁻⁹. #}
 {% macro of_nano(nano) -%}
-cast(cast({{ nano }} as decimal(38, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(28, 9))
+cast(cast({{ nano }} as decimal(28, 0)) * cast(0.000000001 as decimal(9, 9)) as decimal(28, 9))
 {%- endmacro %}
 
 {# Decimal of a count of 10⁻¹². #}

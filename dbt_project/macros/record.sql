@@ -7,7 +7,7 @@
 
 {# First or last position in a sealed file, by its name. #}
 {% macro file_position(filename, which) -%}
-cast(regexp_extract({{ filename }}, 'seq-([0-9]+)-([0-9]+)[.]parquet$', {{ {'first': 1, 'last': 2}[which] }}) as bigint)
+cast({{ part_matching(filename, "'seq-([0-9]+)-([0-9]+)[.]parquet$'", {'first': 1, 'last': 2}[which]) }} as bigint)
 {%- endmacro %}
 
 {# Reports that came after the last publication; files that end before are not opened. In a full build all. #}

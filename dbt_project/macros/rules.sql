@@ -9,7 +9,7 @@ case {{ rule }}.match_type
         when 'exact' then {{ event }}.page_path = {{ rule }}.match_path
         -- `/blog/` is the page of this path too, which has no slash at its end.
         when 'prefix' then
-            starts_with({{ event }}.page_path, {{ rule }}.match_prefix) or {{ event }}.page_path = {{ rule }}.match_path
+            {{ begins_with(event ~ '.page_path', rule ~ '.match_prefix') }} or {{ event }}.page_path = {{ rule }}.match_path
         when 'wildcard' then {{ wildcard_picks(rule, event ~ '.page_path') }}
     end
 end

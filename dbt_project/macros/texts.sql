@@ -4,6 +4,21 @@
 {# The different values of a group, sorted, as one text. #}
 {% macro joined_distinct(column, separator) %}{{ adapter.dispatch('joined_distinct')(column, separator) }}{% endmacro %}
 
+{# Whether a text begins with another. #}
+{% macro begins_with(text, beginning) %}{{ adapter.dispatch('begins_with')(text, beginning) }}{% endmacro %}
+
+{# Lower case, each letter by itself, wherever it stands in a word. #}
+{% macro lower_case(text) %}{{ adapter.dispatch('lower_case')(text) }}{% endmacro %}
+
+{# A group of the first thing in a text that a pattern finds, counted from 1; 0 is all of it. Empty where it finds none. #}
+{% macro part_matching(text, pattern, group) %}{{ adapter.dispatch('part_matching')(text, pattern, group) }}{% endmacro %}
+
+{# A text without the one thing that a pattern finds, which it ties to an end of the text. #}
+{% macro without_once(text, pattern) %}{{ adapter.dispatch('without_once')(text, pattern) }}{% endmacro %}
+
+{# What makes an engine work out a CTE by itself before it is read. #}
+{% macro materialized() %}{{ adapter.dispatch('materialized')() }}{% endmacro %}
+
 {# A text without white space and control characters, visible or not, at its ends. #}
 {% macro trimmed(text) %}{{ adapter.dispatch('trimmed')(text) }}{% endmacro %}
 
@@ -12,9 +27,9 @@
 
 {# A part of an origin as it is compared: null where it is empty, or a word that says none. #}
 {% macro origin_text(text, part) -%}
-{% set said = trimmed('lower(' ~ text ~ ')' if part in ('source', 'medium') else text) -%}
+{% set said = trimmed(lower_case(text) if part in ('source', 'medium') else text) -%}
 case
-    when lower({{ said }}) not in (select no_source_words.word from {{ ref('no_source_words') }} as no_source_words)
+    when {{ lower_case(said) }} not in (select no_source_words.word from {{ ref('no_source_words') }} as no_source_words)
         then nullif({{ said }}, '')
 end
 {%- endmacro %}

@@ -1,7 +1,7 @@
 {# Host of an address in lower case, without user, port, a final dot and a leading `www.`; null for a relative one. #}
 {% macro url_host(url) -%}
-{% set authority = "regexp_extract(" ~ url ~ ", '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)', 1)" -%}
-nullif(regexp_replace(regexp_replace(lower({{ authority }}), '[.]?(:[0-9]*)?$', ''), '^www[.]', ''), '')
+{% set authority = part_matching(url, "'^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//(?:[^/?#]*@)?([^/?#]*)'", 1) -%}
+nullif({{ without_once(without_once(lower_case(authority), "'[.]?(:[0-9]*)?$'"), "'^www[.]'") }}, '')
 {%- endmacro %}
 
 {# What an address lies on, as hosts are told apart: its host, of an app `android-app://` and the name. #}
@@ -13,7 +13,7 @@ case when {{ matches_pattern(url, "'^(?i:android-app):'") }} then 'android-app:/
 {% macro url_path(url) -%}
 case
     when {{ url }} is not null
-        then coalesce(nullif(regexp_extract({{ url }}, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)', 1), ''), '/')
+        then coalesce(nullif({{ part_matching(url, "'^(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?(?://[^/?#]*)?([^?#]*)'", 1) }}, ''), '/')
 end
 {%- endmacro %}
 
@@ -32,7 +32,7 @@ coalesce(nullif(trim(trailing '/' from {{ decoded_path(path) }}), ''), left({{ p
 case
     -- Most addresses lack it.
     when contains({{ url }}, {{ name }} || '=')
-        then nullif({{ url_decoded("split_part(split_part('&' || regexp_extract(" ~ url ~ ", '^[^#?]*[?]([^#]*)', 1), '&' || " ~ name ~ " || '=', -1), '&', 1)") }}, '')
+        then nullif({{ url_decoded("split_part(split_part('&' || " ~ part_matching(url, "'^[^#?]*[?]([^#]*)'", 1) ~ ", '&' || " ~ name ~ " || '=', -1), '&', 1)") }}, '')
 end
 {%- endmacro %}
 

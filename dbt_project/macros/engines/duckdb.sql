@@ -261,3 +261,21 @@ cast(json_extract({{ json }}, '/' || replace(replace({{ key }}, '~', '~0'), '/',
 {% macro duckdb__json_key_count(json) %}len(json_keys({{ json }})){% endmacro %}
 
 {% macro duckdb__matches_pattern(text, pattern) %}regexp_matches({{ text }}, {{ pattern }}){% endmacro %}
+
+{% macro duckdb__begins_with(text, beginning) %}starts_with({{ text }}, {{ beginning }}){% endmacro %}
+
+{% macro duckdb__lower_case(text) %}lower({{ text }}){% endmacro %}
+
+{% macro duckdb__part_matching(text, pattern, group) %}regexp_extract({{ text }}, {{ pattern }}, {{ group }}){% endmacro %}
+
+{% macro duckdb__without_once(text, pattern) %}regexp_replace({{ text }}, {{ pattern }}, ''){% endmacro %}
+
+{% macro duckdb__materialized() %}materialized{% endmacro %}
+
+{% macro duckdb__minor_units(major_text, minor_per_major) -%}
+cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0) as bigint)
+{%- endmacro %}
+
+{% macro duckdb__latest_known(value) %}last_value({{ value }} ignore nulls){% endmacro %}
+
+{% macro duckdb__earliest_known(value) %}first_value({{ value }} ignore nulls){% endmacro %}
