@@ -56,7 +56,7 @@ select
     traced.visitor_id,
     -- Who its reports name, else the user that its person is named by.
     coalesce(traced.user_id, case
-        when starts_with(traced.person_id, conversions.project_id || '/user:')
+        when {{ begins_with('traced.person_id', "conversions.project_id || '/user:'") }}
             then substr(traced.person_id, length(conversions.project_id) + 7)
     end) as user_id,
     coalesce(sessions.click_id, traced.click_id) as click_id,

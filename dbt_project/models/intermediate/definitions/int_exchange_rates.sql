@@ -65,12 +65,12 @@ carried as (
         reporting_currency,
         rate_date as valid_from,
         lead(rate_date) over (partition by currency, reporting_currency order by rate_date) as valid_until,
-        last_value(per_euro_nano ignore nulls) over (
+        {{ latest_known('per_euro_nano') }} over (
             partition by currency, reporting_currency
             order by rate_date
             rows between unbounded preceding and current row
         ) as per_euro_nano,
-        last_value(reporting_per_euro_nano ignore nulls) over (
+        {{ latest_known('reporting_per_euro_nano') }} over (
             partition by currency, reporting_currency
             order by rate_date
             rows between unbounded preceding and current row

@@ -140,7 +140,7 @@ combined as (
     select
         without_credit.model,
         without_credit.conversion_id,
-        cast(null as varchar) as touch_id,
+        cast(null as string) as touch_id,
         cast(null as bigint) as touched_us,
         -- Direct is who came, and until then only ever came, without a source.
         case
@@ -149,10 +149,10 @@ combined as (
             else '(unattributed)'
         end as source,
         '(none)' as medium,
-        cast(null as varchar) as campaign,
-        cast(null as varchar) as term,
-        cast(null as varchar) as content,
-        cast(null as varchar) as channel,
+        cast(null as string) as campaign,
+        cast(null as string) as term,
+        cast(null as string) as content,
+        cast(null as string) as channel,
         1000000000 as credit_nano,
         without_credit.net_amount_minor as credited_amount_minor,
         without_credit.reporting_net_amount_minor as converted_amount_minor

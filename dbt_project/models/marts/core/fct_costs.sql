@@ -6,7 +6,7 @@ with reports as (
         coalesce({{ origin_text('source', 'source') }}, '(direct)') as cost_source,
         coalesce({{ origin_text('medium', 'medium') }}, '(none)') as cost_medium,
         {{ origin_text('campaign', 'campaign') }} as named_campaign,
-        lower({{ origin_text('campaign', 'campaign') }}) as compared_campaign
+        {{ lower_case(origin_text('campaign', 'campaign')) }} as compared_campaign
     from {{ ref('stg_raw__costs') }}
     where set_aside_reason is null
 ),
