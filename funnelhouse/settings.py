@@ -130,8 +130,8 @@ class Settings(BaseSettings):
     engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="What builds run on.")
     spark_master: str = Field(
         default="local[*]",
-        pattern=r"^(?:local|local-cluster|spark:|yarn|k8s:|sc:)\S*$",
-        description="Where Spark is: local[*], spark://host:port, yarn, or sc://host:port of Spark Connect.",
+        pattern=r"^(?:local|spark://|yarn$)\S*$",
+        description="Where Spark is: local[*], local-cluster[n,cores,MB], spark://host:port, or yarn.",
     )
     spark_partitions: int = Field(
         default=4, ge=1, description="Parts of a table that Spark works on at once; two or three per core."

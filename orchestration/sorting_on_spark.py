@@ -3,7 +3,6 @@
 Runs in the process of dbt, whose session is still open.
 """
 
-import os
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -38,22 +37,3 @@ def sort(table: DataFrame, folder: Path, files: int) -> None:
     order = [col(f"`{name}`").asc_nulls_last() for name in dict.fromkeys([*first, *table.columns])]
     spread = table.repartitionByRange(files, *order) if files > 1 else table.coalesce(1)
     spread.sortWithinPartitions(*order).write.option("compression", "zstd").parquet(str(folder))
-
-
-def versions_of_executors(session: SparkSession) -> set[str]:
-    """Versions of Spark that the cluster's processes say they are of."""
-    rows = session.range(0, 64, 1, session.sparkContext.defaultParallelism).selectExpr(
-        "reflect('org.apache.spark.package', 'SPARK_VERSION') as version"
-    )
-    return {row.version for row in rows.distinct().collect()}
-
-
-def is_local(master: str) -> bool:
-    """Whether executors are started by this process, from its own files."""
-    return master.startswith(("local", "local-cluster"))
-
-
-def session_of(environment: dict[str, str]) -> SparkSession:
-    """The session that dbt has used, or will."""
-    os.environ.update(environment)
-    return SparkSession.builder.master(environment["FUNNELHOUSE_SPARK_MASTER"]).getOrCreate()

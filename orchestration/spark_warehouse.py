@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import urllib.request
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -89,22 +89,12 @@ def check_spark(settings: Settings) -> None:
             "FUNNELHOUSE_ENGINE is spark, and Spark's packages are not installed: "
             "pip install 'funnelhouse[spark]'. Without the setting, builds run on DuckDB."
         )
-    if not settings.spark_master.startswith("sc://"):
-        _check_java()
-    if settings.spark_master.startswith("spark://"):
-        refuse_other_version(_version_of_master(settings.spark_master), settings.spark_master)
-
-
-def refuse_other_version(theirs: str | None, where: str) -> None:
-    """Raises SparkError where a cluster has another version of Spark than this process; None is not known."""
-    try:
-        ours = version("pyspark")
-    except PackageNotFoundError:
-        return
+    _check_java()
+    ours, theirs = version("pyspark"), _version_of_master(settings.spark_master)
     if theirs is not None and theirs != ours:
         raise SparkError(
-            f"Spark is {ours} here and {theirs} at {where}: they must be the same. "
-            f"Install pyspark=={theirs} here, or Spark {ours} there."
+            f"Spark is {ours} here and {theirs} at {settings.spark_master}: they must be the same. "
+            f"Install Spark {ours} there, the version that is tested."
         )
 
 
@@ -125,7 +115,10 @@ def _check_java() -> None:
 
 
 def _version_of_master(master: str) -> str | None:
-    """The version that the first standalone master's web page shows; None where that can't be read."""
+    """The version that the web page of a standalone master shows; None where there is none to be read.
+
+    Where it is elsewhere or off, another version is refused by Spark itself, in its words.
+    """
     host = re.match(r"spark://(\[[^\]]+\]|[^:,]+)", master)
     if host is None:
         return None
@@ -133,7 +126,6 @@ def _version_of_master(master: str) -> str | None:
         with urllib.request.urlopen(f"http://{host[1]}:{_UI_PORT}/", timeout=_UI_WITHIN_S) as page:
             found = _UI_VERSION.search(page.read(200_000).decode(errors="replace"))
     except (OSError, ValueError):
-        # Its page may be elsewhere, or off: executors say their version later.
         return None
     return found[1] if found else None
 
