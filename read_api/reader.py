@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from funnelhouse.problems import Refusal
 from publication.layout import LOOKUPS
-from read_api.opened_build import DAMAGED, OpenedBuild, facts_of, unusable_marts
+from read_api.opened_build import DAMAGED, BuildGoneError, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
 from read_api.query_limits import Queries, QueryLimitError
 
@@ -227,6 +227,9 @@ class Reader:
             return self._queries.run(work, is_probe)
         except DAMAGED as error:
             self._build.is_damaged = True
+            if not self._build.folder.exists():
+                # Parquet files are opened by each query, and went with a build that is not kept any more.
+                raise BuildGoneError from error
             raise unusable_marts(self._build.folder) from error
 
 

@@ -45,9 +45,13 @@ def test_settings_say_which_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert told["FUNNELHOUSE_SPARK_MASTER"] == "spark://10.0.0.5:7077"
     assert told["FUNNELHOUSE_SPARK_PARTITIONS"] == "96"
     assert told["FUNNELHOUSE_SPARK_WAREHOUSE"] == f"{settings.home_dir}/spark/{BUILD_ID}"
-    for name, value in (("ENGINE", "hive"), ("SPARK_MASTER", "https://spark"), ("SPARK_PARTITIONS", "0")):
+    for name, value in (
+        ("FUNNELHOUSE_ENGINE", "hive"),
+        ("FUNNELHOUSE_SPARK_MASTER", "https://spark"),
+        ("FUNNELHOUSE_SPARK_PARTITIONS", "0"),
+    ):
         with monkeypatch.context() as wrong:
-            wrong.setenv(f"FUNNELHOUSE_{name}", value)
+            wrong.setenv(name, value)
             with pytest.raises(ValidationError):
                 Settings(home=tmp_path)
 

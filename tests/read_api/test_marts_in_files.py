@@ -256,6 +256,16 @@ def test_files_that_are_gone_or_cut_are_said(home: Settings, damage: str) -> Non
     assert refused.value.status == 503
 
 
+def test_a_build_that_goes_while_it_is_read_is_gone(home: Settings) -> None:
+    done = publish_in_files(home, EXAMPLE_ROWS, NOW)
+    publications = Publications(home.published_dir)
+    with publications.build(done.build_id, "shop") as reader:
+        shutil.rmtree(done.folder)
+        with pytest.raises(Refusal, match="not kept any more") as refused:
+            reader.rows("select count(conversion_id) from fct_conversions", [])
+    assert refused.value.status == 410
+
+
 def test_old_builds_go_with_their_files_and_half_ones_never_show(home: Settings) -> None:
     for day in range(6):
         publish_in_files(home, EXAMPLE_ROWS, NOW + timedelta(seconds=day))
