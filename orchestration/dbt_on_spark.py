@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 class InDriver(PythonJobHelper):
     """Runs a model in Python where dbt runs; its tables come from the cluster."""
 
-    def __init__(self, parsed_model: dict[str, Any], credential: Any) -> None:  # noqa: ARG002 (dbt's signature)
+    def __init__(self, parsed_model: dict[str, Any], credential: Any) -> None:
         pass
 
     def submit(self, compiled_code: str) -> None:
