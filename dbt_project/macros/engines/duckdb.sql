@@ -179,7 +179,7 @@ case
     -- Most have no escape.
     when not contains({{ path }}, '%') then {{ path }}
     else coalesce(
-        case when not {{ matches_pattern(escaped, "'%[0-9A-F]?([^0-9A-F]|$)'") }} then try(url_decode({{ staying }})) end,
+        case when not {{ matches_pattern(escaped, "'%[0-9A-F]?([^0-9A-F]|$)'") }} then {{ tried_decoding(staying) }} end,
         {{ escaped }}
     )
 end
@@ -196,8 +196,12 @@ split_part({{ address }}, '?', 1) || coalesce('?' || nullif(array_to_string(
 ), ''), '')
 {%- endmacro %}
 
+{# A percent-decoded text; null where that is no UTF-8. In a list of one, because DuckDB decodes the dictionary of a column
+   as a whole: where one value of it fails, `try` gives null for all of them, or the process ends. #}
+{% macro tried_decoding(text) %}list_transform([{{ text }}], lambda said: try(url_decode(said)))[1]{% endmacro %}
+
 {% macro duckdb__url_decoded(text) -%}
-coalesce(replace(try(url_decode(replace({{ text }}, '+', ' '))), chr(0), ''), {{ text }})
+coalesce(replace({{ tried_decoding("replace(" ~ text ~ ", '+', ' ')") }}, chr(0), ''), {{ text }})
 {%- endmacro %}
 
 {% macro duckdb__json_value(json, key) -%}
@@ -222,7 +226,7 @@ case
         then {{ value }}
     when
         json_type({{ json }}, '/{{ key }}') = 'DOUBLE'
-        and try_cast({{ value }} as decimal(38, 9)) = try_cast({{ value }} as decimal(38, 0))
+        and try_cast({{ value }} as decimal(38, 9)) = try_cast(try_cast({{ value }} as decimal(38, 0)) as decimal(38, 9))
         then cast(try_cast({{ value }} as decimal(38, 0)) as varchar)
 end
 {%- endmacro %}

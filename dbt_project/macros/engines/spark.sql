@@ -88,8 +88,12 @@ cast(from_utc_timestamp(timestamp_micros({{ us }}), {{ time_zone }}) as date)
 
 {# Names that say a distance from UTC are no zones. #}
 {% macro spark__is_time_zone(text) -%}
-({{ text }} rlike '^[A-Za-z][A-Za-z0-9_+/-]*\\z' and not {{ text }} rlike '^(UTC|UT|GMT)[+-]'
-and try_reflect('java.time.ZoneId', 'of', {{ text }}) is not null)
+case
+    when {{ text }} is not null
+        then
+            {{ text }} rlike '^[A-Za-z][A-Za-z0-9_+/-]*\\z' and not {{ text }} rlike '^(UTC|UT|GMT)[+-]'
+            and try_reflect('java.time.ZoneId', 'of', {{ text }}) is not null
+end
 {%- endmacro %}
 
 {% macro spark__whole_units(us, unit_us) %}cast(cast({{ us }} as bigint) div {{ unit_us }} as bigint){% endmacro %}
@@ -136,7 +140,7 @@ regexp_replace({{ text }}, '^[\\p{Z}\\p{Cc}\\p{Cf}]+|[\\p{Z}\\p{Cc}\\p{Cf}]+\\z'
 
 {% macro spark__letters_apart(text) %}regexp_replace({{ text }}, '[^a-z]', ' '){% endmacro %}
 
-{% macro spark__text_bytes(text) %}octet_length({{ text }}){% endmacro %}
+{% macro spark__text_bytes(text) %}cast(octet_length({{ text }}) as bigint){% endmacro %}
 
 {% macro spark__cut_to_bytes(text, bytes) -%}
 case
@@ -311,7 +315,7 @@ case
     when {{ type }} rlike '^(BIGINT|DECIMAL|DOUBLE)' and {{ matches_pattern(value, "'^-?[0-9]+$'") }} then {{ value }}
     when
         {{ type }} rlike '^(DECIMAL|DOUBLE)'
-        and try_cast({{ value }} as decimal(38, 9)) = try_cast({{ value }} as decimal(38, 0))
+        and try_cast({{ value }} as decimal(38, 9)) = try_cast(try_cast({{ value }} as decimal(38, 0)) as decimal(38, 9))
         then cast(try_cast({{ value }} as decimal(38, 0)) as string)
 end
 {%- endmacro %}
@@ -325,7 +329,13 @@ case
 end
 {%- endmacro %}
 
-{% macro spark__is_json(text) %}(case when {{ text }} is not null then try_parse_json({{ text }}) is not null end){% endmacro %}
+{# Whatever follows a value is not looked at, unless it is within brackets. #}
+{% macro spark__is_json(text) -%}
+case
+    when {{ text }} is not null
+        then try_parse_json({{ text }}) is not null and coalesce(json_array_length('[' || {{ text }} || ']') = 1, false)
+end
+{%- endmacro %}
 
 {% macro spark__json_elements(json, key) -%}
 explode(transform(
@@ -362,4 +372,6 @@ get(from_json({{ json }}, 'array<string>'), cast({{ index }} as int))
 
 {% macro spark__each_json_key(json, at_most) %}explode(slice(json_object_keys({{ json }}), 1, {{ at_most }})){% endmacro %}
 
-{% macro spark__json_key_count(json) %}size(json_object_keys({{ json }})){% endmacro %}
+{% macro spark__json_key_count(json) -%}
+case when {{ json }} is not null then coalesce(cast(array_size(json_object_keys({{ json }})) as bigint), 0) end
+{%- endmacro %}

@@ -101,12 +101,12 @@ select
     {% endfor %}
 from values
     {% for row in agate_table.rows %}
-    ({% for value in row %}{{ 'null' if value is none else spark_text(value) }}{{ ', ' if not loop.last }}{% endfor %}),
+    ({% for value in row %}{{ 'null' if value is none else spark_text(value) }}, {% endfor %}true),
     {% endfor %}
-    ({% for name in names %}{{ 'null' }}{{ ', ' if not loop.last }}{% endfor %})
-    as rows ({% for name in names %}c{{ loop.index0 }}{{ ', ' if not loop.last }}{% endfor %})
-    {# The last row is none: without rows there would be no values. #}
-where not ({% for name in names %}{{ adapter.quote('c' ~ loop.index0) }} is null{{ ' and ' if not loop.last }}{% endfor %})
+    {# Without rows there would be no values. #}
+    ({% for name in names %}null, {% endfor %}false)
+    as rows ({% for name in names %}c{{ loop.index0 }}, {% endfor %}is_row)
+where is_row
     {% endset %}
     {% do adapter.add_query(sql, abridge_sql_log=True) %}
     {{ return(sql) }}

@@ -282,7 +282,8 @@ completed as (
         untitled_once.birthday,
         untitled_once.city,
         case
-            when coalesce(untitled_once.country, {{ lower_case('conversions.country') }}) <> 'us' then untitled_once.state
+            when coalesce(untitled_once.country, {{ lower_case('conversions.country') }}) <> 'us'
+                then untitled_once.state
             when length(untitled_once.state) = 2 then untitled_once.state
             else us_states.state_code
         end as state,
@@ -311,7 +312,7 @@ select
         'db': sha256_hex('birthday'), 'ct': sha256_hex('city'), 'st': sha256_hex('state'),
         'zp': sha256_hex('postal_code'), 'country': sha256_hex('country'),
         'fn_google': sha256_hex('google_first_name'), 'ln_google': sha256_hex('google_last_name'),
-    }) }} as hashes,
+    }) }} as {{ adapter.quote("hashes") }},
     plain,
     custom_data
 from completed

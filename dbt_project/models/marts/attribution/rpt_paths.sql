@@ -16,7 +16,9 @@ counted as (
 ranked as (
     select
         *,
-        cast(row_number() over (partition by project_id order by conversions desc, path asc) as bigint) as path_rank
+        cast(
+            row_number() over (partition by project_id order by conversions desc, path asc) as bigint
+        ) as path_rank
     from counted
 )
 
