@@ -33,6 +33,11 @@ OLDEST_JAVA = 17
 
 _WAREHOUSE = "warehouse.duckdb"
 
+# Plans of our models are deep, and Spark walks through them by recursion.
+_SUBMITTED = (
+    "--conf spark.driver.extraJavaOptions=-Xss8m --conf spark.executor.extraJavaOptions=-Xss8m pyspark-shell"
+)
+
 # Of its web page, which has no other form.
 _UI_PORT = 8080
 _UI_VERSION = re.compile(r'class="version"[^>]*>\s*([0-9][0-9A-Za-z.-]*)')
@@ -70,7 +75,9 @@ def remove_tables(settings: Settings) -> None:
 
 def spark_environment(settings: Settings, build_id: str, manifest: Manifest) -> dict[str, str]:
     """Variables for dbt on Spark. It reads the second and third in its profile."""
+    submitted = {} if "PYSPARK_SUBMIT_ARGS" in os.environ else {"PYSPARK_SUBMIT_ARGS": _SUBMITTED}
     return {
+        **submitted,
         "FUNNELHOUSE_SPARK_WAREHOUSE": str(tables_dir(settings, build_id)),
         "FUNNELHOUSE_SPARK_MASTER": settings.spark_master,
         "FUNNELHOUSE_SPARK_PARTITIONS": str(settings.spark_partitions),

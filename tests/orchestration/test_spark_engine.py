@@ -2,7 +2,10 @@
 
 import http.server
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +44,12 @@ def test_settings_say_which_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("FUNNELHOUSE_SPARK_MASTER", "spark://10.0.0.5:7077")
     monkeypatch.setenv("FUNNELHOUSE_SPARK_PARTITIONS", "96")
     settings = Settings(home=tmp_path)
+    monkeypatch.delenv("PYSPARK_SUBMIT_ARGS", raising=False)
     told = spark_environment(settings, BUILD_ID, {"nodes": {}})
+    assert "spark.driver.extraJavaOptions=-Xss8m" in told["PYSPARK_SUBMIT_ARGS"]
+    with monkeypatch.context() as own:
+        own.setenv("PYSPARK_SUBMIT_ARGS", "--name ours pyspark-shell")
+        assert "PYSPARK_SUBMIT_ARGS" not in spark_environment(settings, BUILD_ID, {"nodes": {}})
     assert told["FUNNELHOUSE_SPARK_MASTER"] == "spark://10.0.0.5:7077"
     assert told["FUNNELHOUSE_SPARK_PARTITIONS"] == "96"
     assert told["FUNNELHOUSE_SPARK_WAREHOUSE"] == f"{settings.home_dir}/spark/{BUILD_ID}"
@@ -235,3 +243,25 @@ def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Pat
         # Nothing is last, as in DuckDB's files.
         assert found == wanted
     assert len(files) == 3
+
+
+def test_a_killed_build_leaves_no_driver_behind() -> None:
+    child = (
+        "import time; from orchestration.dbt_process import _end_with_parent; _end_with_parent(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as build:
+        assert build.stdout is not None
+        pid = int(build.stdout.readline())
+        build.kill()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
