@@ -9,7 +9,6 @@ the row's number in it, and these two beside it: DuckDB skips files and row grou
 computed.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from publication.layout import BUILD_FILE, FILES, LOOKUPS
+from publication.layout import LOOKUPS
 
 _FILE_BITS = 40
 """Rows of one file have numbers below 2 to this power."""
@@ -88,12 +87,6 @@ def rows_numbered(query: str) -> str:
 def rows_from(number: str) -> str:
     """The condition that a row of the second view has this number or a higher one, as SQL."""
     return f"file_index >= ({number} >> {_FILE_BITS}) and rowid >= {number}"
-
-
-def sizes_said(folder: Path) -> Sizes:
-    """What a build's build.json says of its files. Raises OSError, ValueError."""
-    said: Sizes = json.loads((folder / BUILD_FILE).read_bytes()).get(FILES, {})
-    return said
 
 
 def find_files(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:

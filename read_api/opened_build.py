@@ -26,12 +26,14 @@ THREADS = 2
 # So many rows of a person or conversion are read alone; of more, all between the first and the last.
 LOOKED_UP_ROWS = 1_000
 
-# What DuckDB raises for a file that is none of its own, not whole, or damaged.
+# What DuckDB raises for a file that is none of its own, not whole, damaged, or gone.
 DAMAGED = (
     duckdb.IOException,
     duckdb.SerializationException,
     duckdb.InternalException,
     duckdb.FatalException,
+    # One that is not there it takes for a folder, in which it may look at nothing.
+    duckdb.PermissionException,
 )
 
 
