@@ -6,7 +6,7 @@ Python to a cluster of Databricks, and to nobody else.
 
 from typing import Any
 
-from dbt.adapters.base import PythonJobHelper
+from dbt.adapters.base.impl import PythonJobHelper
 from dbt.adapters.spark.impl import SparkAdapter
 from dbt_common.clients import agate_helper
 from pyspark.sql import SparkSession
