@@ -8,6 +8,7 @@ from typing import Any
 
 from dbt.adapters.base.impl import PythonJobHelper
 from dbt.adapters.spark.impl import SparkAdapter
+from dbt_common.clients import agate_helper
 from pyspark.sql import SparkSession
 
 
@@ -25,5 +26,7 @@ class InDriver(PythonJobHelper):
 def prepare() -> None:
     """From now on, dbt builds on Spark in this process, and forgets its tables' names with it."""
     SparkSession.Builder.enableHiveSupport = lambda builder: builder
+    # In seeds, null is a word, as DuckDB reads them.
+    agate_helper.build_type_tester.__defaults__ = (("",),)
     SparkAdapter.python_submission_helpers = property(lambda _: {"in_driver": InDriver})
     SparkAdapter.default_python_submission_method = property(lambda _: "in_driver")

@@ -45,9 +45,12 @@ case
 end
 {%- endmacro %}
 
+{# Sum of amounts, each of which fits 64 bits; all of them together need not. #}
+{% macro sum_exact(minor) %}{{ adapter.dispatch('sum_exact')(minor) }}{% endmacro %}
+
 {# Sum of amounts in the reporting currency, beside that of the amounts themselves; null where none could be converted. #}
 {% macro reporting_sum(reporting_minor, amount_minor) -%}
-cast(coalesce(sum({{ reporting_minor }}), case when sum({{ amount_minor }}) = 0 then 0 end) as decimal(38, 0))
+cast(coalesce({{ sum_exact(reporting_minor) }}, case when {{ sum_exact(amount_minor) }} = 0 then 0 end) as decimal(38, 0))
 {%- endmacro %}
 
 {# Decimal of a count of 10⁻⁹. #}

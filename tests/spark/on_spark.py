@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -67,23 +68,42 @@ def start_dbt(project: Path, home: Path, commands: str, folder: Path) -> subproc
         "SPARK_WORKER_DIR": str(target / "work"),
     }
     target.mkdir(parents=True)
-    return subprocess.Popen(
-        [sys.executable, "-c", _DBT, *commands.split()],
-        cwd=Path(__file__).parent.parent.parent,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    with (target / "printed.txt").open("w") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-c", _DBT, *commands.split()],
+            cwd=Path(__file__).parent.parent.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def executors(process: subprocess.Popen[str]) -> list[int]:
+    """Ids of the cluster's processes that run tasks of a dbt."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        # Processes end while they are looked at.
+        with suppress(OSError):
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+            command = (folder / "cmdline").read_bytes()
+            if session == process.pid and b"CoarseGrainedExecutorBackend" in command:
+                found.append(int(folder.name))
+    return found
+
+
+def check_ended(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait for a dbt that was started; what it printed is the error where it failed."""
+    process.wait()
+    printed = folder.with_name(f"{folder.name}-dbt") / "printed.txt"
+    assert process.returncode == 0, printed.read_text()[-8000:]
 
 
 def run_dbt_on_spark(project: Path, home: Path, commands: str, folder: Path) -> None:
-    """The same, to its end; what it printed is the error where it fails."""
-    process = start_dbt(project, home, commands, folder)
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed[-8000:]
+    """The same, to its end."""
+    check_ended(start_dbt(project, home, commands, folder), folder)
 
 
 def differences(warehouse: Path, folder: Path, names: list[str]) -> Iterator[str]:

@@ -454,6 +454,9 @@ MODELS = {
         from grouped
         group by bytes
     """,
+    "of_sums": """
+        select cast({{ sum_exact('number') }} as decimal(38, 0)) as sum_exact from {{ values_of('numbers') }}
+    """,
     "of_windows": """
         select
             id,

@@ -1,6 +1,9 @@
 """The same record on DuckDB and on a Spark cluster: every mart, row for row, to the cent."""
 
+import os
 import shutil
+import signal
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from dbt_cli import run_dbt
 from histories import batches
 from journey import journeys, make_projects, send
-from on_spark import HOW_TO_GET_IT, differences, is_there, run_dbt_on_spark
+from on_spark import HOW_TO_GET_IT, check_ended, differences, executors, is_there, start_dbt
 from servers import start_ingest
 
 from funnelhouse.settings import Settings
@@ -23,6 +26,9 @@ pytestmark = [pytest.mark.spark, pytest.mark.skipif(not is_there(), reason=HOW_T
 
 SEED = 1
 PROJECTS, BATCHES = 10, 4
+
+MIDDLE = "int_conversions"
+"""About half of the models are made before this one."""
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +68,17 @@ def marts(home: Settings) -> list[str]:
 
 @pytest.fixture(scope="module")
 def on_spark(home: Settings) -> Path:
-    """Folder of the tables that a cluster of two executors made of the same record."""
+    """Folder of what a cluster of two made of the same record, though one was killed in the middle."""
     folder = home.home_dir.with_name("spark")
-    run_dbt_on_spark(DBT_PROJECT, home.home_dir, "build --exclude test_type:unit test_type:data", folder)
+    build = start_dbt(DBT_PROJECT, home.home_dir, "build --exclude test_type:unit test_type:data", folder)
+    while build.poll() is None:
+        if (folder / MIDDLE).exists():
+            at_work = executors(build)
+            assert len(at_work) == 2
+            os.kill(at_work[0], signal.SIGKILL)
+            break
+        time.sleep(0.1)
+    check_ended(build, folder)
     return folder
 
 

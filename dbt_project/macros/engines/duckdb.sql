@@ -283,3 +283,5 @@ cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0)
 {% macro duckdb__latest_known(value) %}last_value({{ value }} ignore nulls){% endmacro %}
 
 {% macro duckdb__earliest_known(value) %}first_value({{ value }} ignore nulls){% endmacro %}
+
+{% macro duckdb__sum_exact(minor) %}sum({{ minor }}){% endmacro %}

@@ -74,6 +74,9 @@ cast(
 )
 {%- endmacro %}
 
+{# Spark sums 64 bits in 64 bits. Amounts that were converted are wider already. #}
+{% macro spark__sum_exact(minor) %}sum(cast({{ minor }} as decimal(38, 0))){% endmacro %}
+
 {# Time #}
 
 {% macro spark__utc_timestamp(us) %}cast(timestamp_micros({{ us }}) as timestamp_ntz){% endmacro %}

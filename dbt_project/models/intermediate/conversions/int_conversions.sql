@@ -23,7 +23,7 @@ recognised as (
     select
         conversion_id,
         currency,
-        cast(sum(amount_minor) as decimal(38, 0)) as amount_minor
+        cast({{ sum_exact('amount_minor') }} as decimal(38, 0)) as amount_minor
     from {{ ref('int_ledger_entries') }}
     group by conversion_id, currency
 ),

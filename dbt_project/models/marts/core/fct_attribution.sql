@@ -56,7 +56,8 @@ channels_of_direct as (
     select
         *,
         amount_minor
-        - cast(sum(floor_minor) over (partition by model, conversion_id) as decimal(38, 0)) as left_over,
+        - cast({{ sum_exact('floor_minor') }} over (partition by model, conversion_id) as decimal(38, 0))
+            as left_over,
         row_number() over (
             partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank

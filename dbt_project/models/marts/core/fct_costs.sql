@@ -91,9 +91,9 @@ select
     -- One for all of them: no click id tells costs apart.
     min(channel) as channel,
     currency,
-    cast(sum(amount_minor) as decimal(38, 0)) as amount_minor,
+    cast({{ sum_exact('amount_minor') }} as decimal(38, 0)) as amount_minor,
     reporting_currency,
-    cast(sum(reporting_amount_minor) as decimal(38, 0)) as reporting_amount_minor,
+    cast({{ sum_exact('reporting_amount_minor') }} as decimal(38, 0)) as reporting_amount_minor,
     {{ utc_timestamp('max(received_us)') }} as reported_at
 from worth
 group by project_id, cost_date, cost_source, cost_medium, cost_campaign, currency, reporting_currency

@@ -126,7 +126,7 @@ others_measured as (
     where conversion_id is null and reporting_amount_minor is null
     group by project_id, refund_event_id, conversion_date, currency, reporting_currency
     -- What a sale took back since is not missing anywhere.
-    having sum(amount_minor) <> 0
+    having {{ sum_exact('amount_minor') }} <> 0
     union all
     select
         project_id,
