@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from forwarding.outbox.schema import DestinationKey
+from publication.files import find_files
 from publication.layout import (
     CURRENT,
     KEPT_FILE,
@@ -93,6 +94,7 @@ def opened(folder: Path) -> Iterator["Forwardings | None"]:
         duckdb.connect(config={"memory_limit": MEMORY, "threads": 2, "temp_directory": spill}) as connection,
     ):
         connection.execute(f"attach '{path}' as marts (read_only)")
+        find_files(connection, folder)
         columns = connection.execute(
             "select column_name, data_type from duckdb_columns()"
             " where database_name = 'marts' and schema_name = 'main' and table_name = ?"

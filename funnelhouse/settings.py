@@ -3,7 +3,7 @@
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -127,6 +127,15 @@ class Settings(BaseSettings):
     extensions: str = Field(
         default="", description="Folder of one's own models, seeds and tests beside ours; empty: none."
     )
+    engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="What builds run on.")
+    spark_master: str = Field(
+        default="local[*]",
+        pattern=r"^(?:local|spark://|yarn$)\S*$",
+        description="Where Spark is: local[*], local-cluster[n,cores,MB], spark://host:port, or yarn.",
+    )
+    spark_partitions: int = Field(
+        default=4, ge=1, description="Parts of a table that Spark works on at once; two or three per core."
+    )
     build_memory: str = Field(default="4GB", description="Memory that a build's DuckDB may use.")
     keep_free: ByteSize = Field(
         default=ByteSize(1_000_000_000),
@@ -238,6 +247,11 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """DuckDB file that is private to the build."""
         return self.home_dir / "warehouse.duckdb"
+
+    @property
+    def spark_dir(self) -> Path:
+        """Tables of the build that runs on Spark, a folder per build; its cluster reads and writes it."""
+        return self.home_dir / "spark"
 
     @property
     def published_dir(self) -> Path:

@@ -34,6 +34,13 @@ from orchestration.incremental import changes_of_build, mark_published
 from orchestration.instance import JOB
 from orchestration.manifest import DbtProjectError, model_names
 from orchestration.outcome import PUBLISH_STEP
+from orchestration.spark_warehouse import (
+    SparkError,
+    check_spark,
+    is_on_spark,
+    large_marts,
+    remove_tables,
+)
 from orchestration.warehouse import WarehouseError
 from publication.layout import CURRENT
 from publication.postgres import publish_to_postgres
@@ -96,7 +103,10 @@ def sealed_assets(settings: Settings) -> dg.AssetsDefinition:
             check_current(settings.published_dir)
             remove_leftovers(settings.published_dir)
             remove_spill(settings)
-            check_space(settings, build.is_full_refresh)
+            if is_on_spark(settings):
+                remove_tables(settings)
+                check_spark(settings)
+            check_space(settings, build.is_full_refresh or is_on_spark(settings))
             check_record(settings.landing_store, settings.raw_dir, time.time_ns() // 1000)
             rows = seal(settings.landing_store, settings.raw_dir)
         for table in RAW_TABLES:
@@ -133,6 +143,7 @@ def _in_words() -> Iterator[None]:
         LandingError,
         OSError,
         PublishError,
+        SparkError,
         WarehouseError,
     ) as refused:
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
@@ -151,7 +162,7 @@ def modelled_asset(settings: Settings) -> dg.AssetsDefinition:
                 MODELS,
                 deps=list(RAW.values()),
                 group_name="warehouse",
-                kinds={"dbt", "duckdb"},
+                kinds={"dbt", settings.engine},
                 owners=OWNERS,
                 description="Every model of dbt_project, with its tests.",
             )
@@ -226,7 +237,7 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
         manifest = build.deployment.manifest()
         with _in_words():
             publication = publish(
-                settings.warehouse_path,
+                build.warehouse,
                 settings.published_dir,
                 model_names(manifest, "marts"),
                 build.build_id,
@@ -243,11 +254,15 @@ def publication_asset(settings: Settings) -> dg.AssetsDefinition:
                 engine_options(settings),
                 settings.publish_parquet,
                 partial(reserve_kept, settings),
-                changes_of_build(settings.warehouse_path, manifest)
-                if is_same_code(settings, build)
+                changes_of_build(build.warehouse, manifest)
+                if not is_on_spark(settings) and is_same_code(settings, build)
                 else None,
+                large_marts(build.warehouse.parent) if is_on_spark(settings) else None,
             )
-        mark_published(settings.warehouse_path, build.build_id)
+        if is_on_spark(settings):
+            remove_tables(settings)
+        else:
+            mark_published(build.warehouse, build.build_id)
         tidy_up(settings)
         yield dg.MaterializeResult(
             asset_key=PUBLICATION,
@@ -296,7 +311,7 @@ def suite_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
         suite_check(
             "attribution",
             MODELS,
-            lambda _: attribution(settings.warehouse_path),
+            lambda build: attribution(build.warehouse),
             partial(engine_options, settings),
         ),
     ]

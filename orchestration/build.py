@@ -12,6 +12,7 @@ from orchestration.deployment import deployed_or_first, import_deployed
 from orchestration.extensions import ExtensionError
 from orchestration.incremental import holds_publication
 from orchestration.manifest import DbtProjectError
+from orchestration.spark_warehouse import SparkError, is_on_spark
 from orchestration.warehouse import WarehouseError
 from publication.layout import latest_folder, read_build
 from publication.publishing import PublishError, check_whole, remove_leftovers
@@ -44,7 +45,7 @@ def run_build(
         return BuildReport(failures=(str(refused),))
     except (ExtensionError, IncompleteRecordError) as broken:
         failed = tuple(str(broken).splitlines())
-    except (DbtProjectError, LandingError, PublishError, WarehouseError) as broken:
+    except (DbtProjectError, LandingError, PublishError, SparkError, WarehouseError) as broken:
         failed = (str(broken),)
     except OSError as refused:
         failed = (f"{settings.home_dir} cannot be used: {refused}",)
@@ -55,13 +56,15 @@ def run_build(
 def unchanged_publication(settings: Settings) -> str | None:
     """Id of the last publication, when it is what a build would make now; else None.
 
-    Nothing landed since, code and settings are the same, its file and the warehouse are whole, and it is
-    wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
+    Nothing landed since, code and settings are the same, its files and DuckDB's warehouse are whole, and it
+    is wherever it is to be copied to. The caller holds the build lock. Raises LandingError.
     """
     published = read_build(latest_folder(settings.published_dir))
     if published is None or not is_unchanged(settings):
         return None
-    if not check_whole(settings.published_dir) or not holds_publication(settings.warehouse_path):
+    if not check_whole(settings.published_dir):
+        return None
+    if not is_on_spark(settings) and not holds_publication(settings.warehouse_path):
         return None
     if settings.publish_postgres:
         from orchestration.instance import open_instance

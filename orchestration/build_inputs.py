@@ -91,6 +91,8 @@ def _made_with(settings: Settings, deployment: Deployment | None) -> str:
     copied_to = [url.hostname, url.port, url.path, settings.publish_postgres_schema] if url.netloc else []
     engine = version("duckdb")
     made_with = [deployment and deployment.deployment_id, engine, settings.publish_parquet, copied_to]
+    # Its figures are the same; what a publication consists of is not.
+    made_with.append(settings.engine)
     digest = hashlib.sha256(json.dumps(made_with).encode())
     for package in CODE_OF_A_BUILD:
         # The deployment's id is of the others' contents, too.

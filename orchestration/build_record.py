@@ -36,7 +36,7 @@ def build_record(settings: Settings, build: Build, entries: Iterable[dg.EventLog
         "checks": [check for check in checks if not check["passed"]],
         "newest_received_us": landed.newest_received_us,
         "landed": asdict(landed),
-        "currency_decimals": currency_decimals(settings.warehouse_path),
+        "currency_decimals": currency_decimals(build.warehouse),
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,6 +19,7 @@ from orchestration.deployment import Deployment, deployed_or_first
 from orchestration.history import prune_history
 from orchestration.instance import JOB, end_lost_runs
 from orchestration.outcome import failures, published_id
+from orchestration.spark_warehouse import warehouse_of
 from publication.layout import new_build_id
 from record.contract import RAW_TABLES
 
@@ -35,7 +37,8 @@ SUITES = {
 @dataclass(frozen=True, slots=True)
 class Build:
     """The build that a run is: its id, when it started (UTC), whether it builds everything from nothing, what
-    it is made from, and what with. `modelling` makes its models.
+    it is made from, and what with. `modelling` makes its models; `warehouse` is the DuckDB file that shows
+    their tables.
     """
 
     build_id: str
@@ -44,6 +47,7 @@ class Build:
     made_from: BuildInputs
     deployment: Deployment
     modelling: Modelling
+    warehouse: Path
 
 
 def is_whole(run: dg.DagsterRun) -> bool:
@@ -86,16 +90,20 @@ def build_resource(
                 told.get("ops", {}).get("dbt", {}).get("config", {}).get("full_refresh", False)
             )
             deployment = dbt.deployment if dbt is not None else deployed_or_first(settings)
-            modelling = Modelling(settings, deployment, is_full_refresh, on_node or (lambda _: None), dbt)
+            build_id = new_build_id(started_at)
+            modelling = Modelling(
+                settings, deployment, is_full_refresh, on_node or (lambda _: None), dbt, build_id
+            )
             try:
                 yield Build(
-                    build_id=new_build_id(started_at),
+                    build_id=build_id,
                     started_at=started_at,
                     is_full_refresh=is_full_refresh,
                     # Before anything is sealed: what lands from here on is the next build's.
                     made_from=inputs_now(settings, deployment),
                     deployment=deployment,
                     modelling=modelling,
+                    warehouse=warehouse_of(settings, build_id),
                 )
             finally:
                 modelling.stop()

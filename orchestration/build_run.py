@@ -23,6 +23,7 @@ from orchestration.build_report import STEPS, BuildReport, OnProgress
 from orchestration.dbt_command import DbtProcess, model_seconds, node_names
 from orchestration.instance import JOB, open_instance
 from orchestration.outcome import check_outcomes, failures, published_id
+from orchestration.spark_warehouse import is_on_spark
 from orchestration.warehouse import heal, show_damage
 
 
@@ -44,7 +45,8 @@ def run_job(
         definitions = build_definitions(settings, is_locked=True, on_node=progress.move, dbt=dbt)
         report = _run(settings, definitions, instance, full_refresh, progress, started)
         # What dbt did not read, the attribution suite and the publication did.
-        healed = heal(settings.warehouse_path, is_suspect=True) if show_damage(report.failures) else None
+        is_suspect = not is_on_spark(settings) and show_damage(report.failures)
+        healed = heal(settings.warehouse_path, is_suspect=True) if is_suspect else None
         if healed is None:
             return report
         again = _run(settings, definitions, instance, full_refresh, progress, started)

@@ -18,6 +18,7 @@ from orchestration.deployment import Deployment
 from orchestration.disk_space import check_space, reserve_kept, spill_limit
 from orchestration.incremental import seeds_are_loaded
 from orchestration.manifest import Manifest, build_dir, dbt_environment
+from orchestration.spark_warehouse import is_on_spark, spark_environment, tables_dir, write_warehouse
 from orchestration.warehouse import heal, show_damage
 
 TESTED_FOLDERS = ("models/marts/", "tests/")
@@ -118,13 +119,16 @@ class Modelling:
         full_refresh: bool,
         on_node: Callable[[str], None],
         warm: DbtProcess | None = None,
+        build_id: str = "",
     ) -> None:
+        """On Spark, tables are written for `build_id`."""
         self.warnings: list[str] = []
         self._settings = settings
         self._deployment = deployment
         self._full_refresh = full_refresh
         self._on_node = on_node
         self._warm = warm
+        self._build_id = build_id
         self._child: DbtProcess | None = None
         self._is_stopped = False
         self._changing = threading.Lock()
@@ -155,11 +159,27 @@ class Modelling:
 
     def _build(self) -> list[str]:
         """A warehouse that is damaged, or turns out to be, is set aside and all is built anew."""
+        if is_on_spark(self._settings):
+            return self._build_on_spark()
         self._heal(is_suspect=False)
         told = self._settings, self._deployment, self._full_refresh, self._on_node
         failures = run_dbt(*told, self._warm, self._watch)
         if not self._is_stopped and show_damage(failures) and self._heal(is_suspect=True):
             failures = run_dbt(*told, on_child=self._watch)
+        return failures
+
+    def _build_on_spark(self) -> list[str]:
+        manifest = self._deployment.manifest()
+        tables = tables_dir(self._settings, self._build_id)
+        tables.mkdir(parents=True)
+        # dbt parses by itself here: what was parsed is of the other engine.
+        arguments = [*_selection(are_seeds_loaded=False), "--target", "spark", "--no-partial-parse"]
+        environment = spark_environment(self._settings, self._build_id, manifest)
+        with nullcontext(self._warm) if self._warm else warm_dbt(self._settings, self._deployment) as child:
+            self._watch(child)
+            failures = run_command(self._settings, child, arguments, self._on_node, environment)
+        if not failures:
+            write_warehouse(tables, manifest)
         return failures
 
     def _heal(self, is_suspect: bool) -> bool:
@@ -196,10 +216,7 @@ def run_dbt(
     for name in (RESULTS, "dbt.log"):
         (folder / name).unlink(missing_ok=True)
     are_loaded = not full_refresh and seeds_are_loaded(settings.warehouse_path, deployment.fingerprint)
-    selected = ["resource_type:model", *([] if are_loaded else ["resource_type:seed", _tests_in(SEEDS)])]
-    arguments = ["build", "--select", *selected, *(_tests_in(folder) for folder in TESTED_FOLDERS)]
-    # Only the tests that are named, none because its model is.
-    arguments += ["--indirect-selection", "empty", *(["--full-refresh"] * full_refresh)]
+    arguments = [*_selection(are_loaded), *(["--full-refresh"] * full_refresh)]
     with nullcontext(warm) if warm and warm.is_waiting else warm_dbt(settings, deployment) as child:
         on_child(child)
         for node in node_names(deployment.manifest(), of_seeds=True) if are_loaded else ():
@@ -208,14 +225,19 @@ def run_dbt(
 
 
 def run_command(
-    settings: Settings, child: DbtProcess, arguments: list[str], on_node: Callable[[str], None]
+    settings: Settings,
+    child: DbtProcess,
+    arguments: list[str],
+    on_node: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Let a dbt that waits run one command to its end; as `run_dbt`."""
+    """Let a dbt that waits run one command to its end; as `run_dbt`. `environment` is told it besides."""
     project = str(child.deployment.project)
     said: deque[str] = deque(maxlen=3)
     with _interruptible(child), reserve_kept(settings, child.process.kill):
         spill = {"FUNNELHOUSE_BUILD_SPILL": spill_limit(settings)}
-        child.tell([*arguments, "--project-dir", project, "--profiles-dir", project], spill)
+        told = {**spill, **(environment or {})}
+        child.tell([*arguments, "--project-dir", project, "--profiles-dir", project], told)
         for node in _nodes_done(child.process, said):
             on_node(node)
         exit_code = child.process.wait()
@@ -233,6 +255,14 @@ def node_names(manifest: Manifest, of_seeds: bool = False) -> list[str]:
             and (node["resource_type"] == "model" or node["original_file_path"].startswith(TESTED_FOLDERS))
         )
     ]
+
+
+def _selection(are_seeds_loaded: bool) -> list[str]:
+    """The command of a build, with what it makes and tries."""
+    seeds = [] if are_seeds_loaded else ["resource_type:seed", _tests_in(SEEDS)]
+    tests = (_tests_in(folder) for folder in TESTED_FOLDERS)
+    # Only the tests that are named, none because its model is.
+    return ["build", "--select", "resource_type:model", *seeds, *tests, "--indirect-selection", "empty"]
 
 
 def _tests_in(folder: str) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,37 @@ def main(partial_parse: Path, project: Path, descriptor: int) -> int:
         return 0
     command = json.loads(line)
     os.environ.update(command["environment"])
+    is_on_spark = "FUNNELHOUSE_SPARK_WAREHOUSE" in command["environment"]
+    if is_on_spark:
+        _end_with_parent()
+        # Its packages are an extra.
+        from orchestration.dbt_on_spark import prepare
+
+        prepare()
     ctx_set_event_manager(_Reporter())
     # No logger on standard output: `_Reporter` says what is read. `results` are all that is written as JSON.
     quiet = ["--log-level", "none", "--no-use-colors", "--no-write-json"]
-    ended = dbtRunner(manifest=manifest).invoke([*quiet, *command["arguments"]])
+    ended = dbtRunner(manifest=None if is_on_spark else manifest).invoke([*quiet, *command["arguments"]])
+    if ended.success and is_on_spark:
+        from orchestration.sorting_on_spark import sort_large_marts
+
+        sort_large_marts(command["environment"])
     if ended.result is not None and hasattr(ended.result, "write"):
         ended.result.write(command["results"])
     return 0 if ended.success else 1
+
+
+def _end_with_parent() -> None:
+    """End when the build was killed: a cluster would go on for long, for nobody, and the next build wait."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        # Spark's driver ends with the pipe that this process has to it.
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def read_parsed(partial_parse: Path, project: Path) -> Manifest | None:

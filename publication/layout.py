@@ -3,7 +3,8 @@
 published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`;
                                     amounts in the reporting currency, schema `reporting`; reports that are
                                     summed further, schema `summed`
-published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them
+published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them; of a mart that
+                                    marts.duckdb shows as a view, a folder with the files that it reads
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
                                     of the caller, see orchestration.build_record
 published/current                   relative symlink to the build that readers see
@@ -25,7 +26,11 @@ KEPT_FILE = "kept.json"
 MODEL_DOCS = "models.html.gz"
 
 LOOKUPS = "lookup"
-"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key."""
+"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key. Of a
+mart that is a view, it has one more of the same name, in which rows have numbers; see publication.files."""
+
+FILES = "files"
+"""Key in build.json: of marts that are views over Parquet files, the bytes of each file, in their order."""
 
 REPORTING = "reporting"
 """Schema of views: each mart with amounts, in the reporting currency. Builds of older versions lack it, and a

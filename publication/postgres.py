@@ -17,6 +17,7 @@ import duckdb
 import psycopg
 from psycopg import sql
 
+from publication.files import find_files, relation_comments
 from publication.layout import MARTS_FILE
 
 # Only one build at a time copies into a database.
@@ -66,6 +67,7 @@ def publish_to_postgres(folder: Path, url: str, schema: str) -> dict[str, int]:
         duckdb.connect(str(folder / MARTS_FILE), read_only=True) as published,
         _connect(url) as connection,
     ):
+        find_files(published, folder)
         marts = _marts(published)
         with connection.transaction():
             connection.execute("SET LOCAL TIME ZONE 'UTC'")
@@ -105,7 +107,7 @@ def _marts(published: duckdb.DuckDBPyConnection) -> list[_Mart]:
         "where schema_name = 'main' and not internal order by table_name, column_index"
     ).fetchall():
         found.setdefault(table, []).append(_Column(name, _postgres_type(data_type), comment))
-    comments = dict(published.execute("select table_name, comment from duckdb_tables()").fetchall())
+    comments = relation_comments(published, "marts")
     return [_Mart(name, comments.get(name), tuple(columns)) for name, columns in found.items()]
 
 

@@ -18,9 +18,22 @@ from typing import Any
 
 import duckdb
 
+from publication.files import (
+    Sizes,
+    can_be_searched,
+    find_files,
+    numbered,
+    part,
+    refuse_cut_files,
+    relation_comments,
+    stored_types,
+    take_files,
+    views_over_files,
+)
 from publication.layout import (
     BUILD_FILE,
     CURRENT,
+    FILES,
     KEPT_FILE,
     LOOKUPS,
     MARTS_FILE,
@@ -110,22 +123,29 @@ def publish(
     with_parquet: bool = False,
     guard: Guard = nullcontext,
     changes: Changes | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> Publication:
     """Copy the marts (schema `main` of the warehouse) and let readers see them, all at once, unless they are
     held at an older build.
 
     `facts` are further JSON values for build.json, `engine` is DuckDB's configuration, `with_parquet` writes
     each mart as a Parquet file too. `guard` is open while the marts are copied, and is given what stops that.
-    With `changes` of a build that is kept, its file is copied and only those rows are replaced.
+    With `changes` of a build that is kept, its file is copied and only those rows are replaced. Of marts in
+    `files`, the Parquet files of these folders are moved instead, and shown as views.
     Raises PublishError for a build id of another form or already published, for a mart that the warehouse
-    lacks, and where `check_current` does; duckdb.IOException when another process writes the warehouse. What
-    it had written is gone then.
+    lacks, for `files` below a folder whose name has a comma, and where `check_current` does;
+    duckdb.IOException when another process writes the warehouse. What it had written is gone then.
     """
     if not is_build_id(build_id):
         raise PublishError(f"{build_id!r} is not a build id like {new_build_id(now)}")
     folder = published_dir / build_id
     if folder.exists():
         raise PublishError(f"build {build_id} is already published")
+    files = files or {}
+    if files and not can_be_searched(published_dir):
+        raise PublishError(
+            f"{published_dir} has a comma in its name, and DuckDB would not find the marts' files"
+        )
     published_dir.mkdir(parents=True, exist_ok=True)
     check_current(published_dir)
     remove_leftovers(published_dir)
@@ -133,26 +153,35 @@ def publish(
     unfinished = published_dir / f".{build_id}.tmp"
     unfinished.mkdir()
     try:
-        copies = _copies(published_dir, changes)
+        copies = 0 if files else _copies(published_dir, changes)
         if copies and changes:
             # Nothing shares the copy: the publication that it is of stays as it is.
             shutil.copyfile(published_dir / changes.since / MARTS_FILE, unfinished / MARTS_FILE)
+        sizes = {mart: take_files(source, unfinished, mart) for mart, source in files.items()}
         rows = _copy_marts(
             warehouse_path,
             unfinished,
+            build_id,
             marts,
             engine or {},
             with_parquet,
             guard,
             changes.rows if copies and changes else None,
+            sizes,
         )
         published_at = now.astimezone(UTC)
         said = {"build_id": build_id, "published_at": _iso(published_at), "marts": rows, COPIES: copies}
-        _write_build_file(unfinished / BUILD_FILE, {**(facts or {}), **said})
-        for file in (MARTS_FILE, *(f"{mart}.parquet" for mart in marts if with_parquet)):
+        _write_build_file(
+            unfinished / BUILD_FILE, {**(facts or {}), **said, **({FILES: sizes} if sizes else {})}
+        )
+        copied = [f"{mart}.parquet" for mart in marts if with_parquet and mart not in sizes]
+        moved = [part(mart, number) for mart, found in sizes.items() for number in range(len(found))]
+        for file in (MARTS_FILE, *copied, *moved):
             # A tool that opens the database for writing would lock every reader out.
             (unfinished / file).chmod(0o444)
             sync(unfinished / file)
+        for mart in sizes:
+            sync(unfinished / f"{mart}.parquet")
         sync(unfinished)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -239,10 +268,13 @@ def check_whole(published_dir: Path) -> bool:
     check_current(published_dir)
     folder = latest_folder(published_dir).resolve()
     try:
-        said = json.loads((folder / BUILD_FILE).read_bytes())["marts"]
+        said = json.loads((folder / BUILD_FILE).read_bytes())
+        refuse_cut_files(folder, said.get(FILES, {}))
         with duckdb.connect(str(folder / MARTS_FILE), read_only=True) as marts:
-            tables = marts.execute("select table_name from duckdb_tables() where schema_name = 'main'")
-            return {name for (name,) in tables.fetchall()} == set(said)
+            found = marts.execute(
+                "select table_name from information_schema.tables where table_schema = 'main'"
+            ).fetchall()
+            return {name for (name,) in found} == set(said["marts"])
     except (OSError, ValueError, KeyError, duckdb.Error):
         return False
 
@@ -251,22 +283,27 @@ def _copies(published_dir: Path, changes: Changes | None) -> int:
     """How many times in a row the marts file would be a copy, changed; 0 where it is to be made anew."""
     if changes is None or read_build(published_dir / changes.since) is None:
         return 0
-    copies = json.loads((published_dir / changes.since / BUILD_FILE).read_bytes()).get(COPIES, MOST_COPIES)
-    return int(copies) + 1 if copies < MOST_COPIES else 0
+    said = json.loads((published_dir / changes.since / BUILD_FILE).read_bytes())
+    copies = said.get(COPIES, MOST_COPIES)
+    # Its views would go on reading files that are its own.
+    return int(copies) + 1 if copies < MOST_COPIES and not said.get(FILES) else 0
 
 
 def _copy_marts(
     warehouse_path: Path,
     folder: Path,
+    build_id: str,
     marts: Sequence[str],
     engine: Mapping[str, str],
     with_parquet: bool,
     guard: Guard,
     changed_rows: Mapping[str, str] | None,
+    sizes: Sizes,
 ) -> dict[str, int]:
     """Write the marts file, and Parquet files if asked; returns the rows of each mart.
 
-    With `changed_rows`, the file is that of the publication from which the build started.
+    With `changed_rows`, the file is that of the publication from which the build started. Marts in `sizes`
+    are views over the files that the folder has.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": "4GB",
@@ -280,33 +317,47 @@ def _copy_marts(
         connection.execute(
             f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
         )
+        connection.execute(f"create schema if not exists published.{LOOKUPS}")
+        if sizes:
+            # The folder gets its name when everything in it is there.
+            named = folder / "named"
+            named.mkdir()
+            (named / build_id).symlink_to(folder, target_is_directory=True)
+            find_files(connection, named / build_id)
         if changed_rows is None:
-            rows = {mart: _copy_mart(connection, mart) for mart in marts}
+            rows = {
+                mart: _show_files(connection, folder, build_id, mart, len(sizes[mart]))
+                if mart in sizes
+                else _copy_mart(connection, mart)
+                for mart in marts
+            }
         else:
             rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
             _drop_others(connection, marts)
             connection.execute(f"drop schema published.{LOOKUPS} cascade")
+            connection.execute(f"create schema published.{LOOKUPS}")
             connection.execute(f"drop schema if exists published.{REPORTING} cascade")
             # It may move rows, which are looked up by their place.
             connection.execute("checkpoint published")
-        connection.execute(f"create schema published.{LOOKUPS}")
         for mart, column in LOOKED_UP:
             if mart in rows:
+                source = numbered(mart) if mart in sizes else f"main.{mart}"
                 connection.execute(
                     f"create table published.{LOOKUPS}.{mart}_by_{column} as "  # noqa: S608
                     f"select {lookup_key(column)} as key, rowid as row_number "
-                    f"from published.main.{mart} order by key, row_number"
+                    f"from published.{source} order by key, row_number"
                 )
         _create_reporting_views(connection)
         create_summed(connection)
         if with_parquet:
-            for mart in marts:
+            for mart in (mart for mart in marts if mart not in sizes):
                 file = _text(folder / f"{mart}.parquet")
                 connection.execute(f"copy published.main.{mart} to {file} (format parquet, compression zstd)")
         # Leaves no write-ahead log beside the file.
         connection.execute("checkpoint published")
         connection.execute("detach published")
-    shutil.rmtree(folder / "spill", ignore_errors=True)
+    for name in ("spill", "named"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     _lengthen(folder / MARTS_FILE)
     return rows
 
@@ -330,34 +381,59 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total:
     it goes on by every other column: it is that of the data alone, so that the same build from nothing has
     the same file.
     """
-    columns = connection.execute(
-        "select column_name, data_type, comment from duckdb_columns() "
-        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ? order by column_index",
-        [mart],
-    ).fetchall()
-    if not _MART_NAME.fullmatch(mart) or not columns:
-        raise PublishError(f"the warehouse has no mart {mart!r}")
-    names = [name for name, _, _ in columns]
-    first = [name for name in names if name == "project_id"]
-    first += [name for name, data_type, _ in columns if data_type == "DATE"]
-    order = [*first, *(name for name in names if name not in first)] if is_order_total else first or names[:1]
+    columns = _columns(connection, "warehouse", mart)
+    first = order_of({name: data_type for name, (data_type, _) in columns.items()})
+    order = [*first, *(name for name in columns if name not in first)] if is_order_total else first
     connection.execute(
         f"create table published.main.{mart} as select * from warehouse.main.{mart} "  # noqa: S608
-        f"order by {', '.join(_identifier(name) for name in order)}"
+        f"order by {', '.join(_identifier(name) for name in order or [*columns][:1])}"
     )
-    table_comment = connection.execute(
-        "select comment from duckdb_tables() "
-        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
-        [mart],
-    ).fetchone()
+    return _described_and_counted(connection, mart, "table")
+
+
+def order_of(types: Mapping[str, str]) -> list[str]:
+    """Columns by which the rows of a mart are sorted first, of the types of all: project, and days."""
+    days = [name for name, data_type in types.items() if data_type == "DATE"]
+    return [*(["project_id"] if "project_id" in types else []), *days]
+
+
+def _show_files(
+    connection: duckdb.DuckDBPyConnection, folder: Path, build_id: str, mart: str, files: int
+) -> int:
+    """Make the views over the files of one mart; returns its rows."""
+    wanted = {name: data_type for name, (data_type, _) in _columns(connection, "warehouse", mart).items()}
+    stored = stored_types(connection, [folder / part(mart, number) for number in range(files)])
+    shown, with_numbers = views_over_files(mart, build_id, files, stored, wanted)
+    connection.execute(f"create view published.main.{mart} as {shown}")
+    connection.execute(f"create view published.{numbered(mart)} as {with_numbers}")
+    return _described_and_counted(connection, mart, "view")
+
+
+def _columns(
+    connection: duckdb.DuckDBPyConnection, database: str, mart: str
+) -> dict[str, tuple[str, str | None]]:
+    """Type and comment of each column. Raises PublishError where there is no such mart."""
+    found = connection.execute(
+        "select column_name, data_type, comment from duckdb_columns() "
+        "where database_name = ? and schema_name = 'main' and table_name = ? order by column_index",
+        [database, mart],
+    ).fetchall()
+    if not _MART_NAME.fullmatch(mart) or not found:
+        raise PublishError(f"the {database} has no mart {mart!r}")
+    return {name: (data_type, comment) for name, data_type, comment in found}
+
+
+def _described_and_counted(connection: duckdb.DuckDBPyConnection, mart: str, kind: str) -> int:
+    """Give what was published the comments that the warehouse has; returns its rows."""
+    comment = relation_comments(connection, "warehouse").get(mart)
     # Each of so many statements would wait for the disk by itself.
     connection.begin()
-    if table_comment and table_comment[0]:
-        connection.execute(f"comment on table published.main.{mart} is {_text(table_comment[0])}")
-    for name, _, comment in columns:
-        if comment:
+    if comment:
+        connection.execute(f"comment on {kind} published.main.{mart} is {_text(comment)}")
+    for name, (_, said) in _columns(connection, "warehouse", mart).items():
+        if said:
             connection.execute(
-                f"comment on column published.main.{mart}.{_identifier(name)} is {_text(comment)}"
+                f"comment on column published.main.{mart}.{_identifier(name)} is {_text(said)}"
             )
     connection.commit()
     counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
@@ -370,12 +446,7 @@ def _create_reporting_views(connection: duckdb.DuckDBPyConnection) -> None:
     With `search_path = 'reporting,main'` any query reads converted amounts in the same words. What is
     converted is told by the names of columns alone.
     """
-    comments = dict(
-        connection.execute(
-            "select table_name, comment from duckdb_tables() "
-            "where database_name = 'published' and schema_name = 'main'"
-        ).fetchall()
-    )
+    comments = relation_comments(connection, "published")
     columns: dict[str, dict[str, str | None]] = {}
     for mart, name, comment in connection.execute(
         "select table_name, column_name, comment from duckdb_columns() "

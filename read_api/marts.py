@@ -4,16 +4,18 @@ Pages are cut by position in the file, which publishing sorted, and a cursor nam
 walk come from the same build, though a newer one is published in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
 
+import pyarrow as pa
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from funnelhouse.auth import ReadCaller
 from funnelhouse.keys import Key
 from funnelhouse.problems import Refusal
+from publication.files import rows_from
 from read_api.answers import (
     CSV_MEDIA_TYPE,
     build_headers,
@@ -209,6 +211,10 @@ def _of_column(parameter: str, column: Column, end: str, given: list[str]) -> Co
     return f"{name} " + {"from": ">= ?", "to": "<= ?", "": f"in ({marks})"}[end], values
 
 
+_ROWS_IN_ORDER = 50_000
+"""Rows that an export from Parquet files sorts at once."""
+
+
 def _page(
     request: Request, reader: Reader, mart: Mart, condition: Condition, page: Page, project_id: str
 ) -> Response:
@@ -219,11 +225,13 @@ def _page(
     where, values = condition
     ((start,),) = reader.rows(f"select min(rowid) from {mart.name} where project_id = ?", [project_id])  # noqa: S608
     start = start or 0
+    behind = rows_from("?::bigint") if mart.name in reader.in_files else "rowid >= ?"
+    first = [start + page.offset] * behind.count("?")
     # One row more says whether there is a next page. DuckDB keeps the order of the file without being asked;
     # asked, it would hold all rows of a page at once, however long their texts are.
     rows, is_whole = reader.first_rows(
-        f"select rowid, {_plain_columns(mart)} from {mart.name} where {where} and rowid >= ? limit ?",  # noqa: S608
-        [*values, start + page.offset, page.limit + 1],
+        f"select rowid, {_plain_columns(mart)} from {mart.name} where {where} and {behind} limit ?",  # noqa: S608
+        [*values, *first, page.limit + 1],
     )
     shown = rows[: page.limit]
     is_last = is_whole and len(rows) == len(shown)
@@ -247,12 +255,7 @@ def _file(
     stack: ExitStack,
 ) -> Response:
     """All rows, in the order of the pages."""
-    where, values = condition
-    # Without ORDER BY, which would need the whole mart in memory: rows come as publishing sorted them.
-    schema, batches = reader.batches(
-        f"select {export.columns(mart)} from {mart.name} where {where}",  # noqa: S608
-        values,
-    )
+    schema, batches = _in_order(reader, mart, export.columns(mart), condition)
     filename = f"{project_id}_{mart.name}_{reader.build_id}.{export.suffix}"
     headers = {
         **build_headers(request, reader.build_id),
@@ -265,6 +268,39 @@ def _file(
         headers["Content-Encoding"] = "gzip"
     done = stack.pop_all()
     return FileAnswer(pieces, export.media_type, headers, done.close)
+
+
+def _in_order(
+    reader: Reader, mart: Mart, columns: str, condition: Condition
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Schema and batches of all rows, as publishing sorted them; as Reader.batches."""
+    where, values = condition
+    # Without ORDER BY, which would need the whole mart in memory.
+    if mart.name not in reader.in_files:
+        return reader.batches(f"select {columns} from {mart.name} where {where}", values)  # noqa: S608
+    # From Parquet files, DuckDB streams in any order: so it is asked for a part after the other.
+    spans = reader.rows(
+        f"select file_index, min(file_row_number), max(file_row_number) from {mart.name} "  # noqa: S608
+        f"where {where} group by file_index order by file_index",
+        values,
+    )
+    parts = [
+        (file, start, min(start + _ROWS_IN_ORDER, last + 1))
+        for file, first, last in spans
+        for start in range(first, last + 1, _ROWS_IN_ORDER)
+    ]
+    sql = (
+        f"select {columns} from {mart.name} where {where} and file_index = ? "  # noqa: S608
+        "and file_row_number >= ? and file_row_number < ? order by file_row_number"
+    )
+    schema, first_batches = reader.batches(sql, [*values, *(parts or [(0, 0, 0)])[0]])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from first_batches
+        for part in parts[1:]:
+            yield from reader.batches(sql, [*values, *part])[1]
+
+    return schema, batches()
 
 
 def _count(reader: Reader, mart: Mart, project_id: str) -> int:

@@ -15,7 +15,8 @@ import duckdb
 import orjson
 
 from funnelhouse.problems import Refusal
-from publication.layout import BUILD_FILE, LOOKUPS, MARTS_FILE, SUMMED
+from publication.files import Sizes, find_only_files, refuse_cut_files, relation_comments
+from publication.layout import BUILD_FILE, FILES, LOOKUPS, MARTS_FILE, SUMMED
 from read_api.parameters import REPORTING
 
 # What one open build may use, whatever is asked of it.
@@ -25,12 +26,14 @@ THREADS = 2
 # So many rows of a person or conversion are read alone; of more, all between the first and the last.
 LOOKED_UP_ROWS = 1_000
 
-# What DuckDB raises for a file that is none of its own, not whole, or damaged.
+# What DuckDB raises for a file that is none of its own, not whole, damaged, or gone.
 DAMAGED = (
     duckdb.IOException,
     duckdb.SerializationException,
     duckdb.InternalException,
     duckdb.FatalException,
+    # One that is not there it takes for a folder, in which it may look at nothing.
+    duckdb.PermissionException,
 )
 
 
@@ -86,6 +89,8 @@ class OpenedBuild:
     """What build.json says of it."""
     lookups: frozenset[str]
     """Tables of the schema `lookup`; builds of older versions have none."""
+    files: Sizes = field(default_factory=dict)
+    """Of marts that are views over Parquet files, the bytes of each."""
     converted: frozenset[str] = frozenset()
     """Marts that have their amounts in the reporting currency, as views of the schema `reporting`."""
     summed: dict[str, list[SummedTable]] = field(default_factory=dict)
@@ -102,6 +107,7 @@ class OpenedBuild:
     def read_a_row_of_each(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Raises what DAMAGED names where the file cannot be read."""
         _refuse_cut_file(cursor, self.folder / MARTS_FILE)
+        refuse_cut_files(self.folder, self.files)
         for mart in self.marts:
             cursor.execute(f"select * from {mart} limit 1").fetchall()  # noqa: S608
 
@@ -118,20 +124,23 @@ def open_build(build_id: str, folder: Path, memory: str, threads: int) -> Opened
     # First, so that no connection is left open when the build is pruned just then.
     facts = facts_of(folder)
     path = folder / MARTS_FILE
+    files: Sizes = facts.get(FILES, {})
     try:
         connection = duckdb.connect(
             str(path),
             read_only=True,
             config={
-                "enable_external_access": False,
-                "lock_configuration": True,
                 "memory_limit": memory,
                 "threads": threads,
                 "dynamic_or_filter_threshold": LOOKED_UP_ROWS,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
             },
         )
         try:
+            find_only_files(connection, folder, files)
             _refuse_cut_file(connection, path)
+            refuse_cut_files(folder, files)
             return OpenedBuild(
                 build_id,
                 folder,
@@ -139,6 +148,7 @@ def open_build(build_id: str, folder: Path, memory: str, threads: int) -> Opened
                 _marts(connection),
                 facts,
                 _lookups(connection),
+                files,
                 _converted(connection),
                 _summed(connection),
             )
@@ -186,11 +196,7 @@ def _refuse_cut_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
     """The tables with a project column, by name: what cannot be told apart by project is not shown."""
-    descriptions = dict(
-        connection.execute(
-            "select table_name, comment from duckdb_tables() where schema_name = 'main'"
-        ).fetchall()
-    )
+    descriptions = relation_comments(connection, "marts")
     columns: dict[str, list[Column]] = {}
     for table, name, data_type, comment in connection.execute(
         "select table_name, column_name, data_type, comment from duckdb_columns() "

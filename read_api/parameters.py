@@ -17,7 +17,7 @@ MAX_LIMIT = 10_000
 DEFAULT_LIMIT = 1_000
 
 # Beyond it a cursor was not made by us.
-_MAX_OFFSET = 10**12
+_MAX_OFFSET = 1 << 56
 
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CURRENCY = re.compile(r"[A-Za-z]{3}")

@@ -10,7 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from read_api.opened_build import DAMAGED, Mart, OpenedBuild, facts_of, unusable_marts
+from publication.layout import LOOKUPS
+from read_api.opened_build import DAMAGED, BuildGoneError, Mart, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
 from read_api.query_limits import Queries, QueryLimitError
 
@@ -58,6 +59,8 @@ class Reader:
         self.facts = build.facts
         self.lookups = build.lookups
         self.summed = build.summed
+        self.in_files = frozenset(build.files)
+        """Marts that are views over files: those of the schema `lookup` are read, with numbers of rows."""
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
         self.derived: dict[str, tuple[str, Sequence[object]]] = {}
@@ -70,14 +73,18 @@ class Reader:
         self._give_back = give_back
         self._stream: pa.RecordBatchReader | None = None
         self._closed = False
+        self._look_in_schemas()
 
     @property
     def can_convert(self) -> bool:
         """Whether the build has amounts in the reporting currency; those of older versions have none."""
         return bool(self._build.converted)
 
-    search_path = f"set search_path = '{REPORTING},main'"
-    """The statement by which marts are found as the views that convert them."""
+    @property
+    def search_path(self) -> str | None:
+        """The statement by which marts are found as the views that this request reads; None for tables."""
+        schemas = [*([REPORTING] if self.converted else []), *([LOOKUPS] if self.in_files else [])]
+        return f"set search_path = '{','.join([*schemas, 'main'])}'" if schemas else None
 
     def convert(self, money: str = REPORTING) -> None:
         """Read amounts so from here on: in `reporting`, every mart is found as the view that converts it.
@@ -92,8 +99,12 @@ class Reader:
                 400,
                 "money=reporting: this build has no amounts in one currency; the next one has them",
             )
-        self._cursor.execute(self.search_path)
         self.converted = self._build.converted
+        self._look_in_schemas()
+
+    def _look_in_schemas(self) -> None:
+        if self.search_path is not None:
+            self._cursor.execute(self.search_path)
 
     def derive(self, mart: Mart, sql: str, parameters: Sequence[object]) -> None:
         """Make a table for this request alone, and read it as a mart from here on. Raises as `rows`."""
@@ -227,6 +238,9 @@ class Reader:
             return self._queries.run(work, is_probe)
         except DAMAGED as error:
             self._build.is_damaged = True
+            if not self._build.folder.exists():
+                # Parquet files are opened by each query, and went with a build that is not kept any more.
+                raise BuildGoneError from error
             raise unusable_marts(self._build.folder) from error
 
 

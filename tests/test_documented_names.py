@@ -22,6 +22,7 @@ from funnelhouse.settings import CHECKOUT, Settings
 TESTS = CHECKOUT / "tests"
 
 BUILD = "orchestration/test_commands.py::test_a_build_by_hand_does_what_all_settings_say_whatever_was_sent"
+ENGINE = "orchestration/test_spark_engine.py::test_settings_say_which_engine"
 UP = "command_line/test_processes.py::variables"
 PROXY = "ingest/test_access.py::behind_proxy"
 ACCESS = "ingest/test_access.py::test_each_option_changes_what_it_names"
@@ -60,6 +61,9 @@ SETTINGS = {
     "FUNNELHOUSE_COUNTRY_HEADER": PROXY,
     "FUNNELHOUSE_HISTORY_DAYS": BUILD,
     "FUNNELHOUSE_KEEP_FREE": "orchestration/test_disk_space.py::test_the_setting_is_a_size",
+    "FUNNELHOUSE_ENGINE": ENGINE,
+    "FUNNELHOUSE_SPARK_MASTER": ENGINE,
+    "FUNNELHOUSE_SPARK_PARTITIONS": ENGINE,
     "FUNNELHOUSE_BUILD_MEMORY": BUILD,
     "FUNNELHOUSE_EXTENSIONS": "orchestration/test_extensions.py::test_a_folder_that_is_not_there_is_named",
     "FUNNELHOUSE_PUBLISH_POSTGRES": BUILD,

@@ -1,10 +1,6 @@
 {# A key as a number: two texts may share one, which only makes a cluster larger than it need be. #}
 {% macro key_number(text) %}{{ adapter.dispatch('key_number')(text) }}{% endmacro %}
 
-{% macro duckdb__key_number(text) %}hash({{ text }}){% endmacro %}
-
-{% macro spark__key_number(text) %}xxhash64({{ text }}){% endmacro %}
-
 {# Types of key by which a report names a visit, and the page view's own: the first that finds something wins. #}
 {% macro keys_of_page_views() %}
 {{ return({

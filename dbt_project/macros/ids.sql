@@ -12,7 +12,7 @@
 
 {# A page by what a sender calls it: an id is as it is, a path in the form in which paths are compared. #}
 {% macro page_key(page_id) -%}
-case when starts_with({{ page_id }}, '/') then {{ normal_path(page_id) }} else {{ page_id }} end
+case when {{ begins_with(page_id, "'/'") }} then {{ normal_path(page_id) }} else {{ page_id }} end
 {%- endmacro %}
 
 {# Whether a row of `int_channels`, which is joined as `channels`, is about the origin of another row. #}
@@ -27,10 +27,8 @@ and {{ row }}.click_id_type is not distinct from channels.click_id_type
 {# SHA-256 of a text as 64 hexadecimal digits in lower case. #}
 {% macro sha256_hex(text) %}{{ adapter.dispatch('sha256_hex')(text) }}{% endmacro %}
 
-{% macro duckdb__sha256_hex(text) %}sha256({{ text }}){% endmacro %}
-
 {# A word as seeds spell it: case and blanks don't matter. #}
-{% macro word(text) %}lower(replace({{ text }}, ' ', '')){% endmacro %}
+{% macro word(text) %}{{ lower_case("replace(" ~ text ~ ", ' ', '')") }}{% endmacro %}
 
 {# Identifier of a person's id, `project/type:value`: what a person is named by. #}
 {% macro identifier_id(id_type, value, project_id='project_id') -%}
@@ -40,10 +38,6 @@ and {{ row }}.click_id_type is not distinct from channels.click_id_type
 {# An order's id in the one form in which orders are compared: without white space and control characters at its ends, a
    whole number without the zeros of its fraction. What is left of a junk word is none: `int_events`. #}
 {% macro order_id(text) %}{{ adapter.dispatch('order_id')(text) }}{% endmacro %}
-
-{% macro duckdb__order_id(text) -%}
-nullif(regexp_replace({{ trimmed(text) }}, '^([0-9]+)[.]0+$', '\1'), '')
-{%- endmacro %}
 
 {# Business key of a report: what the sender said of the order, never what we resolved. Reports with the same
    project, dialect and key are of one order; keys never join dialects. #}
@@ -83,7 +77,3 @@ end
 
 {# Whether a share of everything, chosen by a hash in hexadecimal, holds what the hash is of. #}
 {% macro is_sampled(hash, share, whole) %}{{ adapter.dispatch('is_sampled')(hash, share, whole) }}{% endmacro %}
-
-{% macro duckdb__is_sampled(hash, share, whole) -%}
-(cast('0x' || left({{ hash }}, 8) as bigint) * cast({{ whole }} as hugeint) < cast({{ share }} as hugeint) * 4294967296)
-{%- endmacro %}

@@ -6,4 +6,7 @@
 {# A row for each whole number from 0 up to one less than a count. Stands alone in a select. #}
 {% macro each_number_below(count) %}{{ adapter.dispatch('each_number_below')(count) }}{% endmacro %}
 
-{% macro duckdb__each_number_below(count) %}unnest(range({{ count }})){% endmacro %}
+{# Of a window's rows, the value of the last one, or of the first one, that has a value. `over` follows. #}
+{% macro latest_known(value) %}{{ adapter.dispatch('latest_known')(value) }}{% endmacro %}
+
+{% macro earliest_known(value) %}{{ adapter.dispatch('earliest_known')(value) }}{% endmacro %}

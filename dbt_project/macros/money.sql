@@ -1,7 +1,5 @@
 {# Minor units (whole cents) of a decimal text in major units; half a unit rounds away from zero. #}
-{% macro minor_units(major_text, minor_per_major) -%}
-cast(round(cast({{ major_text }} as decimal(38, 18)) * {{ minor_per_major }}, 0) as bigint)
-{%- endmacro %}
+{% macro minor_units(major_text, minor_per_major) %}{{ adapter.dispatch('minor_units')(major_text, minor_per_major) }}{% endmacro %}
 
 {# Whether an amount can be minor units of any currency: a plain decimal that fits 64 bits, whole in minor units. #}
 {% macro is_amount(amount_text, amount_unit) -%}
@@ -15,25 +13,8 @@ end
 {# Floor of total * weight / weight_sum in exact integers, wide enough for money times 10⁹. Nothing is below 0. #}
 {% macro quota(total, weight, weight_sum, type='bigint') %}{{ adapter.dispatch('quota')(total, weight, weight_sum, type) }}{% endmacro %}
 
-{% macro duckdb__quota(total, weight, weight_sum, type) -%}
-cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) // cast({{ weight_sum }} as hugeint) as {{ type }})
-{%- endmacro %}
-
-{% macro spark__quota(total, weight, weight_sum, type) -%}
-{% set product = "cast(" ~ total ~ " as decimal(38, 0)) * cast(" ~ weight ~ " as decimal(19, 0))" -%}
-cast(({{ product }} - ({{ product }}) % {{ weight_sum }}) / {{ weight_sum }} as {{ type }})
-{%- endmacro %}
-
 {# What the floor of `quota` left over, in units of 1 / weight_sum: the largest remainders get one more. #}
 {% macro quota_remainder(total, weight, weight_sum) %}{{ adapter.dispatch('quota_remainder')(total, weight, weight_sum) }}{% endmacro %}
-
-{% macro duckdb__quota_remainder(total, weight, weight_sum) -%}
-cast((cast({{ total }} as hugeint) * cast({{ weight }} as hugeint)) % cast({{ weight_sum }} as hugeint) as bigint)
-{%- endmacro %}
-
-{% macro spark__quota_remainder(total, weight, weight_sum) -%}
-cast((cast({{ total }} as decimal(38, 0)) * cast({{ weight }} as decimal(19, 0))) % {{ weight_sum }} as bigint)
-{%- endmacro %}
 
 {# A share of an amount that is not below 0, in whole minor units; a half goes to the even one. #}
 {% macro share_half_even(amount_minor, share, whole) -%}
@@ -47,17 +28,6 @@ end
 
 {# Minor units of another currency at a rate of numerator / denominator; half a unit rounds away from zero. #}
 {% macro converted(amount_minor, numerator, denominator) %}{{ adapter.dispatch('converted')(amount_minor, numerator, denominator) }}{% endmacro %}
-
-{% macro duckdb__converted(amount_minor, numerator, denominator) -%}
-cast(
-    sign({{ amount_minor }})
-    * (
-        (2 * abs(cast({{ amount_minor }} as hugeint)) * {{ numerator }} + cast({{ denominator }} as hugeint))
-        // (2 * cast({{ denominator }} as hugeint))
-    )
-    as decimal(38, 0)
-)
-{%- endmacro %}
 
 {# Whether a row of `int_exchange_rates` has the rate of a currency on a day. #}
 {% macro is_rate_of(rates, currency, reporting_currency, day) -%}
@@ -75,14 +45,17 @@ case
 end
 {%- endmacro %}
 
+{# Sum of amounts, each of which fits 64 bits; all of them together need not. #}
+{% macro sum_exact(minor) %}{{ adapter.dispatch('sum_exact')(minor) }}{% endmacro %}
+
 {# Sum of amounts in the reporting currency, beside that of the amounts themselves; null where none could be converted. #}
 {% macro reporting_sum(reporting_minor, amount_minor) -%}
-cast(coalesce(sum({{ reporting_minor }}), case when sum({{ amount_minor }}) = 0 then 0 end) as decimal(38, 0))
+cast(coalesce({{ sum_exact(reporting_minor) }}, case when {{ sum_exact(amount_minor) }} = 0 then 0 end) as decimal(38, 0))
 {%- endmacro %}
 
 {# Decimal of a count of 10⁻⁹. #}
 {% macro of_nano(nano) -%}
-cast(cast({{ nano }} as decimal(38, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(28, 9))
+cast(cast({{ nano }} as decimal(28, 0)) * cast(0.000000001 as decimal(9, 9)) as decimal(28, 9))
 {%- endmacro %}
 
 {# Decimal of a count of 10⁻¹². #}
@@ -92,7 +65,3 @@ cast(cast({{ pico }} as decimal(20, 0)) * cast(0.000000000001 as decimal(12, 12)
 
 {# numerator / denominator of whole numbers, neither below 0, to four decimals, a half rounded up; null when it divides by 0. #}
 {% macro ratio(numerator, denominator) %}{{ adapter.dispatch('ratio')(numerator, denominator) }}{% endmacro %}
-
-{% macro duckdb__ratio(numerator, denominator) -%}
-cast(cast((cast({{ numerator }} as hugeint) * 20000 + cast({{ denominator }} as hugeint)) // nullif(cast({{ denominator }} as hugeint) * 2, 0) as decimal(30, 0)) * cast(0.0001 as decimal(4, 4)) as decimal(34, 4))
-{%- endmacro %}

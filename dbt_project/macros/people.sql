@@ -4,15 +4,11 @@
 {# A text without what a pattern finds. #}
 {% macro without(text, pattern) %}{{ adapter.dispatch('without')(text, pattern) }}{% endmacro %}
 
-{% macro duckdb__without(text, pattern) %}regexp_replace({{ text }}, {{ pattern }}, '', 'g'){% endmacro %}
-
 {# A text with its accents as one character each, where there is one (Unicode's form NFC), in lower case. #}
 {% macro composed(text) %}{{ adapter.dispatch('composed')(text) }}{% endmacro %}
 
-{% macro duckdb__composed(text) %}lower(nfc_normalize({{ text }})){% endmacro %}
-
 {% macro normal_email(text) -%}
-case when {{ matches_pattern(text, "'^[^@]+@[^@]+$'") }} then lower({{ text }}) end
+case when {{ matches_pattern(text, "'^[^@]+@[^@]+$'") }} then {{ lower_case(text) }} end
 {%- endmacro %}
 
 {# Of an address in its normal form: without white space; at Gmail without dots and suffix of the name too. #}
@@ -32,14 +28,14 @@ end
 {% macro normal_phone(digits, has_country_code, calling_code, trunk_prefix) -%}
 {% set national -%}
 {{ calling_code }} || case
-    when {{ trunk_prefix }} = '' or not starts_with({{ digits }}, {{ trunk_prefix }}) then {{ digits }}
+    when {{ trunk_prefix }} = '' or not {{ begins_with(digits, trunk_prefix) }} then {{ digits }}
     -- A prefix other than zero may be how a number begins; with it the number is longer.
-    when starts_with({{ trunk_prefix }}, '0') or length({{ digits }}) > 10
+    when {{ begins_with(trunk_prefix, "'0'") }} or length({{ digits }}) > 10
         then substr({{ digits }}, length({{ trunk_prefix }}) + 1)
     else {{ digits }}
 end
 {%- endset %}
-{% set number = "case when " ~ has_country_code ~ " then ltrim(" ~ digits ~ ", '0') else " ~ national ~ " end" %}
+{% set number = "case when " ~ has_country_code ~ " then trim(leading '0' from " ~ digits ~ ") else " ~ national ~ " end" %}
 case when length({{ number }}) between 7 and 15 then {{ number }} end
 {%- endmacro %}
 
@@ -50,8 +46,6 @@ nullif(trim({{ one_space(without(composed(text), "'[\\p{P}\\p{S}\\p{Cc}\\p{Cf}]'
 
 {# A text with one blank for each run of white space. #}
 {% macro one_space(text) %}{{ adapter.dispatch('one_space')(text) }}{% endmacro %}
-
-{% macro duckdb__one_space(text) %}regexp_replace({{ text }}, '\p{Z}+', ' ', 'g'){% endmacro %}
 
 {# A normal name without its first or last word where that is a title and not all of it. #}
 {% macro without_title_before(name) -%}
@@ -88,21 +82,21 @@ end
 {# ISO 3166 code in lower case. #}
 {% macro normal_country(text) -%}
 case
-    when lower({{ text }}) = 'uk' then 'gb'
-    when {{ matches_pattern(text, "'^[a-zA-Z]{2}$'") }} then lower({{ text }})
+    when {{ lower_case(text) }} = 'uk' then 'gb'
+    when {{ matches_pattern(text, "'^[a-zA-Z]{2}$'") }} then {{ lower_case(text) }}
 end
 {%- endmacro %}
 
 {% macro normal_gender(text) -%}
 case
-    when lower({{ text }}) in ('f', 'female', 'woman') then 'f'
-    when lower({{ text }}) in ('m', 'male', 'man') then 'm'
+    when {{ lower_case(text) }} in ('f', 'female', 'woman') then 'f'
+    when {{ lower_case(text) }} in ('m', 'male', 'man') then 'm'
 end
 {%- endmacro %}
 
 {# YYYYMMDD of a date that begins with its year: others could be read in two ways. #}
 {% macro normal_birthday(text) -%}
-{% set day = "regexp_extract(" ~ text ~ ", '^((19|20)[0-9]{2}[-/.]?[01][0-9][-/.]?[0-3][0-9])([^0-9].*)?$', 1)" %}
+{% set day = part_matching(text, "'^((19|20)[0-9]{2}[-/.]?[01][0-9][-/.]?[0-3][0-9])([^0-9].*)?$'", 1) %}
 nullif({{ without(day, "'[^0-9]'") }}, '')
 {%- endmacro %}
 

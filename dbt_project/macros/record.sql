@@ -5,28 +5,9 @@
 #}
 {% macro record(table) %}{{ return(adapter.dispatch('record')(table)) }}{% endmacro %}
 
-{% macro default__record(table) %}{{ return(source('raw', table)) }}{% endmacro %}
-
-{% macro duckdb__record(table) %}
-    {% set files, types, by_name = source('raw', table), [], 'union_by_name = true' %}
-    {% if not execute %}{{ return(files) }}{% endif %}
-    {% if by_name not in files | string %}
-        {% do exceptions.raise_compiler_error("the files of '" ~ table ~ "' are not read with " ~ by_name) %}
-    {% endif %}
-    {% set columns = (graph.sources.values() | selectattr('name', 'equalto', table) | first).columns.values() %}
-    {% for column in columns %}
-        {% do types.append(
-            "'" ~ column.name ~ "': {name: '" ~ column.name ~ "', type: '" ~ column.data_type ~ "', default_value: null}"
-        ) %}
-    {% endfor %}
-    {% set schema = 'schema = map {' ~ types | join(', ') ~ '}' %}
-    {% set raw = env_var('FUNNELHOUSE_HOME', '../data').replace("'", "''") ~ '/raw/' %}
-    {{ return((files | string).replace("'raw/", "'" ~ raw).replace(by_name, schema)) }}
-{% endmacro %}
-
 {# First or last position in a sealed file, by its name. #}
 {% macro file_position(filename, which) -%}
-cast(regexp_extract({{ filename }}, 'seq-([0-9]+)-([0-9]+)[.]parquet$', {{ {'first': 1, 'last': 2}[which] }}) as bigint)
+cast({{ part_matching(filename, "'seq-([0-9]+)-([0-9]+)[.]parquet$'", {'first': 1, 'last': 2}[which]) }} as bigint)
 {%- endmacro %}
 
 {# Reports that came after the last publication; files that end before are not opened. In a full build all. #}

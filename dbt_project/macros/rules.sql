@@ -9,7 +9,7 @@ case {{ rule }}.match_type
         when 'exact' then {{ event }}.page_path = {{ rule }}.match_path
         -- `/blog/` is the page of this path too, which has no slash at its end.
         when 'prefix' then
-            starts_with({{ event }}.page_path, {{ rule }}.match_prefix) or {{ event }}.page_path = {{ rule }}.match_path
+            {{ begins_with(event ~ '.page_path', rule ~ '.match_prefix') }} or {{ event }}.page_path = {{ rule }}.match_path
         when 'wildcard' then {{ wildcard_picks(rule, event ~ '.page_path') }}
     end
 end
@@ -31,44 +31,11 @@ and (
 #}
 {% macro rule_paths(value) %}{{ adapter.dispatch('rule_paths')(value) }}{% endmacro %}
 
-{% macro duckdb__rule_paths(value) -%}
-{{ normal_path(value) }} as match_path,
-{{ decoded_path(value) }} as match_prefix,
-{{ wildcard_pieces(value) }}[1] as match_start,
-{{ wildcard_pieces(value) }}[-1] as match_end,
-case
-    when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then {{ wildcard_pieces(value) }}
-end as match_pieces
-{%- endmacro %}
-
 {# Texts between the stars of a wildcard, which is split before it is decoded: an escaped star is none. #}
 {% macro wildcard_pieces(value) %}{{ adapter.dispatch('wildcard_pieces')(value) }}{% endmacro %}
 
-{% macro duckdb__wildcard_pieces(value) -%}
-list_transform(
-    string_split({{ value }}, '*'),
-    lambda piece, number: case
-        when number <= {{ stars(value) }} then {{ decoded_path('piece') }}
-        when number = 1 then {{ normal_path('piece') }}
-        else trim(trailing '/' from {{ decoded_path('piece') }})
-    end
-)
-{%- endmacro %}
-
 {# The same columns, but those of paths, of a rule whose wildcard is no path: nothing in it is decoded. #}
 {% macro wildcard_texts(value) %}{{ adapter.dispatch('wildcard_texts')(value) }}{% endmacro %}
-
-{% macro duckdb__wildcard_texts(value) -%}
-string_split({{ value }}, '*')[1] as match_start,
-string_split({{ value }}, '*')[-1] as match_end,
-case when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then string_split({{ value }}, '*') end as match_pieces
-{%- endmacro %}
-
-{% macro spark__wildcard_texts(value) -%}
-element_at(split({{ value }}, '[*]'), 1) as match_start,
-element_at(split({{ value }}, '[*]'), -1) as match_end,
-case when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then split({{ value }}, '[*]') end as match_pieces
-{%- endmacro %}
 
 {# How many stars a text has. #}
 {% macro stars(text) %}length({{ text }}) - length(replace({{ text }}, '*', '')){% endmacro %}
@@ -79,43 +46,6 @@ case when {{ stars(value) }} <= {{ work_limit('wildcard_stars') }} then split({{
   tries all places of all of them, and a dozen stars take it for ever.
 #}
 {% macro wildcard_picks(rule, text) %}{{ adapter.dispatch('wildcard_picks')(rule, text) }}{% endmacro %}
-
-{% macro duckdb__wildcard_picks(rule, text) -%}
-case
-    when not (starts_with({{ text }}, {{ rule }}.match_start) and ends_with({{ text }}, {{ rule }}.match_end)) then false
-    when len({{ rule }}.match_pieces) = 1 then {{ text }} = {{ rule }}.match_start
-    when length({{ text }}) < length({{ rule }}.match_start) + length({{ rule }}.match_end) then false
-    when len({{ rule }}.match_pieces) = 2 then true
-    else list_reduce(
-        list_slice({{ rule }}.match_pieces, 2, -2),
-        -- What is left after the piece; null, and so from then on, where it is not found.
-        lambda rest, piece: substr(rest, nullif(strpos(rest, piece), 0) + length(piece)),
-        substr(
-            {{ text }},
-            length({{ rule }}.match_start) + 1,
-            length({{ text }}) - length({{ rule }}.match_start) - length({{ rule }}.match_end)
-        )
-    ) is not null
-end
-{%- endmacro %}
-
-{% macro spark__wildcard_picks(rule, text) -%}
-case
-    when not (startswith({{ text }}, {{ rule }}.match_start) and endswith({{ text }}, {{ rule }}.match_end)) then false
-    when size({{ rule }}.match_pieces) = 1 then {{ text }} = {{ rule }}.match_start
-    when length({{ text }}) < length({{ rule }}.match_start) + length({{ rule }}.match_end) then false
-    when size({{ rule }}.match_pieces) = 2 then true
-    else aggregate(
-        slice({{ rule }}.match_pieces, 2, size({{ rule }}.match_pieces) - 2),
-        substr(
-            {{ text }},
-            length({{ rule }}.match_start) + 1,
-            length({{ text }}) - length({{ rule }}.match_start) - length({{ rule }}.match_end)
-        ),
-        (rest, piece) -> substr(rest, nullif(instr(rest, piece), 0) + length(piece))
-    ) is not null
-end
-{%- endmacro %}
 
 {# What completes a goal once, of an event that counts: its conversion, the session of page views, else the event. #}
 {% macro completed_by(counted, event_key) -%}

@@ -8,37 +8,17 @@
 {# UTC timestamp of a Unix-microsecond column. #}
 {% macro utc_timestamp(us) %}{{ adapter.dispatch('utc_timestamp')(us) }}{% endmacro %}
 
-{% macro duckdb__utc_timestamp(us) %}make_timestamp({{ us }}){% endmacro %}
-
 {# Unix microseconds of a UTC timestamp. #}
 {% macro unix_us(timestamp) %}{{ adapter.dispatch('unix_us')(timestamp) }}{% endmacro %}
-
-{% macro duckdb__unix_us(timestamp) %}epoch_us({{ timestamp }}){% endmacro %}
 
 {# One number that orders events as they occurred, those of one microsecond by their position, which is below 10^12. #}
 {% macro moment(us, seq) %}{{ adapter.dispatch('moment')(us, seq) }}{% endmacro %}
 
-{% macro default__moment(us, seq) %}(cast({{ us }} as decimal(38, 0)) * 1000000000000 + {{ seq }}){% endmacro %}
-
-{% macro duckdb__moment(us, seq) %}(cast({{ us }} as hugeint) * 1000000000000 + {{ seq }}){% endmacro %}
-
 {# Day of a Unix-microsecond column in a time zone (its IANA name), as projects count days. #}
 {% macro project_date(us, time_zone) %}{{ adapter.dispatch('project_date')(us, time_zone) }}{% endmacro %}
 
-{% macro duckdb__project_date(us, time_zone) -%}
-case
-    -- Looking up a zone's clock takes longer than everything else about a row.
-    when {{ time_zone }} = 'UTC' then cast(make_timestamp({{ us }}) as date)
-    else cast(timezone({{ time_zone }}, timezone('UTC', make_timestamp({{ us }}))) as date)
-end
-{%- endmacro %}
-
 {# Whether a text names a time zone whose clock the engine knows. #}
 {% macro is_time_zone(text) %}{{ adapter.dispatch('is_time_zone')(text) }}{% endmacro %}
-
-{% macro default__is_time_zone(text) %}{{ text }} is not null{% endmacro %}
-
-{% macro duckdb__is_time_zone(text) %}{{ text }} in (select name from pg_timezone_names()){% endmacro %}
 
 {# A Unix-microsecond time later than any. #}
 {% macro end_of_time_us() %}9223372036854775807{% endmacro %}
@@ -52,12 +32,8 @@ end
 {# The quarter of an hour in which a Unix-microsecond time lies, as the time of its beginning. #}
 {% macro quarter_hour_us(us) %}{{ adapter.dispatch('whole_units')(us, minutes_us(15)) }} * {{ minutes_us(15) }}{% endmacro %}
 
-{% macro duckdb__whole_units(us, unit_us) %}cast({{ us }} // {{ unit_us }} as bigint){% endmacro %}
-
 {# Monday of the week in which a day lies. #}
 {% macro week_start(day) %}cast(date_trunc('week', {{ day }}) as date){% endmacro %}
 
 {# Whole days from one day to another. #}
 {% macro days_between(first_day, last_day) %}{{ adapter.dispatch('days_between')(first_day, last_day) }}{% endmacro %}
-
-{% macro duckdb__days_between(first_day, last_day) %}date_diff('day', {{ first_day }}, {{ last_day }}){% endmacro %}

@@ -15,7 +15,14 @@ class adapter:  # noqa: N801 - the name that macros use
     @staticmethod
     def dispatch(macro: str) -> Callable[..., str]:
         """What the macro would be called with."""
+        if macro == "materialized":
+            return lambda: macro
         return lambda *arguments: f"{macro}({', '.join(map(str, arguments))})"
+
+    @staticmethod
+    def quote(name: str) -> str:
+        """A name that is a word of SQL."""
+        return f'"{name}"'
 
 
 def ref(name: str) -> str:

@@ -4,8 +4,8 @@ with ledger as (
     select
         conversion_id,
         currency,
-        sum(amount_minor) as amount_minor,
-        sum(reporting_amount_minor) as reporting_amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor,
+        {{ sum_exact('reporting_amount_minor') }} as reporting_amount_minor
     from {{ ref('fct_conversion_ledger') }}
     where conversion_id is not null
     group by conversion_id, currency

@@ -10,7 +10,7 @@ ledger as (
     select
         conversion_id,
         currency,
-        sum(amount_minor) as amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor
     from {{ ref('fct_conversion_ledger') }}
     group by conversion_id, currency
 ),

@@ -4,7 +4,7 @@ with ledger as (
     select
         project_id,
         refund_event_id,
-        sum(amount_minor) as amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor
     from {{ ref('fct_conversion_ledger') }}
     where refund_event_id is not null
     group by project_id, refund_event_id

@@ -22,9 +22,9 @@ credited as (
         model,
         conversion_id,
         currency,
-        sum(credited_amount_minor) as credited_amount_minor,
+        {{ sum_exact('credited_amount_minor') }} as credited_amount_minor,
         reporting_currency,
-        sum(reporting_credited_amount_minor) as reporting_credited_amount_minor
+        {{ sum_exact('reporting_credited_amount_minor') }} as reporting_credited_amount_minor
     from {{ ref('fct_attribution') }}
     group by model, conversion_id, currency, reporting_currency
 )

@@ -8,4 +8,4 @@ left join {{ ref('int_event_people') }} as people on events.seq = people.seq
 group by events.seq
 having
     count(people.person_id) <> 1
-    or sum(case when starts_with(people.person_id, events.project_id || '/') then 0 else 1 end) > 0
+    or sum(case when {{ begins_with('people.person_id', "events.project_id || '/'") }} then 0 else 1 end) > 0

@@ -20,7 +20,7 @@ select
     project_id,
     {{ column }} as named
 from {{ ref(mart) }}
-where not starts_with({{ column }}, project_id || '/')
+where not {{ begins_with(column, "project_id || '/'") }}
 {% if not (last_mart and loop.last) %}union all{% endif %}
 {% endfor %}
 {% endfor %}

@@ -5,8 +5,8 @@ with spent as (
         project_id,
         cost_date as report_date,
         currency,
-        sum(amount_minor) as amount_minor,
-        sum(reporting_amount_minor) as reporting_amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor,
+        {{ sum_exact('reporting_amount_minor') }} as reporting_amount_minor
     from {{ ref('fct_costs') }}
     group by project_id, cost_date, currency
 ),
@@ -16,8 +16,8 @@ shared as (
         project_id,
         report_date,
         currency,
-        sum(shared_cost_minor) as amount_minor,
-        sum(reporting_shared_cost_minor) as reporting_amount_minor
+        {{ sum_exact('shared_cost_minor') }} as amount_minor,
+        {{ sum_exact('reporting_shared_cost_minor') }} as reporting_amount_minor
     from {{ ref('rpt_landing_pages') }}
     where shared_cost_minor is not null
     group by project_id, report_date, currency

@@ -5,7 +5,7 @@ with ledger as (
         project_id,
         currency,
         conversion_date as total_date,
-        sum(amount_minor) as amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor
     from {{ ref('fct_conversion_ledger') }}
     group by project_id, currency, conversion_date
 ),
@@ -45,7 +45,7 @@ totals as (
         project_id,
         currency,
         total_date,
-        sum(amount_minor) as amount_minor
+        {{ sum_exact('amount_minor') }} as amount_minor
     from amounts
     group by project_id, currency, total_date
 )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from funnelhouse.problems import Refusal
+from publication.files import rows_numbered
 from publication.layout import LOOKUPS, lookup_key
 from read_api.parameters import ALL_DAYS, AsOf, Days
 from read_api.reader import Reader
@@ -37,11 +38,9 @@ def having(reader: Reader, mart: str, project_id: str, column: str, value: str) 
         return f"project_id = ? and {column} = ?", [project_id, value]
     # -1 is no row: DuckDB skips rows by what is found here, and would read all where nothing is. Texts are
     # compared as a pair, which it does last: a single one it would compare with all rows first.
-    return (
-        f"rowid in (select row_number from {LOOKUPS}.{lookup} where key = {lookup_key('?')} "  # noqa: S608
-        f"union all select -1) and row(project_id, {column}) = row(?, ?)",
-        [value, project_id, value],
-    )
+    numbers = f"select row_number from {LOOKUPS}.{lookup} where key = {lookup_key('?')} union all select -1"  # noqa: S608
+    among = rows_numbered(numbers) if mart in reader.in_files else f"rowid in ({numbers})"
+    return f"{among} and row(project_id, {column}) = row(?, ?)", [value, project_id, value]
 
 
 def must_have(reader: Reader, mart: str, column: str) -> None:

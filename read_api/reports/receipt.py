@@ -311,7 +311,7 @@ def _part(reader: Reader, name: str, query: _Query, of: Project) -> Part:
 
 def _shown_statement(query: _Query, reader: Reader) -> str:
     """All three queries, as somebody would type them."""
-    begin = f"{reader.search_path};\n\n" if reader.converted else ""
+    begin = f"{reader.search_path};\n\n" if reader.search_path else ""
     if query.figure.of.mart in reader.derived:
         made = statement(*reader.derived[query.figure.of.mart])
         begin += f"create or replace temp table {query.figure.of.mart} as{made};\n\n"

@@ -124,3 +124,17 @@ def test_a_missing_warehouse_blocks_and_is_not_created(tmp_path):
     result = check(attribution(tmp_path / "none.duckdb"))
     assert len(result.failures) == len(result.outcomes)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_views_over_a_cluster_s_files_are_checked_alike(warehouse, tmp_path, is_spoilt):
+    """As orchestration.spark_warehouse makes them."""
+    if is_spoilt:
+        change(warehouse, "delete from fct_attribution where touch_id = 'a'")
+    views = tmp_path / "views.duckdb"
+    with duckdb.connect(warehouse) as tables, duckdb.connect(views) as connection:
+        for (table,) in tables.execute("show tables").fetchall():
+            tables.table(table).write_parquet(f"{tmp_path}/{table}.parquet")
+            connection.execute(f"create view {table} as from read_parquet('{tmp_path}/{table}.parquet')")
+    assert ("shares_of_a_conversion_sum_to_all" in failed(views)) == is_spoilt
+    assert bool(failed(views)) == is_spoilt

@@ -140,6 +140,8 @@ def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: A
         ('{"order_id":1E+8}', "100000000"),
         ('{"order_id":"1E+8"}', "1E+8"),
         ('{"order_id":12.5,"orderId":"x"}', "x"),
+        # Too large for any decimal.
+        ('{"order_id":1e30,"orderId":"x"}', "x"),
         ('{"order_id":[1]}', None),
         ('{"order_id":null}', None),
     ]

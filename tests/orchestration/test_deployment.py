@@ -144,7 +144,8 @@ def test_a_warehouse_is_not_written_by_hand(empty_home: Settings, small_project:
     said["on-run-start"] = "{{ begin_build() }}"
     (small_project / "dbt_project.yml").write_text(yaml.safe_dump(said))
     (small_project / "macros").mkdir()
-    shutil.copy(CHECKOUT / "dbt_project" / "macros" / "incremental.sql", small_project / "macros")
+    for file in ("incremental.sql", "engines/duckdb_builds.sql"):
+        shutil.copy(CHECKOUT / "dbt_project" / "macros" / file, small_project / "macros")
     empty_home.home_dir.mkdir()
     with duckdb.connect(str(empty_home.warehouse_path)) as warehouse:
         warehouse.execute("create table one as select 7 as number")

@@ -171,3 +171,29 @@ def test_in_a_build_a_failed_copy_is_a_warning(tmp_path, postgres):
     worked = postgres_check(folder, postgres.new_database(), "marts")
     assert worked.passed
     assert worked.metadata["fct_things"].value == 3
+
+
+def test_marts_that_are_views_over_files_are_copied_alike(tmp_path, url):
+    publish_to_postgres(published(tmp_path, BUILDS[0]), url, "marts")
+    as_tables = rows(url, THINGS)
+    files = tmp_path / "spark" / "fct_things"
+    files.mkdir(parents=True)
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as warehouse:
+        for number in range(3):
+            part = f"(from fct_things order by all limit 1 offset {number})"
+            warehouse.execute(f"copy {part} to '{files}/part-{number}.parquet'")
+    marts = ("fct_things", "rpt_things")
+    folder = publish(
+        tmp_path / "warehouse.duckdb",
+        tmp_path / "published",
+        marts,
+        BUILDS[1],
+        NOW,
+        files={"fct_things": files},
+    ).folder
+    assert publish_to_postgres(folder, url, "marts") == {"fct_things": 3, "rpt_things": 1}
+    assert rows(url, THINGS) == as_tables
+    assert rows(url, "select obj_description('marts.fct_things'::regclass)") == [
+        ("One row per thing, it's said.",)
+    ]
+    assert rows(url, "select distinct build_id from marts.publication") == [(BUILDS[1],)]

@@ -44,11 +44,11 @@
     {{ return(finished(target)) }}
 {% endmaterialization %}
 
-{% materialization gathered, default %}{{ return(materialization_table_default()) }}{% endmaterialization %}
+{% materialization gathered, adapter='spark' %}{{ return(materialization_table_spark()) }}{% endmaterialization %}
 
 {# The part of another table that this build works on: all of it, and no copy, in a full build. #}
 {% materialization in_work, adapter='duckdb' %}
     {{ return(materialization_table_duckdb() if is_incremental_build() else materialization_view_duckdb()) }}
 {% endmaterialization %}
 
-{% materialization in_work, default %}{{ return(materialization_view_default()) }}{% endmaterialization %}
+{% materialization in_work, adapter='spark' %}{{ return(materialization_view_spark()) }}{% endmaterialization %}

@@ -89,3 +89,31 @@ def materialize(df, con):
 {% endmacro %}
 
 {% macro forget_answers() %}{% do graph.update({'answers': {}}) %}{% endmacro %}
+
+{# Tables and views of Spark: without a comparison with what stood there, which in a build is nothing. #}
+{% materialization table, adapter='spark', supported_languages=['sql', 'python'] %}
+    {% set target = this.incorporate(type='table') %}
+    {% set existing = load_cached_relation(this) %}
+    {{ run_hooks(pre_hooks) }}
+    {% if existing %}{% do adapter.drop_relation(existing) %}{% endif %}
+    {% call statement('main', language=model.language) %}
+        {%- if model.language == 'python' -%}
+            {{ spark__py_write_table(compiled_code, target) }}
+        {%- else -%}
+            {{ create_table_as(False, target, compiled_code) }}
+        {%- endif -%}
+    {% endcall %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
+
+{% materialization view, adapter='spark' %}
+    {% set target = this.incorporate(type='view') %}
+    {{ run_hooks(pre_hooks) }}
+    {% call statement('main') %}
+        create or replace view {{ target }} as
+        {{ compiled_code }}
+    {% endcall %}
+    {{ run_hooks(post_hooks) }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}

@@ -58,14 +58,14 @@ compared as (
         project_id,
         'medium' as compared,
         medium as said,
-        cast(null as varchar) as category
+        cast(null as string) as category
     from origins
     union all
     select distinct
         project_id,
         'campaign' as compared,
         compared_campaign as said,
-        cast(null as varchar) as category
+        cast(null as string) as category
     from origins
     where compared_campaign is not null
 ),
@@ -89,7 +89,7 @@ met as (
         on worded.project_id = conditions.project_id and worded.compared = conditions.compared
     where case conditions.operator
         when 'exact' then worded.said = conditions.compared_value
-        when 'prefix' then starts_with(worded.said, conditions.compared_value)
+        when 'prefix' then {{ begins_with('worded.said', 'conditions.compared_value') }}
         when 'contains' then contains(worded.said, conditions.compared_value)
         when 'wildcard' then {{ wildcard_picks('conditions', 'worded.said') }}
         when 'word' then contains(worded.words, ' ' || conditions.compared_value)
@@ -102,7 +102,7 @@ campaigns as (
     select
         project_id,
         said as compared_campaign,
-        {{ joined_distinct('cast(rule_number as varchar)', "','") }} as met_rules
+        {{ joined_distinct('cast(rule_number as string)', "','") }} as met_rules
     from met
     where compared = 'campaign'
     group by project_id, said

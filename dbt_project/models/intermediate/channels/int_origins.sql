@@ -12,7 +12,7 @@ named as (
         project_id,
         coalesce(source, '(direct)') as source,
         coalesce(medium, '(none)') as medium,
-        lower(campaign) as compared_campaign,
+        {{ lower_case('campaign') }} as compared_campaign,
         click_id_type
     from {{ ref('int_sessions') }}
     union all
@@ -20,7 +20,7 @@ named as (
         project_id,
         source,
         coalesce(medium, '(none)') as medium,
-        lower(campaign) as compared_campaign,
+        {{ lower_case('campaign') }} as compared_campaign,
         click_id_type
     from {{ ref('int_touches') }}
     union all
@@ -29,8 +29,8 @@ named as (
         project_id,
         coalesce({{ origin_text('source', 'source') }}, '(direct)') as source,
         coalesce({{ origin_text('medium', 'medium') }}, '(none)') as medium,
-        lower({{ origin_text('campaign', 'campaign') }}) as compared_campaign,
-        cast(null as varchar) as click_id_type
+        {{ lower_case(origin_text('campaign', 'campaign')) }} as compared_campaign,
+        cast(null as string) as click_id_type
     from {{ ref('stg_raw__costs') }}
     where set_aside_reason is null
     union all
@@ -39,8 +39,8 @@ named as (
         project_id,
         '(direct)' as source,
         '(none)' as medium,
-        cast(null as varchar) as compared_campaign,
-        cast(null as varchar) as click_id_type
+        cast(null as string) as compared_campaign,
+        cast(null as string) as click_id_type
     from {{ ref('int_projects') }}
 ),
 

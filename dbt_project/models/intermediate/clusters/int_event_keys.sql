@@ -35,7 +35,7 @@ with named as (
         events.seq,
         events.project_id,
         hash_forms.key_type,
-        {{ key_number('lower(events.alias_value)') }} as key_number
+        {{ key_number(lower_case('events.alias_value')) }} as key_number
     from {{ events }} as events
     inner join {{ ref('hash_forms') }} as hash_forms on events.alias_type = hash_forms.alias_type
     where events.kind <> 'visit' and {{ is_new('events.seq') }}

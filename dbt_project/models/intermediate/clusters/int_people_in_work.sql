@@ -6,6 +6,6 @@ select person_id from ({{ people_named_by(events, hashed_ids) }}) as named
 union
 select person_id from ({{ people_named_by(displaced, hashed_ids) }}) as named_until_now
 {% else %}
-select cast(null as varchar) as person_id
+select cast(null as string) as person_id
 where false
 {% endif %}

@@ -41,7 +41,7 @@ named as (
         page_views.seq,
         page_views.occurred_us,
         page_views.page_id,
-        cast(null as varchar) as page_path,
+        cast(null as string) as page_path,
         2 as preference
     from {{ ref('int_conversions_traced') }} as traced
     inner join {{ ref('int_page_views_in_work') }} as page_views on traced.page_view_seq = page_views.seq

@@ -55,7 +55,7 @@ said as (
         received_us,
         occurred_us,
         state,
-        cast(null as varchar) as status,
+        cast(null as string) as status,
         false as is_status_unknown,
         amount_minor,
         currency,

@@ -58,9 +58,9 @@ steps as (
         true as is_refund,
         false as is_order_event,
         false as is_servers,
-        cast(null as varchar) as state,
+        cast(null as string) as state,
         cast(null as bigint) as amount_minor,
-        cast(null as varchar) as currency
+        cast(null as string) as currency
     from refunds
 ),
 
@@ -145,16 +145,16 @@ known as (
         is_refund,
         has_server,
         is_repeated,
-        last_value(case when is_latest_state then state end ignore nulls) over (
+        {{ latest_known('case when is_latest_state then state end') }} over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as state,
-        last_value(case when is_latest or is_latest_state then occurred_us end ignore nulls) over (
+        {{ latest_known('case when is_latest or is_latest_state then occurred_us end') }} over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as decided_us,
-        last_value(case when is_latest_amount then amount_minor end ignore nulls) over (
+        {{ latest_known('case when is_latest_amount then amount_minor end') }} over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as given_minor,
-        last_value(case when is_latest_amount then currency end ignore nulls) over (
+        {{ latest_known('case when is_latest_amount then currency end') }} over (
             partition by story_id, has_server order by seq rows between unbounded preceding and current row
         ) as given_currency
     from latest

@@ -37,7 +37,7 @@ refunds as (
     select
         stated.conversion_id,
         stated.report_set,
-        cast(sum(coalesce(matched.amount_minor, 0)) as decimal(38, 0)) as asked_minor,
+        cast({{ sum_exact('coalesce(matched.amount_minor, 0)') }} as decimal(38, 0)) as asked_minor,
         max(case when matched.amount_minor is null then 1 else 0 end) = 1 as takes_all,
         max(matched.received_us) as learnt_us
     from stated

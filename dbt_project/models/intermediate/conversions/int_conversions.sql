@@ -23,7 +23,7 @@ recognised as (
     select
         conversion_id,
         currency,
-        cast(sum(amount_minor) as decimal(38, 0)) as amount_minor
+        cast({{ sum_exact('amount_minor') }} as decimal(38, 0)) as amount_minor
     from {{ ref('int_ledger_entries') }}
     group by conversion_id, currency
 ),
@@ -56,7 +56,7 @@ select
     traced.visitor_id,
     -- Who its reports name, else the user that its person is named by.
     coalesce(traced.user_id, case
-        when starts_with(traced.person_id, conversions.project_id || '/user:')
+        when {{ begins_with('traced.person_id', "conversions.project_id || '/user:'") }}
             then substr(traced.person_id, length(conversions.project_id) + 7)
     end) as user_id,
     coalesce(sessions.click_id, traced.click_id) as click_id,

@@ -85,7 +85,7 @@ select
     project_id || '/' || {{ id_part('event_id') }} || ':' || entry_currency || ':' || story_id as entry_id,
     project_id,
     story_id as conversion_id,
-    cast(null as varchar) as refund_event_id,
+    cast(null as string) as refund_event_id,
     seq,
     event_id,
     received_us,
@@ -101,7 +101,7 @@ select
     || ':' || refunds.currency
     || ':refund:' || refunds.event_id as entry_id,
     steps.project_id,
-    cast(null as varchar) as conversion_id,
+    cast(null as string) as conversion_id,
     refunds.event_id as refund_event_id,
     steps.seq,
     steps.event_id,

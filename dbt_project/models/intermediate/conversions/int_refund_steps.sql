@@ -42,7 +42,7 @@ asked as (
         asked_minor,
         is_void,
         fits,
-        coalesce(cast(sum(case when fits then asked_minor end) over (
+        coalesce(cast({{ sum_exact("case when fits then asked_minor end") }} over (
             partition by story_id, as_of_seq
             order by occurred_us, refund_seq
             rows between unbounded preceding and 1 preceding

@@ -49,12 +49,12 @@ added_up as (
         story_id,
         seq,
         is_step,
-        cast(sum(case when not is_browsers_word then asked_minor else 0 end) over (
+        cast({{ sum_exact("case when not is_browsers_word then asked_minor else 0 end") }} over (
             partition by story_id, currency
             order by seq, is_step
             rows between unbounded preceding and current row
         ) as decimal(38, 0)) as asked_minor,
-        cast(sum(case when is_browsers_word then asked_minor else 0 end) over (
+        cast({{ sum_exact("case when is_browsers_word then asked_minor else 0 end") }} over (
             partition by story_id, currency
             order by seq, is_step
             rows between unbounded preceding and current row

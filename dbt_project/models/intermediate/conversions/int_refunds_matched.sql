@@ -22,7 +22,7 @@ refunds as (
         received_us,
         occurred_us,
         transaction_id,
-        cast(null as varchar) as own_conversion_id,
+        cast(null as string) as own_conversion_id,
         false as is_browsers_word,
         is_forwardable,
         amount_minor,

@@ -23,7 +23,7 @@ spelt as (
         rule_number,
         compared,
         operator,
-        lower({{ trimmed('said') }}) as compared_value
+        {{ lower_case(trimmed('said')) }} as compared_value
     from listed
 ),
 

@@ -33,8 +33,8 @@ select
     chosen.chosen_by,
     chosen.choice,
     -- What visits call it; one that is not defined picks none.
-    lower({{ trimmed(json_value('definitions.body', "'source'")) }}) as source,
-    lower({{ trimmed(json_value('definitions.body', "'medium'")) }}) as medium
+    {{ lower_case(trimmed(json_value('definitions.body', "'source'"))) }} as source,
+    {{ lower_case(trimmed(json_value('definitions.body', "'medium'"))) }} as medium
 from chosen
 left join definitions
     on

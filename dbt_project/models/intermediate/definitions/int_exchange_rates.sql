@@ -177,7 +177,7 @@ carried as (
         reporting_currency,
         rate_date,
         {% for column in ['per_euro_nano', 'is_own', 'reporting_per_euro_nano', 'reporting_is_own'] %}
-        last_value({{ column }} ignore nulls) over (
+        {{ latest_known(column) }} over (
             partition by rates_of, currency, reporting_currency
             order by rate_date
             rows between unbounded preceding and current row

@@ -70,7 +70,18 @@ in_force as (
 ranked as (
     select
         *,
-        dense_rank() over (partition by project_id order by funnel_id) as funnel_rank
+        dense_rank() over (partition by project_id order by funnel_id) as funnel_rank,
+        -- What picks the same is one rule, as 10 and 10.0 are one amount.
+        case
+            when match_type <> 'url_path' then match_value
+            when match_operator = 'exact' then {{ normal_path('match_value') }}
+            when match_operator = 'prefix' then {{ decoded_path('match_value') }}
+        end as compared_value,
+        case
+            when match_type = 'url_path' and match_operator = 'wildcard'
+                then {{ wildcard_pieces('match_value') }}
+        end as compared_pieces,
+        cast(minimum_amount as decimal(38, 18)) as compared_amount
     from in_force
 )
 
@@ -92,22 +103,16 @@ select
     property_value,
     minimum_amount,
     -- Where a step is repeated: which step has its rule first, and the how manieth it is.
-    min(step_number) over same_rule as first_step_of_rule,
-    row_number() over (same_rule order by step_number) as repeat_number
+    min(step_number) over (
+        partition by
+            project_id, funnel_id, match_type, match_operator, compared_value, compared_pieces,
+            property_key, property_value, compared_amount
+    ) as first_step_of_rule,
+    row_number() over (
+        partition by
+            project_id, funnel_id, match_type, match_operator, compared_value, compared_pieces,
+            property_key, property_value, compared_amount
+        order by step_number
+    ) as repeat_number
 from ranked
 where funnel_rank <= {{ work_limit('project_funnels') }}
-window same_rule as (
-    partition by
-        project_id, funnel_id, match_type, match_operator,
-        -- What picks the same is one rule, as 10 and 10.0 are one amount.
-        case
-            when match_type <> 'url_path' then match_value
-            when match_operator = 'exact' then {{ normal_path('match_value') }}
-            when match_operator = 'prefix' then {{ decoded_path('match_value') }}
-        end,
-        case
-            when match_type = 'url_path' and match_operator = 'wildcard'
-                then {{ wildcard_pieces('match_value') }}
-        end,
-        property_key, property_value, cast(minimum_amount as decimal(38, 18))
-)

@@ -72,7 +72,7 @@ select
     coalesce(seeded.is_micro, false) as is_micro,
     seeded.stage,
     cast(null as bigint) as value_minor,
-    cast(null as varchar) as value_currency
+    cast(null as string) as value_currency
 from seeded
 -- A goal deleted over the API stays deleted, even where a seed names it.
 left join put on seeded.project_id = put.project_id and seeded.goal_id = put.key

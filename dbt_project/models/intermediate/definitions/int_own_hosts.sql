@@ -21,7 +21,7 @@ places as (
 listed as (
     select
         lists.project_id,
-        regexp_replace({{ json_item('lists.hosts', 'places.place') }}, '^www[.]', '') as host
+        {{ without_once(json_item('lists.hosts', 'places.place'), "'^www[.]'") }} as host
     from lists
     cross join places
     -- Most projects list none.

@@ -3,8 +3,8 @@ with read as (
     select
         seq,
         project_id,
-        lower({{ trimmed(json_value('body', "'source'")) }}) as source,
-        lower({{ trimmed(json_value('body', "'medium'")) }}) as medium,
+        {{ lower_case(trimmed(json_value('body', "'source'"))) }} as source,
+        {{ lower_case(trimmed(json_value('body', "'medium'"))) }} as medium,
         {{ json_value('body', "'name'") }} as name,
         {{ json_value('body', "'is_paid'") }} = 'true' as is_paid,
         nullif({{ json_value('body', "'click_id_param'") }}, '') as click_id_param

@@ -25,7 +25,7 @@ matched as (
         patterns.device,
         row_number() over (partition by user_agents.user_agent order by patterns.precedence) as match_number
     from user_agents
-    inner join patterns on {{ matches_pattern('lower(user_agents.user_agent)', 'patterns.pattern') }}
+    inner join patterns on {{ matches_pattern(lower_case('user_agents.user_agent'), 'patterns.pattern') }}
 )
 
 select

@@ -164,7 +164,7 @@ select
 from believed
 {% for identifier in identifiers %}
 left join junk as junk_{{ identifier }}
-    on lower(trim(believed.{{ identifier }})) = junk_{{ identifier }}.junk_id
+    on {{ lower_case('trim(believed.' ~ identifier ~ ')') }} = junk_{{ identifier }}.junk_id
 {% endfor %}
-left join junk as junk_order on lower(believed.transaction_id) = junk_order.junk_id
+left join junk as junk_order on {{ lower_case('believed.transaction_id') }} = junk_order.junk_id
 left join currencies on believed.amount_currency = currencies.currency

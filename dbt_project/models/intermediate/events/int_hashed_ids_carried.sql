@@ -22,7 +22,8 @@ carried as (
         events.occurred_us,
         strong_id_properties.id_type,
         strong_id_properties.precedence,
-        lower({{ trimmed(json_first('events.properties', 'strong_id_properties.property')) }}) as id_value
+        {{ lower_case(trimmed(json_first('events.properties', 'strong_id_properties.property'))) }}
+            as id_value
     from events
     inner join strong_id_properties
         on contains(events.properties, '"' || strong_id_properties.property || '"')

@@ -67,7 +67,7 @@ exposures as (
         project_id,
         experiment_id,
         variant_id,
-        cast(null as varchar) as session_id,
+        cast(null as string) as session_id,
         person_id,
         exposed_us,
         seq
@@ -77,7 +77,7 @@ exposures as (
 exposed as (
     select
         exposures.*,
-        cast(null as varchar) as goal_id
+        cast(null as string) as goal_id
     from exposures
     union all
     select
@@ -120,7 +120,7 @@ numbered as (
 completions as (
     -- Without a goal: every conversion that is not rejected.
     select
-        cast(null as varchar) as goal_id,
+        cast(null as string) as goal_id,
         conversion_id as completed_by,
         person_id,
         session_id,

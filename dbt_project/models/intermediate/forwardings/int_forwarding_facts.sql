@@ -49,7 +49,7 @@ reports as (
         events.user_agent,
         case
             when contains(events.properties, '"consent"')
-                then lower({{ json_value('events.properties', "'consent'") }})
+                then {{ lower_case(json_value('events.properties', "'consent'")) }}
         end as consent
     from {{ ref('int_conversion_reports') }} as reports
     inner join {{ events }} as events on reports.seq = events.seq
@@ -95,7 +95,7 @@ decided as (
         activities.first_page_view_seq,
         activities.occurred_us,
         activities.seq,
-        lower({{ json_value('events.properties', "'consent'") }}) as consent
+        {{ lower_case(json_value('events.properties', "'consent'")) }} as consent
     from {{ activities }} as activities
     inner join {{ events }} as events on activities.seq = events.seq
     where
@@ -155,7 +155,7 @@ timeline as (
         0 as is_conversion,
         seq,
         touch_id,
-        cast(null as varchar) as conversion_id
+        cast(null as string) as conversion_id
     from touches
     union all
     select
@@ -163,7 +163,7 @@ timeline as (
         occurred_us as at_us,
         1 as is_conversion,
         cast(null as bigint) as seq,
-        cast(null as varchar) as touch_id,
+        cast(null as string) as touch_id,
         conversion_id
     from sourceless
 ),
@@ -172,7 +172,7 @@ looked_back as (
     -- The last touch, as for the model of that name, but for rejected conversions too.
     select
         conversion_id,
-        last_value(touch_id ignore nulls) over (
+        {{ latest_known('touch_id') }} over (
             partition by person_id
             order by at_us, is_conversion, seq, touch_id, conversion_id
             rows between unbounded preceding and current row

@@ -8,7 +8,7 @@
 ] %}
 {# Without what is dialled after the number, and the zero that callers from abroad leave out. #}
 {% set phone_text = without(
-    "lower(said_value)", "'^tel:|[(]0[)]|[;,]?[\\p{Z}]*(extension|ext[.]?|x|#)[\\p{Z}]*[0-9]*$'"
+    lower_case('said_value'), "'^tel:|[(]0[)]|[;,]?[\\p{Z}]*(extension|ext[.]?|x|#)[\\p{Z}]*[0-9]*$'"
 ) %}
 with countries as (
     select distinct
@@ -107,7 +107,7 @@ said as (
         known_properties.field,
         known_properties.precedence,
         {{ json_first('identified.properties', 'identified.property') }} as said_text,
-        cast(null as varchar) as said_json
+        cast(null as string) as said_json
     from identified
     inner join known_properties on identified.property = known_properties.property
     -- The rest is about one conversion.
@@ -128,7 +128,7 @@ worded as (
 usable as (
     select worded.*
     from worded
-    left join junk on lower(worded.said_value) = junk.junk_id
+    left join junk on {{ lower_case('worded.said_value') }} = junk.junk_id
     where
         junk.junk_id is null
         and worded.said_value <> ''
@@ -170,7 +170,7 @@ normal as (
     select
         *,
         case
-            when member = 'hashed' then lower(said_value)
+            when member = 'hashed' then {{ lower_case('said_value') }}
             when member = 'custom' then said_json
             when field = 'region_code' then upper({{ normal_country('said_value') }})
             when member <> 'person' then said_value
@@ -282,12 +282,13 @@ completed as (
         untitled_once.birthday,
         untitled_once.city,
         case
-            when coalesce(untitled_once.country, lower(conversions.country)) <> 'us' then untitled_once.state
+            when coalesce(untitled_once.country, {{ lower_case('conversions.country') }}) <> 'us'
+                then untitled_once.state
             when length(untitled_once.state) = 2 then untitled_once.state
             else us_states.state_code
         end as state,
         case
-            when coalesce(untitled_once.country, lower(conversions.country)) = 'us'
+            when coalesce(untitled_once.country, {{ lower_case('conversions.country') }}) = 'us'
                 then left(untitled_once.postal_code, 5)
             else untitled_once.postal_code
         end as postal_code,
@@ -311,7 +312,7 @@ select
         'db': sha256_hex('birthday'), 'ct': sha256_hex('city'), 'st': sha256_hex('state'),
         'zp': sha256_hex('postal_code'), 'country': sha256_hex('country'),
         'fn_google': sha256_hex('google_first_name'), 'ln_google': sha256_hex('google_last_name'),
-    }) }} as "hashes",
+    }) }} as {{ adapter.quote("hashes") }},
     plain,
     custom_data
 from completed

@@ -60,7 +60,7 @@ ordered_links as (
     -- An event departs after it arrives, so it is not its own next one: one event takes one step.
     select
         *,
-        last_value(case when departs = 0 then seq end ignore nulls) over (
+        {{ latest_known('case when departs = 0 then seq end') }} over (
             partition by unit_number, leg
             order by occurred_us desc, seq desc, departs desc
             rows between unbounded preceding and 1 preceding

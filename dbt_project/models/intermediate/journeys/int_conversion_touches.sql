@@ -51,7 +51,7 @@ timeline as (
         person_id,
         touched_us as at_us,
         1 as place,
-        cast(null as varchar) as conversion_id
+        cast(null as string) as conversion_id
     from numbered_touches
     {% for at_us, place in [
         ('conversions.occurred_us - projects.lookback_us', 0), ('conversions.occurred_us', 2)
@@ -172,7 +172,7 @@ named_sessions as (
         0 as is_named,
         seq,
         touch_id,
-        cast(null as varchar) as conversion_id
+        cast(null as string) as conversion_id
     from touches
     where first_page_view_seq in (select named.first_page_view_seq from named)
     union all
@@ -181,7 +181,7 @@ named_sessions as (
         viewed_us as at_us,
         1 as is_named,
         cast(null as bigint) as seq,
-        cast(null as varchar) as touch_id,
+        cast(null as string) as touch_id,
         conversion_id
     from named
 ),
@@ -189,7 +189,7 @@ named_sessions as (
 looked_back as (
     select
         conversion_id,
-        last_value(touch_id ignore nulls) over (
+        {{ latest_known('touch_id') }} over (
             partition by first_page_view_seq
             order by at_us, is_named, seq
             rows between unbounded preceding and current row
@@ -285,14 +285,14 @@ select
     ) as source_count,
     numbered.conversion_touches_left_out as touches_left_out
 from numbered
-left join paid_mediums on lower(numbered.medium) = paid_mediums.medium
+left join paid_mediums on {{ lower_case('numbered.medium') }} = paid_mediums.medium
 left join traffic_sources as origins
     on
         numbered.project_id = origins.project_id
-        and lower(numbered.source) = origins.source
-        and lower(numbered.medium) = origins.medium
+        and {{ lower_case('numbered.source') }} = origins.source
+        and {{ lower_case('numbered.medium') }} = origins.medium
 left join traffic_sources as sources
     on
         numbered.project_id = sources.project_id
-        and lower(numbered.source) = sources.source
+        and {{ lower_case('numbered.source') }} = sources.source
         and sources.medium is null

@@ -39,7 +39,7 @@ crowded_timeline as (
     where person_id in (select crowded.person_id from crowded)
     union all
     select
-        cast(null as varchar) as touch_id,
+        cast(null as string) as touch_id,
         person_id,
         occurred_us as at_us,
         1 as is_conversion,

@@ -35,16 +35,13 @@ START, CONVERSION, LOST = 0, -1, -2
 def model(dbt: Any, session: Any) -> pa.Table:  # noqa: ARG001 (dbt's signature)
     """The table, one project after the other."""
     dbt.config(materialized="table")
-    sources = dbt.ref("int_journey_sources").select("project_id, source, source_number, touches").fetchall()
-    transitions = (
-        dbt.ref("int_source_transitions")
-        .select("project_id, from_number, to_number, is_conversion, transitions")
-        .fetchall()
+    sources = _rows(dbt.ref("int_journey_sources"), "project_id", "source", "source_number", "touches")
+    transitions = _rows(
+        dbt.ref("int_source_transitions"),
+        *("project_id", "from_number", "to_number", "is_conversion", "transitions"),
     )
-    sets = (
-        dbt.ref("int_source_sets")
-        .select("project_id, source_numbers, journeys, converting_journeys")
-        .fetchall()
+    sets = _rows(
+        dbt.ref("int_source_sets"), "project_id", "source_numbers", "journeys", "converting_journeys"
     )
     transitions_of, sets_of = _by_project(transitions), _by_project(sets)
     rows: list[dict[str, Any]] = []
@@ -72,6 +69,12 @@ def model(dbt: Any, session: Any) -> pa.Table:  # noqa: ARG001 (dbt's signature)
         [(name, pa.string()) for name in texts] + [(f"{name}_pico", pa.int64()) for name in numbers]
     )
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _rows(table: Any, *columns: str) -> list[Any]:
+    """Columns of a table, which is a relation of DuckDB or a frame of Spark."""
+    chosen = table.select(*columns)
+    return list(chosen.fetchall() if hasattr(chosen, "fetchall") else chosen.collect())
 
 
 def removal_effects(sources: int, transitions: Iterable[Transition]) -> list[float]:

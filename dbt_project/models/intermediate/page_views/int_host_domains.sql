@@ -1,5 +1,5 @@
 -- One row per host of a page or of a link to one, and domain that it lies in, itself included.
-with addresses as materialized (
+with addresses as {{ materialized() }} (
     -- Each address is taken apart once; without the word, engines do that to every page view's.
     select url as address
     from {{ ref('int_events') }}
@@ -26,7 +26,7 @@ domains as (
     {% for labels in range(1, var('host_labels_at_most') + 1) %}
     select
         host,
-        regexp_extract(host, '((?:[^.]+[.]){{ '{' }}{{ labels - 1 }}{{ '}' }}[^.]+)$', 1) as domain,
+        {{ part_matching('host', "'((?:[^.]+[.]){" ~ (labels - 1) ~ "}[^.]+)$'", 1) }} as domain,
         cast({{ labels }} as bigint) as labels
     from in_domains
     union

@@ -32,10 +32,10 @@ firsts as (
     select
         project_id,
         part,
-        lower(spelling) as compared_text,
+        {{ lower_case('spelling') }} as compared_text,
         min(seq) as seq
     from named
-    group by project_id, part, lower(spelling)
+    group by project_id, part, {{ lower_case('spelling') }}
 )
 
 select

@@ -13,5 +13,5 @@ select
     user_agents.user_agent,
     count(bots.pattern) > 0 as is_bot
 from user_agents
-left join bots on {{ matches_pattern('lower(user_agents.user_agent)', 'bots.pattern') }}
+left join bots on {{ matches_pattern(lower_case('user_agents.user_agent'), 'bots.pattern') }}
 group by user_agents.user_agent

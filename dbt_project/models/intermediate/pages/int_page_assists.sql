@@ -30,7 +30,7 @@ timeline as (
         person_id,
         first_viewed_us as at_us,
         0 as is_conversion,
-        cast(null as varchar) as conversion_id
+        cast(null as string) as conversion_id
     from first_views
     union all
     select

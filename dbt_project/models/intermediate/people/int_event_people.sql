@@ -52,7 +52,7 @@ timeline as (
         occurred_us,
         seq,
         false as is_span,
-        cast(null as varchar) as person_id,
+        cast(null as string) as person_id,
         cast(null as boolean) as is_over_limit
     from anonymous
 ),
@@ -61,11 +61,11 @@ carried as (
     select
         seq,
         is_span,
-        last_value(person_id ignore nulls) over (
+        {{ latest_known('person_id') }} over (
             partition by project_id, visitor_id order by occurred_us asc, seq asc, is_span desc
             rows between unbounded preceding and current row
         ) as person_id,
-        last_value(is_over_limit ignore nulls) over (
+        {{ latest_known('is_over_limit') }} over (
             partition by project_id, visitor_id order by occurred_us asc, seq asc, is_span desc
             rows between unbounded preceding and current row
         ) as is_over_limit

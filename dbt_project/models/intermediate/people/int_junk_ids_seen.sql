@@ -26,7 +26,7 @@ said as (
         seq,
         project_id,
         '{{ identifier[:-3] }}' as id_type,
-        lower(trim({{ identifier }})) as id_value,
+        {{ lower_case('trim(' ~ identifier ~ ')') }} as id_value,
         known_user_id as user_id,
         believed_us as occurred_us
     from reports

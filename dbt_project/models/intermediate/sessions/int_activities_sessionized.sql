@@ -62,7 +62,7 @@ in_runs as (
     -- A run is named by what opened it: one number, which sorts sooner than what it stands for.
     select
         *,
-        last_value(case when opens_run = 1 then seq end ignore nulls) over (
+        {{ latest_known('case when opens_run = 1 then seq end') }} over (
             partition by project_id, device, sender_session order by occurred_us, seq
             rows between unbounded preceding and current row
         ) as run_seq

@@ -70,5 +70,5 @@ left join spellings as {{ part }}_spellings
     on
         first_view.project_id = {{ part }}_spellings.project_id
         and {{ part }}_spellings.part = '{{ part }}'
-        and lower(first_view.{{ part }}) = {{ part }}_spellings.compared_text
+        and {{ lower_case('first_view.' ~ part) }} = {{ part }}_spellings.compared_text
 {% endfor %}

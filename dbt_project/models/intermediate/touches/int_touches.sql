@@ -65,7 +65,7 @@ left join spellings as {{ part }}_spellings
     on
         page_views.project_id = {{ part }}_spellings.project_id
         and {{ part }}_spellings.part = '{{ part }}'
-        and lower(page_views.{{ part }}) = {{ part }}_spellings.compared_text
+        and {{ lower_case('page_views.' ~ part) }} = {{ part }}_spellings.compared_text
 {% endfor %}
 where
     (page_views.origin <> 'none' or projects.counts_direct)
@@ -86,17 +86,17 @@ select
     project_id,
     person_id,
     visitor_id,
-    cast(null as varchar) as session_id,
+    cast(null as string) as session_id,
     cast(null as bigint) as first_page_view_seq,
     touched_us,
     source,
     medium,
-    cast(null as varchar) as campaign,
-    cast(null as varchar) as term,
-    cast(null as varchar) as content,
+    cast(null as string) as campaign,
+    cast(null as string) as term,
+    cast(null as string) as content,
     click_id,
     click_id_type,
-    cast(null as varchar) as external_click_id,
-    cast(null as varchar) as landing_page,
+    cast(null as string) as external_click_id,
+    cast(null as string) as landing_page,
     country
 from {{ ref('int_click_touches') }}

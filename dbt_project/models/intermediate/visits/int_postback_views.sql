@@ -82,19 +82,19 @@ neighbours as (
         seq,
         is_postback,
         occurred_us as as_of_us,
-        last_value(viewed_us ignore nulls) over (
+        {{ latest_known('viewed_us') }} over (
             partition by project_id, visitor_id order by occurred_us, is_postback, seq
             rows between unbounded preceding and current row
         ) as previous_viewed_us,
-        first_value(viewed_us ignore nulls) over (
+        {{ earliest_known('viewed_us') }} over (
             partition by project_id, visitor_id order by occurred_us, is_postback, seq
             rows between current row and unbounded following
         ) as next_viewed_us,
-        last_value(run_number ignore nulls) over (
+        {{ latest_known('run_number') }} over (
             partition by project_id, visitor_id order by occurred_us, is_postback, seq
             rows between unbounded preceding and current row
         ) as previous_run_number,
-        first_value(run_number ignore nulls) over (
+        {{ earliest_known('run_number') }} over (
             partition by project_id, visitor_id order by occurred_us, is_postback, seq
             rows between current row and unbounded following
         ) as next_run_number
@@ -175,12 +175,12 @@ looked_around as (
     select
         seq,
         is_postback,
-        last_value(page_view_seq ignore nulls) over (
+        {{ latest_known('page_view_seq') }} over (
             partition by project_id, visitor_id, run_number, is_any_offer, page_key
             order by occurred_us, is_postback, seq
             rows between unbounded preceding and current row
         ) as latest_before,
-        first_value(page_view_seq ignore nulls) over (
+        {{ earliest_known('page_view_seq') }} over (
             partition by project_id, visitor_id, run_number, is_any_offer, page_key
             order by occurred_us, is_postback, seq
             rows between current row and unbounded following

@@ -46,7 +46,7 @@ named as (
         reports.seq,
         reports.occurred_us,
         hash_forms.key_type,
-        lower(reports.alias_value) as key_value
+        {{ lower_case('reports.alias_value') }} as key_value
     from reports
     inner join hash_forms on reports.alias_type = hash_forms.alias_type
 ),
@@ -111,12 +111,12 @@ looked_up as (
         seq,
         key_type,
         is_report,
-        last_value(page_view_seq ignore nulls) over (
+        {{ latest_known('page_view_seq') }} over (
             partition by project_id, key_type, key_value
             order by occurred_us, is_report, seq
             rows between unbounded preceding and current row
         ) as latest_before,
-        first_value(page_view_seq ignore nulls) over (
+        {{ earliest_known('page_view_seq') }} over (
             partition by project_id, key_type, key_value
             order by occurred_us, is_report, seq
             rows between current row and unbounded following

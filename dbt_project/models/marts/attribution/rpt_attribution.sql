@@ -10,7 +10,7 @@ select
     currency,
     cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(credit_nano)') }} as conversions,
-    cast(sum(credited_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('credited_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     reporting_currency,
     {{ reporting_sum('reporting_credited_amount_minor', 'credited_amount_minor') }}
         as reporting_net_amount_minor

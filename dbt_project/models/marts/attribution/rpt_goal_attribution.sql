@@ -24,7 +24,7 @@ select
     attribution.currency,
     cast(sum(attribution.credit_nano) as decimal(38, 0)) as credit_nano,
     {{ of_nano('sum(attribution.credit_nano)') }} as conversions,
-    cast(sum(attribution.credited_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('attribution.credited_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     attribution.reporting_currency,
     {{ reporting_sum('attribution.reporting_credited_amount_minor', 'attribution.credited_amount_minor') }}
         as reporting_net_amount_minor

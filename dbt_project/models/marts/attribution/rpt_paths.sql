@@ -16,7 +16,9 @@ counted as (
 ranked as (
     select
         *,
-        row_number() over (partition by project_id order by conversions desc, path asc) as path_rank
+        cast(
+            row_number() over (partition by project_id order by conversions desc, path asc) as bigint
+        ) as path_rank
     from counted
 )
 
@@ -27,7 +29,7 @@ select
     max(paths.touches) as touches,
     paths.currency,
     count(*) as conversions,
-    cast(sum(paths.net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('paths.net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     {{ whole_seconds('percentile_disc(0.5) within group (order by paths.way_us)') }} as median_seconds,
     max(ranked.median_seconds) as path_median_seconds,
     paths.reporting_currency,

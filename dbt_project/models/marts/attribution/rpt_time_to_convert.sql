@@ -13,7 +13,7 @@ select
     touches,
     currency,
     count(*) as conversions,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     reporting_currency,
     {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor
 from paths

@@ -86,9 +86,9 @@ money as (
         {{ days_between('people.cohort_week', 'conversions.week') }} as days,
         conversions.currency,
         count(*) as conversions,
-        sum(conversions.net_amount_minor) as net_amount_minor,
+        {{ sum_exact('conversions.net_amount_minor') }} as net_amount_minor,
         conversions.reporting_currency,
-        sum(conversions.reporting_net_amount_minor) as reporting_net_amount_minor
+        {{ sum_exact('conversions.reporting_net_amount_minor') }} as reporting_net_amount_minor
     from conversions
     inner join people
         on conversions.project_id = people.project_id and conversions.person_id = people.person_id
@@ -212,7 +212,7 @@ select
     cast(sum(returned) as bigint) as returned,
     cast(sum(converted) as bigint) as converted,
     cast(sum(conversions) as bigint) as conversions,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     reporting_currency,
     {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor
 from figures

@@ -50,7 +50,7 @@ judged as (
     -- By all conversions, and by each goal that was chosen.
     select
         variants.*,
-        cast(null as varchar) as goal_id
+        cast(null as string) as goal_id
     from variants
     union all
     select

@@ -119,12 +119,12 @@ left join labels on figures.source = labels.source
 left join traffic_sources as origins
     on
         figures.project_id = origins.project_id
-        and lower(figures.source) = origins.source
-        and lower(figures.medium) = origins.medium
+        and {{ lower_case('figures.source') }} = origins.source
+        and {{ lower_case('figures.medium') }} = origins.medium
 left join traffic_sources as sources
     on
         figures.project_id = sources.project_id
-        and lower(figures.source) = sources.source
+        and {{ lower_case('figures.source') }} = sources.source
         and sources.medium is null
 group by
     figures.project_id,

@@ -42,8 +42,8 @@ measured as (
         channel,
         step_number,
         count(*) as completed,
-        percentile_disc(0.5) within group (order by seconds) as median_seconds,
-        percentile_disc(0.9) within group (order by seconds) as p90_seconds
+        cast(percentile_disc(0.5) within group (order by seconds) as bigint) as median_seconds,
+        cast(percentile_disc(0.9) within group (order by seconds) as bigint) as p90_seconds
     from placed
     group by project_id, funnel_id, entry_date, source, channel, step_number
 ),

@@ -39,17 +39,17 @@ select
     'sender' as defined_by,
     cast(null as bigint) as version,
     cast(null as timestamp) as defined_at,
-    cast(null as varchar) as match_type,
-    cast(null as varchar) as match_operator,
-    cast(null as varchar) as match_value,
-    cast(null as varchar) as property_key,
-    cast(null as varchar) as property_value,
-    cast(null as varchar) as minimum_amount,
+    cast(null as string) as match_type,
+    cast(null as string) as match_operator,
+    cast(null as string) as match_value,
+    cast(null as string) as property_key,
+    cast(null as string) as property_value,
+    cast(null as string) as minimum_amount,
     false as counts_as_conversion,
     false as is_micro,
-    cast(null as varchar) as stage,
+    cast(null as string) as stage,
     cast(null as bigint) as value_minor,
-    cast(null as varchar) as value_currency
+    cast(null as string) as value_currency
 from named
 left join goals on named.project_id = goals.project_id and named.goal_id = goals.goal_id
 where goals.goal_id is null

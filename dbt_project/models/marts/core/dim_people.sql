@@ -58,7 +58,7 @@ people as (
 named as (
     select
         *,
-        regexp_extract(person_id, '^[^/]*/([a-z]+):', 1) as id_type
+        {{ part_matching('person_id', "'^[^/]*/([a-z]+):'", 1) }} as id_type
     from people
 )
 

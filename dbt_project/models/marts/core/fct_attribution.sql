@@ -56,7 +56,8 @@ channels_of_direct as (
     select
         *,
         amount_minor
-        - cast(sum(floor_minor) over (partition by model, conversion_id) as decimal(38, 0)) as left_over,
+        - cast({{ sum_exact('floor_minor') }} over (partition by model, conversion_id) as decimal(38, 0))
+            as left_over,
         row_number() over (
             partition by model, conversion_id order by remainder desc, touched_us asc, touch_seq asc
         ) as remainder_rank
@@ -140,7 +141,7 @@ combined as (
     select
         without_credit.model,
         without_credit.conversion_id,
-        cast(null as varchar) as touch_id,
+        cast(null as string) as touch_id,
         cast(null as bigint) as touched_us,
         -- Direct is who came, and until then only ever came, without a source.
         case
@@ -149,10 +150,10 @@ combined as (
             else '(unattributed)'
         end as source,
         '(none)' as medium,
-        cast(null as varchar) as campaign,
-        cast(null as varchar) as term,
-        cast(null as varchar) as content,
-        cast(null as varchar) as channel,
+        cast(null as string) as campaign,
+        cast(null as string) as term,
+        cast(null as string) as content,
+        cast(null as string) as channel,
         1000000000 as credit_nano,
         without_credit.net_amount_minor as credited_amount_minor,
         without_credit.reporting_net_amount_minor as converted_amount_minor

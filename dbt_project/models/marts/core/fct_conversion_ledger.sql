@@ -50,7 +50,7 @@ dated as (
 summed as (
     select
         *,
-        cast(sum(amount_minor) over (
+        cast({{ sum_exact('amount_minor') }} over (
             partition by project_id, conversion_id, refund_event_id, currency
             order by seq
             rows between unbounded preceding and current row

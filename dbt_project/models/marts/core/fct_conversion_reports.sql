@@ -23,7 +23,7 @@ with claims as (
         conversion_id,
         seq,
         'refund' as report_type,
-        cast(null as varchar) as state,
+        cast(null as string) as state,
         not is_browsers_word as is_deciding
     from {{ ref('int_refunds_matched') }}
     where conversion_id is not null

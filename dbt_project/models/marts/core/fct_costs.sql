@@ -6,7 +6,7 @@ with reports as (
         coalesce({{ origin_text('source', 'source') }}, '(direct)') as cost_source,
         coalesce({{ origin_text('medium', 'medium') }}, '(none)') as cost_medium,
         {{ origin_text('campaign', 'campaign') }} as named_campaign,
-        lower({{ origin_text('campaign', 'campaign') }}) as compared_campaign
+        {{ lower_case(origin_text('campaign', 'campaign')) }} as compared_campaign
     from {{ ref('stg_raw__costs') }}
     where set_aside_reason is null
 ),
@@ -93,9 +93,9 @@ select
     -- One for all of them: no click id tells costs apart.
     min(channel) as channel,
     currency,
-    cast(sum(amount_minor) as decimal(38, 0)) as amount_minor,
+    cast({{ sum_exact('amount_minor') }} as decimal(38, 0)) as amount_minor,
     reporting_currency,
-    cast(sum(reporting_amount_minor) as decimal(38, 0)) as reporting_amount_minor,
+    cast({{ sum_exact('reporting_amount_minor') }} as decimal(38, 0)) as reporting_amount_minor,
     {{ utc_timestamp('max(received_us)') }} as reported_at
 from worth
 group by project_id, cost_date, cost_source, cost_medium, cost_campaign, currency, reporting_currency

@@ -9,9 +9,9 @@
 ] %}
 {% set fingerprint -%}
 {{ sha256_hex(
-    joined_parts(['weighed.told_state', 'cast(weighed.value_minor as varchar)', 'weighed.currency'])
+    joined_parts(['weighed.told_state', 'cast(weighed.value_minor as string)', 'weighed.currency'])
     ~ " || case when weighed.destination_kind = 'webhook' then "
-    ~ joined_parts(body + ['cast(weighed.occurred_us as varchar)', 'cast(facts.is_forwardable as varchar)'])
+    ~ joined_parts(body + ['cast(weighed.occurred_us as string)', 'cast(facts.is_forwardable as string)'])
     ~ " else '' end"
 ) }}
 {%- endset %}
@@ -198,7 +198,7 @@ stated as (
     left join usual_event_names
         on
             narrowed.destination_kind = usual_event_names.destination_kind
-            and replace(lower(facts.name), ' ', '_') = usual_event_names.our_name
+            and replace({{ lower_case('facts.name') }}, ' ', '_') = usual_event_names.our_name
 ),
 
 told as (

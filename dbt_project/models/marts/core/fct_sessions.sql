@@ -5,7 +5,7 @@ with sessions as (
         *,
         coalesce(source, '(direct)') as named_source,
         coalesce(medium, '(none)') as named_medium,
-        lower(campaign) as compared_campaign,
+        {{ lower_case('campaign') }} as compared_campaign,
         -- Bots are counted by themselves: none of their visits makes a person's first one the second.
         row_number() over (partition by person_id, is_bot order by started_us, session_id) as session_number
     from {{ ref('int_sessions') }}

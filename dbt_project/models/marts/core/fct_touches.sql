@@ -4,7 +4,7 @@ with touches as (
     select
         *,
         coalesce(medium, '(none)') as named_medium,
-        lower(campaign) as compared_campaign
+        {{ lower_case('campaign') }} as compared_campaign
     from {{ ref('int_touches') }}
 ),
 

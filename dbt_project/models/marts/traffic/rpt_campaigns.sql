@@ -47,11 +47,11 @@ summed as (
         currency,
         cast(sum(sessions) as bigint) as sessions,
         cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
-        cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
-        cast(sum(cost_minor) as decimal(38, 0)) as cost_minor,
+        cast({{ sum_exact('net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
+        cast({{ sum_exact('cost_minor') }} as decimal(38, 0)) as cost_minor,
         reporting_currency,
         {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor,
-        cast(sum(reporting_cost_minor) as decimal(38, 0)) as reporting_cost_minor
+        cast({{ sum_exact('reporting_cost_minor') }} as decimal(38, 0)) as reporting_cost_minor
     from figures
     group by project_id, report_date, source, medium, campaign, channel, currency, reporting_currency
 ),
@@ -59,7 +59,7 @@ summed as (
 counted as (
     select
         *,
-        sum(case when credit_nano > 0 or cost_minor is not null then 1 else 0 end) over (
+        {{ sum_exact("case when credit_nano > 0 or cost_minor is not null then 1 else 0 end") }} over (
             partition by project_id, report_date, source, medium, campaign, channel
         ) as money_currencies
     from summed

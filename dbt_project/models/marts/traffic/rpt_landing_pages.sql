@@ -81,7 +81,7 @@ ranked as (
     select
         *,
         abs(amount_minor) - cast(
-            sum(floor_minor) over (
+            {{ sum_exact('floor_minor') }} over (
                 partition by project_id, cost_date, source, medium, campaign, currency
             ) as decimal(38, 0)
         ) as left_over,
@@ -90,7 +90,7 @@ ranked as (
             order by remainder desc, page_path asc
         ) as remainder_rank,
         abs(reporting_amount_minor) - cast(
-            sum(reporting_floor_minor) over (
+            {{ sum_exact('reporting_floor_minor') }} over (
                 partition by project_id, cost_date, source, medium, campaign, currency
             ) as decimal(38, 0)
         ) as reporting_left_over,
@@ -130,9 +130,9 @@ figures as (
         sessions.page_path,
         projects.reporting_currency as currency,
         1 as sessions,
-        cast(null as varchar) as session_id,
-        cast(null as varchar) as conversion_id,
-        cast(null as varchar) as state,
+        cast(null as string) as session_id,
+        cast(null as string) as conversion_id,
+        cast(null as string) as state,
         0 as net_amount_minor,
         cast(null as decimal(38, 0)) as shared_cost_minor,
         projects.reporting_currency,
@@ -165,9 +165,9 @@ figures as (
         page_path,
         currency,
         0 as sessions,
-        cast(null as varchar) as session_id,
-        cast(null as varchar) as conversion_id,
-        cast(null as varchar) as state,
+        cast(null as string) as session_id,
+        cast(null as string) as conversion_id,
+        cast(null as string) as state,
         0 as net_amount_minor,
         shared_cost_minor,
         reporting_currency,
@@ -185,10 +185,10 @@ select
     count(distinct session_id) as converting_sessions,
     count(conversion_id) as conversions,
     cast(sum(case when state = 'pending' then 1 else 0 end) as bigint) as pending_conversions,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
-    cast(sum(shared_cost_minor) as decimal(38, 0)) as shared_cost_minor,
+    cast({{ sum_exact('net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('shared_cost_minor') }} as decimal(38, 0)) as shared_cost_minor,
     reporting_currency,
     {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor,
-    cast(sum(reporting_shared_cost_minor) as decimal(38, 0)) as reporting_shared_cost_minor
+    cast({{ sum_exact('reporting_shared_cost_minor') }} as decimal(38, 0)) as reporting_shared_cost_minor
 from figures
 group by project_id, report_date, page_path, currency, reporting_currency

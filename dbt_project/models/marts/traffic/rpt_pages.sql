@@ -16,13 +16,13 @@ select
     counted.currency,
     count(case when counted.figure = 'view' then 1 end) as views,
     count(case when counted.figure = 'conversion' then 1 end) as conversions,
-    cast(sum(case when counted.figure = 'conversion' then counted.amount_minor else 0 end) as decimal(38, 0))
-        as net_amount_minor,
+    cast({{ sum_exact(
+        "case when counted.figure = 'conversion' then counted.amount_minor else 0 end"
+    ) }} as decimal(38, 0)) as net_amount_minor,
     count(case when counted.figure = 'assisted_conversion' then 1 end) as assisted_conversions,
-    cast(
-        sum(case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end)
-        as decimal(38, 0)
-    ) as assisted_amount_minor,
+    cast({{ sum_exact(
+        "case when counted.figure = 'assisted_conversion' then counted.amount_minor else 0 end"
+    ) }} as decimal(38, 0)) as assisted_amount_minor,
     counted.reporting_currency,
     {{ reporting_sum(
         "case when counted.figure = 'conversion' then counted.reporting_amount_minor end",

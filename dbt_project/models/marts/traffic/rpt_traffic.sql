@@ -87,7 +87,7 @@ select
     cast(sum(sessions) as bigint) as sessions,
     cast(sum(credit_nano) as decimal(38, 0)) as credit_nano,
     cast(sum(pending_credit_nano) as decimal(38, 0)) as pending_credit_nano,
-    cast(sum(net_amount_minor) as decimal(38, 0)) as net_amount_minor,
+    cast({{ sum_exact('net_amount_minor') }} as decimal(38, 0)) as net_amount_minor,
     reporting_currency,
     {{ reporting_sum('reporting_net_amount_minor', 'net_amount_minor') }} as reporting_net_amount_minor
 from figures

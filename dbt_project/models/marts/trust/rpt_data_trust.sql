@@ -61,7 +61,7 @@ conversions_measured as (
         conversion_date as report_date,
         'unknown_status_words' as measure,
         -- Somebody's address or number, sent as a status, is not for everybody to read.
-        coalesce(nullif(regexp_extract({{ word('status') }}, '^[^0-9@]{1,40}$', 0), ''), '(no word)')
+        coalesce(nullif({{ part_matching(word('status'), "'^[^0-9@]{1,40}$'", 0) }}, ''), '(no word)')
             as detail
     from conversions
     where is_status_unknown
@@ -78,7 +78,7 @@ conversions_measured as (
         project_id,
         conversion_date as report_date,
         'postback_on_other_page_kind' as measure,
-        cast(null as varchar) as detail
+        cast(null as string) as detail
     from conversions
     where has_other_page_kind
     union all
@@ -126,7 +126,7 @@ others_measured as (
     where conversion_id is null and reporting_amount_minor is null
     group by project_id, refund_event_id, conversion_date, currency, reporting_currency
     -- What a sale took back since is not missing anywhere.
-    having sum(amount_minor) <> 0
+    having {{ sum_exact('amount_minor') }} <> 0
     union all
     select
         project_id,
@@ -140,14 +140,14 @@ others_measured as (
         project_id,
         session_date as report_date,
         'sessions' as measure,
-        cast(null as varchar) as detail
+        cast(null as string) as detail
     from sessions
     union all
     select
         project_id,
         session_date as report_date,
         'bot_sessions' as measure,
-        cast(null as varchar) as detail
+        cast(null as string) as detail
     from sessions
     where is_bot
     union all
@@ -164,7 +164,7 @@ others_measured as (
         limits_reached.project_id,
         {{ project_date('limits_reached.occurred_us', 'projects.time_zone') }} as report_date,
         limits_reached.measure,
-        cast(null as varchar) as detail
+        cast(null as string) as detail
     from limits_reached
     inner join projects on limits_reached.project_id = projects.project_id
     union all
