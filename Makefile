@@ -57,7 +57,7 @@ test-slow: .venv/demo-data ## run these and the tests that take minutes
 	$(BIN)/pytest -m 'slow or long'
 
 test-spark: .venv/installed ## run the tests of builds on Spark (needs pyspark and Java 17)
-	$(BIN)/pytest -m spark tests/spark
+	$(BIN)/pytest -m spark
 
 lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/ruff check .
