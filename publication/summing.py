@@ -50,8 +50,8 @@ def create_summed(connection: duckdb.DuckDBPyConnection) -> None:
             for name, data_type in types.items()
             if _WHOLE.fullmatch(data_type) or _PARTS.fullmatch(data_type)
         }
-        if len(keys) + len(numbers) < len(types):
-            # Somebody gave the report a column that can't be summed.
+        if not types or len(keys) + len(numbers) < len(types):
+            # It is not published, or somebody gave it a column that can't be summed.
             continue
         sources = [(f"main.{mart}", set(keys))]
         for place, left_out in enumerate(each_left_out, start=1):

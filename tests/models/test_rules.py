@@ -175,7 +175,7 @@ def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: A
             "strlen(status), click_id from stg_raw__events where seq <= 3 order by seq"
         ).fetchall()
         ordered = warehouse.sql(
-            "select transaction_id from stg_raw__events where seq > 17 order by seq limit 17"
+            "select transaction_id from stg_raw__events where seq > 17 order by seq limit 18"
         ).fetchall()
         unreadable = warehouse.sql("select seq from stg_raw__events where has_unreadable_time").fetchall()
     assert [order for (order,) in ordered] == [*(o for _, o in orders), *(o for _, o in named), None]

@@ -359,7 +359,7 @@ def test_a_goal_is_previewed(server: ReadServer, rule: dict[str, str], counts: t
         ("costs", {"limit": "0"}, "limit must be a whole number from 1 to 10000"),
         (
             "costs",
-            {"cursor": "20261122T024944136038Z.9999999999999999"},
+            {"cursor": "20261122T024944136038Z.99999999999999999"},
             "cursor must be `next` of the page before",
         ),
         ("costs", {"format": "xlsx"}, "format must be one of json, csv"),
