@@ -237,6 +237,9 @@ class Reader:
         try:
             return self._queries.run(work, is_probe)
         except DAMAGED as error:
+            if isinstance(error, duckdb.PermissionException) and not self._build.files:
+                # The build has no files that could be missing: the statement asked for others.
+                raise
             self._build.is_damaged = True
             if not self._build.folder.exists():
                 # Parquet files are opened by each query, and went with a build that is not kept any more.

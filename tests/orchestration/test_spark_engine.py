@@ -2,12 +2,14 @@
 
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,14 @@ from orchestration.spark_warehouse import (
     write_warehouse,
 )
 
-pytest.importorskip("pyspark")
+_IS_THERE = find_spec("pyspark") is not None and shutil.which("java") is not None
+
+
+def needs_spark(test: Any) -> Any:
+    """Of tests that start Spark, or look at the one that is there."""
+    reason = "needs pyspark and Java 17: pip install -e '.[spark]', apt-get install openjdk-17-jre-headless"
+    return pytest.mark.spark(pytest.mark.skipif(not _IS_THERE, reason=reason)(test))
+
 
 BUILD_ID = "20261121T120000000000Z"
 
@@ -82,6 +91,7 @@ def test_missing_packages_are_said(on_spark: Settings, monkeypatch: pytest.Monke
 def test_missing_and_old_java_are_said(
     on_spark: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str | None, found: str
 ) -> None:
+    monkeypatch.setattr(spark_warehouse, "find_spec", lambda name: name)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     if said is not None:
         java = tmp_path / "bin" / "java"
@@ -93,6 +103,7 @@ def test_missing_and_old_java_are_said(
 
 
 def test_no_java_at_all_is_said(on_spark: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(spark_warehouse, "find_spec", lambda name: name)
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SparkError, match="there is no java"):
@@ -122,6 +133,7 @@ def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     server.server_close()
 
 
+@needs_spark
 def test_another_version_of_the_cluster_is_refused_with_both_named(
     on_spark: Settings, master: dict[str, str]
 ) -> None:
@@ -207,7 +219,7 @@ def test_on_duckdb_the_warehouse_is_what_it_was(home: Settings) -> None:
     assert warehouse_of(home, BUILD_ID) == home.warehouse_path
 
 
-@pytest.mark.long
+@needs_spark
 def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Path) -> None:
     from pyspark.sql import SparkSession
 
