@@ -4,9 +4,12 @@
 conversions that are filtered, come from what the model `linear` credits: it is every touch of a conversion.
 """
 
+from dataclasses import dataclass
+
 from publication.layout import REPORTING
+from read_api.filters import Filter
 from read_api.opened_build import Column, Mart
-from read_api.parameters import Days
+from read_api.parameters import ALL_DAYS, FIRST_PAGE, Days, Page
 from read_api.reader import Reader
 from read_api.slices import PATHS, Slice, slice_of
 
@@ -27,6 +30,23 @@ _COLUMNS = {
     "conversions": "BIGINT",
     "net_amount_minor": "BIGINT",
 }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which conversions; `model` is that whose credit filters by source and the like mean."""
+
+    days: Days = ALL_DAYS
+    currency: str | None = None
+    filters: tuple[Filter, ...] = ()
+    model: str = ""
+    page: Page = FIRST_PAGE
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing chooses conversions."""
+        return self.days == ALL_DAYS and not self.filters
+
 
 # A list that is sorted afterwards: an aggregate with an order of its own takes three times as long.
 _SQL = f"""

@@ -17,13 +17,12 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-import httpx
 
 CHECKOUT = Path(__file__).parent.parent
 sys.path[:0] = [str(CHECKOUT), *(str(CHECKOUT / "tests" / folder) for folder in ("", "journeys", "models"))]
 
 from histories import batches  # noqa: E402
-from journey import journeys, make_projects, send  # noqa: E402
+from journey import send_all  # noqa: E402
 from servers import start_ingest  # noqa: E402
 
 from benchmarks.traffic import generate  # noqa: E402
@@ -40,15 +39,10 @@ HISTORY_BATCHES = 4
 
 def record_journeys(home: Path) -> None:
     """What all journeys send, over HTTP."""
-    told = journeys()
     server = start_ingest(home)
     try:
         with closing(server.store()) as store:
-            keys = make_projects(told, store)
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            for each in told:
-                client.headers["x-api-key"] = keys[each.name]
-                send(each, each.sent + each.later, client)
+            send_all(server.url, store)
     finally:
         server.stop()
     seal(server.settings.landing_store, server.settings.raw_dir)

@@ -53,7 +53,14 @@ end
 {% macro json_id(json, key) %}{{ adapter.dispatch('json_id')(json, key) }}{% endmacro %}
 
 {# Number that a text is, also with an exponent and blanks around; null when it is none, or not from 0 to 10¹⁴. #}
-{% macro decimal_of(text) %}{{ adapter.dispatch('decimal_of')(text) }}{% endmacro %}
+{% macro decimal_of(text) -%}
+case
+    when
+        {{ matches_pattern(text, "'^ *[+]?([0-9]{1,14}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,2})? *$'") }}
+        and try_cast({{ text }} as decimal(38, 18)) < 100000000000000
+        then try_cast({{ text }} as decimal(38, 18))
+end
+{%- endmacro %}
 
 {# Whether a text is JSON; null for none. #}
 {% macro is_json(text) %}{{ adapter.dispatch('is_json')(text) }}{% endmacro %}

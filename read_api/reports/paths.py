@@ -8,9 +8,9 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.conversion_paths import conversion_paths
-from read_api.filters import AskedFilters, AskedModel, Filter, applied, refuse_not_applied
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
+from read_api.conversion_paths import Chosen, conversion_paths
+from read_api.filters import AskedFilters, AskedModel, applied, refuse_not_applied
+from read_api.parameters import AskedCurrency, AskedDays, AskedMoney
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -22,22 +22,6 @@ router = APIRouter(tags=["reports"])
 
 MEDIAN = "quantile_disc(seconds, 0.5)"
 """The shortest time within which half of some paths' conversions came."""
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which conversions; `model` is that whose credit filters by source and the like mean."""
-
-    days: Days = ALL_DAYS
-    currency: str | None = None
-    filters: tuple[Filter, ...] = ()
-    model: str = ""
-    page: Page = FIRST_PAGE
-
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing chooses conversions."""
-        return self.days == ALL_DAYS and not self.filters
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +39,7 @@ class Path:
     median_seconds: Annotated[int, Field(description="From the first touch to the conversion.")]
 
 
-def paths(reader: Reader, project_id: str, wanted: Filters) -> list[Path]:
+def paths(reader: Reader, project_id: str, wanted: Chosen) -> list[Path]:
     """Most frequent first. Of all time they are the thousand most frequent ones, of anything else all."""
     if not wanted.is_everything:
         return _chosen(reader, project_id, wanted)
@@ -73,7 +57,7 @@ def paths(reader: Reader, project_id: str, wanted: Filters) -> list[Path]:
     return made(Path, found)
 
 
-def _chosen(reader: Reader, project_id: str, wanted: Filters) -> list[Path]:
+def _chosen(reader: Reader, project_id: str, wanted: Chosen) -> list[Path]:
     rows = conversion_paths(reader, project_id, wanted.days)
     condition, values = applied(rows, wanted.filters, reader, wanted.model).condition
     listed = columns(Path, "conversions", "net_amount_minor", touches="max(touches)", median_seconds=MEDIAN)
@@ -131,5 +115,5 @@ def paths_report(
     with table.reading(caller, money) as reader:
         refuse_not_applied(PATHS, f, reader)
         asked = asked_model(reader, caller.project_id, model)
-        rows = paths(reader, caller.project_id, Filters(days, currency, f, asked, table.page))
+        rows = paths(reader, caller.project_id, Chosen(days, currency, f, asked, table.page))
         return table.answer(reader, rows, days)

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from funnelhouse.auth import ReadCaller
 from read_api.answers import AskedTable, Table
-from read_api.conversion_paths import conversion_paths
-from read_api.filters import AskedFilters, AskedModel, Filter, applied, refuse_not_applied
-from read_api.parameters import ALL_DAYS, FIRST_PAGE, AskedCurrency, AskedDays, AskedMoney, Days, Page
+from read_api.conversion_paths import Chosen, conversion_paths
+from read_api.filters import AskedFilters, AskedModel, applied, refuse_not_applied
+from read_api.parameters import AskedCurrency, AskedDays, AskedMoney
 from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
@@ -18,17 +18,6 @@ from read_api.reports.projects import asked_model
 from read_api.slices import PATHS, Slice, slice_of
 
 router = APIRouter(tags=["reports"])
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Which conversions; `model` is that whose credit filters by source and the like mean."""
-
-    days: Days = ALL_DAYS
-    currency: str | None = None
-    filters: tuple[Filter, ...] = ()
-    model: str = ""
-    page: Page = FIRST_PAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +31,16 @@ class TimeToConvert:
     net_amount_minor: int
 
 
-def rows_of(reader: Reader, project_id: str, wanted: Filters) -> Slice:
+def rows_of(reader: Reader, project_id: str, wanted: Chosen) -> Slice:
     """The report's rows of some days, or where conversions are filtered the path of each."""
     if not wanted.filters:
         return slice_of(reader, "rpt_time_to_convert", project_id).on("report_date", wanted.days)
     return applied(conversion_paths(reader, project_id, wanted.days), wanted.filters, reader, wanted.model)
 
 
-def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[TimeToConvert]:
+def time_to_convert(reader: Reader, project_id: str, wanted: Chosen) -> list[TimeToConvert]:
     """By days, then touches, then currency."""
-    rows = rows_of(reader, project_id, filters).having({"currency": filters.currency})
+    rows = rows_of(reader, project_id, wanted).having({"currency": wanted.currency})
     condition, values = rows.condition
     found = reader.page(
         f"""
@@ -63,7 +52,7 @@ def time_to_convert(reader: Reader, project_id: str, filters: Filters) -> list[T
         limit ? offset ?
         """,  # noqa: S608
         values,
-        filters.page,
+        wanted.page,
     )
     return made(TimeToConvert, found)
 
@@ -94,5 +83,5 @@ def time_to_convert_report(
     with table.reading(caller, money) as reader:
         refuse_not_applied(PATHS, f, reader)
         asked = asked_model(reader, caller.project_id, model)
-        rows = time_to_convert(reader, caller.project_id, Filters(days, currency, f, asked, table.page))
+        rows = time_to_convert(reader, caller.project_id, Chosen(days, currency, f, asked, table.page))
         return table.answer(reader, rows, days)

@@ -3,12 +3,11 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from example_marts import new_key, publish_rows
+from example_marts import TWO_YEARS, new_key, publish_rows
 from example_shop import click_link, send_long_names, send_shop
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from servers import Server, start_ingest, start_read
@@ -20,8 +19,6 @@ from read_api.dashboard.access import COOKIE
 HOW_TO_GET_IT = "there is no Chromium here: apt-get install chromium"
 
 VISITORS = 150
-
-TWO_YEARS = Path(__file__).parent.parent / "read_api/two_years.sql"
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +70,7 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Reads two years of a shop with everything in them."""
     home = Settings(home=tmp_path_factory.mktemp("panel") / "home")
-    publish_rows(home, {}, sql=TWO_YEARS.read_text(encoding="utf-8"))
+    publish_rows(home, {}, sql=TWO_YEARS)
     running = start_read(home.home_dir)
     yield running
     running.stop()

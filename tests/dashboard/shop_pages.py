@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from example_marts import TWO_YEARS, publish_rows
 from playwright.sync_api import BrowserContext, Page
-from servers import Server
+from servers import Server, start_ingest, start_read
 
 SHOP = "lamps"
 LONG_NAMES = "long-names"
@@ -38,6 +41,18 @@ class House:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+
+@contextmanager
+def house_of_two_years(folder: Path) -> Iterator[tuple[Server, Server]]:
+    """An ingest and a read server over a home in the folder that has published `TWO_YEARS`."""
+    home = folder / "home"
+    ingest = start_ingest(home)
+    publish_rows(ingest.settings, {}, sql=TWO_YEARS)
+    read = start_read(home, FUNNELHOUSE_INGEST_URL=ingest.url)
+    yield ingest, read
+    read.stop()
+    ingest.stop()
 
 
 @dataclass

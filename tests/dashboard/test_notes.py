@@ -8,11 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from example_marts import publish_rows
 from playwright.sync_api import BrowserContext, Page, expect
-from servers import start_ingest, start_read
-from shop_pages import House, Watched, sign_in, watched
-from test_true_figures import TWO_YEARS
+from servers import start_read
+from shop_pages import House, Watched, house_of_two_years, sign_in, watched
 
 from read_api.dashboard.pages.notes import change_words
 
@@ -44,13 +42,8 @@ class Shop(House):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    home = tmp_path_factory.mktemp("notes") / "home"
-    ingest = start_ingest(home)
-    publish_rows(ingest.settings, {}, sql=Path(TWO_YEARS).read_text(encoding="utf-8"))
-    read = start_read(home, FUNNELHOUSE_INGEST_URL=ingest.url)
-    yield Shop(ingest, read, ingest.key("shop", name="Ada"), ingest.key("shop", "read", name="Bob"))
-    read.stop()
-    ingest.stop()
+    with house_of_two_years(tmp_path_factory.mktemp("notes")) as (ingest, read):
+        yield Shop(ingest, read, ingest.key("shop", name="Ada"), ingest.key("shop", "read", name="Bob"))
 
 
 @pytest.fixture

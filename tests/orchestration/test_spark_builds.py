@@ -2,28 +2,21 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import duckdb
-import pytest
 from example_marts import read_server
+from spark_here import NEEDS_SPARK
 
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.manifest import load_manifest, model_names
 
-pytestmark = [
-    pytest.mark.spark,
-    pytest.mark.skipif(
-        find_spec("pyspark") is None or shutil.which("java") is None, reason="needs pyspark and Java 17"
-    ),
-]
+pytestmark = NEEDS_SPARK
 
 # A mart with a row is a large one: everything is read through views.
 _BUILD = """

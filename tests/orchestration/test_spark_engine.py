@@ -2,20 +2,19 @@
 
 import http.server
 import os
-import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from pydantic import ValidationError
+from spark_here import needs_spark
 
 from funnelhouse.settings import Settings
 from orchestration import spark_warehouse
@@ -29,15 +28,6 @@ from orchestration.spark_warehouse import (
     warehouse_of,
     write_warehouse,
 )
-
-_IS_THERE = find_spec("pyspark") is not None and shutil.which("java") is not None
-
-
-def needs_spark(test: Any) -> Any:
-    """Of tests that start Spark, or look at the one that is there."""
-    reason = "needs pyspark and Java 17: pip install -e '.[spark]', apt-get install openjdk-17-jre-headless"
-    return pytest.mark.spark(pytest.mark.skipif(not _IS_THERE, reason=reason)(test))
-
 
 BUILD_ID = "20261121T120000000000Z"
 

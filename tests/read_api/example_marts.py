@@ -1,5 +1,6 @@
 """Marts made from their contract, published, and read through a real server."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -21,6 +22,10 @@ from funnelhouse.settings import CHECKOUT, Settings
 from publication.layout import new_build_id
 from publication.publishing import Publication, publish
 from record.landing import open_store
+
+TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
+"""Two years of a shop with everything in them, as SQL that fills its marts; one of its two currencies has no
+rate on three days."""
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -172,6 +177,24 @@ def read_server(home: Path) -> Iterator[ReadServer]:
             yield ReadServer(running.settings, running.process, client)
     finally:
         running.stop()
+
+
+@contextmanager
+def serving_two_years(folder: Path) -> Iterator[ReadServer]:
+    """Serve a home in the folder that has published `TWO_YEARS`."""
+    home = Settings(home=folder / "home")
+    publish_rows(home, {}, sql=TWO_YEARS)
+    with read_server(home.home_dir) as server:
+        yield server
+
+
+@contextmanager
+def copied_marts(server: ReadServer) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The marts that a server reads, to be asked in SQL beside it."""
+    path = server.settings.published_dir / "current" / "marts.duckdb"
+    copy = shutil.copy(path, server.settings.home_dir / "copy.duckdb")
+    with duckdb.connect(copy, read_only=True) as connection:
+        yield connection
 
 
 def stage(

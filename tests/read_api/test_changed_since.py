@@ -3,16 +3,12 @@
 import re
 from collections.abc import Iterator
 from html import unescape
-from pathlib import Path
 
 import pytest
-from example_marts import ReadServer, publish_rows, read_server
+from example_marts import ReadServer, serving_two_years
 from figures_in_html import Reading
 from pages import Page, pages_in
 
-from funnelhouse.settings import Settings
-
-TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
 SUMMARY = "/v1/projects/shop/reports/summary"
 DAYS = {"from": "2026-10-01", "to": "2026-12-20"}
 ON_PAGE = "dates=own&from=2026-10-01&to=2026-12-20&money=reported"
@@ -20,9 +16,7 @@ ON_PAGE = "dates=own&from=2026-10-01&to=2026-12-20&money=reported"
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadServer]:
-    home = Settings(home=tmp_path_factory.mktemp("since") / "home")
-    publish_rows(home, {}, sql=TWO_YEARS)
-    with read_server(home.home_dir) as server:
+    with serving_two_years(tmp_path_factory.mktemp("since")) as server:
         yield server
 
 

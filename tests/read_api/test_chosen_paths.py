@@ -1,19 +1,14 @@
 """Paths of some days and of filtered conversions, over HTTP, beside touches that are read row by row."""
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 import duckdb
 import pytest
-from example_marts import ReadServer, publish_rows, read_server
+from example_marts import ReadServer, copied_marts, serving_two_years
 
-from funnelhouse.settings import Settings
-
-TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
 REPORTS = "/v1/projects/shop/reports"
 MONTH = {"from": "2026-11-21", "to": "2026-12-20"}
 OF_MONTH = "conversion_date between date '2026-11-21' and date '2026-12-20'"
@@ -25,17 +20,13 @@ OF_GOOGLE = (
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadServer]:
-    home = Settings(home=tmp_path_factory.mktemp("paths") / "home")
-    publish_rows(home, {}, sql=TWO_YEARS)
-    with read_server(home.home_dir) as server:
+    with serving_two_years(tmp_path_factory.mktemp("paths")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def marts(shop: ReadServer) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = shop.settings.published_dir / "current" / "marts.duckdb"
-    copy = shutil.copy(path, shop.settings.home_dir / "copy.duckdb")
-    with duckdb.connect(copy, read_only=True) as connection:
+    with copied_marts(shop) as connection:
         yield connection
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from example_marts import TWO_YEARS
 from pages import Page, pages_of
 
 from funnelhouse.settings import Settings
 
-TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
 LATER = """
 update dim_projects set last_received_at = timestamp '2027-02-01 12:00:00', events = events + 1;
 insert into rpt_event_counts by name

@@ -14,7 +14,7 @@ import duckdb
 import httpx
 import pyarrow as pa
 import pytest
-from example_marts import EXAMPLE_ROWS, ReadServer, contract, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, TWO_YEARS, ReadServer, contract, publish_rows, read_server
 from example_outbox import define_destinations, write_outbox
 from mart_files import publish_in_files
 from pages import Page, pages_in
@@ -29,7 +29,6 @@ from read_api.opened_build import open_build
 from read_api.publications import Publications
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
 FORMATS = ("csv", "json", "parquet", "arrow")
 
 

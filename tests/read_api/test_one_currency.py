@@ -1,7 +1,6 @@
 """Amounts in one currency over HTTP: `money=reporting` is the same report over the converted columns."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from example_marts import EXAMPLE_ROWS, ReadServer, publish_rows, read_server
+from example_marts import EXAMPLE_ROWS, ReadServer, copied_marts, publish_rows, read_server, serving_two_years
 from figures_in_html import Reading
 from pages import Page, pages_in, pages_of
 
 from funnelhouse.settings import Settings
 
-TWO_YEARS = Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8")
 REPORTS = "/v1/projects/shop/reports"
 MONTH = {"from": "2026-11-21", "to": "2026-12-20"}
 
@@ -23,17 +21,13 @@ MONTH = {"from": "2026-11-21", "to": "2026-12-20"}
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadServer]:
     """A project with two currencies, of which one has no rate on three days."""
-    home = Settings(home=tmp_path_factory.mktemp("one currency") / "home")
-    publish_rows(home, {}, sql=TWO_YEARS)
-    with read_server(home.home_dir) as server:
+    with serving_two_years(tmp_path_factory.mktemp("one currency")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def marts(shop: ReadServer) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = shop.settings.published_dir / "current" / "marts.duckdb"
-    copy = shutil.copy(path, shop.settings.home_dir / "copy.duckdb")
-    with duckdb.connect(copy, read_only=True) as connection:
+    with copied_marts(shop) as connection:
         yield connection
 
 

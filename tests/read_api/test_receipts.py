@@ -13,10 +13,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import duckdb
 import pytest
-from example_marts import ReadServer
+from example_marts import TWO_YEARS, ReadServer
 from figures_in_html import ORIGINS, Reading, Shown
 from pages import Page, pages_of
-from test_true_figures import FILTERS, PAGES, TWO_YEARS, address, assert_reads
+from test_true_figures import FILTERS, PAGES, address, assert_reads
 
 from funnelhouse.settings import Settings
 from read_api.publications import Publications
@@ -47,7 +47,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def page(house: Settings) -> Page:
-    return pages_of(house, {}, TWO_YEARS.read_text(encoding="utf-8"))
+    return pages_of(house, {}, TWO_YEARS)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from example_marts import ReadServer, publish_rows, read_server
+from example_marts import ReadServer, serving_two_years
 
-from funnelhouse.settings import Settings
 from read_api.bins import bins, counterparts
 from read_api.comparison import Comparison
 from read_api.metrics import METRICS
@@ -26,9 +24,7 @@ WEEK = {"from": "2026-12-07", "to": "2026-12-13"}
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadServer]:
     """Two years of a project with two currencies."""
-    home = Settings(home=tmp_path_factory.mktemp("timeline") / "home")
-    publish_rows(home, {}, sql=Path(__file__).with_name("two_years.sql").read_text(encoding="utf-8"))
-    with read_server(home.home_dir) as server:
+    with serving_two_years(tmp_path_factory.mktemp("timeline")) as server:
         yield server
 
 

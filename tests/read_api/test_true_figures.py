@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import groupby
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import duckdb
 import pytest
+from example_marts import TWO_YEARS
 from figures_in_html import ORIGINS, Panel, Reading, Shown, drawn
 from pages import Page, pages_of
 
@@ -23,8 +23,6 @@ from read_api.parameters import Page as Pages
 from read_api.performance_lines import COLUMNS
 from read_api.publications import Publications
 from read_api.reports import landing_pages, pages
-
-TWO_YEARS = Path(__file__).with_name("two_years.sql")
 
 PAGES = (
     *(slug for _, group in MENU for slug, _ in group if slug != "live"),
@@ -96,7 +94,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def shop(house: Settings) -> Iterator[tuple[Page, duckdb.DuckDBPyConnection]]:
-    page = pages_of(house, {}, TWO_YEARS.read_text(encoding="utf-8"))
+    page = pages_of(house, {}, TWO_YEARS)
     # The app has the file open with settings of its own, which DuckDB wants to be the same in a process.
     copy = shutil.copy(house.published_dir / "current" / "marts.duckdb", house.home_dir / "copy.duckdb")
     with duckdb.connect(copy, read_only=True, config={"threads": 1}) as marts:

@@ -1,8 +1,6 @@
 """dbt on a Spark cluster of two executor processes, and what its tables hold."""
 
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
-
-HOW_TO_GET_IT = (
-    "needs pyspark and Java 17: pip install 'funnelhouse[spark]', apt-get install openjdk-17-jre-headless"
-)
 
 CLUSTER = "local-cluster[2,1,1024]"
 
@@ -39,11 +33,6 @@ _SUBMIT = (
     '--conf spark.executor.extraJavaOptions="-XX:TieredStopAtLevel=1 -Xss8m" '
     "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
 )
-
-
-def is_there() -> bool:
-    """Whether this machine can run Spark."""
-    return importlib.util.find_spec("pyspark") is not None and shutil.which("java") is not None
 
 
 def start_dbt(project: Path, home: Path, commands: str, folder: Path) -> subprocess.Popen[str]:

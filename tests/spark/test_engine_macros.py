@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import yaml
-from on_spark import HOW_TO_GET_IT, differences, is_there, run_dbt_on_spark
+from on_spark import differences, run_dbt_on_spark
+from spark_here import NEEDS_SPARK
 
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT
 
-pytestmark = [pytest.mark.spark, pytest.mark.skipif(not is_there(), reason=HOW_TO_GET_IT)]
+pytestmark = NEEDS_SPARK
 
 ENGINES = DBT_PROJECT / "macros" / "engines"
 

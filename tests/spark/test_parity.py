@@ -8,13 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-import httpx
 import pytest
 from dbt_cli import run_dbt
 from histories import batches
-from journey import journeys, make_projects, send
-from on_spark import HOW_TO_GET_IT, check_ended, differences, executors, is_there, start_dbt
+from journey import send_all
+from on_spark import check_ended, differences, executors, start_dbt
 from servers import start_ingest
+from spark_here import NEEDS_SPARK
 
 from funnelhouse.settings import Settings
 from orchestration.manifest import DBT_PROJECT, load_manifest
@@ -22,7 +22,7 @@ from record.contract import RAW_TABLES, row_values
 from record.landing import open_store
 from record.sealing import seal
 
-pytestmark = [pytest.mark.spark, pytest.mark.skipif(not is_there(), reason=HOW_TO_GET_IT)]
+pytestmark = NEEDS_SPARK
 
 SEED = 1
 PROJECTS, BATCHES = 10, 4
@@ -36,13 +36,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """What all journeys send, and a random history of ten projects, built on DuckDB."""
     server = start_ingest(tmp_path_factory.mktemp("parity") / "home")
     try:
-        told = journeys()
         with closing(server.store()) as store:
-            keys = make_projects(told, store)
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            for each in told:
-                client.headers["x-api-key"] = keys[each.name]
-                send(each, each.sent + each.later, client)
+            send_all(server.url, store)
     finally:
         server.stop()
     settings = server.settings

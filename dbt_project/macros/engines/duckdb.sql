@@ -231,15 +231,6 @@ case
 end
 {%- endmacro %}
 
-{% macro duckdb__decimal_of(text) -%}
-case
-    when
-        {{ matches_pattern(text, "'^ *[+]?([0-9]{1,14}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,2})? *$'") }}
-        and try_cast({{ text }} as decimal(38, 18)) < 100000000000000
-        then try_cast({{ text }} as decimal(38, 18))
-end
-{%- endmacro %}
-
 {% macro duckdb__is_json(text) %}json_valid({{ text }}){% endmacro %}
 
 {% macro duckdb__json_elements(json, key) %}unnest(json_extract({{ json }}, '$.{{ key }}[*]')){% endmacro %}

@@ -323,15 +323,6 @@ case
 end
 {%- endmacro %}
 
-{% macro spark__decimal_of(text) -%}
-case
-    when
-        {{ matches_pattern(text, "'^ *[+]?([0-9]{1,14}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,2})? *$'") }}
-        and try_cast({{ text }} as decimal(38, 18)) < 100000000000000
-        then try_cast({{ text }} as decimal(38, 18))
-end
-{%- endmacro %}
-
 {# Whatever follows a value is not looked at, unless it is within brackets. #}
 {% macro spark__is_json(text) -%}
 case
