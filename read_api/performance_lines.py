@@ -150,9 +150,17 @@ class Line:
     """By period, then currency, those without a sale: they are taken off the total."""
     reached: list[Figure] = field(default_factory=list)
     """By period the sessions that conversions are compared with, where the line has none of its own."""
+    known: dict[tuple[str, int, str | None], Figure | None] = field(default_factory=dict, repr=False)
+    """Figures that were asked for: columns share most of them, and each says all of its rows' conditions."""
 
     def figure(self, measure: str, period: int = 0, currency: str | None = None) -> Figure | None:
         """A sum in one currency, or over all; None where it is not known of such lines."""
+        asked = measure, period, currency
+        if asked not in self.known:
+            self.known[asked] = self._figure(*asked)
+        return self.known[asked]
+
+    def _figure(self, measure: str, period: int, currency: str | None) -> Figure | None:
         found = next((part for part in self.parts[period] if measure in part.measures), None)
         if found is None or (self.kind != "total" and found.paths is None):
             return None
