@@ -105,6 +105,40 @@ def test_back_online(shop: Shop, tab: Page) -> None:
     wait_until(site.landed, 1.2)
 
 
+def test_a_tab_that_writes_at_the_same_moment_undoes_nothing(shop: Shop, tab: Page) -> None:
+    """It read the queue before our event, and writes it after: browsers have no lock for what tabs share."""
+    site = shop()
+    tab.goto(site.put("shop.test/", TAG))
+    view = wait_until(site.landed)[0]["event_id"]
+    wait_until(lambda: tab.evaluate("localStorage.fh_q").endswith("~[0]"))
+    tab.evaluate("oa('event', 'x'); localStorage.fh_q = Date.now() + '~[0]'")
+    wait_until(lambda: len(site.landed()) == 2)
+    tab.evaluate("oa('event', 'y')")
+    wait_until(lambda: len(site.landed()) == 3)
+    sent = [event["id"] for batch in site.reports() for event in batch["events"]]
+    assert sent[0] == view and len(sent) == 3, "what was answered is sent no more"
+
+
+def test_who_opted_out_in_another_tab_sends_nothing(shop: Shop, tab: Page) -> None:
+    site = shop()
+    tab.goto(site.put("shop.test/", TAG))
+    wait_until(site.landed)
+    other = tab.context.new_page()
+    other.goto(site.address("shop.test/"))
+    wait_until(lambda: len(site.landed()) == 2)
+    before = failing(site, (503, CORS, b""))
+    tab.evaluate("Math.random = () => 0; oa('event', 'x')")
+    wait_until(lambda: len(site.events()) == 3)
+    other.evaluate("oa('optOut')")
+    site.behind = before
+    tab.wait_for_timeout(3_000)
+    assert len(site.landed()) == 2
+    tab.evaluate("oa('optOut', false); oa('event', 'y')")
+    wait_until(lambda: len(site.landed()) == 3)
+    assert [event["name"] for event in site.events() if event["type"] == "event"] == ["x", "y"]
+    assert not [row for row in site.landed() if row["event_id"] == site.events()[2]["id"]]
+
+
 def test_the_queue_is_bounded_and_says_what_it_lost(shop: Shop, tab: Page) -> None:
     site = shop()
     before = failing(site, None)

@@ -10,10 +10,8 @@ import { current, sessionFacts, setSessionFacts } from "./sessions.js";
 
 const LONGEST_OBJECT = 20000;
 
-const ignore = (value) => warn(value);
-
 /** A text, also of a number; nothing where nothing is said. */
-const text = (value) => (/^[sn]/.test(typeof value) ? "" + value : value && ignore(value));
+const text = (value) => (/^[sn]/.test(typeof value) ? "" + value : value && warn(value));
 
 /** The same of conversions: a macro that nobody replaced, and a sum that failed, say nothing. */
 const said = (value) => (/^(VALUE|REPLACE|null|\s*)$|\{.*\}|%7b.*%7d/i.test(value) ? undefined : text(value));
@@ -22,11 +20,11 @@ const said = (value) => (/^(VALUE|REPLACE|null|\s*)$|\{.*\}|%7b.*%7d/i.test(valu
 function object(value) {
     const json = attempt(() => JSON.stringify(value ?? {})) || "";
     if (json === "{}") return;
-    return json[0] === "{" && json.length < LONGEST_OBJECT ? JSON.parse(json) : ignore(value);
+    return json[0] === "{" && json.length < LONGEST_OBJECT ? JSON.parse(json) : warn(value);
 }
 
 /** Calls for an event that has a name. */
-const named = (work) => (name, data) => (name?.trim?.() ? work(name, object(data)) : ignore(name));
+const named = (work) => (name, data) => (name?.trim?.() ? work(name, object(data)) : warn(name));
 
 /** What a conversion was worth, in FunnelFlux' names or in OpenAnalytics'. */
 const money = ({ rev, revenue, currency, tx, order_id, transaction_id }) => ({
@@ -42,7 +40,7 @@ const CALLS = {
         const fields = { hit: said(hit), ...money(data), props: object(others) };
         if (said(p)) fields.page = said(p);
         if (said(vid) || fields.hit) fields.vid = said(vid);
-        if (fields.vid && fields.hit) ignore("vid");
+        if (fields.vid && fields.hit) warn("vid");
         // With a hit or a session of ours, the models would take that view. So they take the latest of an offer.
         emit("flux", name, { ...fields, sid: undefined });
     }),
@@ -54,11 +52,11 @@ const CALLS = {
         else wait(() => next(props));
     },
     identify: (user, traits) =>
-        text(user) ? emit("oa", "identify", { user: text(user), props: object(traits) }) : ignore(user),
+        text(user) ? emit("oa", "identify", { user: text(user), props: object(traits) }) : warn(user),
     consent(all, { ads = "" } = {}) {
         const decision = `${all}.${ads}`;
         if (/^(granted|denied)\.(granted|denied|)$/.test(decision)) consent(decision);
-        else ignore(decision);
+        else warn(decision);
     },
     experiment(given) {
         const x = object(given);
@@ -72,7 +70,7 @@ const CALLS = {
 
 const run = quiet(([name, ...given]) => {
     if (CALLS[name]) CALLS[name](...given);
-    else ignore(name);
+    else warn(name);
 });
 
 const variables = quiet((label) => {

@@ -5,50 +5,60 @@ import { attempt, later, on } from "./quiet.js";
 import { decision, forget, get, isDenied, isLive, mayUse, put } from "./stores.js";
 
 const MOST = 50;
-const MOST_KEPT = 65536;
+const MOST_KEPT = 65e3;
 const LONGEST_BATCH = 16000;
 const OLDEST = 3 * 864e5;
-const TRIES = 8;
-const LONGEST_WAIT = 3e5;
+const RETRIES = 7;
 
 /** What a developer tries is not to be mixed with what visitors did. */
 const NAME = config.debug ? "fh_debug" : "fh_q";
 
+/** What this page has yet to send. Tabs share one queue, and a tab that writes at the same moment may undo our writing. */
+let ours = [];
 let beaconed = "";
 let isBusy;
 let failures = 0;
 let timer;
 let notBefore = 0;
 
+const without = (events, gone) => events.filter(({ id }) => !gone.some((other) => other.id === id));
+
 /** How many events were lost since that was last told, and those that wait: of earlier pages and other tabs, too. */
-const waiting = () =>
-    attempt(
+function waiting() {
+    // Whoever opts out, here or in another tab, has no queue. The answer to what was sent before may have set a cookie.
+    if (get("fh_out")) forget("fh_vid", NAME);
+    return attempt(
         () => {
-            const [lost, ...events] = JSON.parse(isLive && get(NAME));
-            return [+lost || 0, ...events.filter((event) => event.id && Date.now() - event.t < OLDEST)];
+            const [lost, ...kept] = JSON.parse(isLive && get(NAME));
+            return [
+                +lost || 0,
+                ...without(kept, ours).filter((event) => event.id && Date.now() - event.t < OLDEST),
+                ...ours,
+            ];
         },
         () => [0],
     );
+}
 
 /** An event takes its place in the queue, or others leave it, and their loss was told. */
 function change(come, gone, told) {
     let [lost, ...events] = waiting();
-    events = events.filter(({ id }) => !gone.some((other) => other.id === id)).concat(come);
+    events = without(events, gone).concat(come);
     let text;
     while ((text = JSON.stringify([lost - told, ...events])).length > MOST_KEPT || events[MOST]) {
         events.shift();
         lost++;
     }
+    ours = ours.concat(come).filter((event) => events.includes(event));
     put(NAME, text);
 }
 
 /** The first events that one request may carry. */
 function batch(events) {
     let size = 0;
-    return events.filter((event, index) => {
-        size += JSON.stringify(event).length;
-        return !index || (size < LONGEST_BATCH && index < MOST);
-    });
+    return events.filter(
+        (event, index) => ((size += JSON.stringify(event).length) < LONGEST_BATCH && index < MOST) || !index,
+    );
 }
 
 const body = (events, lost) =>
@@ -74,7 +84,7 @@ const post = (body, keepalive) =>
 /** Send what waits, one request at a time. */
 export async function send() {
     const [lost, ...all] = waiting();
-    if (isBusy || timer || failures >= TRIES || !all[0]) return;
+    if (isBusy || timer || failures > RETRIES || !all[0]) return;
     isBusy = true;
     const events = batch(all);
     const text = body(events, lost);
@@ -90,14 +100,11 @@ export async function send() {
             throw status;
         }
         failures = 0;
-        const isOut = get("fh_out");
-        // Whoever opts out has no queue any more.
-        if (!isOut) change([], events, lost);
+        change([], events, lost);
         // The answer to what was sent before the visitor said no may have set a cookie.
-        if (isOut || isDenied()) forget("fh_vid");
+        if (isDenied()) forget("fh_vid");
     } catch {
-        const wait = Math.min(LONGEST_WAIT, 2e3 * 2 ** failures++ * (0.5 + Math.random()));
-        timer = later(again, Math.max(wait, notBefore - Date.now() || 0));
+        timer = later(again, Math.max(2e3 * 2 ** failures++ * (0.5 + Math.random()), notBefore - Date.now() || 0));
     }
     isBusy = false;
     send();
