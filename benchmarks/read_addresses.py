@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from read_api.dashboard.view import MENU
+from read_api.performance_lines import PAGE_ROWS
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ REPORTS: dict[str, str] = {
     "timeline": f"{_REPORTS}/timeline?{{days}}",
     "timeline, compared": f"{_REPORTS}/timeline?{{days}}&compare=previous",
     "changes": f"{_REPORTS}/changes?{{days}}&compare=previous",
-    "performance": f"{_REPORTS}/performance?{{days}}",
-    "performance by three": f"{_REPORTS}/performance?{{days}}&by=source,campaign,country",
-    "performance, all columns": f"{_REPORTS}/performance?{{days}}&columns={_ALL_COLUMNS}",
-    "performance, two filters": f"{_REPORTS}/performance?{{days}}&{{two_filters}}",
-    "performance, compared": f"{_REPORTS}/performance?{{days}}&compare=previous",
-    "performance, markov": f"{_REPORTS}/performance?{{days}}&model=markov",
-    "performance by landing page": f"{_REPORTS}/performance?{{days}}&by=landing_page",
-    "performance by click": f"{_REPORTS}/performance?{{days}}&days_of=click",
+    "performance": f"{_REPORTS}/performance?{{days}}&limit={PAGE_ROWS}",
+    "performance, 1,000 rows": f"{_REPORTS}/performance?{{days}}&limit=1000",
+    "performance by three": f"{_REPORTS}/performance?{{days}}&by=source,campaign,country&limit={PAGE_ROWS}",
+    "performance, all columns": f"{_REPORTS}/performance?{{days}}&columns={_ALL_COLUMNS}&limit={PAGE_ROWS}",
+    "performance, two filters": f"{_REPORTS}/performance?{{days}}&{{two_filters}}&limit={PAGE_ROWS}",
+    "performance, compared": f"{_REPORTS}/performance?{{days}}&compare=previous&limit={PAGE_ROWS}",
+    "performance, markov": f"{_REPORTS}/performance?{{days}}&model=markov&limit={PAGE_ROWS}",
+    "performance by landing page": f"{_REPORTS}/performance?{{days}}&by=landing_page&limit={PAGE_ROWS}",
+    "performance by click": f"{_REPORTS}/performance?{{days}}&days_of=click&limit={PAGE_ROWS}",
     "filter values": "/v1/projects/{project}/filter-values?{days}",
     "filter values, typed": "/v1/projects/{project}/filter-values?{days}&q=a",
     "sources": f"{_REPORTS}/sources?{{days}}&limit=100",

@@ -2,7 +2,7 @@
 
 published/<build_id>/marts.duckdb   the marts, schema `main`; which rows have a value, schema `lookup`;
                                     amounts in the reporting currency, schema `reporting`; reports that are
-                                    summed further, schema `summed`
+                                    summed further, schema `summed`; paths of conversions, schema `derived`
 published/<build_id>/<mart>.parquet the same, one file each, where a setting asks for them; of a mart that
                                     marts.duckdb shows as a view, a folder with the files that it reads
 published/<build_id>/build.json     {build_id, published_at, marts: {name: rows}, copies} and more facts
@@ -39,6 +39,10 @@ mart whose amounts aren't converted has no view there."""
 SUMMED = "summed"
 """Schema of reports that are summed further: `<mart>_<number>` has the mart's columns but some, see
 publication.summing. Builds of older versions lack it."""
+
+DERIVED = "derived"
+"""Schema of what the read API would put together for each question; see publication.conversion_paths. Builds
+of older versions lack it."""
 
 TWIN = "reporting_"
 """A mart's column of this name and another's is that one in the reporting currency."""

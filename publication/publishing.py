@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from publication.conversion_paths import create_conversion_paths
 from publication.files import (
     Sizes,
     can_be_searched,
@@ -349,6 +350,7 @@ def _copy_marts(
                 )
         _create_reporting_views(connection)
         create_summed(connection)
+        create_conversion_paths(connection)
         if with_parquet:
             for mart in (mart for mart in marts if mart not in sizes):
                 file = _text(folder / f"{mart}.parquet")

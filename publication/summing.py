@@ -1,9 +1,9 @@
-"""Tables in which a large report is summed further, for questions that ask fewer columns than it has.
+"""Tables in which a large mart is summed further, for questions that ask fewer columns than it has.
 
 A report by day, origin, place and page has nearly as many rows as there are sessions; most questions name one
 or two of its columns. Besides, its numbers have 128 bits, which hold any sum. The read API reads the table
 with the fewest rows that has what is asked. The tables stand in the schema `summed` of the marts file and are
-no marts: they say nothing that the report does not.
+no marts: they say nothing that the mart does not.
 """
 
 import re
@@ -24,8 +24,15 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "rpt_attribution": (("medium", "campaign"),),
     "rpt_landing_pages": ((),),
+    "rpt_pages": ((),),
+    "fct_attribution": (
+        (
+            *("attribution_id", "conversion_id", "touch_id", "person_id"),
+            *("converted_at", "touched_at", "term", "content"),
+        ),
+    ),
 }
-"""Of each report, the columns that each of its tables lacks; one that lacks none has smaller numbers."""
+"""Of each mart, the columns that each of its tables lacks; one that lacks none has smaller numbers."""
 
 _KEYS = ("VARCHAR", "DATE", "BOOLEAN")
 _WHOLE = re.compile(r"BIGINT|INTEGER|HUGEINT|DECIMAL\(38,0\)")
@@ -44,13 +51,14 @@ def create_summed(connection: duckdb.DuckDBPyConnection) -> None:
                 [mart],
             ).fetchall()
         )
-        keys = [name for name, data_type in types.items() if data_type in _KEYS]
+        never = set.intersection(*map(set, each_left_out))
+        keys = [name for name, data_type in types.items() if data_type in _KEYS and name not in never]
         numbers = {
             name: "bigint" if _WHOLE.fullmatch(data_type) else data_type
             for name, data_type in types.items()
             if _WHOLE.fullmatch(data_type) or _PARTS.fullmatch(data_type)
         }
-        if not types or len(keys) + len(numbers) < len(types):
+        if not types or len(keys) + len(numbers) < len(types.keys() - never):
             # It is not published, or somebody gave it a column that can't be summed.
             continue
         sources = [(f"main.{mart}", set(keys))]
@@ -77,7 +85,7 @@ def _sum(
     Numbers that are null stay apart, so that conditions on them choose the same rows. Sums are of 64 bits
     where they fit: DuckDB takes a quarter of the time for them.
     """
-    first = [name for name in ("project_id", "report_date") if name in keys]
+    first = [name for name in ("project_id", "report_date", "conversion_date") if name in keys]
     order = [*first, *(name for name in keys if name not in first)]
     grouped = [*keys, *(f"{name} is null" for name in numbers)]
 

@@ -1,22 +1,19 @@
-"""The path of each conversion, put together for one request: a table as marts are, which is not published.
+"""The path of each conversion as a table of one request, which is read as marts are.
 
 `rpt_paths` counts frequent paths of all time, and says nothing of days. Paths of some days, or of
-conversions that are filtered, come from what the model `linear` credits: it is every touch of a conversion.
+conversions that are filtered, come from the one that was derived when the build was published
+(`publication/conversion_paths.py`).
 """
 
 from dataclasses import dataclass
 
-from publication.layout import REPORTING
+from publication.conversion_paths import NET, SOURCE, TABLE, paths_of
+from publication.layout import DERIVED, REPORTING, TWIN
 from read_api.filters import Filter
 from read_api.opened_build import Column, Mart
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, Days, Page
 from read_api.reader import Reader
 from read_api.slices import PATHS, Slice, slice_of
-
-MODEL = "linear"
-
-_LETTERS = 250
-"""Of a source's name in a path, as in `rpt_paths`."""
 
 _COLUMNS = {
     "project_id": "VARCHAR",
@@ -48,39 +45,24 @@ class Chosen:
         return self.days == ALL_DAYS and not self.filters
 
 
-# A list that is sorted afterwards: an aggregate with an order of its own takes three times as long.
-_SQL = f"""
-select
-    project_id, conversion_id, conversion_date, currency,
-    array_to_string(
-        list_transform(
-            list_sort(
-                list(struct_pack(
-                    at := touched_at, source := replace(left(source, {_LETTERS}), '>', '\u203a')
-                ))
-            ),
-            lambda touch: touch.source
-        ),
-        ' > '
-    ) as path,
-    count(*) as touches,
-    (epoch_us(min(converted_at)) - epoch_us(min(touched_at))) // 1000000 as seconds,
-    (epoch_us(min(converted_at)) - epoch_us(min(touched_at))) // 86400000000 as days_to_convert,
-    cast(1 as bigint) as conversions,
-    cast(sum(credited_amount_minor) as bigint) as net_amount_minor
-from {{schema}}.fct_attribution
-where project_id = ? and model = '{MODEL}' and touch_id is not null{{days}}
-group by project_id, conversion_id, conversion_date, currency"""  # noqa: S608
+def conversion_paths(reader: Reader, project_id: str, days: Days, from_facts: bool = False) -> Slice:
+    """The paths of the project's conversions on these days, one row each; rejected ones have none.
 
-
-def conversion_paths(reader: Reader, project_id: str, days: Days) -> Slice:
-    """The paths of the project's conversions on these days, one row each; rejected ones have none."""
-    condition, values = "", list[object]([project_id])
+    `from_facts`: put together anew for those who check what was published.
+    """
+    condition, values = "project_id = ?", list[object]([project_id])
     for sign, day in ((">=", days.first), ("<=", days.last)):
         if day is not None:
             condition += f" and conversion_date {sign} ?"
             values.append(day)
-    mart = Mart(PATHS, None, tuple(Column(name, kind, None) for name, kind in _COLUMNS.items()))
-    sql = _SQL.format(schema=REPORTING if reader.converted else "main", days=condition)
-    reader.derive(mart, sql, values)
+    if reader.has_paths and not from_facts:
+        twin = TWIN if reader.converted else ""
+        amounts = {"currency": f"{twin}currency", "net_amount_minor": f"{twin}net_amount_minor"}
+        listed = ", ".join(f"{amounts.get(name, name)} as {name}" for name in _COLUMNS)
+        sql = f"select {listed} from {DERIVED}.{TABLE} where {condition}"  # noqa: S608
+    else:
+        sql = paths_of(f"{REPORTING if reader.converted else 'main'}.{SOURCE}", condition, NET)
+    reader.derive(
+        Mart(PATHS, None, tuple(Column(name, of, None) for name, of in _COLUMNS.items())), sql, values
+    )
     return slice_of(reader, PATHS, project_id).on("conversion_date", days)

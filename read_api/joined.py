@@ -1,6 +1,7 @@
 """Rows of a slice beside columns of other marts: rows are grouped by what they can be filtered by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from read_api.slices import REACHED_BY, Slice
 
@@ -24,8 +25,11 @@ def joined(rows: Slice, paths: Sequence[str], relation: str = "") -> tuple[str, 
             columns.append(f"own.{path}")
             continue
         key, name = REACHED_BY[mart], f"reached_{number}"
-        inner, [column], more = joined(Slice(mart, rows.project_id), [rest])
-        distinct = "distinct " if mart in _SEVERAL else ""
+        is_several = mart in _SEVERAL
+        # Rows that the condition leaves out are not even read.
+        known = () if is_several else tuple(_within(mart, rows))
+        inner, [column], more = joined(Slice(mart, rows.project_id, known), [rest])
+        distinct = "distinct " if is_several else ""
         relation += (
             f" left join (select {distinct}own.{key} as reached_key, {column} as reached from {inner}) "  # noqa: S608
             f"as {name} on own.{key} = {name}.reached_key"
@@ -33,3 +37,11 @@ def joined(rows: Slice, paths: Sequence[str], relation: str = "") -> tuple[str, 
         bound += more
         columns.append(f"{name}.reached")
     return relation, columns, bound
+
+
+def _within(mart: str, rows: Slice) -> Iterable[tuple[str, Any]]:
+    """The slice's conditions on another mart, as conditions of that mart's own rows."""
+    for name, value in rows.filters:
+        of, _, rest = name.partition(".")
+        if of == mart:
+            yield rest, value

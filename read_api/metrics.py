@@ -303,15 +303,15 @@ def read_sums(scope: Scope, metrics: Iterable[Metric], by_hour: bool = False) ->
 def _read(found: Sums, names: list[str]) -> None:
     sums = [found.scope.chosen(name, found.by_hour) for name in names]
     first = sums[0]
-    by_hour = found.by_hour and first.moment
-    at = f"time_bucket(interval '15 minutes', {first.moment})" if by_hour else first.day
+    column = (found.by_hour and first.moment) or first.day
+    at = column if column == first.day else f"time_bucket(interval '15 minutes', {column})"
     rows = _rows(found.scope, names[0], first).on(first.day, found.scope.days)
     condition, values = rows.condition
     currency = "currency" if any(each.is_by_currency for each in sums) else "null"
     read = found.scope.reader.rows(
         f"""
         select {at} as at, {currency} as currency, {", ".join(each.column for each in sums)}
-        from {relation_of(found.scope.reader, rows, (first.day, "currency"))}
+        from {relation_of(found.scope.reader, rows, (column, "currency"))}
         where {condition}
         group by all
         """,  # noqa: S608

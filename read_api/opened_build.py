@@ -16,7 +16,7 @@ import orjson
 
 from funnelhouse.problems import Refusal
 from publication.files import Sizes, find_only_files, refuse_cut_files, relation_comments
-from publication.layout import BUILD_FILE, FILES, LOOKUPS, MARTS_FILE, SUMMED
+from publication.layout import BUILD_FILE, DERIVED, FILES, LOOKUPS, MARTS_FILE, SUMMED
 from read_api.parameters import REPORTING
 
 # What one open build may use, whatever is asked of it.
@@ -95,6 +95,8 @@ class OpenedBuild:
     """Marts that have their amounts in the reporting currency, as views of the schema `reporting`."""
     summed: dict[str, list[SummedTable]] = field(default_factory=dict)
     """By mart, the tables in which it is summed further, that with the fewest rows first."""
+    derived: frozenset[str] = frozenset()
+    """Tables of the schema `derived`; builds of older versions have none."""
     users: Counter[str] = field(default_factory=Counter)
     """Requests that use it, by project."""
     remembered: dict[Hashable, Any] = field(default_factory=dict)
@@ -147,10 +149,11 @@ def open_build(build_id: str, folder: Path, memory: str, threads: int) -> Opened
                 connection,
                 _marts(connection),
                 facts,
-                _lookups(connection),
+                _tables(connection, LOOKUPS),
                 files,
                 _converted(connection),
                 _summed(connection),
+                _tables(connection, DERIVED),
             )
         except BaseException:
             connection.close()
@@ -210,9 +213,9 @@ def _marts(connection: duckdb.DuckDBPyConnection) -> dict[str, Mart]:
     }
 
 
-def _lookups(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+def _tables(connection: duckdb.DuckDBPyConnection, schema: str) -> frozenset[str]:
     tables = connection.execute(
-        "select table_name from duckdb_tables() where schema_name = ?", [LOOKUPS]
+        "select table_name from duckdb_tables() where schema_name = ?", [schema]
     ).fetchall()
     return frozenset(name for (name,) in tables)
 

@@ -152,6 +152,8 @@ class Line:
     """By period the sessions that conversions are compared with, where the line has none of its own."""
     known: dict[tuple[str, int, str | None], Figure | None] = field(default_factory=dict, repr=False)
     """Figures that were asked for: columns share most of them, and each says all of its rows' conditions."""
+    sliced: dict[int, tuple[Slice, str]] = field(default_factory=dict, repr=False)
+    """By identity of a part, its rows in this line: its figures share them."""
 
     def figure(self, measure: str, period: int = 0, currency: str | None = None) -> Figure | None:
         """A sum in one currency, or over all; None where it is not known of such lines."""
@@ -172,7 +174,9 @@ class Line:
         number: Decimal | int = sum(each.get(measure, 0) for each in known)
         if "_nano" in asked.column:
             number = Decimal(number).scaleb(-CREDIT_DIGITS)
-        rows, but = self._rows(found)
+        if id(found) not in self.sliced:
+            self.sliced[id(found)] = self._rows(found)
+        rows, but = self.sliced[id(found)]
         for column, value in asked.of:
             rows = rows.where(column, value)
         if currency:

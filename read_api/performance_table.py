@@ -61,7 +61,8 @@ def _selects(reader: Reader, parts: Sequence[Parts], grouped: bool) -> tuple[str
             if grouped and part.paths is None:
                 continue
             paths = part.paths or () if grouped else ()
-            named = ("currency", *(own_column(path) for path in paths))
+            conditions = [name for each in part.measures.values() for name, _ in each.of]
+            named = ("currency", *map(own_column, (*paths, *conditions)))
             relation, names, values = joined(part.rows, paths, relation_of(reader, part.rows, named))
             if part.none:
                 names = [f"nullif({name}, '{part.none}')" for name in names]

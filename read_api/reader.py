@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
+from publication import conversion_paths as paths
 from publication.layout import LOOKUPS
 from read_api.opened_build import DAMAGED, BuildGoneError, Mart, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
@@ -63,6 +64,7 @@ class Reader:
         """Marts that are views over files: those of the schema `lookup` are read, with numbers of rows."""
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
+        self.has_paths = paths.TABLE in build.derived
         self.derived: dict[str, tuple[str, Sequence[object]]] = {}
         """Of tables that are this request's alone, what they were made by; see `derive`."""
         self.following: int | None = None

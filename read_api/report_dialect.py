@@ -159,11 +159,16 @@ def _report(
         project_id, "report_date", Days(*days), {"country": country.upper() if country else None}
     )
     # One bound parameter for each stage's column, in the order of the columns.
-    sums = ", ".join("coalesce(sum(completions) filter (where stage = ?), 0)::bigint" for _ in stages)
+    sums = ", ".join("coalesce(sum(completed) filter (where stage = ?), 0)::bigint" for _ in stages)
     rows = reader.rows(
         f"""
         select key, {sums}
-        from ({REPORT_TYPES[report_type].format(condition=condition)})
+        from (
+            -- Before stages become columns: each column would look at every row.
+            select key, stage, sum(completions) as completed
+            from ({REPORT_TYPES[report_type].format(condition=condition)})
+            group by key, stage
+        )
         group by key
         order by 2 desc, key
         limit ? offset ?
@@ -180,10 +185,13 @@ def _stages(reader: Reader, project_id: str, report_type: str) -> list[str]:
     So the columns stay the same from range to range. A stage called like the key's column cannot be shown
     beside it.
     """
-    found = reader.rows(
-        "select distinct stage from rpt_funnel_stages "
-        "where project_id = ? and stage is not null order by stage",
-        [project_id],
+    found = reader.remembered(
+        ("stages", project_id),
+        lambda: reader.rows(
+            "select distinct stage from rpt_funnel_stages "
+            "where project_id = ? and stage is not null order by stage",
+            [project_id],
+        ),
     )
     others = [stage for (stage,) in found if stage not in (*DOCUMENTED_STAGES, report_type)]
     return [*DOCUMENTED_STAGES, *others]

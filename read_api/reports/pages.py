@@ -13,6 +13,8 @@ from read_api.reader import Reader
 from read_api.reports import PATH
 from read_api.reports.columns import columns, made
 from read_api.reports.conditions import matching
+from read_api.slices import Slice
+from read_api.summed import relation_of
 
 router = APIRouter(tags=["reports"])
 
@@ -46,6 +48,8 @@ def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures
     """Most views first, then most conversions, then by id; rows of a page stand together."""
     asked = {"currency": filters.currency, "page_kind": filters.kind}
     condition, values = matching(project_id, "report_date", filters.days, asked)
+    listed = ("report_date", "page_id", "page_name", "page_kind", "currency")
+    relation = relation_of(reader, Slice("rpt_pages", project_id), listed)
     summed = ("views", "conversions", "net_amount_minor", "assisted_conversions", "assisted_amount_minor")
     found = reader.page(
         f"""
@@ -54,7 +58,7 @@ def pages(reader: Reader, project_id: str, filters: Filters) -> list[PageFigures
             sum(sum(views)) over of_page as page_views,
             sum(sum(conversions)) over of_page as page_conversions,
             sum(sum(assisted_conversions)) over of_page as page_assisted
-        from rpt_pages
+        from {relation}
         where {condition}
         group by page_id, currency
         window of_page as (partition by page_id)

@@ -137,7 +137,7 @@ def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str
         given[begin].setdefault(name.removeprefix(begin), []).append(value)
     _convert(reader, given)
     if any(PATHS in name for words in given.values() for name in words.get("mart", ())):
-        conversion_paths(reader, project_id, _days_of_paths(given.values()))
+        conversion_paths(reader, project_id, _days_of_paths(given.values()), from_facts=True)
     found = {
         begin: _figure(reader, project_id, begin, each) for begin, each in given.items() if each or not begin
     }

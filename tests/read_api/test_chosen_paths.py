@@ -9,6 +9,11 @@ import duckdb
 import pytest
 from example_marts import ReadServer, copied_marts, serving_two_years
 
+from read_api.conversion_paths import conversion_paths
+from read_api.parameters import ALL_DAYS
+from read_api.publications import Publications
+from read_api.slices import PATHS
+
 REPORTS = "/v1/projects/shop/reports"
 MONTH = {"from": "2026-11-21", "to": "2026-12-20"}
 OF_MONTH = "conversion_date between date '2026-11-21' and date '2026-12-20'"
@@ -89,6 +94,20 @@ def test_paths_are_those_of_the_conversions_that_are_asked_for(
         assert {
             (row["days_to_convert"], row["touches"], row["currency"]): row["conversions"] for row in lasting
         } == took
+
+
+@pytest.mark.parametrize("money", ["reported", "reporting"])
+def test_published_paths_are_those_of_the_facts(shop: ReadServer, money: str) -> None:
+    with Publications(shop.settings.published_dir).current("shop") as reader:
+        reader.convert(money)
+        found = []
+        for from_facts in (False, True):
+            chosen = conversion_paths(reader, "shop", ALL_DAYS, from_facts)
+            condition, values = chosen.condition
+            found.append(reader.rows(f"select * from {chosen.mart} where {condition} order by all", values))
+        assert found[0] == found[1]
+        assert len(found[0]) > 1_000
+        assert "derived." not in reader.derived[PATHS][0]
 
 
 def test_what_a_path_brought_opens_into_its_conversions(

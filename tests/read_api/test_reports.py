@@ -523,7 +523,7 @@ def test_a_build_without_look_ups_reads_the_same(home: Settings, monkeypatch: py
     assert looked_up[-3:] == [[], [], None]
     # As builds of earlier versions are.
     publications = Publications(home.published_dir)
-    monkeypatch.setattr("read_api.opened_build._lookups", lambda _connection: frozenset())
+    monkeypatch.setattr("read_api.opened_build._tables", lambda _connection, _schema: frozenset())
     assert read() == looked_up
     # Keys that everybody shares pick too many rows, never wrong ones.
     publications = Publications(home.published_dir)

@@ -18,7 +18,7 @@ from read_api.slices import Slice
 from read_api.summed import relation_of
 
 KEYS = ("report_date", "source", "medium", "campaign", "channel", "country", "landing_page", "device")
-KEY_TYPES = ("varchar", "boolean", "date")
+KEY_TYPES = ("varchar", "boolean", "date", "timestamp")
 DAYS = (date(2026, 5, 1), date(2026, 5, 2))
 LARGE = 2**62
 
@@ -90,8 +90,9 @@ def test_every_table_has_the_sums_of_its_report(tmp_path: Path) -> None:
     types = {mart: contract()[mart] for mart in LEFT_OUT}
 
     def value(data_type: str) -> object:
-        if data_type in ("varchar", "boolean", "date"):
-            return {"varchar": "ab", "boolean": (True, False), "date": DAYS}[data_type][chance.randrange(2)]
+        if data_type in KEY_TYPES:
+            of_type = {"varchar": "ab", "boolean": (True, False), "date": DAYS, "timestamp": DAYS}
+            return of_type[data_type][chance.randrange(2)]
         return chance.choice((0, 1, 5, None))
 
     rows = {
@@ -120,6 +121,17 @@ def test_a_column_that_is_in_no_table_is_read_from_the_report(reader: Reader) ->
     rows = Slice("rpt_traffic", "shop")
     assert relation_of(reader, rows, ("landing_page", "country")) == "rpt_traffic"
     assert relation_of(reader, Slice("fct_sessions", "shop"), ("country",)) == "fct_sessions"
+
+
+def test_facts_are_read_from_their_sums_where_those_have_the_columns(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path)
+    publish_rows(home, {})
+    with Publications(home.published_dir).current("shop") as reader:
+        rows = Slice("fct_attribution", "shop").where("model", "markov")
+        asked = ("source", "state", "currency")
+        assert relation_of(reader, rows, asked) == "summed.fct_attribution_1"
+        for column in ("touched_at", "term", "conversion_id"):
+            assert relation_of(reader, rows, (*asked, column)) == "fct_attribution"
 
 
 def test_a_report_with_a_column_that_cannot_be_summed_is_read_itself(tmp_path: Path) -> None:
