@@ -41,7 +41,7 @@ SUMMED = "summed"
 publication.summing. Builds of older versions lack it."""
 
 DERIVED = "derived"
-"""Schema of what the read API would put together for each question; see publication.conversion_paths. Builds
+"""Schema of what the read API would put together for each question; see publication.derived. Builds
 of older versions lack it."""
 
 TWIN = "reporting_"

@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from publication.conversion_paths import create_conversion_paths
+from publication.derived import create_derived
 from publication.files import (
     Sizes,
     can_be_searched,
@@ -350,7 +350,7 @@ def _copy_marts(
                 )
         _create_reporting_views(connection)
         create_summed(connection)
-        create_conversion_paths(connection)
+        create_derived(connection)
         if with_parquet:
             for mart in (mart for mart in marts if mart not in sizes):
                 file = _text(folder / f"{mart}.parquet")

@@ -2,17 +2,18 @@
 
 `rpt_paths` counts frequent paths of all time, and says nothing of days. Paths of some days, or of
 conversions that are filtered, come from the one that was derived when the build was published
-(`publication/conversion_paths.py`).
+(`publication/derived.py`).
 """
 
 from dataclasses import dataclass
 
-from publication.conversion_paths import NET, SOURCE, TABLE, paths_of
+from publication.derived import CONVERSION_PATHS, CREDITS, NET, paths_of
 from publication.layout import DERIVED, REPORTING, TWIN
 from read_api.filters import Filter
 from read_api.opened_build import Column, Mart
 from read_api.parameters import ALL_DAYS, FIRST_PAGE, Days, Page
 from read_api.reader import Reader
+from read_api.reports.conditions import matching
 from read_api.slices import PATHS, Slice, slice_of
 
 _COLUMNS = {
@@ -50,19 +51,15 @@ def conversion_paths(reader: Reader, project_id: str, days: Days, from_facts: bo
 
     `from_facts`: put together anew for those who check what was published.
     """
-    condition, values = "project_id = ?", list[object]([project_id])
-    for sign, day in ((">=", days.first), ("<=", days.last)):
-        if day is not None:
-            condition += f" and conversion_date {sign} ?"
-            values.append(day)
-    if reader.has_paths and not from_facts:
+    if CONVERSION_PATHS in reader.prepared and not from_facts:
         twin = TWIN if reader.converted else ""
         amounts = {"currency": f"{twin}currency", "net_amount_minor": f"{twin}net_amount_minor"}
         listed = ", ".join(f"{amounts.get(name, name)} as {name}" for name in _COLUMNS)
-        sql = f"select {listed} from {DERIVED}.{TABLE} where {condition}"  # noqa: S608
+        sql, values = f"select {listed} from {DERIVED}.{CONVERSION_PATHS}", list[object]()  # noqa: S608
     else:
-        sql = paths_of(f"{REPORTING if reader.converted else 'main'}.{SOURCE}", condition, NET)
-    reader.derive(
-        Mart(PATHS, None, tuple(Column(name, of, None) for name, of in _COLUMNS.items())), sql, values
-    )
+        source = f"{REPORTING if reader.converted else 'main'}.{CREDITS}"
+        condition, values = matching(project_id, "conversion_date", days, {})
+        sql = paths_of(source, condition, NET)
+    columns = tuple(Column(name, kind, None) for name, kind in _COLUMNS.items())
+    reader.derive(Mart(PATHS, None, columns), sql, values)
     return slice_of(reader, PATHS, project_id).on("conversion_date", days)

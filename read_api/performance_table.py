@@ -63,7 +63,7 @@ def _selects(reader: Reader, parts: Sequence[Parts], grouped: bool) -> tuple[str
             paths = part.paths or () if grouped else ()
             conditions = [name for each in part.measures.values() for name, _ in each.of]
             named = ("currency", *map(own_column, (*paths, *conditions)))
-            relation, names, values = joined(part.rows, paths, relation_of(reader, part.rows, named))
+            relation, names, values = joined(reader, part.rows, paths, relation_of(reader, part.rows, named))
             if part.none:
                 names = [f"nullif({name}, '{part.none}')" for name in names]
             listed = [

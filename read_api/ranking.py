@@ -117,7 +117,7 @@ def _cut(
     reader: Reader, rows: Slice, asked: Ranked, most: int, model: str, first_model: str | None
 ) -> list[_Sums]:
     source = relation_of(reader, rows, ("currency", own_column(asked.by), *asked.labels))
-    relation, [by], values = joined(rows, [asked.by], source)
+    relation, [by], values = joined(reader, rows, [asked.by], source)
     sums = [*asked.counts, asked.amount]
     order = asked.order or asked.counts
     chosen = "" if first_model is None else "filter (where model = ?) "

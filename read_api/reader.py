@@ -10,7 +10,6 @@ import duckdb
 import pyarrow as pa
 
 from funnelhouse.problems import Refusal
-from publication import conversion_paths as paths
 from publication.layout import LOOKUPS
 from read_api.opened_build import DAMAGED, BuildGoneError, Mart, OpenedBuild, facts_of, unusable_marts
 from read_api.parameters import REPORTING, Page
@@ -64,7 +63,8 @@ class Reader:
         """Marts that are views over files: those of the schema `lookup` are read, with numbers of rows."""
         self.converted: frozenset[str] = frozenset()
         """Marts of which this request reads amounts in the reporting currency; see `convert`."""
-        self.has_paths = paths.TABLE in build.derived
+        self.prepared = build.derived
+        """Tables of the schema `derived`."""
         self.derived: dict[str, tuple[str, Sequence[object]]] = {}
         """Of tables that are this request's alone, what they were made by; see `derive`."""
         self.following: int | None = None
@@ -109,8 +109,12 @@ class Reader:
             self._cursor.execute(self.search_path)
 
     def derive(self, mart: Mart, sql: str, parameters: Sequence[object]) -> None:
-        """Make a table for this request alone, and read it as a mart from here on. Raises as `rows`."""
-        self.rows(f"create or replace temp table {mart.name} as {sql}", parameters)
+        """Make a table for this request alone, and read it as a mart from here on. Raises as `rows`.
+
+        Without parameters it is a view, whose rows are read with the conditions of those who ask.
+        """
+        kind = "table" if parameters else "view"
+        self.rows(f"create or replace temp {kind} {mart.name} as {sql}", parameters)
         self.marts = {**self.marts, mart.name: mart}
         self.derived[mart.name] = (sql, parameters)
         if self.converted:

@@ -118,6 +118,11 @@ class Slice:
         """Of the mart itself, those that the condition is about; of conditions on other marts, their key."""
         return frozenset(own_column(name) for name, _ in self.filters)
 
+    def reaching(self, mart: str) -> tuple[tuple[str, Any], ...]:
+        """Its conditions on another mart, as conditions of that mart's own rows."""
+        parted = ((*name.partition("."), value) for name, value in self.filters)
+        return tuple((rest, value) for of, _, rest, value in parted if of == mart)
+
     def condition_on(self, columns: Mapping[str, str]) -> Condition:
         """The same of other rows, whose columns are these expressions. Raises NoColumnError."""
         return _holding(self.project_id, self.filters, columns)
@@ -229,7 +234,7 @@ def _holding(
     for mart, of_mart in reached.items():
         key = REACHED_BY[mart]
         here = _found(key, columns)
-        if all(_excludes(name, value) for name, value in of_mart):
+        if all(excludes(name, value) for name, value in of_mart):
             # None of its rows has what is excluded, perhaps because there is none: a conversion that nothing
             # is credited for has no landing page either.
             excluded = [_excluded(name, value) for name, value in of_mart]
@@ -244,7 +249,7 @@ def _holding(
     return condition, values
 
 
-def _excludes(name: str, value: Any) -> bool:
+def excludes(name: str, value: Any) -> bool:
     """Whether a condition on a mart's own column asks for the lack of something."""
     column, _, how = name.partition(".")
     if column in REACHED_BY:

@@ -113,8 +113,8 @@ def _figures(reader: Reader, project_id: str, filters: Filters) -> Condition:
         relation = relation_of(reader, rows, ("landing_page", "currency"))
         return f"select {listed} from {relation} where {condition}", values  # noqa: S608
     visits, conversions = _facts(reader, project_id, filters.days, filters.filters)
-    visited, [page], bound = joined(visits, ["landing_page"])
-    converted, [page_of], more = joined(_counted(conversions), ["fct_sessions.landing_page"])
+    visited, [page], bound = joined(reader, visits, ["landing_page"])
+    converted, [page_of], more = joined(reader, _counted(conversions), ["fct_sessions.landing_page"])
     return (
         f"""
         select coalesce({page}, '{NONE}') as landing_page,

@@ -60,25 +60,31 @@ def paths(reader: Reader, project_id: str, wanted: Chosen) -> list[Path]:
 def _chosen(reader: Reader, project_id: str, wanted: Chosen) -> list[Path]:
     rows = conversion_paths(reader, project_id, wanted.days)
     condition, values = applied(rows, wanted.filters, reader, wanted.model).condition
-    listed = columns(Path, "conversions", "net_amount_minor", touches="max(touches)", median_seconds=MEDIAN)
+    listed = columns(
+        Path,
+        "conversions",
+        "net_amount_minor",
+        path_rank="null",
+        touches="max(touches)",
+        median_seconds=MEDIAN,
+    )
     found = reader.page(
         f"""
-        with chosen as (
-            select * from {PATHS}
+        with counted as (
+            select {listed}
+            from {PATHS}
             where {condition}
+            group by path, currency
         ),
 
-        ranked as (
-            select path as ranked_path, row_number() over (order by count(*) desc, path) as path_rank
-            from chosen
-            group by path
+        weighed as (
+            select *, sum(conversions) over (partition by path) as of_path
+            from counted
         )
 
-        select {listed}
-        from chosen
-        inner join ranked on path = ranked_path
-        where ? is null or currency = ?
-        group by path_rank, path, currency
+        select {columns(Path, path_rank="dense_rank() over (order by of_path desc, path)")}
+        from weighed
+        qualify ? is null or currency = ?
         order by path_rank, currency
         limit ? offset ?
         """,  # noqa: S608

@@ -1,7 +1,7 @@
-"""The path of each conversion, put together when a build is published: questions of some days read thousands.
+"""What many questions would put together again, made when a build is published: paths, and some sessions.
 
-Paths come from what the model `linear` credits: it is every touch of a conversion. The table stands in the
-schema `derived` of the marts file and is no mart: it says nothing that `fct_attribution` does not.
+The tables stand in the schema `derived` of the marts file and are no marts: they say nothing that those do
+not. Paths come from what the model `linear` credits: it is every touch of a conversion.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,11 @@ import duckdb
 
 from publication.layout import DERIVED, TWIN
 
-TABLE = "conversion_paths"
-SOURCE = "fct_attribution"
+CONVERSION_PATHS = "conversion_paths"
+CONVERTING_SESSIONS = "converting_sessions"
+"""The sessions in which somebody converted: few, of those that conversions are filtered by."""
+
+CREDITS = "fct_attribution"
 
 _LETTERS = 250
 """Of a source's name in a path, as in `rpt_paths`."""
@@ -58,24 +61,31 @@ where model = 'linear' and touch_id is not null and {condition}
 group by project_id, conversion_id, conversion_date, currency"""  # noqa: S608
 
 
-def create_conversion_paths(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table anew in the attached file `published`, in the order of marts."""
+def create_derived(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables anew in the attached file `published`, each where there is what it needs."""
     connection.execute(f"drop schema if exists published.{DERIVED} cascade")
-    found = connection.execute(
-        "select column_name from duckdb_columns() where database_name = 'published' "
-        "and schema_name = 'main' and table_name = ?",
-        [SOURCE],
-    ).fetchall()
-    if not {name for (name,) in found} >= _READ:
-        # It is not published, or somebody took a column away.
-        return
-    converted = {
-        f"{TWIN}currency": f"max({TWIN}currency)",
-        f"{TWIN}net_amount_minor": f"cast(sum({TWIN}credited_amount_minor) as bigint)",
-    }
-    paths = paths_of(f"published.main.{SOURCE}", "true", {**NET, **converted})
     connection.execute(f"create schema published.{DERIVED}")
-    connection.execute(
-        f"create table published.{DERIVED}.{TABLE} as {paths} "
-        "order by project_id, conversion_date, conversion_id"
-    )
+    columns: dict[str, set[str]] = {}
+    for mart, name in connection.execute(
+        "select table_name, column_name from duckdb_columns() "
+        "where database_name = 'published' and schema_name = 'main'"
+    ).fetchall():
+        columns.setdefault(mart, set()).add(name)
+    if columns.get(CREDITS, set()) >= _READ:
+        converted = {
+            f"{TWIN}currency": f"max({TWIN}currency)",
+            f"{TWIN}net_amount_minor": f"cast(sum({TWIN}credited_amount_minor) as bigint)",
+        }
+        paths = paths_of(f"published.main.{CREDITS}", "true", {**NET, **converted})
+        connection.execute(
+            f"create table published.{DERIVED}.{CONVERSION_PATHS} as {paths} "
+            "order by project_id, conversion_date, conversion_id"
+        )
+    needed = {"project_id", "session_id"}
+    if columns.get("fct_sessions", set()) >= needed and columns.get("fct_conversions", set()) >= needed:
+        connection.execute(
+            f"create table published.{DERIVED}.{CONVERTING_SESSIONS} as "  # noqa: S608
+            "select * from published.main.fct_sessions where session_id in "
+            "(select session_id from published.main.fct_conversions) "
+            "order by project_id, session_date, session_id"
+        )
