@@ -38,6 +38,10 @@ class Days:
     first: date | None = None
     last: date | None = None
 
+    def __contains__(self, day: date) -> bool:
+        first, last = self.bounds
+        return first <= day <= last
+
     @property
     def bounds(self) -> tuple[date, date]:
         """Both ends, for `between ? and ?`."""

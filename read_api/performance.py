@@ -5,9 +5,10 @@ all that is asked for; another model, days of click, and dimensions and filters 
 answered from the facts.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -179,16 +180,26 @@ class _Rows:
 
 def refunds(reader: Reader, project_id: str, days: Days) -> dict[str, Figure]:
     """Refunds without a sale, by currency."""
-    rows = slice_of(reader, "fct_conversion_ledger", project_id)
-    rows = rows.on("conversion_date", days).where("conversion_id", None)
-    condition, values = rows.condition
+    every = slice_of(reader, "fct_conversion_ledger", project_id)
     column = "sum(amount_minor)"
-    found = reader.rows(
-        f"select currency, {column} from {rows.mart} where {condition} group by currency",  # noqa: S608
-        values,
-    )
+
+    def read() -> list[tuple[str, date, int | None]]:
+        condition, values = every.where("conversion_id", None).condition
+        return reader.rows(
+            f"select currency, conversion_date, {column} from {every.mart} "  # noqa: S608
+            f"where {condition} group by all order by all",
+            values,
+        )
+
+    amounts: Counter[str] = Counter()
+    # They are few, among all entries of the ledger.
+    for currency, day, minor in reader.remembered(("refunds without a sale", project_id), read):
+        amounts[currency] += (minor or 0) if day in days else 0
+    rows = every.on("conversion_date", days).where("conversion_id", None)
     return {
-        currency: rows.where("currency", currency).figure(column, minor) for currency, minor in found if minor
+        currency: rows.where("currency", currency).figure(column, minor)
+        for currency, minor in amounts.items()
+        if minor
     }
 
 

@@ -108,10 +108,10 @@ def _lines(
     placed += ["by_sessions desc", "by_credit desc", *(f"d{number} nulls last" for number in range(count))]
     keyed = "".join(f"{key} as k{number}, " for number, key in enumerate(keys))
     same = " and ".join(f"parts.d{number} is not distinct from placed.d{number}" for number in range(count))
-    shown = ", ".join(f"case when line > 0 then d{number} end as s{number}" for number in range(count))
-    cuts = ", ".join(f"s{number}" for number in range(count))
+    labels = ", ".join(f"placed.d{number}" for number in range(count))
+    nothing = ", ".join("null" for _ in range(count))
     summed = ", ".join(f"sum({name})" for name in known.values())
-    overlaps = "goal" in asked.by
+    ordered = ", ".join(placed)
     found = reader.rows(
         f"""
         with parts as ({selects}),
@@ -123,45 +123,47 @@ def _lines(
             from parts
             group by {by}
         ),
+        page as (
+            select * from weighed order by {ordered} limit ? offset ?
+        ),
         placed as (
-            select *, row_number() over (order by {", ".join(placed)}) as place, count(*) over () as places
-            from weighed
-        ),
-        cut as (
-            select parts.*, placed.places,
-                case when place > ? and place <= ? then place else 0 end as line
-            from parts inner join placed on {same}
-        ),
-        labelled as (
-            select *, {shown} from cut
+            select *, row_number() over (order by {ordered}) as line from page
         )
-        select line, {cuts}, period, currency, max(places), {summed}
-        from labelled
-        group by line, {cuts}, period, currency
+        select line, {labels}, period, currency, (select count(*) from weighed), {summed}
+        from parts inner join placed on {same}
+        group by line, {labels}, period, currency
+        union all
+        select 0, {nothing}, period, currency, (select count(*) from weighed), {summed}
+        from parts
+        group by period, currency
         order by line
         """,  # noqa: S608
-        [*bound, asked.page.offset, asked.page.offset + asked.page.limit],
+        [*bound, asked.page.limit, asked.page.offset],
     )
-    by_line: dict[int, tuple[tuple[str | None, ...], list[Sums]]] = {}
     values = 0
-    in_all: list[Sums] = [{} for _ in parts]
+    every: list[Sums] = [{} for _ in parts]
+    rest: list[Sums] = [{} for _ in parts]
+    by_line: dict[int, tuple[tuple[str | None, ...], list[Sums]]] = {}
     for line, *row in found:
-        labels, (period, currency, values, *numbers) = row[:count], row[count:]
-        _, sums = by_line.setdefault(line, (tuple(labels), [{} for _ in parts]))
-        of_currency = {name: number or 0 for name, number in zip(known, numbers, strict=True)}
-        sums[period][currency] = of_currency
-        before = in_all[period].get(currency, {})
-        in_all[period][currency] = {name: before.get(name, 0) + of_currency[name] for name in known}
+        of_line, (period, currency, values, *numbers) = row[:count], row[count:]
+        sums = {name: number or 0 for name, number in zip(known, numbers, strict=True)}
+        if line == 0:
+            every[period][currency] = sums
+            rest[period][currency] = dict(sums)
+            continue
+        by_line.setdefault(line, (tuple(of_line), [{} for _ in parts]))[1][period][currency] = sums
+        for name, number in sums.items():
+            rest[period][currency][name] -= number
+    lines = [Line(of_line, sums, list(parts), in_order) for of_line, sums in by_line.values()]
+    overlaps = "goal" in asked.by
+    other = None
+    if len(lines) < values and not overlaps:
+        listed = tuple(line.values for line in lines)
+        other = Line((), rest, list(parts), in_order, "other", listed)
     adds_up = (
         not overlaps and "people" not in known and all(p.paths is not None for each in parts for p in each)
     )
-    rest = by_line.pop(0, None)
-    lines = [Line(labels, sums, list(parts), in_order) for labels, sums in by_line.values()]
-    listed = tuple(line.values for line in lines)
-    other = None
-    if rest is not None and not overlaps:
-        other = Line((), rest[1], list(parts), in_order, "other", listed)
-    return lines, other, values, in_all if adds_up else []
+    return lines, other, values, every if adds_up else []
 
 
 class _Order:

@@ -36,11 +36,15 @@ def today(reader: Reader, project_id: str, now: datetime) -> date:
 
 def project(reader: Reader, project_id: str) -> Project:
     """The project's settings; the defaults for one that nothing is known of yet."""
-    found = reader.rows(
-        f"select {columns(Project)} from dim_projects where project_id = ?",  # noqa: S608
-        [project_id],
-    )
-    return made(Project, found)[0] if found else Project(_default_model(reader))
+
+    def read() -> Project:
+        found = reader.rows(
+            f"select {columns(Project)} from dim_projects where project_id = ?",  # noqa: S608
+            [project_id],
+        )
+        return made(Project, found)[0] if found else Project(_default_model(reader))
+
+    return reader.remembered(("project", project_id), read)
 
 
 def asked_model(reader: Reader, project_id: str, model: str) -> str:
