@@ -34,6 +34,9 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """Of each mart, the columns that each of its tables lacks; one that lacks none has smaller numbers."""
 
+LEAST_ROWS = 500_000
+"""A mart of fewer rows is read itself in the time that a page may take; summing it would make builds longer."""
+
 _KEYS = ("VARCHAR", "DATE", "BOOLEAN")
 _WHOLE = re.compile(r"BIGINT|INTEGER|HUGEINT|DECIMAL\(38,0\)")
 _PARTS = re.compile(r"DECIMAL\([0-9]+,[1-9][0-9]*\)")
@@ -61,6 +64,9 @@ def create_summed(connection: duckdb.DuckDBPyConnection) -> None:
         if not types or len(keys) + len(numbers) < len(types.keys() - never):
             # It is not published, or somebody gave it a column that can't be summed.
             continue
+        counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
+        if counted is None or counted[0] < LEAST_ROWS:
+            continue
         sources = [(f"main.{mart}", set(keys))]
         for place, left_out in enumerate(each_left_out, start=1):
             grouped = [name for name in keys if name not in left_out]
@@ -69,7 +75,7 @@ def create_summed(connection: duckdb.DuckDBPyConnection) -> None:
                 (each for each in sources if each[1].issuperset(grouped)), key=lambda each: len(each[1])
             )
             table = f"{SUMMED}.{mart}_{place}"
-            _sum(connection, table, source[0], grouped, numbers)
+            _sum(connection, table, source[0], grouped, numbers, not left_out)
             sources.append((table, set(grouped)))
 
 
@@ -79,21 +85,25 @@ def _sum(
     source: str,
     keys: list[str],
     numbers: Mapping[str, str],
+    is_copy: bool,
 ) -> None:
     """Sum the rows of a source by its keys, ordered as marts are; `numbers` have the types of their sums.
 
     Numbers that are null stay apart, so that conditions on them choose the same rows. Sums are of 64 bits
-    where they fit: DuckDB takes a quarter of the time for them.
+    where they fit: DuckDB takes a quarter of the time for them. Of a source that has no other columns, rows
+    are copied as they are.
     """
     first = [name for name in ("project_id", "report_date", "conversion_date") if name in keys]
     order = [*first, *(name for name in keys if name not in first)]
-    grouped = [*keys, *(f"{name} is null" for name in numbers)]
+    apart = [*keys, *(f"{name} is null" for name in numbers)]
+    grouped = "" if is_copy else f"group by {', '.join(apart)} order by {', '.join(order)}"
 
     def create(types: Mapping[str, str]) -> None:
-        summed = [f"cast(sum({name}) as {data_type}) as {name}" for name, data_type in types.items()]
+        sums = {name: name if is_copy else f"sum({name})" for name in types}
+        summed = [f"cast({sums[name]} as {data_type}) as {name}" for name, data_type in types.items()]
+        listed = ", ".join([*keys, *summed])
         connection.execute(
-            f"create or replace table published.{table} as select {', '.join([*keys, *summed])} "  # noqa: S608
-            f"from published.{source} group by {', '.join(grouped)} order by {', '.join(order)}"
+            f"create or replace table published.{table} as select {listed} from published.{source} {grouped}"  # noqa: S608
         )
 
     try:

@@ -134,6 +134,15 @@ def test_facts_are_read_from_their_sums_where_those_have_the_columns(tmp_path: P
             assert relation_of(reader, rows, (*asked, column)) == "fct_attribution"
 
 
+def test_a_small_report_is_read_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publication.summing.LEAST_ROWS", 601)
+    home = Settings(home=tmp_path)
+    publish_rows(home, {"rpt_traffic": traffic(7, 100)})
+    with Publications(home.published_dir).current("shop") as reader:
+        assert reader.summed == {}
+        assert relation_of(reader, Slice("rpt_traffic", "shop"), ("source",)) == "rpt_traffic"
+
+
 def test_a_report_with_a_column_that_cannot_be_summed_is_read_itself(tmp_path: Path) -> None:
     home = Settings(home=tmp_path)
     publish_rows(home, {}, sql="alter table rpt_traffic add column share double")
