@@ -73,6 +73,9 @@ LOOKED_UP = (
 COPIES = "copies"
 """Key in build.json: how many times in a row the marts file is a copy of the last one, changed."""
 
+MOST_CHANGED = 0.3
+"""Of a report's rows: where more differ, all are copied, which also sorts them."""
+
 MOST_COPIES = 100
 """Then it is made anew: rows that came in copies are not sorted, and what was deleted leaves gaps."""
 
@@ -325,15 +328,20 @@ def _copy_marts(
             named.mkdir()
             (named / build_id).symlink_to(folder, target_is_directory=True)
             find_files(connection, named / build_id)
+        built = _tables(connection, "warehouse", marts)
         if changed_rows is None:
             rows = {
-                mart: _show_files(connection, folder, build_id, mart, len(sizes[mart]))
+                mart: _show_files(connection, folder, build_id, table, len(sizes[mart]))
                 if mart in sizes
-                else _copy_mart(connection, mart)
-                for mart in marts
+                else _copy_mart(connection, table)
+                for mart, table in built.items()
             }
         else:
-            rows = {mart: _change_mart(connection, mart, changed_rows.get(mart)) for mart in marts}
+            known = _tables(connection, "published")
+            rows = {
+                mart: _change_mart(connection, table, known.get(mart), changed_rows.get(mart))
+                for mart, table in built.items()
+            }
             _drop_others(connection, marts)
             connection.execute(f"drop schema published.{LOOKUPS} cascade")
             connection.execute(f"create schema published.{LOOKUPS}")
@@ -376,19 +384,56 @@ def _lengthen(file: Path) -> None:
         os.truncate(file, int(said[0]))
 
 
-def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: str, is_order_total: bool = True) -> int:
+@dataclass(frozen=True)
+class _Table:
+    """A mart's table: type and comment of each column, and its own comment."""
+
+    name: str
+    columns: dict[str, tuple[str, str | None]]
+    comment: str | None
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {name: data_type for name, (data_type, _) in self.columns.items()}
+
+
+def _tables(
+    connection: duckdb.DuckDBPyConnection, database: str, marts: Sequence[str] | None = None
+) -> dict[str, _Table]:
+    """Tables of the schema `main` by name: these marts, or all.
+
+    They are read at once, because DuckDB looks through all columns of everything for those of one. Raises
+    PublishError where there is no such mart.
+    """
+    comments = relation_comments(connection, database)
+    found: dict[str, _Table] = {}
+    for table, name, data_type, comment in connection.execute(
+        "select table_name, column_name, data_type, comment from duckdb_columns() "
+        "where database_name = ? and schema_name = 'main' order by table_name, column_index",
+        [database],
+    ).fetchall():
+        of = found.setdefault(table, _Table(table, {}, comments.get(table)))
+        of.columns[name] = (data_type, comment)
+    if marts is None:
+        return found
+    for mart in marts:
+        if not _MART_NAME.fullmatch(mart) or mart not in found:
+            raise PublishError(f"the {database} has no mart {mart!r}")
+    return {mart: found[mart] for mart in marts}
+
+
+def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: _Table, is_order_total: bool = True) -> int:
     """Copy one table with its comments; returns its rows.
 
     Rows are sorted by project and day, which lets reads skip what they don't need. Where the order is total,
     it goes on by every other column: it is that of the data alone, so that the same build from nothing has
     the same file.
     """
-    columns = _columns(connection, "warehouse", mart)
-    first = order_of({name: data_type for name, (data_type, _) in columns.items()})
-    order = [*first, *(name for name in columns if name not in first)] if is_order_total else first
+    first = order_of(mart.types)
+    order = [*first, *(name for name in mart.columns if name not in first)] if is_order_total else first
     connection.execute(
-        f"create table published.main.{mart} as select * from warehouse.main.{mart} "  # noqa: S608
-        f"order by {', '.join(_identifier(name) for name in order or [*columns][:1])}"
+        f"create table published.main.{mart.name} as select * from warehouse.main.{mart.name} "  # noqa: S608
+        f"order by {', '.join(_identifier(name) for name in order or [*mart.columns][:1])}"
     )
     return _described_and_counted(connection, mart, "table")
 
@@ -400,45 +445,30 @@ def order_of(types: Mapping[str, str]) -> list[str]:
 
 
 def _show_files(
-    connection: duckdb.DuckDBPyConnection, folder: Path, build_id: str, mart: str, files: int
+    connection: duckdb.DuckDBPyConnection, folder: Path, build_id: str, mart: _Table, files: int
 ) -> int:
     """Make the views over the files of one mart; returns its rows."""
-    wanted = {name: data_type for name, (data_type, _) in _columns(connection, "warehouse", mart).items()}
-    stored = stored_types(connection, [folder / part(mart, number) for number in range(files)])
-    shown, with_numbers = views_over_files(mart, build_id, files, stored, wanted)
-    connection.execute(f"create view published.main.{mart} as {shown}")
-    connection.execute(f"create view published.{numbered(mart)} as {with_numbers}")
+    name = mart.name
+    stored = stored_types(connection, [folder / part(name, number) for number in range(files)])
+    shown, with_numbers = views_over_files(name, build_id, files, stored, mart.types)
+    connection.execute(f"create view published.main.{name} as {shown}")
+    connection.execute(f"create view published.{numbered(name)} as {with_numbers}")
     return _described_and_counted(connection, mart, "view")
 
 
-def _columns(
-    connection: duckdb.DuckDBPyConnection, database: str, mart: str
-) -> dict[str, tuple[str, str | None]]:
-    """Type and comment of each column. Raises PublishError where there is no such mart."""
-    found = connection.execute(
-        "select column_name, data_type, comment from duckdb_columns() "
-        "where database_name = ? and schema_name = 'main' and table_name = ? order by column_index",
-        [database, mart],
-    ).fetchall()
-    if not _MART_NAME.fullmatch(mart) or not found:
-        raise PublishError(f"the {database} has no mart {mart!r}")
-    return {name: (data_type, comment) for name, data_type, comment in found}
-
-
-def _described_and_counted(connection: duckdb.DuckDBPyConnection, mart: str, kind: str) -> int:
+def _described_and_counted(connection: duckdb.DuckDBPyConnection, mart: _Table, kind: str) -> int:
     """Give what was published the comments that the warehouse has; returns its rows."""
-    comment = relation_comments(connection, "warehouse").get(mart)
     # Each of so many statements would wait for the disk by itself.
     connection.begin()
-    if comment:
-        connection.execute(f"comment on {kind} published.main.{mart} is {_text(comment)}")
-    for name, (_, said) in _columns(connection, "warehouse", mart).items():
+    if mart.comment:
+        connection.execute(f"comment on {kind} published.main.{mart.name} is {_text(mart.comment)}")
+    for name, (_, said) in mart.columns.items():
         if said:
             connection.execute(
-                f"comment on column published.main.{mart}.{_identifier(name)} is {_text(said)}"
+                f"comment on column published.main.{mart.name}.{_identifier(name)} is {_text(said)}"
             )
     connection.commit()
-    counted = connection.execute(f"select count(*) from published.main.{mart}").fetchone()  # noqa: S608
+    counted = connection.execute(f"select count(*) from published.main.{mart.name}").fetchone()  # noqa: S608
     return int(counted[0]) if counted else 0
 
 
@@ -485,21 +515,60 @@ def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) ->
             connection.execute(f"drop table published.main.{_identifier(table)}")
 
 
-def _change_mart(connection: duckdb.DuckDBPyConnection, mart: str, changed: str | None) -> int:
-    """Replace the rows of one table that may differ; returns its rows."""
+def _change_mart(
+    connection: duckdb.DuckDBPyConnection, mart: _Table, known: _Table | None, changed: str | None
+) -> int:
+    """Replace the rows of one table that may differ; returns its rows. `known` is what is published of it."""
+    if known is not None and known.types == mart.types:
+        changed = changed or _on_changed_days(connection, mart)
+    else:
+        changed = None
     if changed is not None:
-        connection.execute(f"delete from published.main.{mart} where {changed}")  # noqa: S608
+        first = ", ".join(order_of(mart.types)) or "all"
+        connection.execute(f"delete from published.main.{mart.name} where {changed}")  # noqa: S608
         connection.execute(
-            f"insert into published.main.{mart} by name from warehouse.main.{mart} where {changed}"
+            f"insert into published.main.{mart.name} by name "
+            f"from warehouse.main.{mart.name} where {changed} order by {first}"
         )
         published, built = (
-            connection.execute(f"select count(*) from {side}.main.{mart}").fetchone()  # noqa: S608
+            connection.execute(f"select count(*) from {side}.main.{mart.name}").fetchone()  # noqa: S608
             for side in ("published", "warehouse")
         )
         if published and published == built:
             return int(published[0])
-    connection.execute(f"drop table if exists published.main.{mart}")
+    connection.execute(f"drop table if exists published.main.{mart.name}")
     return _copy_mart(connection, mart, is_order_total=False)
+
+
+def _on_changed_days(connection: duckdb.DuckDBPyConnection, mart: _Table) -> str | None:
+    """The condition on rows of those days of projects whose rows are not those published.
+
+    None where rows are of no day, or most of them differ: then all are copied. Rows of a day are compared by
+    their number and the sum of their hashes of 64 bits.
+    """
+    by = order_of(mart.types)[:2]
+    if len(by) < 2:
+        return None
+    keys = ", ".join(by)
+    hashed = ", ".join(_identifier(name) for name in mart.columns)
+    days = " union all ".join(
+        f"select {keys}, count(*) as day_rows, sum(hash({hashed})) as hashes "  # noqa: S608
+        f"from {side}.main.{mart.name} group by {keys}"
+        for side in ("published", "warehouse")
+    )
+    connection.execute(
+        f"create or replace temp table changed_days as select {keys}, max(day_rows) as day_rows "  # noqa: S608
+        f"from ({days}) group by {keys}, day_rows, hashes having count(*) = 1"
+    )
+    ((changed, rows),) = connection.execute(
+        "select (select coalesce(sum(day_rows), 0) from changed_days), "  # noqa: S608
+        f"(select count(*) from warehouse.main.{mart.name})"
+    ).fetchall()
+    # Each such day is there twice: as it was, and as it is.
+    if changed > 2 * rows * MOST_CHANGED:
+        return None
+    same = " and ".join(f"changed_days.{name} is not distinct from {mart.name}.{name}" for name in by)
+    return f"exists (select 1 from changed_days where {same})"  # noqa: S608
 
 
 def _prune(published_dir: Path, now: datetime) -> None:

@@ -35,7 +35,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, ...], ...]] = {
 """Of each mart, the columns that each of its tables lacks; one that lacks none has smaller numbers."""
 
 LEAST_ROWS = 500_000
-"""A mart of fewer rows is read itself in the time that a page may take; summing it would make builds longer."""
+"""A mart of fewer rows is read itself in the time that a page may take; summing it makes builds longer."""
 
 _KEYS = ("VARCHAR", "DATE", "BOOLEAN")
 _WHOLE = re.compile(r"BIGINT|INTEGER|HUGEINT|DECIMAL\(38,0\)")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import multiprocessing
+import random
 import shutil
 import subprocess
 import sys
@@ -305,6 +306,84 @@ def test_a_changed_copy_converts_what_its_marts_are_now(home: Settings) -> None:
         }
         gold = connection.sql("select amount_minor from reporting.fct_costs where reporting_amount_minor = 9")
         assert gold.fetchall() == [(9,)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reports_are_changed_by_the_days_that_differ(home: Settings, seed: int) -> None:
+    """Whatever became of rows: other numbers, gone, more of them, twice, of no day, a column more."""
+    chance = random.Random(seed)
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, {})
+    tables = ("rpt_traffic", "rpt_goals", "rpt_data_trust")
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("""
+            insert into rpt_traffic by name
+            select 'shop-' || i % 3 as project_id, date '2026-01-01' + (i % 90)::integer as report_date,
+                'source ' || i % 7 as source, i as sessions, i * 1000 as net_amount_minor
+            from range(3000) as numbers (i)
+        """)
+        warehouse.execute("""
+            insert into rpt_goals by name
+            select 'shop' as project_id, date '2026-01-01' + (i % 50)::integer as report_date,
+                'goal ' || i % 3 as goal_id, i as completions
+            from range(500) as numbers (i)
+        """)
+    done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(START), START)
+    changes = [
+        "update rpt_traffic set sessions = 7 where source = 'source 3' and report_date < '2026-01-05'",
+        "delete from rpt_traffic where project_id = 'shop-1' and report_date = '2026-02-03'",
+        "insert into rpt_traffic select * from rpt_traffic where report_date = '2026-03-01'",
+        "insert into rpt_traffic by name select 'shop-9' as project_id, 5 as sessions",
+        "update rpt_traffic set source = null where report_date = '2026-01-20'",
+        "update rpt_goals set completions = completions + 1",
+        "alter table rpt_goals add column is_new varchar default 'yes'",
+        "delete from rpt_goals",
+        "update rpt_traffic set report_date = null where report_date = '2026-01-31' and source = 'source 1'",
+    ]
+    for number in range(1, 6):
+        at = START + timedelta(minutes=number)
+        with duckdb.connect(str(home.warehouse_path)) as warehouse:
+            for change in chance.sample(changes, chance.randrange(4)):
+                if "alter" not in change or "is_new" not in warehouse.table("rpt_goals").columns:
+                    warehouse.execute(change)
+            built = {name: warehouse.table(name).order("all").fetchall() for name in tables}
+            columns = {name: warehouse.table(name).columns for name in tables}
+        done = publish(
+            home.warehouse_path,
+            home.published_dir,
+            MARTS,
+            new_build_id(at),
+            at,
+            changes=Changes(done.build_id, {"fct_touches": "false"}),
+        )
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
+            for name in tables:
+                assert published.table(name).columns == columns[name]
+                assert published.table(name).order("all").fetchall() == built[name]
+                assert done.marts[name] == len(built[name])
+
+
+def test_a_day_that_differs_leaves_the_others_where_they_are(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, {})
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("""
+            insert into rpt_traffic by name
+            select 'shop' as project_id, date '2026-01-01' + (i // 100)::integer as report_date, i as sessions
+            from range(3000) as numbers (i)
+        """)
+    first = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(START), START)
+    at = START + timedelta(minutes=1)
+    with duckdb.connect(str(home.warehouse_path)) as warehouse:
+        warehouse.execute("update rpt_traffic set sessions = 0 where report_date = '2026-01-03'")
+    done = publish(
+        *(home.warehouse_path, home.published_dir, MARTS, new_build_id(at), at),
+        changes=Changes(first.build_id, {"fct_touches": "false"}),
+    )
+    with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
+        days = published.sql("select report_date from rpt_traffic order by rowid").fetchall()
+        assert [str(day) for (day,) in days[-100:]] == ["2026-01-03"] * 100
+        assert len(days) == 3000
 
 
 def test_after_many_copies_the_file_is_made_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
