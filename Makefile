@@ -54,7 +54,7 @@ test-long: .venv/installed ## run the tests that take half a minute and more
 	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 test-slow: .venv/demo-data ## run these and the tests that take minutes
-	$(BIN)/pytest -m 'slow or long'
+	$(BIN)/pytest -m '(slow or long) and not spark'
 
 test-spark: .venv/installed ## run the tests of builds on Spark (needs pyspark and Java 17)
 	$(BIN)/pytest -m spark
