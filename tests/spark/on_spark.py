@@ -46,11 +46,12 @@ Path(os.environ["DBT_TARGET_PATH"], "executors.json").write_text(json.dumps(said
 
 _STARTED_WITHIN_S = 60.0
 
-# Small tables: what a query is compiled for would be over before it is compiled.
+# Small tables: what a query is compiled for, or planned again for, would be over before that is done.
 _SUBMIT = (
     '--conf spark.driver.extraJavaOptions="-XX:TieredStopAtLevel=1 -Xss8m" '
     '--conf spark.executor.extraJavaOptions="-XX:TieredStopAtLevel=1 -Xss8m" '
-    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
+    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN "
+    "--conf spark.sql.adaptive.enabled=false pyspark-shell"
 )
 
 
