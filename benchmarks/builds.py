@@ -7,8 +7,8 @@ again after `--extra` more events have arrived. A build is a process of its own,
 of the same files, in the same run and with a build's memory. Memory is the sum over the build's processes,
 sampled.
 
-The settings of the environment hold: `FUNNELHOUSE_ENGINE=spark` measures builds on Spark. Each of them is a full
-one, so `--extra 0` is enough.
+The settings of the environment hold: `FUNNELHOUSE_ENGINE=spark` measures builds on Spark. Each of them is
+a full one, so `--extra 0` is enough.
 
 With `--destinations` each project has three destinations besides: a webhook, Meta and Google.
 
