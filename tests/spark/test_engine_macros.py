@@ -573,7 +573,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         assert ended.returncode == 0, ended.stdout[-4000:]
     commands = (
         "seed then run --exclude too_large then "
-        "run -s of_numbers --vars {\"doubled\":20001,\"numbers_are\":\"changed\"} then run -s too_large"
+        'run -s of_numbers --vars {"doubled":20001,"numbers_are":"changed"} then run -s too_large'
     )
     ended_on_spark = start_dbt(project, home, commands, folder / "spark")
     ended_on_spark.wait()
