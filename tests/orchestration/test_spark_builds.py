@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import pytest
 from example_marts import read_server
 from spark_here import NEEDS_SPARK
 
@@ -16,7 +17,7 @@ from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.manifest import load_manifest, model_names
 
-pytestmark = NEEDS_SPARK
+pytestmark = [*NEEDS_SPARK, pytest.mark.slow]
 
 # A mart with a row is a large one: everything is read through views.
 _BUILD = """

@@ -28,7 +28,7 @@ from record.contract import RAW_TABLES, Event, row_values
 from record.landing import open_store
 from record.sealing import seal
 
-pytestmark = NEEDS_SPARK
+pytestmark = [*NEEDS_SPARK, pytest.mark.slow]
 
 SEED = 1
 PROJECTS, BATCHES = 10, 4
@@ -177,7 +177,6 @@ def test_a_cent_too_much_is_found(home: Settings, on_spark: Built, tmp_path: Pat
     assert found.startswith("fct_conversions: 1 rows of DuckDB only, 1 of Spark")
 
 
-@pytest.mark.slow
 def test_traffic_is_the_same(marts: list[str], tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     generate(settings.home_dir, TRAFFIC_EVENTS)
