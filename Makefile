@@ -17,7 +17,7 @@ ifneq (,$(filter --once,$(MAKECMDGOALS)))
 ONCE := 1
 endif
 
-.PHONY: help demo check test test-long test-slow test-spark lint fix docs pictures contract build serve wheel tracker bench clean --once
+.PHONY: help demo check test test-long test-slow test-spark test-macros lint fix docs pictures contract build serve wheel tracker bench clean --once
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,10 +54,17 @@ test-long: .venv/installed ## run the tests that take half a minute and more
 	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 test-slow: .venv/demo-data ## run these and the tests that take minutes
-	$(BIN)/pytest -m 'slow or long'
+	$(BIN)/pytest -m '(slow or long) and not spark'
 
-test-spark: .venv/installed ## run the tests of builds on Spark (needs pyspark and Java 17)
+.venv/spark: .venv/installed
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[spark]'
+	@touch $@
+
+test-spark: .venv/spark ## run the tests of builds on Spark, half an hour (needs Java 17)
 	$(BIN)/pytest -m spark
+
+test-macros: .venv/spark ## run those of them that build no home: the macros of both engines, two minutes
+	$(BIN)/pytest -m 'spark and not slow'
 
 lint: .venv/installed ## check style and types of Python and SQL
 	$(BIN)/ruff check .

@@ -7,6 +7,9 @@ again after `--extra` more events have arrived. A build is a process of its own,
 of the same files, in the same run and with a build's memory. Memory is the sum over the build's processes,
 sampled.
 
+The settings of the environment hold: `FUNNELHOUSE_ENGINE=spark` measures builds on Spark. Each of them is
+a full one, so `--extra 0` is enough.
+
 With `--destinations` each project has three destinations besides: a webhook, Meta and Google.
 
 With `--tiny` it measures what a build costs however little there is: of 1,000 events, from the command line,
@@ -142,8 +145,9 @@ def _measure(events: int, extra: int, home: Path, has_destinations: bool) -> Non
     for file in home.glob("warehouse.duckdb*"):
         file.unlink()
     builds = {"from nothing": build(home)}
-    generate_more(home, extra)
-    builds[f"{extra:,} more"] = build(home)
+    if extra:
+        generate_more(home, extra)
+        builds[f"{extra:,} more"] = build(home)
     _print_builds(events, scan_s, builds)
 
 

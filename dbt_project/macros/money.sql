@@ -1,4 +1,5 @@
-{# Minor units (whole cents) of a decimal text in major units; half a unit rounds away from zero. #}
+{# Minor units (whole cents) of a decimal text in major units, of which a unit has at most 10000; half a unit rounds away
+   from zero. #}
 {% macro minor_units(major_text, minor_per_major) %}{{ adapter.dispatch('minor_units')(major_text, minor_per_major) }}{% endmacro %}
 
 {# Whether an amount can be minor units of any currency: a plain decimal that fits 64 bits, whole in minor units. #}

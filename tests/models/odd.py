@@ -5,10 +5,17 @@ What is refused is refused; the point is that whatever gets an answer of 2xx can
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+
+import httpx
+from servers import Server
+
+from funnelhouse.access import set_access
+from funnelhouse.keys import create_key
 
 EVENTS_PER_REQUEST = 50
 
@@ -374,6 +381,37 @@ class OddSender:
         return self._random.choice(choices)
 
 
-def body_of(request: Request) -> bytes | None:
+def _body_of(request: Request) -> bytes | None:
     """The request's body, as senders write JSON."""
     return None if request.body is None else json.dumps(request.body, ensure_ascii=False).encode()
+
+
+class Senders:
+    """Senders of projects, which post to one server; they count what it accepted."""
+
+    def __init__(self, server: Server, projects: list[str]) -> None:
+        with closing(server.store()) as store:
+            self._keys = {name: create_key(store, name, ["ingest", "admin"], 1) for name in projects}
+            for name in projects:
+                set_access(store, name, postbacks="open")
+        self._client = httpx.Client(base_url=server.url, timeout=60)
+
+    def __call__(self, project: str, request: Request) -> int:
+        """How many reports, definitions or costs of the request were accepted."""
+        headers = {"x-api-key": self._keys[project], "Content-Type": "application/json"}
+        headers |= {"Origin": "https://s.example"} if request.is_browser else {}
+        answer = self._client.request(
+            request.method, request.path, content=_body_of(request), headers=headers
+        )
+        assert answer.status_code < 500, f"{request}: {answer.status_code} {answer.text}"
+        if not answer.is_success:
+            return 0
+        said = answer.json() if answer.content else {}
+        # Segment's dialect doesn't say how many: they come on top.
+        return int(said.get("accepted", request.path != "/v1/batch"))
+
+    def __enter__(self) -> "Senders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()

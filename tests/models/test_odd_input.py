@@ -2,19 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pytest
-from odd import OddSender, Request, body_of, ordinary
+from odd import OddSender, Senders, ordinary
 from seeds import a_seed
-from servers import Server, start_ingest
+from servers import start_ingest
 
-from funnelhouse.access import set_access
-from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 
@@ -35,7 +31,7 @@ def test_whatever_is_accepted_can_be_built_and_an_ordinary_project_is_as_if_alon
     accepted = Counter[str]()
     try:
         senders = {project: OddSender(project, seed).requests() for project in PROJECTS}
-        with _client(shared, [*PROJECTS, ORDINARY]) as send, _client(alone, [ORDINARY]) as send_alone:
+        with Senders(shared, [*PROJECTS, ORDINARY]) as send, Senders(alone, [ORDINARY]) as send_alone:
             for batch in range(BATCHES):
                 for request in ordinary(ORDINARY, batch):
                     assert send(ORDINARY, request) > 0
@@ -73,39 +69,6 @@ def _ordinary_orders_are_worth_what_they_were(house: duckdb.DuckDBPyConnection) 
     ).fetchall()
     orders = 40 * BATCHES
     assert found == [(project, orders, 1000 * orders, orders) for project in sorted([*PROJECTS, ORDINARY])]
-
-
-class _Sender:
-    """Sends requests of projects to one server; counts what was accepted."""
-
-    def __init__(self, server: Server, projects: list[str]) -> None:
-        with closing(server.store()) as store:
-            self._keys = {name: create_key(store, name, ["ingest", "admin"], 1) for name in projects}
-            for name in projects:
-                set_access(store, name, postbacks="open")
-        self._client = httpx.Client(base_url=server.url, timeout=60)
-
-    def __call__(self, project: str, request: Request) -> int:
-        """How many reports, definitions or costs of the request were accepted."""
-        headers = {"x-api-key": self._keys[project], "Content-Type": "application/json"}
-        headers |= {"Origin": "https://s.example"} if request.is_browser else {}
-        answer = self._client.request(request.method, request.path, content=body_of(request), headers=headers)
-        assert answer.status_code < 500, f"{request}: {answer.status_code} {answer.text}"
-        if not answer.is_success:
-            return 0
-        said = answer.json() if answer.content else {}
-        # Segment's dialect doesn't say how many: they come on top.
-        return int(said.get("accepted", request.path != "/v1/batch"))
-
-    def __enter__(self) -> "_Sender":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-
-def _client(server: Server, projects: list[str]) -> _Sender:
-    return _Sender(server, projects)
 
 
 def _published(settings: Settings) -> duckdb.DuckDBPyConnection:

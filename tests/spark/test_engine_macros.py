@@ -4,12 +4,14 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import yaml
-from on_spark import differences, run_dbt_on_spark
+from on_spark import differences, start_dbt
 from spark_here import NEEDS_SPARK
 
 from orchestration.manifest import DBT_EXECUTABLE, DBT_PROJECT
@@ -390,6 +392,7 @@ MODELS = {
         where {{ json_part('object', "'a'") }} like '[%'
     """,
     "of_numbers": """
+        {{ config(alias=var('numbers_are', 'of_numbers')) }}
         select
             total.number as total,
             other.number as other,
@@ -488,8 +491,14 @@ def test_each_engine_says_every_macro_and_each_is_tried_here() -> None:
     assert asked - tried == BUILDS | NUMBERS_OF_ITS_OWN
 
 
-def _write_project(project: Path, change: tuple[str, str] | None = None) -> None:
-    """The project's macros with models of them alone; a change is of what Spark is told."""
+CHANGE = ("* 20000 + ", "* \" ~ var('doubled', 20000) ~ \" + ")
+"""What Spark is told of ratios can be changed by a variable."""
+
+TOO_LARGE = "select sum(number) + sum(number) as number from {{ values_of('numbers') }}"
+
+
+def _write_project(project: Path) -> None:
+    """The project's macros with models of them alone."""
     shutil.copytree(DBT_PROJECT / "macros", project / "macros")
     shutil.copy(DBT_PROJECT / "profiles.yml", project)
     (project / "seeds").mkdir()
@@ -505,10 +514,10 @@ def _write_project(project: Path, change: tuple[str, str] | None = None) -> None
     (project / "models").mkdir()
     for name, sql in MODELS.items():
         (project / "models" / f"{name}.sql").write_text(sql)
-    if change:
-        spark = project / "macros" / "engines" / "spark.sql"
-        assert change[0] in spark.read_text()
-        spark.write_text(spark.read_text().replace(*change))
+    (project / "models" / "too_large.sql").write_text(TOO_LARGE)
+    spark = project / "macros" / "engines" / "spark.sql"
+    assert spark.read_text().count(CHANGE[0]) == 1
+    spark.write_text(spark.read_text().replace(*CHANGE))
     values = {
         "texts": {"id": pa.array(range(len(TEXTS)), pa.int64()), "text": pa.array(TEXTS, pa.string())},
         "objects": {
@@ -533,7 +542,22 @@ def _write_project(project: Path, change: tuple[str, str] | None = None) -> None
     )
 
 
-def _built_on_duckdb(project: Path, home: Path) -> Path:
+@dataclass(frozen=True)
+class Built:
+    """The models on both engines, and once more as `changed` what a changed macro makes of `of_numbers`."""
+
+    warehouse: Path
+    folder: Path
+    changed: Path
+    refusal: str
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Everything in one session of Spark, since starting one takes longer than the models do."""
+    folder = tmp_path_factory.mktemp("macros")
+    project, home = folder / "project", folder / "home"
+    _write_project(project)
     home.mkdir()
     environment = {
         **os.environ,
@@ -541,31 +565,32 @@ def _built_on_duckdb(project: Path, home: Path) -> Path:
         "DBT_TARGET_PATH": str(home / "target"),
         "DBT_LOG_PATH": str(home / "logs"),
     }
-    for command in ("seed", "run"):
+    for command in (["seed"], ["run", "--exclude", "too_large"]):
         ended = subprocess.run(
-            [DBT_EXECUTABLE, command, "--profiles-dir", "."],
+            [DBT_EXECUTABLE, *command, "--profiles-dir", "."],
             cwd=project, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ended.returncode == 0, ended.stdout[-4000:]
-    return home / "warehouse.duckdb"
+    commands = (
+        "seed then run --exclude too_large then "
+        'run -s of_numbers --vars {"doubled":20001,"numbers_are":"changed"} then run -s too_large'
+    )
+    ended_on_spark = start_dbt(project, home, commands, folder / "spark")
+    ended_on_spark.wait()
+    printed = (folder / "spark-dbt" / "printed.txt").read_text()
+    return Built(home / "warehouse.duckdb", folder / "spark", folder / "spark" / "changed", printed)
 
 
-def _of(warehouse: Path, folder: Path) -> list[str]:
-    return list(differences(warehouse, folder, list(MODELS)))
+def test_every_macro_gives_the_same_on_both_engines(built: Built) -> None:
+    assert not list(differences(built.warehouse, built.folder, list(MODELS)))
 
 
-def test_every_macro_gives_the_same_on_both_engines(tmp_path: Path) -> None:
-    _write_project(tmp_path / "project")
-    warehouse = _built_on_duckdb(tmp_path / "project", tmp_path / "home")
-    run_dbt_on_spark(tmp_path / "project", tmp_path / "home", "seed then run", tmp_path / "spark")
-    assert not _of(warehouse, tmp_path / "spark")
+def test_a_macro_of_spark_that_is_changed_is_found(built: Built) -> None:
+    (built.folder / "changed_alone").mkdir()
+    shutil.copytree(built.changed, built.folder / "changed_alone" / "of_numbers")
+    (found,) = differences(built.warehouse, built.folder / "changed_alone", ["of_numbers"])
+    assert found.startswith("of_numbers: ")
 
 
-def test_a_macro_of_spark_that_is_changed_is_found(tmp_path: Path) -> None:
-    change = ("* 20000 + ", "* 20001 + ")
-    _write_project(tmp_path / "project", change)
-    warehouse = _built_on_duckdb(tmp_path / "project", tmp_path / "home")
-    run_dbt_on_spark(tmp_path / "project", tmp_path / "home", "run -s of_numbers", tmp_path / "spark")
-    found = list(differences(warehouse, tmp_path / "spark", ["of_numbers"]))
-    assert len(found) == 1
-    assert found[0].startswith("of_numbers: ")
+def test_what_does_not_fit_its_type_is_refused_as_duckdb_refuses_it(built: Built) -> None:
+    assert "[ARITHMETIC_OVERFLOW]" in built.refusal.partition("Failure in model too_large")[2]

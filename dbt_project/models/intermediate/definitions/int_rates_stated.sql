@@ -40,6 +40,11 @@ numbered as (
         *,
         -- More digits of what is small: all that is computed fits 64 bits.
         cast(case when rate < 1 then 1000000000000000 else 1000000000 end as bigint) as denominator,
+        -- Types are narrow, so that products lose no digit.
+        case
+            when rate < 1 then cast(rate as decimal(19, 18)) * cast(1000000000000000 as decimal(16, 0))
+            else cast(rate as decimal(25, 18)) * cast(1000000000 as decimal(10, 0))
+        end as numerator,
         row_number() over (
             partition by
                 project_id,
@@ -57,7 +62,7 @@ select
     base_currency,
     quote_currency,
     rate_date,
-    {{ minor_units('rate', 'denominator') }} as numerator,
+    cast(round(numerator, 0) as bigint) as numerator,
     denominator
 from numbered
 where recency = 1

@@ -108,12 +108,12 @@ shared as (
         page_path,
         currency,
         cast(sum(
-            sign(amount_minor)
+            case when amount_minor < 0 then -1 else 1 end
             * (floor_minor + case when remainder_rank <= left_over then 1 else 0 end)
         ) as decimal(38, 0)) as shared_cost_minor,
         reporting_currency,
         cast(sum(
-            sign(reporting_amount_minor)
+            case when reporting_amount_minor < 0 then -1 else 1 end
             * (
                 reporting_floor_minor
                 + case when reporting_remainder_rank <= reporting_left_over then 1 else 0 end
