@@ -14,6 +14,7 @@ from example_story import CONVERSION, STORY
 from pages import pages_of
 
 from funnelhouse.settings import CHECKOUT, Settings
+from publication.derived import CONVERSION_PATHS, CONVERTING_SESSIONS
 from publication.layout import published_builds
 from publication.publishing import hold, release
 from read_api.dashboard.view import MENU
@@ -29,6 +30,9 @@ ASKED_FOR = {
     "paths": ["paths?dates=all"],
     "people": ["people?id=u1"],
 }
+
+MADE_OF = {CONVERSION_PATHS: "fct_attribution", CONVERTING_SESSIONS: "fct_sessions"}
+"""The mart whose rows a derived table has."""
 
 Shop = Callable[[str], str]
 
@@ -50,8 +54,11 @@ def test_exposures_name_what_pages_read(home: Settings, monkeypatch: pytest.Monk
 
     # What `rows` and `page` read goes through it as well.
     def noted(self: Reader, sql: str, *asked: Any) -> tuple[list[tuple[Any, ...]], bool]:
-        # A report that is summed further is read all the same.
-        read.update(marts & set(re.findall(r"\w+", re.sub(r"summed\.(\w+)_\d+", r"\1", sql))))
+        # What is summed further, or made of marts when they are published, is read all the same.
+        words = re.sub(r"summed\.(\w+)_\d+", r"\1", sql)
+        for table, mart in MADE_OF.items():
+            words = words.replace(f"derived.{table}", mart)
+        read.update(marts & set(re.findall(r"\w+", words)))
         return first_rows(self, sql, *asked)
 
     monkeypatch.setattr(Reader, "first_rows", noted)
