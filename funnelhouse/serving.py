@@ -1,6 +1,7 @@
 """How both APIs run: granian with one worker, no redirects, nothing left behind."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -74,6 +75,15 @@ async def _end_with_parent() -> None:
 
 _set_loop_signals = granian._signals.set_loop_signals
 _on_stop: list[Callable[[], None]] = []
+
+
+def spare_collector() -> None:
+    """Let Python's collector pass over what is loaded by now, and look for cycles less often.
+
+    Looking through all that was imported holds answers up by 90 ms, and rows of a moment have no cycles.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @contextmanager

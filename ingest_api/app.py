@@ -1,7 +1,6 @@
 """The ingest API: HTTP in, append-only rows out."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +18,7 @@ from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import Prefix, TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
-from funnelhouse.serving import ending_with_parent, on_stop_signal
+from funnelhouse.serving import ending_with_parent, on_stop_signal, spare_collector
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, keys, metrics, notes
 from ingest_api.access import admit
@@ -66,9 +65,7 @@ def create_app() -> FastAPI:
         app.state.definitions = HeldDefinitions(settings.landing_store)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
-        # Large groups keep many rows alive for a moment; looking through them for cycles is wasted time.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        spare_collector()
         tasks = [
             asyncio.create_task(app.state.definitions.follow()),
             asyncio.create_task(land_counts([held.unread, held.unrecorded], commits, now_us)),
