@@ -24,7 +24,6 @@ _READ = {"project_id", "conversion_id", "conversion_date", "currency", "model", 
     *("reporting_currency", "reporting_credited_amount_minor"),
 }
 
-
 NET = {"net_amount_minor": "cast(sum(credited_amount_minor) as bigint)"}
 """What a path brought, as another column of it."""
 
@@ -81,8 +80,8 @@ def create_derived(connection: duckdb.DuckDBPyConnection) -> None:
             f"create table published.{DERIVED}.{CONVERSION_PATHS} as {paths} "
             "order by project_id, conversion_date, conversion_id"
         )
-    needed = {"project_id", "session_id"}
-    if columns.get("fct_sessions", set()) >= needed and columns.get("fct_conversions", set()) >= needed:
+    sessions, conversions = (columns.get(mart, set()) for mart in ("fct_sessions", "fct_conversions"))
+    if sessions >= {"project_id", "session_date", "session_id"} and "session_id" in conversions:
         connection.execute(
             f"create table published.{DERIVED}.{CONVERTING_SESSIONS} as "  # noqa: S608
             "select * from published.main.fct_sessions where session_id in "

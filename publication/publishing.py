@@ -524,7 +524,7 @@ def _change_mart(
     else:
         changed = None
     if changed is not None:
-        first = ", ".join(order_of(mart.types)) or "all"
+        first = ", ".join(map(_identifier, order_of(mart.types))) or "all"
         connection.execute(f"delete from published.main.{mart.name} where {changed}")  # noqa: S608
         connection.execute(
             f"insert into published.main.{mart.name} by name "
@@ -546,7 +546,7 @@ def _on_changed_days(connection: duckdb.DuckDBPyConnection, mart: _Table) -> str
     None where rows are of no day, or most of them differ: then all are copied. Rows of a day are compared by
     their number and the sum of their hashes of 64 bits.
     """
-    by = order_of(mart.types)[:2]
+    by = [_identifier(name) for name in order_of(mart.types)[:2]]
     if len(by) < 2:
         return None
     keys = ", ".join(by)

@@ -8,7 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,14 @@ from example_marts import (
 
 from funnelhouse.settings import Settings
 from publication.layout import lookup_key, new_build_id, published_builds
-from publication.publishing import LOOKED_UP, Changes, PublishError, point_current_at, publish
+from publication.publishing import (
+    LOOKED_UP,
+    Changes,
+    Publication,
+    PublishError,
+    point_current_at,
+    publish,
+)
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MARTS = sorted(contract())
@@ -282,6 +289,14 @@ def test_the_schema_reporting_has_every_amount_in_one_currency(home: Settings) -
         assert said in amount
 
 
+def published_again(
+    home: Settings, since: Publication, at: datetime, marts: Sequence[str] = MARTS
+) -> Publication:
+    """What follows a publication, as a copy of it in which no touch has changed."""
+    changes = Changes(since.build_id, {"fct_touches": "false"})
+    return publish(home.warehouse_path, home.published_dir, marts, new_build_id(at), at, changes=changes)
+
+
 def test_a_changed_copy_converts_what_its_marts_are_now(home: Settings) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, EXAMPLE_ROWS, FOREIGN_COSTS)
@@ -290,14 +305,7 @@ def test_a_changed_copy_converts_what_its_marts_are_now(home: Settings) -> None:
     with duckdb.connect(str(home.warehouse_path)) as warehouse:
         warehouse.execute("alter table fct_attribution drop column reporting_currency")
         warehouse.execute("update fct_costs set reporting_amount_minor = 9 where currency = 'XAU'")
-    done = publish(
-        home.warehouse_path,
-        home.published_dir,
-        MARTS,
-        new_build_id(at),
-        at,
-        changes=Changes(first.build_id, {"fct_touches": "false"}),
-    )
+    done = published_again(home, first, at)
     assert json.loads((done.folder / "build.json").read_text())["copies"] == 1
     with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as connection:
         views = connection.sql("select view_name from duckdb_views() where schema_name = 'reporting'")
@@ -348,14 +356,7 @@ def test_reports_are_changed_by_the_days_that_differ(home: Settings, seed: int) 
                     warehouse.execute(change)
             built = {name: warehouse.table(name).order("all").fetchall() for name in tables}
             columns = {name: warehouse.table(name).columns for name in tables}
-        done = publish(
-            home.warehouse_path,
-            home.published_dir,
-            MARTS,
-            new_build_id(at),
-            at,
-            changes=Changes(done.build_id, {"fct_touches": "false"}),
-        )
+        done = published_again(home, done, at)
         with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
             for name in tables:
                 assert published.table(name).columns == columns[name]
@@ -376,14 +377,35 @@ def test_a_day_that_differs_leaves_the_others_where_they_are(home: Settings) -> 
     at = START + timedelta(minutes=1)
     with duckdb.connect(str(home.warehouse_path)) as warehouse:
         warehouse.execute("update rpt_traffic set sessions = 0 where report_date = '2026-01-03'")
-    done = publish(
-        *(home.warehouse_path, home.published_dir, MARTS, new_build_id(at), at),
-        changes=Changes(first.build_id, {"fct_touches": "false"}),
-    )
+    done = published_again(home, first, at)
     with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
         days = published.sql("select report_date from rpt_traffic order by rowid").fetchall()
         assert [str(day) for (day,) in days[-100:]] == ["2026-01-03"] * 100
         assert len(days) == 3000
+
+
+def test_marts_of_somebody_s_own_are_changed_whatever_their_columns_are_called(home: Settings) -> None:
+    home.home_dir.mkdir()
+    own = 'create table rpt_own ("order" bigint, project_id varchar, "order day" date)'
+    write_warehouse(home.warehouse_path, {}, own)
+    done = None
+    for number in range(3):
+        at = START + timedelta(minutes=number)
+        with duckdb.connect(str(home.warehouse_path)) as warehouse:
+            warehouse.execute(f"insert into rpt_own values ({number}, 'shop', '2026-01-0{number + 1}')")
+            built = warehouse.table("rpt_own").order("all").fetchall()
+        marts = ["fct_touches", "rpt_own"]
+        if done is None:
+            done = publish(home.warehouse_path, home.published_dir, marts, new_build_id(at), at)
+        else:
+            done = published_again(home, done, at, marts)
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
+            assert published.table("rpt_own").order("all").fetchall() == built
+
+
+def test_sessions_without_days_are_published_all_the_same(home: Settings) -> None:
+    done = publish_rows(home, EXAMPLE_ROWS, START, "alter table fct_sessions drop column session_date")
+    assert done.marts["fct_sessions"] > 0
 
 
 def test_after_many_copies_the_file_is_made_anew(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
