@@ -8,6 +8,7 @@ from playwright.sync_api import BrowserContext, Page
 from website import TAG, Website, wait_until
 
 Shop = Callable[..., Website]
+WHY_LOADED = "JSON.stringify(performance.getEntriesByType('navigation')[0].notRestoredReasons)"
 
 
 def paths(site: Website, count: int) -> list[str]:
@@ -140,11 +141,20 @@ def test_out_of_the_back_forward_cache(shop: Shop, tab: Page) -> None:
     second = site.put("shop.test/next", "")
     tab.goto(first)
     wait_until(site.views)
-    tab.evaluate("window.kept = 1")
-    tab.goto(second)
-    tab.evaluate("history.back()")
-    one, two = wait_until(lambda: len(site.views()) == 2 and site.views())
-    assert tab.evaluate("window.kept") == 1, "the page was loaded again"
+    # A busy browser may not keep a page, and loads it again: so it is asked more than once.
+    for _ in range(5):
+        seen = len(site.views())
+        tab.evaluate("window.kept = 1")
+        tab.goto(second)
+        tab.evaluate("history.back()")
+        wait_until(lambda: len(site.views()) > seen)  # noqa: B023
+        if tab.evaluate("window.kept") == 1:
+            break
+    else:
+        pytest.fail(f"never kept: {tab.evaluate(WHY_LOADED)}")
+    views = settled(tab, site)
+    assert len(views) == seen + 1
+    one, two = views[-2:]
     assert one["hit"] != two["hit"] and one["url"] == two["url"] and "ref" not in two
 
 
