@@ -11,10 +11,15 @@ well. `--only TEXT` asks what has this in its name. `--during-build OTHER` lets 
 again while another home is built from nothing, over and over, by processes of their own. `--datasette`
 installs datasette into a temporary environment and asks it for the figures of `sources` from a copy of
 rpt_traffic in SQLite, with an index on project and day.
+
+The machine itself may hold answers up, a virtual one above all. So two processes that count to the same
+number and wait for each other, about 10 ms a round and without a line of Funnelhouse, are timed before the
+first question and after the last.
 """
 
 import argparse
 import http.client
+import multiprocessing
 import os
 import re
 import signal
@@ -28,6 +33,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlencode
@@ -46,6 +52,8 @@ from record.landing import open_store
 SERVE = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
 
 PROMISED_MS = 50
+ROUND_MS = 10
+CONTROL_SECONDS = 8.0
 DATASETTE_LINE = "sources, by datasette"
 
 Address = tuple[str, int]
@@ -222,6 +230,39 @@ def building(home: Path) -> Iterator[None]:
         raise SystemExit(f"the build of {home} failed: exit code {failures[0]}")
 
 
+def rounds(seconds: float) -> list[float]:
+    """Milliseconds of each round of two processes: both count, and the first waits for the second."""
+    started = time.perf_counter()
+    _count(1_000_000)
+    numbers = int(1_000_000 * ROUND_MS / 1000 / (time.perf_counter() - started))
+    here, there = multiprocessing.Pipe()
+    other = multiprocessing.Process(target=_count_when_asked, args=(there, numbers), daemon=True)
+    other.start()
+    times = []
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        started = time.perf_counter()
+        here.send(None)
+        _count(numbers)
+        here.recv()
+        times.append((time.perf_counter() - started) * 1000)
+    other.kill()
+    other.join()
+    return times
+
+
+def _count_when_asked(pipe: Connection, numbers: int) -> None:
+    while True:
+        pipe.recv()
+        _count(numbers)
+        pipe.send(None)
+
+
+def _count(numbers: int) -> None:
+    for _ in range(numbers):
+        pass
+
+
 @dataclass(frozen=True)
 class Measured:
     """Median and 99th percentile in milliseconds, of how many answers."""
@@ -294,6 +335,7 @@ def _measure(home: Settings, options: argparse.Namespace) -> None:
     clients = [1] if options.clients is None else [1, options.clients]
     lines: dict[str, list[Measured]] = {}
     refused: dict[str, int] = {}
+    before = Measured.of(rounds(CONTROL_SECONDS))
     with served([sys.executable, "-c", SERVE], port, **serving) as address:
         reader = signed_in(address, key, options.answers)
         asked = {
@@ -317,6 +359,8 @@ def _measure(home: Settings, options: argparse.Namespace) -> None:
     titles = ["one client", *(f"{each} clients" for each in clients[1:])]
     print(f"Project `{of.project_id}`, {of.first} to {of.last}; milliseconds.\n")
     _print_table(lines, titles + (["one, beside builds"] if options.during_build else []))
+    for name, one in (("before", before), ("after", Measured.of(rounds(CONTROL_SECONDS)))):
+        print(f"\nTwo processes that count, {name}: p50 {one.p50:.1f} ms, p99 {one.p99:.1f} ms.")
     if refused:
         said = ", ".join(f"{name} ({status})" for name, status in refused.items())
         print(f"\nNot there, or refused: {said}.")

@@ -108,7 +108,8 @@ class _Sums:
     value: Any
     model: str | None
     currency: str
-    place: int
+    known: int | None
+    """How many values there are, cut or not; None of a line that isn't listed."""
     numbers: tuple[Any, ...]
     labels: tuple[Any, ...]
 
@@ -120,40 +121,43 @@ def _cut(
     relation, [by], values = joined(reader, rows, [asked.by], source)
     sums = [*asked.counts, asked.amount]
     order = asked.order or asked.counts
-    chosen = "" if first_model is None else "filter (where model = ?) "
+    chosen = "" if first_model is None else " filter (where model = ?)"
     summed = [f"sum({name}) as {name}" for name in sums] + [f"max({name}) as {name}" for name in asked.labels]
-    ranks = [f"coalesce(sum({name}) {chosen}over of_value, 0) as rank_{name}" for name in order]
-    first = [f"rank_{name} desc" for name in order]
+    ranks = [f"coalesce(sum({name}){chosen}, 0) as rank_{name}" for name in order]
+    first = ", ".join([*[f"rank_{name} desc" for name in order], "value nulls last"])
     found = reader.rows(
         f"""
-        with found as (
+        with found as materialized (
             select {by} as value, own.currency, {model} as model, {", ".join(summed)}
             from {relation}
             group by {by}, own.currency, {model}
         ),
-        weighed as (
-            select *, {", ".join(ranks)}
+        listed as (
+            select value, count(*) over () as known, {", ".join(ranks)}
             from found
-            window of_value as (partition by value)
+            group by value
+            order by {first}
+            limit ?
         ),
         placed as (
-            select *, dense_rank() over (order by {", ".join(first)}, value nulls last) as place
-            from weighed
+            select *, row_number() over (order by {first}) as place
+            from listed
         ),
         cut as (
-            select *, least(place, ?) as line, case when place < ? then value end as shown
-            from placed
+            select found.*, coalesce(placed.place, ?) as line, placed.value as shown, placed.known
+            from found
+            left join placed on placed.value is not distinct from found.value
         )
-        select line, shown, model, currency, max(place), {", ".join(summed)}
+        select line, shown, model, currency, max(known), {", ".join(summed)}
         from cut
         group by grouping sets ((line, shown, model, currency), (model, currency))
         order by line nulls last, model, currency
         """,  # noqa: S608
-        [*values, *([first_model] * len(order) if first_model else []), most + 1, most + 1],
+        [*values, *([first_model] * len(order) if first_model else []), most, most + 1],
     )
     return [
-        _Sums(line, value, of, currency, place, tuple(row[: len(sums)]), tuple(row[len(sums) :]))
-        for line, value, of, currency, place, *row in found
+        _Sums(line, value, of, currency, known, tuple(row[: len(sums)]), tuple(row[len(sums) :]))
+        for line, value, of, currency, known, *row in found
     ]
 
 
@@ -176,7 +180,7 @@ def _rankings(
     other: Line | None = None
     others: Figure | int | None = None
     if most + 1 in heads:
-        behind = max(each.place for each in found if each.line == most + 1) - most
+        behind = max(each.known or 0 for each in found) - most
         if "." in asked.by:
             # Columns of other marts are not in its rows: each value is said.
             values = [head.value for line, head in heads.items() if line is not None and line <= most]
