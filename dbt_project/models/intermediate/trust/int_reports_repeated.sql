@@ -4,11 +4,11 @@
     and_replaces='seq in (select seq from int_events_displaced)'
 ) }}
 {% set displaced = ref('int_events_displaced') %}
-with events as (
-    select
-        seq,
-        event_key
+with new_events as (
+    -- Only they can be what a new report is.
+    select seq
     from {{ ref('int_events') }}
+    where {{ is_new() }}
 ),
 
 repeated as (
@@ -19,8 +19,8 @@ repeated as (
         reports.dialect,
         reports.received_us
     from {{ ref('stg_raw__events') }} as reports
-    left join events on reports.seq = events.seq
-    where events.seq is null and reports.set_aside_reason is null and {{ is_new_report('reports') }}
+    left join new_events on reports.seq = new_events.seq
+    where new_events.seq is null and reports.set_aside_reason is null and {{ is_new_report('reports') }}
     {% if is_incremental_build() %}
     union all
     -- What a server reported since was an event until then.
@@ -35,12 +35,21 @@ repeated as (
     {% endif %}
 ),
 
+winners as (
+    -- Few events have a key that is asked for: so engines need not sort or hash all of them.
+    select
+        seq,
+        event_key
+    from {{ ref('int_events') }}
+    where event_key in (select repeated.event_key from repeated)
+),
+
 paired as (
     select
         repeated.*,
-        events.seq as winning_seq
+        winners.seq as winning_seq
     from repeated
-    inner join events on repeated.event_key = events.event_key
+    inner join winners on repeated.event_key = winners.event_key
 ),
 
 compared as (
