@@ -61,7 +61,7 @@ networks_clicks as (
             url_parameter('visits.url', 'traffic_sources.click_id_param'), var('click_id_bytes')
         ) }} as click_id,
         row_number() over (
-            partition by visits.seq order by traffic_sources.source, traffic_sources.medium
+            partition by visits.seq order by traffic_sources.source, traffic_sources.medium nulls last
         ) as click_number
     from {{ ref('int_events') }} as visits
     inner join {{ ref('int_traffic_sources') }} as traffic_sources

@@ -87,7 +87,7 @@ ranked as (
         ) as left_over,
         row_number() over (
             partition by project_id, cost_date, source, medium, campaign, currency
-            order by remainder desc, page_path asc
+            order by remainder desc, page_path asc nulls last
         ) as remainder_rank,
         abs(reporting_amount_minor) - cast(
             {{ sum_exact('reporting_floor_minor') }} over (
@@ -96,7 +96,7 @@ ranked as (
         ) as reporting_left_over,
         row_number() over (
             partition by project_id, cost_date, source, medium, campaign, currency
-            order by reporting_remainder desc, page_path asc
+            order by reporting_remainder desc, page_path asc nulls last
         ) as reporting_remainder_rank
     from floored
 ),
