@@ -72,7 +72,8 @@
 {% macro numbered_nodes(pairs) %}
 select
     id,
-    row_number() over (order by id) as node
+    -- A row's number has 32 bits on Spark, and what it is multiplied with makes it longer.
+    cast(row_number() over (order by id) as bigint) as node
 from (
     select node as id from {{ pairs }}
     union
