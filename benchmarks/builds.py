@@ -19,6 +19,7 @@ beside what importing Dagster, dbt and Great Expectations takes. Processor secon
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -144,6 +145,8 @@ def _measure(events: int, extra: int, home: Path, has_destinations: bool) -> Non
     scan_s = scan_and_sort_seconds(home)
     for file in home.glob("warehouse.duckdb*"):
         file.unlink()
+    # A kept home would go on building with the models that were deployed into it first.
+    shutil.rmtree(home / "deployed", ignore_errors=True)
     builds = {"from nothing": build(home)}
     if extra:
         generate_more(home, extra)

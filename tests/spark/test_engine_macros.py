@@ -307,6 +307,9 @@ MAJORS = [
     "+2.675",
 ]
 
+NODES = 50_000
+"""With a factor of the first round, their numbers are beyond 32 bits."""
+
 MODELS = {
     "of_texts": """
         select
@@ -471,6 +474,10 @@ MODELS = {
             ) as earliest_known
         from {{ values_of('texts') }}
     """,
+    "of_links": """
+        {{ config(materialized='connected_components') }}
+        select node, neighbour from {{ values_of('links') }}
+    """,
 }
 
 
@@ -529,6 +536,10 @@ def _write_project(project: Path) -> None:
         "times": {
             "us": pa.array([us for us in TIMES for _ in ZONES], pa.int64()),
             "zone": pa.array([zone for _ in TIMES for zone in ZONES], pa.string()),
+        },
+        "links": {
+            "node": pa.array([f"{number}" for number in range(NODES)], pa.string()),
+            "neighbour": pa.array([f"{number // 50}" for number in range(NODES)], pa.string()),
         },
     }
     reading = []
