@@ -22,16 +22,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-_TABLE = re.compile(r"CreateDataSourceTableAsSelect\w* `?(?:spark_catalog`?\.`?)?(?:\w+)`?\.`?(\w+)`?")
+# What stands behind two underscores is a step of the model before them.
+_TABLE = re.compile(r"CreateDataSourceTableAsSelectCommand\nArguments: `\w+`\.`\w+`\.`(\w+?)(?:__\w+)?`")
 OTHERS = "(checks, publication and others)"
 
 
 @dataclass
 class Cost:
-    """Of a table: seconds of tasks, and rows and bytes that they read, shuffled and wrote."""
+    """Of a table: seconds of tasks, rows that they read and wrote, and bytes that they shuffled and wrote."""
 
     task_s: float = 0.0
-    read_bytes: float = 0.0
     read_rows: float = 0.0
     shuffle_bytes: float = 0.0
     written_bytes: float = 0.0
@@ -80,7 +80,7 @@ def read_log(log: Path) -> Build:
         match event["Event"].rpartition(".")[2]:
             case "SparkListenerSQLExecutionStart":
                 number = str(event["executionId"])
-                roots[number] = str(event.get("rootExecutionId") or number)
+                roots[number] = str(event.get("rootExecutionId", number))
                 if found := _TABLE.search(event["physicalPlanDescription"]):
                     tables[number] = found[1]
             case "SparkListenerJobStart":
@@ -102,7 +102,6 @@ def read_log(log: Path) -> Build:
 
 def _add(cost: Cost, metrics: dict[str, Any]) -> None:
     cost.task_s += metrics["Executor Run Time"] / 1000
-    cost.read_bytes += metrics["Input Metrics"]["Bytes Read"]
     cost.read_rows += metrics["Input Metrics"]["Records Read"]
     cost.shuffle_bytes += metrics["Shuffle Write Metrics"]["Shuffle Bytes Written"]
     cost.written_bytes += metrics["Output Metrics"]["Bytes Written"]
@@ -140,7 +139,7 @@ def main() -> None:
     print(
         f"{options.larger_events:,} events: {large.seconds:.0f} s, {between_s:.0f} of them without a job.\n"
     )
-    titles = ["table", "task s", "rows read", "MB read", "MB shuffled", "rows written", "MB written"]
+    titles = ["table", "task s", "rows read", "MB shuffled", "rows written", "MB written"]
     print(f"| {' | '.join(titles)} | s of the estimate |\n|---|{'---:|' * len(titles)}")
     ranked = sorted(lines.items(), key=lambda line: -line[1][2])
     for table, (cost, _, seconds) in ranked[: options.listed]:
@@ -161,7 +160,7 @@ def main() -> None:
 
 def _line(name: str, cost: Cost, seconds: float) -> str:
     return (
-        f"| {name} | {cost.task_s:.1f} | {cost.read_rows:,.0f} | {cost.read_bytes / 1e6:,.0f} "
+        f"| {name} | {cost.task_s:.1f} | {cost.read_rows:,.0f} "
         f"| {cost.shuffle_bytes / 1e6:,.0f} | {cost.written_rows:,.0f} | {cost.written_bytes / 1e6:,.0f} "
         f"| {seconds:.1f} |"
     )

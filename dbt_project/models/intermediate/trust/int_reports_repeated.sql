@@ -35,21 +35,13 @@ repeated as (
     {% endif %}
 ),
 
-winners as (
-    -- Few events have a key that is asked for: so engines need not sort or hash all of them.
-    select
-        seq,
-        event_key
-    from {{ ref('int_events') }}
-    where event_key in (select repeated.event_key from repeated)
-),
-
 paired as (
+    -- Not from a query above: engines would keep what is read twice, all events and their keys.
     select
         repeated.*,
-        winners.seq as winning_seq
+        events.seq as winning_seq
     from repeated
-    inner join winners on repeated.event_key = winners.event_key
+    inner join {{ ref('int_events') }} as events on repeated.event_key = events.event_key
 ),
 
 compared as (
