@@ -47,6 +47,7 @@ from benchmarks.read_addresses import EMPTY, PAGE, Subject, questions
 from benchmarks.traffic import generate
 from funnelhouse.keys import create_key
 from funnelhouse.settings import Settings
+from publication.files import find_files
 from record.landing import open_store
 
 SERVE = "from funnelhouse.settings import Settings; from read_api.server import serve; serve(Settings())"
@@ -61,7 +62,9 @@ Address = tuple[str, int]
 
 def subject(home: Settings) -> Subject:
     """The project with the most events, the 30 days up to its last one, and what is frequent in them."""
-    with duckdb.connect(str(home.published_dir / "current" / "marts.duckdb"), read_only=True) as marts:
+    build = (home.published_dir / "current").resolve()
+    with duckdb.connect(str(build / "marts.duckdb"), read_only=True) as marts:
+        find_files(marts, build)
         project_id, last = marts.execute(
             "select project_id, (select max(report_date) from rpt_traffic where project_id = p.project_id) "
             "from dim_projects p order by events desc limit 1"
