@@ -12,6 +12,9 @@ from pyspark.sql.types import DateType
 FILE_BYTES = 256_000_000
 """About as much of a mart is one file."""
 
+ROW_GROUP_BYTES = 2_000_000
+"""Whoever looks up one row reads all of its group, and of Parquet's usual 128 MB a mart may be only one."""
+
 
 def sort_large_marts(environment: dict[str, str]) -> None:
     """Write each mart that has more rows than are copied into `_sorted/<mart>`, sorted.
@@ -36,4 +39,5 @@ def sort(table: DataFrame, folder: Path, files: int) -> None:
     first = [*(["project_id"] if "project_id" in table.columns else []), *days]
     order = [col(f"`{name}`").asc_nulls_last() for name in dict.fromkeys([*first, *table.columns])]
     spread = table.repartitionByRange(files, *order) if files > 1 else table.coalesce(1)
-    spread.sortWithinPartitions(*order).write.option("compression", "zstd").parquet(str(folder))
+    written = spread.sortWithinPartitions(*order).write.option("compression", "zstd")
+    written.option("parquet.block.size", ROW_GROUP_BYTES).parquet(str(folder))
