@@ -85,9 +85,10 @@ def test_the_server_says_when(shop: Shop, tab: Page) -> None:
     site = shop()
     failing(site, (503, {**CORS, "Retry-After": "60"}, b""))
     tab.add_init_script("Math.random = () => 0")
-    address = site.put("shop.test/", TAG)
-    tab.goto(address)
-    wait_until(site.views)
+    # The page must have been told, not only have asked.
+    with tab.expect_event("requestfinished", lambda request: request.method == "POST"):
+        tab.goto(site.put("shop.test/", TAG))
+    tab.wait_for_timeout(200)
     tab.evaluate("oa('event', 'x'); dispatchEvent(new Event('online')); dispatchEvent(new Event('pagehide'))")
     tab.wait_for_timeout(1500)
     assert len(site.reports()) == 1
