@@ -1,16 +1,16 @@
-"""What a build on Spark would take of more events, by the event logs of two builds of different sizes.
+"""What a build on Spark would take of more events, by the event log of one.
 
-    python -m benchmarks.spark_estimate LOG EVENTS LOG EVENTS --to 1_000_000_000 --executors 16 --cores 4
+    python -m benchmarks.spark_estimate LOG EVENTS --to 1_000_000_000 --executors 16 --cores 4
 
-A log is what Spark writes with `spark.eventLog.enabled true` and `spark.eventLog.compress false`. It says of
-each task how long it ran, and what it read and wrote; tasks belong to the table that was being written. A
-straight line through both sizes gives what a table costs however little there is, and what each further event
-costs.
+The log of a build of so many events is what Spark writes with `spark.eventLog.enabled true` and
+`spark.eventLog.compress false`. It says of each task how long it ran, and what it read and wrote; tasks
+belong to the table that was being written.
 
-The estimate assumes that work is spread evenly over all cores and no table waits for another; that shuffled
-bytes cross the network once, each executor's at `--network` bytes a second; that a core is as fast as one of
-the machine of the logs; that the driver's own time, in which no job runs, stays as it is; and that everything
-fits into memory.
+The estimate assumes that tasks take as many times longer as there are more events (what a small table costs
+however little there is grows, too, so it is rather too high); that work is spread evenly over all cores and
+no table waits for another; that shuffled bytes cross the network once, each executor's at `--network` bytes a
+second; that a core is as fast as one of the machine of the log; that the driver's own time, in which no job
+runs, stays as it is; and that what is shuffled fits onto the executors' disks.
 """
 
 import argparse
@@ -37,14 +37,9 @@ class Cost:
     written_bytes: float = 0.0
     written_rows: float = 0.0
 
-    def at(self, events: float, other: "Cost", other_events: float, to: float) -> "Cost":
-        """The same with so many events, by a straight line; nothing shrinks."""
-        found = {}
-        for each in fields(self):
-            small, large = getattr(self, each.name), getattr(other, each.name)
-            slope = max(0.0, (large - small) / (other_events - events))
-            found[each.name] = large + slope * (to - other_events)
-        return Cost(**found)
+    def times(self, factor: float) -> "Cost":
+        """The same of so many times as many events."""
+        return Cost(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
 
 
 @dataclass
@@ -119,26 +114,22 @@ def _covered(spans: list[tuple[int, int]]) -> int:
 def main() -> None:
     """Print each table's costs, and the estimate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("log", type=Path)
-    parser.add_argument("events", type=int)
-    parser.add_argument("larger_log", type=Path)
-    parser.add_argument("larger_events", type=int)
+    parser.add_argument("log", type=Path, help="a file, or the folder of one that rolled")
+    parser.add_argument("events", type=int, help="of the build that wrote it")
     parser.add_argument("--to", type=int, default=1_000_000_000, help="events of the estimate")
     parser.add_argument("--executors", type=int, default=16)
     parser.add_argument("--cores", type=int, default=4, help="of each executor")
     parser.add_argument("--network", type=float, default=1.25e9, help="bytes a second of each executor")
     parser.add_argument("--listed", type=int, default=15, help="tables with lines of their own")
     options = parser.parse_args()
-    small, large = read_log(options.log), read_log(options.larger_log)
+    build = read_log(options.log)
     cores, link = options.executors * options.cores, options.executors * options.network
-    between_s = large.seconds - large.busy_s
+    between_s = build.seconds - build.busy_s
     lines = {}
-    for table, cost in large.tables.items():
-        to = small.tables.get(table, Cost()).at(options.events, cost, options.larger_events, options.to)
+    for table, cost in build.tables.items():
+        to = cost.times(options.to / options.events)
         lines[table] = (cost, to, to.task_s / cores + to.shuffle_bytes / link)
-    print(
-        f"{options.larger_events:,} events: {large.seconds:.0f} s, {between_s:.0f} of them without a job.\n"
-    )
+    print(f"{options.events:,} events: {build.seconds:.0f} s, {between_s:.0f} of them without a job.\n")
     titles = ["table", "task s", "rows read", "MB shuffled", "rows written", "MB written"]
     print(f"| {' | '.join(titles)} | s of the estimate |\n|---|{'---:|' * len(titles)}")
     ranked = sorted(lines.items(), key=lambda line: -line[1][2])
