@@ -112,10 +112,10 @@ class _Thread(threading.Thread):
         try:
             result = work()
         except BaseException as error:
+            # Before the answer, for whoever waits for it may ask again at once.
             _IDLE.append(self)
             future.set_exception(error)
         else:
-            # Before the answer, for whoever waits for it may ask again at once.
             _IDLE.append(self)
             future.set_result(result)
 

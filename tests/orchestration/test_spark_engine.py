@@ -216,7 +216,7 @@ def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Pat
     from orchestration.sorting_on_spark import sort, sort_large_marts
 
     folder = tables_dir(on_spark, BUILD_ID)
-    for mart, rows in (("fct_many", 1000), ("fct_few", 10)):
+    for mart, rows in (("fct_many", 1000), ("fct_few", 10), ("fct_most", 200_000)):
         (folder / mart).mkdir(parents=True)
         duckdb.sql(
             "select 'p' || (i % 7) as project_id, date '2026-01-01' + (i * 37 % 100)::int as fact_date, "
@@ -234,6 +234,7 @@ def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Pat
         )
         assert large_marts(folder).keys() == {"fct_many"}
         sort(session.read.parquet(f"{folder}/fct_many"), folder / "_sorted" / "in_parts", 3)
+        sort(session.read.parquet(f"{folder}/fct_most"), tmp_path / "in_groups", 1)
     finally:
         session.stop()
     wanted = duckdb.sql(
@@ -245,6 +246,11 @@ def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Pat
         # Nothing is last, as in DuckDB's files.
         assert found == wanted
     assert len(files) == 3
+    # A look-up of one row reads all of its group.
+    (largest,) = duckdb.sql(
+        f"select max(row_group_num_rows) from parquet_metadata('{tmp_path}/in_groups/*.parquet')"
+    ).fetchall()
+    assert largest[0] < 100_000
 
 
 def test_a_killed_build_leaves_no_driver_behind() -> None:
