@@ -66,7 +66,8 @@ EXAMPLE = {
 }
 """A body of POST."""
 
-_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
+# Ids sort by when they were given. The first had no microseconds.
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}([0-9]{6})?Z-[0-9a-f]{8}")
 _definition_row = row_values(Definition)
 
 router = APIRouter()
@@ -109,7 +110,7 @@ async def add(
             )
         raise refusal from None
     received_us = now_us()
-    stamp = datetime.fromtimestamp(received_us / 1e6, UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.fromtimestamp(received_us / 1e6, UTC).strftime("%Y%m%dT%H%M%S%fZ")
     key = f"{stamp}-{secrets.token_hex(4)}"
     bodies = [orjson.dumps(each).decode() for each in _parts(rates)]
     rows = [

@@ -222,6 +222,12 @@ def test_a_hundred_megabytes_are_not_read_to_their_end(client: httpx.Client) -> 
     assert status == 413
 
 
+def test_the_latest_are_first_however_fast_they_follow(client: httpx.Client) -> None:
+    ids = [client.post(URL, content=CSV).json()["exchange_rates_id"] for _ in range(12)]
+    listed = [each["exchange_rates_id"] for each in client.get(URL).json()["exchange_rates"]]
+    assert listed[:12] == ids[::-1]
+
+
 def wide(days: int, codes: list[str]) -> bytes:
     first = date(2000, 1, 1)
     lines = [f"Date,{','.join(codes)},"]
