@@ -208,14 +208,19 @@ class _Query:
             self.values,
         )
 
-    def rows_query(self, is_shown: bool = False) -> tuple[str, list[Any]]:
+    def rows_query(self, is_shown: bool = False, is_near: bool = False) -> tuple[str, list[Any]]:
         """The rows, oldest first: their day is what rows are stored by, so that others are not read.
 
-        For people who are shown it, all of them, and without columns that have nothing.
+        For people who are shown it, all of them, and without columns that have nothing. With `is_near` only
+        what is close is joined, and a last column says of each row whether that missed something.
         """
         of = self.listing
         names = [name for name in SHOWN if name in of.shown or not is_shown]
         shown = [f"{of.shown.get(name, 'null')} as {name}" for name in names] + [f"{of.weight} as counted"]
+        if is_near:
+            shown.append(" or ".join(f"({each.is_missed})" for each in of.near.values()))
+            nearer = {alias: f"{of.joins[alias]} and {near.condition}" for alias, near in of.near.items()}
+            of = replace(of, joins={**of.joins, **nearer})
         limit = "" if is_shown else " limit ? offset ?"
         columns = (",\n    " if is_shown else ", ").join(shown)
         order = f"order by {of.time}, {of.key}"
@@ -235,9 +240,11 @@ class _Query:
 
     def page(self, reader: Reader, page: Page) -> list[ReceiptRow]:
         """A page of the rows."""
-        sql, values = self.rows_query()
-        found = reader.page(sql, values, page)
-        return [self._row(row) for row in found]
+        is_near = bool(self.listing.near)
+        found = reader.page(*self.rows_query(is_near=is_near), page)
+        if is_near and any(row[-1] for row in found):
+            found, is_near = reader.page(*self.rows_query(), page), False
+        return [self._row(row[:-1] if is_near else row) for row in found]
 
     def _row(self, row: Sequence[Any]) -> ReceiptRow:
         named = dict(zip((*SHOWN, "counted"), row, strict=True))

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from funnelhouse.problems import Refusal
 from read_api.column_values import column_value
-from read_api.conversion_paths import conversion_paths
+from read_api.conversion_paths import paths_from_facts
 from read_api.opened_build import Column
 from read_api.parameters import REPORTED, REPORTING, Days, day
 from read_api.reader import Reader
@@ -137,7 +137,10 @@ def asked_figure(reader: Reader, project_id: str, words: Iterable[tuple[str, str
         given[begin].setdefault(name.removeprefix(begin), []).append(value)
     _convert(reader, given)
     if any(PATHS in name for words in given.values() for name in words.get("mart", ())):
-        conversion_paths(reader, project_id, _days_of_paths(given.values()), from_facts=True)
+        parts = [words for words in given.values() if words]
+        is_of_paths = all(words.get("path") for words in parts)
+        paths = [path for words in parts for path in words["path"]] if is_of_paths else []
+        paths_from_facts(reader, project_id, _days_of_paths(parts), paths)
     found = {
         begin: _figure(reader, project_id, begin, each) for begin, each in given.items() if each or not begin
     }
@@ -168,7 +171,7 @@ def _days_of_paths(given: Iterable[Mapping[str, list[str]]]) -> Days:
     """Days that hold those of every part, whose own words choose among them."""
     ends = []
     for end, widest in (("from", min), ("to", max)):
-        of_parts = [words.get(f"conversion_date.{end}", [""])[0] for words in given if words]
+        of_parts = [words.get(f"conversion_date.{end}", [""])[0] for words in given]
         try:
             ends.append(widest(day(end, each) or _OPEN[end] for each in of_parts))
         except Refusal:

@@ -36,12 +36,20 @@ DISTINCT = " as place, row_number() over (partition by "
 
 
 @dataclass(frozen=True)
+class Near:
+    """What a join asks besides, so that days far away are not read, and where that missed a row."""
+
+    condition: str
+    is_missed: str
+
+
+@dataclass(frozen=True)
 class Listing:
     """Rows, one for each line of a receipt; every expression names the relation that it is of.
 
     `columns` are the report's columns as these rows have them, `joins` relations that are read where an
-    expression needs them: each has one row at most for one of `base`. `ignored` are columns of the report
-    that say nothing of its rows.
+    expression needs them: each has one row at most for one of `base`. `near` says of a joined relation how
+    close in time its row nearly always is. `ignored` are columns of the report that say nothing of its rows.
     """
 
     base: str
@@ -54,6 +62,7 @@ class Listing:
     where: str = "true"
     values: tuple[Any, ...] = ()
     ignored: frozenset[str] = frozenset()
+    near: Mapping[str, Near] = field(default_factory=dict)
     aggregate: str = "sum"
     note: str = ""
     """Why these are not the facts; empty where they are."""
@@ -458,31 +467,40 @@ def _completions(known: Known, column: str, _figure: Figure) -> Listing:
             "sessions": "left join fct_sessions as sessions on completions.session_id = sessions.session_id",
         },
         where,
+        near={
+            "sessions": Near(
+                "sessions.session_date between completions.completion_date - 7 "
+                "and completions.completion_date",
+                "completions.session_id is not null and sessions.session_id is null",
+            )
+        },
     )
 
 
 def _exposed(_known: Known, column: str, _figure: Figure) -> Listing:
     """People, each at their first exposure to a variant."""
+    named = ("project_id", "experiment_id", "variant_id", "person_id")
+    which = "where has_several_variants " if column == "exposed_to_several" else ""
+    same = " and ".join(f"exposures.{name} = people.{name}" for name in (*named, "exposed_at"))
     return Listing(
-        "(select project_id, experiment_id, variant_id, person_id, min(exposed_at) as exposed_at, "
-        "min(exposure_date) as exposure_date, min(session_id) as session_id, "
-        "bool_or(has_several_variants) as has_several_variants "
-        "from fct_experiment_exposures group by project_id, experiment_id, variant_id, person_id) as people",
-        {
-            **{name: f"people.{name}" for name in ("project_id", "experiment_id", "variant_id", "person_id")},
-            "session_id": "people.session_id",
-        },
+        f"(select {', '.join(named)}, min(exposed_at) as exposed_at "  # noqa: S608
+        f"from fct_experiment_exposures {which}group by {', '.join(named)}) as people",
+        {name: f"people.{name}" for name in named},
         "1",
         "people.exposed_at",
         "people.person_id",
         {
             "happened_at": "people.exposed_at",
-            "day": "people.exposure_date",
+            "day": "firsts.exposure_date",
             "name": "people.variant_id",
             "person_id": "people.person_id",
-            "session_id": "people.session_id",
+            "session_id": "firsts.session_id",
         },
-        where="people.has_several_variants" if column == "exposed_to_several" else "true",
+        {
+            "firsts": "left join lateral (select min(exposure_date) as exposure_date, "  # noqa: S608
+            "min(session_id) as session_id from fct_experiment_exposures as exposures "
+            f"where {same}) as firsts on true"
+        },
         # A variant's people are the same whatever goal it is judged by.
         ignored=frozenset({"goal_id"}),
     )

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median_low
 from typing import Any
 
 import duckdb
 import pytest
-from example_marts import ReadServer, copied_marts, serving_two_years
+from example_marts import TWO_YEARS, ReadServer, copied_marts, publish_rows, serving_two_years
 
-from read_api.conversion_paths import conversion_paths
+from funnelhouse.settings import Settings
+from read_api.conversion_paths import conversion_paths, paths_from_facts
 from read_api.parameters import ALL_DAYS
 from read_api.publications import Publications
 from read_api.slices import PATHS
@@ -100,15 +102,33 @@ def test_paths_are_those_of_the_conversions_that_are_asked_for(
 def test_published_paths_are_those_of_the_facts(shop: ReadServer, money: str) -> None:
     publications = Publications(shop.settings.published_dir)
     found = []
-    for from_facts in (False, True):
+    for of_days in (conversion_paths, paths_from_facts):
         with publications.current("shop") as reader:
             reader.convert(money)
-            chosen = conversion_paths(reader, "shop", ALL_DAYS, from_facts)
+            chosen = of_days(reader, "shop", ALL_DAYS)
             condition, values = chosen.condition
             found.append(reader.rows(f"select * from {chosen.mart} where {condition} order by all", values))
-            assert ("derived." in reader.derived[PATHS][0]) is not from_facts
+            assert ("derived." in reader.derived[PATHS][0]) is (of_days is conversion_paths)
     assert found[0] == found[1]
     assert len(found[0]) > 1_000
+
+
+def test_of_some_paths_the_facts_have_all_conversions(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    shorter = "delete from fct_attribution where touch_id like '%.2' and conversion_id like '%0'"
+    publish_rows(home, {}, sql=f"{TWO_YEARS};{shorter}")
+    with Publications(home.published_dir).current("shop") as reader:
+        query = f"select path, count(*) from {PATHS} group by path"
+        paths_from_facts(reader, "shop", ALL_DAYS)
+        counts = dict(reader.rows(query, []))
+        assert {path.count(" > ") for path in counts} == {0, 1}
+        for path in counts:
+            paths_from_facts(reader, "shop", ALL_DAYS, [path])
+            found = dict(reader.rows(query, []))
+            assert found[path] == counts[path]
+            assert {each.count(" > ") for each in found} == {path.count(" > ")}
+        paths_from_facts(reader, "shop", ALL_DAYS, counts)
+        assert dict(reader.rows(query, [])) == counts
 
 
 def test_what_a_path_brought_opens_into_its_conversions(

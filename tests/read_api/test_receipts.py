@@ -6,14 +6,16 @@ import random
 import re
 import shutil
 from collections.abc import Iterator
+from datetime import date, datetime
 from decimal import Decimal
 from html import unescape
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import duckdb
 import pytest
-from example_marts import TWO_YEARS, ReadServer
+from example_marts import TWO_YEARS, ReadServer, publish_rows
 from figures_in_html import ORIGINS, Reading, Shown
 from pages import Page, pages_of
 from test_true_figures import FILTERS, PAGES, address, assert_reads
@@ -292,3 +294,56 @@ def test_entries_of_the_ledger_are_said_by_why_they_are_there(
     assert found.words.replace(" in USD", "").replace(" where currency is USD", "") == said
     assert found.agrees
     assert any(row.transaction_id for row in found.rows) is has_order
+
+
+def test_a_completion_finds_its_session_however_long_ago(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    begun = {"shop/now": datetime(2026, 6, 1), "shop/yesterday": datetime(2026, 5, 31)}
+    completed = datetime(2026, 6, 1, 12)
+
+    def sources(begun: dict[str, datetime]) -> list[str]:
+        sessions: list[dict[str, Any]] = [
+            {"project_id": "shop", "session_id": each, "session_date": time.date(), "started_at": time}
+            | {"person_id": "shop/p", "source": each.removeprefix("shop/"), "is_bot": False}
+            for each, time in begun.items()
+        ]
+        completions: list[dict[str, Any]] = [
+            {"project_id": "shop", "completion_id": f"shop/cart:{each}", "goal_id": "cart"}
+            | {"session_id": each, "completed_at": completed, "completion_date": completed.date()}
+            for each in (*begun, None)
+        ]
+        publish_rows(home, {"fct_sessions": sessions, "fct_goal_completions": completions})
+        words = [("mart", "rpt_goals"), ("column", "sum(completions)"), ("goal_id", "cart")]
+        with Publications(home.published_dir).current("shop") as reader:
+            found = receipt(reader, "shop", asked_figure(reader, "shop", words))
+        return sorted(row.source or "" for row in found.rows)
+
+    assert sources(begun) == ["", "now", "yesterday"]
+    assert sources({**begun, "shop/winter": datetime(2026, 1, 1)}) == ["", "now", "winter", "yesterday"]
+
+
+def test_people_of_an_experiment_are_listed_by_their_first_exposure(tmp_path: Path) -> None:
+    home = Settings(home=tmp_path / "home")
+    rows = [
+        {"project_id": "shop", "experiment_id": "button", "variant_id": variant, "person_id": person}
+        | {"session_id": session, "exposed_at": at, "exposure_date": at.date(), "page_views": 1}
+        | {"has_several_variants": person == "shop/eve"}
+        for variant, person, session, at in (
+            ("a", "shop/ada", "shop/9", datetime(2026, 6, 1, 10)),
+            ("a", "shop/ada", "shop/1", datetime(2026, 6, 2, 10)),
+            ("a", "shop/eve", "shop/2", datetime(2026, 6, 3, 10)),
+            ("b", "shop/eve", "shop/3", datetime(2026, 6, 1, 10)),
+        )
+    ]
+    publish_rows(home, {"fct_experiment_exposures": rows})
+
+    def people(column: str) -> list[tuple[str | None, str | None, date | None]]:
+        words = [("mart", "rpt_experiments"), ("column", f"sum({column})"), ("variant_id", "a")]
+        with Publications(home.published_dir).current("shop") as reader:
+            found = receipt(reader, "shop", asked_figure(reader, "shop", words))
+        assert found.parts[0].rows == len(found.rows)
+        return [(row.person_id, row.session_id, row.day) for row in found.rows]
+
+    eve = ("shop/eve", "shop/2", date(2026, 6, 3))
+    assert people("exposed") == [("shop/ada", "shop/9", date(2026, 6, 1)), eve]
+    assert people("exposed_to_several") == [eve]
