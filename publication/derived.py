@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 import duckdb
 
+from publication.difference import Difference
 from publication.layout import DERIVED, TWIN
+from publication.prepared import Prepared
 
 CONVERSION_PATHS = "conversion_paths"
 CONVERTING_SESSIONS = "converting_sessions"
@@ -60,10 +62,10 @@ where model = 'linear' and touch_id is not null and {condition}
 group by project_id, conversion_id, conversion_date, currency"""  # noqa: S608
 
 
-def create_derived(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables anew in the attached file `published`, each where there is what it needs."""
-    connection.execute(f"drop schema if exists published.{DERIVED} cascade")
-    connection.execute(f"create schema published.{DERIVED}")
+def make_derived(
+    connection: duckdb.DuckDBPyConnection, prepared: Prepared, differences: Mapping[str, Difference]
+) -> None:
+    """Make the tables in the attached file `published`, each where there is what it needs."""
     columns: dict[str, set[str]] = {}
     for mart, name in connection.execute(
         "select table_name, column_name from duckdb_columns() "
@@ -75,16 +77,25 @@ def create_derived(connection: duckdb.DuckDBPyConnection) -> None:
             f"{TWIN}currency": f"max({TWIN}currency)",
             f"{TWIN}net_amount_minor": f"cast(sum({TWIN}credited_amount_minor) as bigint)",
         }
-        paths = paths_of(f"published.main.{CREDITS}", "true", {**NET, **converted})
-        connection.execute(
-            f"create table published.{DERIVED}.{CONVERSION_PATHS} as {paths} "
-            "order by project_id, conversion_date, conversion_id"
+        changed = differences.get(CREDITS)
+        is_by_day = changed is not None and changed.keys == ("project_id", "conversion_date", "model")
+        days = changed.on_changed_days(model="'linear'") if changed and is_by_day else None
+        prepared.make(
+            f"{DERIVED}.{CONVERSION_PATHS}",
+            lambda where: (
+                paths_of(f"published.main.{CREDITS}", where, {**NET, **converted})
+                + " order by project_id, conversion_date, conversion_id"
+            ),
+            days,
+            days,
         )
     sessions, conversions = (columns.get(mart, set()) for mart in ("fct_sessions", "fct_conversions"))
     if sessions >= {"project_id", "session_date", "session_id"} and "session_id" in conversions:
-        connection.execute(
-            f"create table published.{DERIVED}.{CONVERTING_SESSIONS} as "  # noqa: S608
-            "select * from published.main.fct_sessions where session_id in "
-            "(select session_id from published.main.fct_conversions) "
-            "order by project_id, session_date, session_id"
+        prepared.make(
+            f"{DERIVED}.{CONVERTING_SESSIONS}",
+            lambda where: (
+                f"select * from published.main.fct_sessions where {where} and session_id in "  # noqa: S608
+                "(select session_id from published.main.fct_conversions) "
+                "order by project_id, session_date, session_id"
+            ),
         )

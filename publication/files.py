@@ -12,11 +12,11 @@ computed.
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from publication.layout import LOOKUPS
+from publication.tables import literal
 
 _FILE_BITS = 40
 """Rows of one file have numbers below 2 to this power."""
@@ -57,7 +57,7 @@ def stored_types(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -
 def reading(paths: Iterable[str]) -> str:
     """Rows of Parquet files, as SQL."""
     # A folder above may be called `a=b`, which would be another column.
-    return f"read_parquet([{', '.join(map(_text, paths))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(literal, paths))}], hive_partitioning = false)"
 
 
 def views_over_files(
@@ -91,7 +91,7 @@ def rows_from(number: str) -> str:
 
 def find_files(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Let a connection find the files of the build of a folder, which is its real one."""
-    connection.execute(f"set global file_search_path = {_text(folder.parent)}")
+    connection.execute(f"set global file_search_path = {literal(folder.parent)}")
 
 
 def find_only_files(connection: duckdb.DuckDBPyConnection, folder: Path, sizes: Sizes) -> None:
@@ -106,7 +106,7 @@ def find_only_files(connection: duckdb.DuckDBPyConnection, folder: Path, sizes: 
     paths = [
         f"{folder.name}/{part(mart, number)}" for mart, found in sizes.items() for number in range(len(found))
     ]
-    listed = ", ".join(_text(path) for each in paths for path in (each, folder.parent / each))
+    listed = ", ".join(literal(path) for each in paths for path in (each, folder.parent / each))
     if listed:
         connection.execute(f"set global allowed_paths = [{listed}]")
     # A build's files never change.
@@ -124,18 +124,6 @@ def refuse_cut_files(folder: Path, sizes: Sizes) -> None:
                 raise duckdb.IOException(f"the file {path} is missing or cut")
 
 
-def relation_comments(connection: duckdb.DuckDBPyConnection, database: str) -> dict[str, str]:
-    """Comments of the tables and views in the schema `main` of a database that a connection has open."""
-    found = connection.execute(
-        "select table_name, comment from duckdb_tables() "
-        "where database_name = $1 and schema_name = 'main' and comment is not null "
-        "union all select view_name, comment from duckdb_views() "
-        "where database_name = $1 and schema_name = 'main' and comment is not null",
-        [database],
-    )
-    return dict(found.fetchall())
-
-
 def numbered(mart: str) -> str:
     """The view in which rows have numbers."""
     return f"{LOOKUPS}.{mart}"
@@ -144,7 +132,3 @@ def numbered(mart: str) -> str:
 def can_be_searched(published_dir: Path) -> bool:
     """Whether DuckDB's setting can name the folder: it takes a comma for the next one's beginning."""
     return "," not in str(published_dir)
-
-
-def _text(value: Any) -> str:
-    return "'" + str(value).replace("'", "''") + "'"

@@ -17,8 +17,9 @@ import duckdb
 import psycopg
 from psycopg import sql
 
-from publication.files import find_files, relation_comments
+from publication.files import find_files
 from publication.layout import MARTS_FILE
+from publication.tables import relation_comments
 
 # Only one build at a time copies into a database.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('funnelhouse publish'), hashtext(%s))"

@@ -18,7 +18,8 @@ from typing import Any
 
 import duckdb
 
-from publication.derived import create_derived
+from publication.derived import make_derived
+from publication.difference import Difference, replace_rows
 from publication.files import (
     Sizes,
     can_be_searched,
@@ -26,7 +27,6 @@ from publication.files import (
     numbered,
     part,
     refuse_cut_files,
-    relation_comments,
     stored_types,
     take_files,
     views_over_files,
@@ -34,47 +34,32 @@ from publication.files import (
 from publication.layout import (
     BUILD_FILE,
     CURRENT,
+    DERIVED,
     FILES,
     KEPT_FILE,
     LOOKUPS,
     MARTS_FILE,
     REPORTING,
+    SUMMED,
     TWIN,
     Kept,
     is_build_id,
     latest_folder,
-    lookup_key,
     new_build_id,
     published_builds,
     read_build,
     read_kept,
 )
-from publication.summing import create_summed
+from publication.lookups import make_lookups
+from publication.prepared import Prepared
+from publication.summing import make_summed
+from publication.tables import Table, identifier, listed, literal, order_of, relation_comments, tables
 
 # Clients as old as DuckDB 1.2 open the file.
 STORAGE_VERSION = "v1.2.0"
 
-# What one person or one conversion is asked for by. The marts are sorted by day, and of the texts in a block
-# DuckDB keeps the least and the greatest by eight characters, the project's: it would read whole columns.
-LOOKED_UP = (
-    ("dim_people", "person_id"),
-    ("dim_identifiers", "person_id"),
-    ("dim_identifiers", "id_value"),
-    ("fct_sessions", "person_id"),
-    ("fct_sessions", "session_id"),
-    ("fct_touches", "person_id"),
-    ("fct_conversions", "person_id"),
-    ("fct_conversions", "conversion_id"),
-    ("fct_conversion_reports", "conversion_id"),
-    ("fct_goal_completions", "person_id"),
-    ("fct_forwardings", "conversion_id"),
-)
-
 COPIES = "copies"
 """Key in build.json: how many times in a row the marts file is a copy of the last one, changed."""
-
-MOST_CHANGED = 0.3
-"""Of a report's rows: where more differ, all are copied, which also sorts them."""
 
 MOST_COPIES = 100
 """Then it is made anew: rows that came in copies are not sorted, and what was deleted leaves gaps."""
@@ -316,19 +301,20 @@ def _copy_marts(
     with duckdb.connect(config=config) as connection, guard(connection.interrupt):
         # Not when connecting: a bound on what is spilled is then shown, and not kept.
         for name, value in engine.items():
-            connection.execute(f"set global {name} = {_text(value)}")
-        connection.execute(f"attach {_text(warehouse_path)} as warehouse (read_only)")
+            connection.execute(f"set global {name} = {literal(value)}")
+        connection.execute(f"attach {literal(warehouse_path)} as warehouse (read_only)")
         connection.execute(
-            f"attach {_text(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
+            f"attach {literal(folder / MARTS_FILE)} as published (storage_version '{STORAGE_VERSION}')"
         )
-        connection.execute(f"create schema if not exists published.{LOOKUPS}")
+        prepared = Prepared(connection, (LOOKUPS, SUMMED, DERIVED))
         if sizes:
             # The folder gets its name when everything in it is there.
             named = folder / "named"
             named.mkdir()
             (named / build_id).symlink_to(folder, target_is_directory=True)
             find_files(connection, named / build_id)
-        built = _tables(connection, "warehouse", marts)
+        built = _built(connection, marts)
+        differences: dict[str, Difference] = {}
         if changed_rows is None:
             rows = {
                 mart: _show_files(connection, folder, build_id, table, len(sizes[mart]))
@@ -337,31 +323,26 @@ def _copy_marts(
                 for mart, table in built.items()
             }
         else:
-            known = _tables(connection, "published")
-            rows = {
-                mart: _change_mart(connection, table, known.get(mart), changed_rows.get(mart))
-                for mart, table in built.items()
-            }
+            known = tables(connection, "published")
+            rows = {}
+            for mart, table in built.items():
+                rows[mart], difference = _change_mart(
+                    connection, table, known.get(mart), changed_rows.get(mart)
+                )
+                if difference:
+                    differences[mart] = difference
             _drop_others(connection, marts)
-            connection.execute(f"drop schema published.{LOOKUPS} cascade")
-            connection.execute(f"create schema published.{LOOKUPS}")
             connection.execute(f"drop schema if exists published.{REPORTING} cascade")
             # It may move rows, which are looked up by their place.
             connection.execute("checkpoint published")
-        for mart, column in LOOKED_UP:
-            if mart in rows:
-                source = numbered(mart) if mart in sizes else f"main.{mart}"
-                connection.execute(
-                    f"create table published.{LOOKUPS}.{mart}_by_{column} as "  # noqa: S608
-                    f"select {lookup_key(column)} as key, rowid as row_number "
-                    f"from published.{source} order by key, row_number"
-                )
         _create_reporting_views(connection)
-        create_summed(connection)
-        create_derived(connection)
+        make_lookups(connection, prepared, {mart: mart in sizes for mart in rows}, differences)
+        make_summed(connection, prepared, differences)
+        make_derived(connection, prepared, differences)
+        prepared.drop_others()
         if with_parquet:
             for mart in (mart for mart in marts if mart not in sizes):
-                file = _text(folder / f"{mart}.parquet")
+                file = literal(folder / f"{mart}.parquet")
                 connection.execute(f"copy published.main.{mart} to {file} (format parquet, compression zstd)")
         # Leaves no write-ahead log beside the file.
         connection.execute("checkpoint published")
@@ -384,45 +365,16 @@ def _lengthen(file: Path) -> None:
         os.truncate(file, int(said[0]))
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A mart's table: type and comment of each column, and its own comment."""
-
-    name: str
-    columns: dict[str, tuple[str, str | None]]
-    comment: str | None
-
-    @property
-    def types(self) -> dict[str, str]:
-        return {name: data_type for name, (data_type, _) in self.columns.items()}
-
-
-def _tables(
-    connection: duckdb.DuckDBPyConnection, database: str, marts: Sequence[str] | None = None
-) -> dict[str, _Table]:
-    """Tables of the schema `main` by name: these marts, or all.
-
-    They are read at once, because DuckDB looks through all columns of everything for those of one. Raises
-    PublishError where there is no such mart.
-    """
-    comments = relation_comments(connection, database)
-    found: dict[str, _Table] = {}
-    for table, name, data_type, comment in connection.execute(
-        "select table_name, column_name, data_type, comment from duckdb_columns() "
-        "where database_name = ? and schema_name = 'main' order by table_name, column_index",
-        [database],
-    ).fetchall():
-        of = found.setdefault(table, _Table(table, {}, comments.get(table)))
-        of.columns[name] = (data_type, comment)
-    if marts is None:
-        return found
+def _built(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) -> dict[str, Table]:
+    """The warehouse's tables of these marts. Raises PublishError where there is no such mart."""
+    found = tables(connection, "warehouse")
     for mart in marts:
         if not _MART_NAME.fullmatch(mart) or mart not in found:
-            raise PublishError(f"the {database} has no mart {mart!r}")
+            raise PublishError(f"the warehouse has no mart {mart!r}")
     return {mart: found[mart] for mart in marts}
 
 
-def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: _Table, is_order_total: bool = True) -> int:
+def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: Table, is_order_total: bool = True) -> int:
     """Copy one table with its comments; returns its rows.
 
     Rows are sorted by project and day, which lets reads skip what they don't need. Where the order is total,
@@ -433,19 +385,13 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, mart: _Table, is_order_tot
     order = [*first, *(name for name in mart.columns if name not in first)] if is_order_total else first
     connection.execute(
         f"create table published.main.{mart.name} as select * from warehouse.main.{mart.name} "  # noqa: S608
-        f"order by {', '.join(_identifier(name) for name in order or [*mart.columns][:1])}"
+        f"order by {listed(order or [*mart.columns][:1])}"
     )
     return _described_and_counted(connection, mart, "table")
 
 
-def order_of(types: Mapping[str, str]) -> list[str]:
-    """Columns by which the rows of a mart are sorted first, of the types of all: project, and days."""
-    days = [name for name, data_type in types.items() if data_type == "DATE"]
-    return [*(["project_id"] if "project_id" in types else []), *days]
-
-
 def _show_files(
-    connection: duckdb.DuckDBPyConnection, folder: Path, build_id: str, mart: _Table, files: int
+    connection: duckdb.DuckDBPyConnection, folder: Path, build_id: str, mart: Table, files: int
 ) -> int:
     """Make the views over the files of one mart; returns its rows."""
     name = mart.name
@@ -456,16 +402,16 @@ def _show_files(
     return _described_and_counted(connection, mart, "view")
 
 
-def _described_and_counted(connection: duckdb.DuckDBPyConnection, mart: _Table, kind: str) -> int:
+def _described_and_counted(connection: duckdb.DuckDBPyConnection, mart: Table, kind: str) -> int:
     """Give what was published the comments that the warehouse has; returns its rows."""
     # Each of so many statements would wait for the disk by itself.
     connection.begin()
     if mart.comment:
-        connection.execute(f"comment on {kind} published.main.{mart.name} is {_text(mart.comment)}")
+        connection.execute(f"comment on {kind} published.main.{mart.name} is {literal(mart.comment)}")
     for name, (_, said) in mart.columns.items():
         if said:
             connection.execute(
-                f"comment on column published.main.{mart.name}.{_identifier(name)} is {_text(said)}"
+                f"comment on column published.main.{mart.name}.{identifier(name)} is {literal(said)}"
             )
     connection.commit()
     counted = connection.execute(f"select count(*) from published.main.{mart.name}").fetchone()  # noqa: S608
@@ -491,17 +437,17 @@ def _create_reporting_views(connection: duckdb.DuckDBPyConnection) -> None:
         twins = {name: TWIN + name for name in found if TWIN + name in found}
         if "currency" not in twins or len(twins) == 1:
             continue
-        replaced = ", ".join(f"{_identifier(twin)} as {_identifier(name)}" for name, twin in twins.items())
+        replaced = ", ".join(f"{identifier(twin)} as {identifier(name)}" for name, twin in twins.items())
         view = f"published.{REPORTING}.{mart}"
         # Without the name that the file has here: others open it by names of their own.
         connection.execute(
             f"create view {view} as select * replace ({replaced}) from main.{mart}"  # noqa: S608
         )
         if comments.get(mart):
-            connection.execute(f"comment on view {view} is {_text(comments[mart])}")
+            connection.execute(f"comment on view {view} is {literal(comments[mart])}")
         for name in found:
             if comment := found[twins.get(name, name)]:
-                connection.execute(f"comment on column {view}.{_identifier(name)} is {_text(comment)}")
+                connection.execute(f"comment on column {view}.{identifier(name)} is {literal(comment)}")
     connection.commit()
 
 
@@ -512,63 +458,29 @@ def _drop_others(connection: duckdb.DuckDBPyConnection, marts: Sequence[str]) ->
     ).fetchall()
     for (table,) in tables:
         if table not in marts:
-            connection.execute(f"drop table published.main.{_identifier(table)}")
+            connection.execute(f"drop table published.main.{identifier(table)}")
 
 
 def _change_mart(
-    connection: duckdb.DuckDBPyConnection, mart: _Table, known: _Table | None, changed: str | None
-) -> int:
-    """Replace the rows of one table that may differ; returns its rows. `known` is what is published of it."""
+    connection: duckdb.DuckDBPyConnection, mart: Table, known: Table | None, changed: str | None
+) -> tuple[int, Difference | None]:
+    """Replace the rows of one table that differ; returns its rows, and which these were.
+
+    `known` is what is published of it, `changed` the condition of rows that may differ. All are copied where
+    most do, or where it has other columns.
+    """
+    found = None
     if known is not None and known.types == mart.types:
-        changed = changed or _on_changed_days(connection, mart)
-    else:
-        changed = None
-    if changed is not None:
-        first = ", ".join(map(_identifier, order_of(mart.types))) or "all"
-        connection.execute(f"delete from published.main.{mart.name} where {changed}")  # noqa: S608
-        connection.execute(
-            f"insert into published.main.{mart.name} by name "
-            f"from warehouse.main.{mart.name} where {changed} order by {first}"
-        )
+        found = replace_rows(connection, mart, changed)
+    if found is not None:
         published, built = (
             connection.execute(f"select count(*) from {side}.main.{mart.name}").fetchone()  # noqa: S608
             for side in ("published", "warehouse")
         )
         if published and published == built:
-            return int(published[0])
+            return int(published[0]), found
     connection.execute(f"drop table if exists published.main.{mart.name}")
-    return _copy_mart(connection, mart, is_order_total=False)
-
-
-def _on_changed_days(connection: duckdb.DuckDBPyConnection, mart: _Table) -> str | None:
-    """The condition on rows of those days of projects whose rows are not those published.
-
-    None where rows are of no day, or most of them differ: then all are copied. Rows of a day are compared by
-    their number and the sum of their hashes of 64 bits.
-    """
-    by = [_identifier(name) for name in order_of(mart.types)[:2]]
-    if len(by) < 2:
-        return None
-    keys = ", ".join(by)
-    hashed = ", ".join(_identifier(name) for name in mart.columns)
-    days = " union all ".join(
-        f"select {keys}, count(*) as day_rows, sum(hash({hashed})) as hashes "  # noqa: S608
-        f"from {side}.main.{mart.name} group by {keys}"
-        for side in ("published", "warehouse")
-    )
-    connection.execute(
-        f"create or replace temp table changed_days as select {keys}, max(day_rows) as day_rows "  # noqa: S608
-        f"from ({days}) group by {keys}, day_rows, hashes having count(*) = 1"
-    )
-    ((changed, rows),) = connection.execute(
-        "select (select coalesce(sum(day_rows), 0) from changed_days), "  # noqa: S608
-        f"(select count(*) from warehouse.main.{mart.name})"
-    ).fetchall()
-    # Each such day is there twice: as it was, and as it is.
-    if changed > 2 * rows * MOST_CHANGED:
-        return None
-    same = " and ".join(f"changed_days.{name} is not distinct from {mart.name}.{name}" for name in by)
-    return f"exists (select 1 from changed_days where {same})"  # noqa: S608
+    return _copy_mart(connection, mart, is_order_total=False), None
 
 
 def _prune(published_dir: Path, now: datetime) -> None:
@@ -613,12 +525,3 @@ def sync(path: Path) -> None:
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _text(value: object) -> str:
-    """An SQL text literal: ATTACH and COMMENT take no bound parameters."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

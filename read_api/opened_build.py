@@ -15,8 +15,9 @@ import duckdb
 import orjson
 
 from funnelhouse.problems import Refusal
-from publication.files import Sizes, find_only_files, refuse_cut_files, relation_comments
+from publication.files import Sizes, find_only_files, refuse_cut_files
 from publication.layout import BUILD_FILE, DERIVED, FILES, LOOKUPS, MARTS_FILE, SUMMED
+from publication.tables import relation_comments
 from read_api.parameters import REPORTING
 
 # What one open build may use, whatever is asked of it.

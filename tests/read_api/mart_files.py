@@ -9,7 +9,8 @@ from example_marts import FACTS, Rows, contract, write_warehouse
 
 from funnelhouse.settings import Settings
 from publication.layout import new_build_id
-from publication.publishing import Publication, order_of, publish
+from publication.publishing import Publication, publish
+from publication.tables import order_of
 
 PARTS = 3
 

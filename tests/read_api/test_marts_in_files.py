@@ -24,7 +24,8 @@ from forwarding.publications import opened
 from funnelhouse.problems import Refusal
 from funnelhouse.settings import Settings
 from publication.layout import lookup_key, new_build_id, published_builds
-from publication.publishing import LOOKED_UP, PublishError, check_whole, publish
+from publication.lookups import LOOKED_UP
+from publication.publishing import PublishError, check_whole, publish
 from read_api.opened_build import open_build
 from read_api.publications import Publications
 

@@ -30,8 +30,8 @@ from example_marts import (
 
 from funnelhouse.settings import Settings
 from publication.layout import lookup_key, new_build_id, published_builds
+from publication.lookups import LOOKED_UP
 from publication.publishing import (
-    LOOKED_UP,
     Changes,
     Publication,
     PublishError,
