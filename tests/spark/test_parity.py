@@ -1,5 +1,6 @@
 """The same record on DuckDB and on a Spark cluster: every mart, row for row, to the cent."""
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -24,7 +26,7 @@ from spark_here import NEEDS_SPARK
 from benchmarks.traffic import generate
 from funnelhouse.settings import Settings
 from orchestration.manifest import DBT_PROJECT, load_manifest, model_names
-from record.contract import RAW_TABLES, Event, row_values
+from record.contract import RAW_TABLES, Definition, Event, row_values
 from record.landing import open_store
 from record.sealing import seal
 
@@ -98,6 +100,38 @@ def rich_conversions() -> list[Event]:
     ]
 
 
+def clicks_of_two_parameters() -> dict[str, list[Any]]:
+    """Visits with two click ids, of one traffic source with a medium and without: nulls have an order."""
+    project: dict[str, Any] = {"project_id": "networks", "received_us": FIRST_BATCH_US}
+    sources = ({"click_id_param": "plain"}, {"click_id_param": "paid", "medium": "cpc"})
+    return {
+        "definitions": [
+            Definition(
+                **project,
+                kind="traffic_source",
+                key=f"n{number}",
+                body=json.dumps({"name": "Network", "source": "network", "is_paid": True, **each}),
+            )
+            for number, each in enumerate(sources)
+        ],
+        "events": [
+            Event(
+                **project,
+                event_id=f"click-{number}",
+                dialect="openanalytics",
+                dialect_version="1",
+                sender="browser",
+                kind="visit",
+                occurred_us=FIRST_BATCH_US + number,
+                payload="{}",
+                visitor_id=f"clicked-{number}",
+                url=f"https://networks.example/offer?plain={number}&paid=x{number}",
+            )
+            for number in range(5)
+        ],
+    }
+
+
 def _built_on_duckdb(settings: Settings) -> None:
     built = run_dbt(settings, *MODELS_AND_SEEDS)
     assert built.returncode == 0, built.stdout[-8000:]
@@ -117,7 +151,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     finally:
         server.stop()
     settings = server.settings
-    rows = [*batches(SEED, PROJECTS, BATCHES), {"events": rich_conversions()}]
+    rows = [*batches(SEED, PROJECTS, BATCHES), {"events": rich_conversions()}, clicks_of_two_parameters()]
     with closing(open_store(settings.landing_store)) as store:
         for batch in rows:
             store.append(
