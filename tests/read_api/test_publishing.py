@@ -384,6 +384,30 @@ def test_a_day_that_differs_leaves_the_others_where_they_are(home: Settings) -> 
         assert len(days) == 3000
 
 
+def test_rows_that_are_the_same_are_counted(home: Settings) -> None:
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, {})
+    done = None
+    for number, sources in enumerate((["a", "a", "b"], ["a", "b", "b"], ["b", "b", "b"], ["a", "b", "b"])):
+        at = START + timedelta(minutes=number)
+        with duckdb.connect(str(home.warehouse_path)) as warehouse:
+            warehouse.execute("delete from rpt_traffic")
+            # Others, so that few of all differ.
+            for source in [*sources, *map(str, range(20))]:
+                warehouse.execute(
+                    "insert into rpt_traffic by name "
+                    "select 'shop' as project_id, date '2026-01-01' as report_date, ? as source",
+                    [source],
+                )
+        if done is None:
+            done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(at), at)
+        else:
+            done = published_again(home, done, at)
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
+            found = published.sql("select source from rpt_traffic where source >= 'a' order by 1").fetchall()
+            assert [source for (source,) in found] == sources
+
+
 def test_marts_of_somebody_s_own_are_changed_whatever_their_columns_are_called(home: Settings) -> None:
     home.home_dir.mkdir()
     own = 'create table rpt_own ("order" bigint, project_id varchar, "order day" date)'
