@@ -26,8 +26,9 @@ KEPT_FILE = "kept.json"
 MODEL_DOCS = "models.html.gz"
 
 LOOKUPS = "lookup"
-"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key. Of a
-mart that is a view, it has one more of the same name, in which rows have numbers; see publication.files."""
+"""Schema of the look-ups: `<mart>_by_<column>` has `key` and `row_number` of every row, sorted by key but
+for those that came in copies. Of a mart that is a view, it has one more of the same name, in which rows have
+numbers; see publication.files."""
 
 FILES = "files"
 """Key in build.json: of marts that are views over Parquet files, the bytes of each file, in their order."""

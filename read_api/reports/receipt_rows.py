@@ -12,6 +12,7 @@ from typing import Any
 from read_api.reader import Reader
 from read_api.reports.projects import Project
 from read_api.reports.receipt_asked import Expression
+from read_api.reports.receipt_words import why_not_facts
 from read_api.slices import CREDIT_DIGITS, PATHS, Figure
 
 SHOWN = (
@@ -161,11 +162,7 @@ def listing(known: Known, figure: Figure, asked: Expression) -> Listing:
 
 def of_report(known: Known, figure: Figure, asked: Expression) -> Listing:
     """The report's own rows."""
-    mart = figure.of.mart
-    note = NOTES.get((mart, asked.column)) or NOTES.get((mart, "")) or _NOTE
-    if asked.is_distinct:
-        note = "Each value is counted once, however many rows of the report have it."
-    return _of_itself(known, figure, asked, note)
+    return _of_itself(known, figure, asked, why_not_facts(figure.of.mart, asked))
 
 
 def _of_itself(known: Known, figure: Figure, asked: Expression, note: str) -> Listing:
@@ -579,44 +576,6 @@ _LISTERS: Mapping[tuple[str, str], Lister] = {
     ("rpt_data_trust", "occurrences"): _trust,
 }
 """Columns of reports whose rows are listed from facts."""
-
-_NOTE = "What was counted is not published row by row: these are the report's own rows."
-
-NOTES: Mapping[tuple[str, str], str] = {
-    ("rpt_landing_pages", "shared_cost_minor"): "A campaign's cost of a day is shared over the landing pages "
-    "of its sessions of that day, in proportion to their number: these are the shares.",
-    ("rpt_pages", ""): "Page views are counted, not published one by one: these are the report's own rows.",
-    ("rpt_funnels", ""): "Who took which step is not published person by person: these are the report's own "
-    "rows, by day of entry and source.",
-    ("rpt_funnels", "median_seconds"): "The shortest time within which half of them got there, from the "
-    "first step on.",
-    ("rpt_cohorts", ""): "People are counted by the week in which they were first seen, and not published "
-    "one by one: this is the report's own row.",
-    ("rpt_paths", ""): "Which conversion took which path is not published: these are the report's own rows.",
-    ("rpt_paths", "path_median_seconds"): "The shortest time within which half of the path's conversions "
-    "came, from its first touch on.",
-    ("rpt_channel_importance", "removal_effect"): "The share of conversions that a Markov chain over all "
-    "journeys loses when the source is taken out of it.",
-    ("rpt_channel_importance", "removal_effect_share"): "The removal effect over the sum of all sources' "
-    "removal effects.",
-    ("rpt_channel_importance", "shapley_value"): "What the source adds to the conversion rate, on average "
-    "over all orders in which sources could have joined.",
-    ("rpt_channel_importance", "shapley_error"): "How far the contribution may be off, because orders are "
-    "drawn at random.",
-    ("rpt_channel_importance", ""): "Journeys are counted, not published one by one: this is the report's "
-    "own row.",
-    ("rpt_experiments", ""): "It follows from how many people were exposed, and how many of them converted "
-    "afterwards: this is the report's own row.",
-    (
-        "rpt_event_counts",
-        "",
-    ): "Events are counted, not published one by one: these are the report's own rows.",
-    ("rpt_time_to_convert", ""): "How long each conversion took is counted, not published one by one: these "
-    "are the report's own rows.",
-    ("rpt_data_trust", ""): "What this measure counts is not published row by row: these are the report's "
-    "own rows, by day and detail.",
-}
-"""What is said where rows are those of the report; by mart, and by column where it has a formula."""
 
 _TIMES = (
     "occurred_at",

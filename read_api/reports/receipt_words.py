@@ -1,6 +1,6 @@
 """What a figure is, in words: `conversions credited to google by last touch, May 2026`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -195,3 +195,49 @@ def range_in_words(first: date | None, last: date | None) -> str:
         one = first or last
         return "" if one is None else f"{'from' if first else 'up to'} {written_day(one)}"
     return written_range(first, last)
+
+
+_NOTE = "What was counted is not published row by row: these are the report's own rows."
+
+_NOTES: Mapping[tuple[str, str], str] = {
+    ("rpt_landing_pages", "shared_cost_minor"): "A campaign's cost of a day is shared over the landing pages "
+    "of its sessions of that day, in proportion to their number: these are the shares.",
+    ("rpt_pages", ""): "Page views are counted, not published one by one: these are the report's own rows.",
+    ("rpt_funnels", ""): "Who took which step is not published person by person: these are the report's own "
+    "rows, by day of entry and source.",
+    ("rpt_funnels", "median_seconds"): "The shortest time within which half of them got there, from the "
+    "first step on.",
+    ("rpt_cohorts", ""): "People are counted by the week in which they were first seen, and not published "
+    "one by one: this is the report's own row.",
+    ("rpt_paths", ""): "Which conversion took which path is not published: these are the report's own rows.",
+    ("rpt_paths", "path_median_seconds"): "The shortest time within which half of the path's conversions "
+    "came, from its first touch on.",
+    ("rpt_channel_importance", "removal_effect"): "The share of conversions that a Markov chain over all "
+    "journeys loses when the source is taken out of it.",
+    ("rpt_channel_importance", "removal_effect_share"): "The removal effect over the sum of all sources' "
+    "removal effects.",
+    ("rpt_channel_importance", "shapley_value"): "What the source adds to the conversion rate, on average "
+    "over all orders in which sources could have joined.",
+    ("rpt_channel_importance", "shapley_error"): "How far the contribution may be off, because orders are "
+    "drawn at random.",
+    ("rpt_channel_importance", ""): "Journeys are counted, not published one by one: this is the report's "
+    "own row.",
+    ("rpt_experiments", ""): "It follows from how many people were exposed, and how many of them converted "
+    "afterwards: this is the report's own row.",
+    (
+        "rpt_event_counts",
+        "",
+    ): "Events are counted, not published one by one: these are the report's own rows.",
+    ("rpt_time_to_convert", ""): "How long each conversion took is counted, not published one by one: these "
+    "are the report's own rows.",
+    ("rpt_data_trust", ""): "What this measure counts is not published row by row: these are the report's "
+    "own rows, by day and detail.",
+}
+"""What is said where rows are those of the report; by mart, and by column where it has a formula."""
+
+
+def why_not_facts(mart: str, asked: Expression) -> str:
+    """What is said where the rows of a figure are the report's own."""
+    if asked.is_distinct:
+        return "Each value is counted once, however many rows of the report have it."
+    return _NOTES.get((mart, asked.column)) or _NOTES.get((mart, "")) or _NOTE
