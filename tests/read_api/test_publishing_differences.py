@@ -97,6 +97,28 @@ def test_after_any_changes_tables_are_those_of_a_publication_from_nothing(
     assert {table.partition(".")[0] for table in followed} == {"lookup", "summed", "derived"}
 
 
+def test_look_ups_are_sorted_again_after_some_copies(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("publication.publishing.SORTED_AFTER", 3)
+    home.home_dir.mkdir()
+    write_warehouse(home.warehouse_path, {}, TWO_YEARS)
+    changes, sorted_after = None, []
+    for number in range(4):
+        at = START + timedelta(minutes=number)
+        with duckdb.connect(str(home.warehouse_path)) as warehouse:
+            warehouse.execute(
+                "update fct_sessions set source = ? where person_id in "
+                "(select person_id from fct_sessions group by person_id order by count(*) limit 20)",
+                [str(number)],
+            )
+        done = publish(home.warehouse_path, home.published_dir, MARTS, new_build_id(at), at, changes=changes)
+        changes = Changes(done.build_id, {"fct_sessions": "true"})
+        with duckdb.connect(str(done.folder / "marts.duckdb"), read_only=True) as published:
+            assert prepared(published)
+            keys = published.execute("select key from lookup.fct_sessions_by_session_id").fetchall()
+            sorted_after.append(keys == sorted(keys))
+    assert sorted_after == [True, False, False, True]
+
+
 def test_a_table_of_another_query_is_made_anew_and_one_of_none_goes(home: Settings) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, {}, TWO_YEARS)
