@@ -34,6 +34,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.traffic import generate, generate_more
+from funnelhouse.collector import collect_seldom
 from funnelhouse.settings import Settings
 from orchestration.build import run_build
 from orchestration.outcome import PUBLISH_STEP
@@ -186,6 +187,7 @@ def _seconds(command: list[str], environment: dict[str, str]) -> tuple[float, fl
 
 
 def _build_here(home: Path) -> None:
+    collect_seldom()
     report = run_build(Settings().isolated(home))
     failures = report.failures or (() if report.published else ("not published",))
     print(json.dumps({"failures": failures, "seconds": report.seconds, "models": report.model_seconds}))

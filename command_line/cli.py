@@ -10,6 +10,7 @@ import click
 
 from command_line import deliveries, destinations, editing, forward, secrets
 from command_line.landing import echo_table, landing_store
+from funnelhouse.collector import collect_seldom
 from funnelhouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class _Commands(click.Group):
 @click.version_option(package_name="funnelhouse", message="funnelhouse %(version)s")
 def main() -> None:
     """Conversion tracking and attribution in your warehouse."""
+    collect_seldom()
 
 
 @main.group()

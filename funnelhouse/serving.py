@@ -1,7 +1,7 @@
 """How both APIs run: granian with one worker, no redirects, nothing left behind."""
 
 import asyncio
-import gc
+import multiprocessing
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,6 +14,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 
+from funnelhouse.collector import collect_seldom
 from funnelhouse.connections import room_for_connections
 from funnelhouse.settings import Settings
 
@@ -33,7 +34,10 @@ def run_server(app_factory: str, settings: Settings, port: int) -> None:
 
     From then on connections are refused, and kept ones closed after the answer that is due.
     """
-    # The worker is forked: it reads its settings from the environment that it inherits.
+    collect_seldom()
+    # The worker is forked, which newer Pythons and macOS don't do by themselves: it reads its settings from
+    # the environment that it inherits.
+    multiprocessing.set_start_method("fork", force=True)
     os.environ["FUNNELHOUSE_HOME"] = str(settings.home_dir)
     os.environ["FUNNELHOUSE_LANDING"] = settings.landing
     Server(
@@ -75,15 +79,6 @@ async def _end_with_parent() -> None:
 
 _set_loop_signals = granian._signals.set_loop_signals
 _on_stop: list[Callable[[], None]] = []
-
-
-def spare_collector() -> None:
-    """Let Python's collector pass over what is loaded by now, and look for cycles less often.
-
-    Looking through all that was imported holds answers up by 90 ms, and rows of a moment have no cycles.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from funnelhouse.access import AccessRules
+from funnelhouse.collector import pass_over_what_is_loaded
 from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
@@ -18,7 +19,7 @@ from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import Prefix, TrailingSlash
 from funnelhouse.problems import Refusal, install_refusals
 from funnelhouse.proxies import TrustedProxies
-from funnelhouse.serving import ending_with_parent, on_stop_signal, spare_collector
+from funnelhouse.serving import ending_with_parent, on_stop_signal
 from funnelhouse.settings import Settings
 from ingest_api import costs, dialect_routes, keys, metrics, notes
 from ingest_api.access import admit
@@ -65,7 +66,7 @@ def create_app() -> FastAPI:
         app.state.definitions = HeldDefinitions(settings.landing_store)
         metrics.QUEUE_BYTES.set_function(lambda: commits.waiting_bytes)
         feed = app.state.feed = Feed(settings.landing_store, Cursors(cursor_secret(landing)))
-        spare_collector()
+        pass_over_what_is_loaded()
         tasks = [
             asyncio.create_task(app.state.definitions.follow()),
             asyncio.create_task(land_counts([held.unread, held.unrecorded], commits, now_us)),

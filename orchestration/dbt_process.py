@@ -15,6 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from funnelhouse.collector import collect_seldom, pass_over_what_is_loaded
+
+collect_seldom()
+
+# ruff: noqa: E402 (what follows is imported sooner so)
 import dbt.adapters.duckdb  # noqa: F401 (now, not when it is needed; so are those of the model in Python)
 import numpy  # noqa: F401
 import pyarrow  # noqa: F401
@@ -135,6 +140,7 @@ def read_parsed(partial_parse: Path, project: Path) -> Manifest | None:
         manifest.build_flat_graph()  # type: ignore[no-untyped-call]
     except Exception:
         return None
+    pass_over_what_is_loaded()
     return manifest
 
 

@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel
 
+from funnelhouse.collector import pass_over_what_is_loaded
 from funnelhouse.connections import Connections
 from funnelhouse.docs_page import add_docs_page
 from funnelhouse.gauges import HouseGauges
@@ -19,7 +20,7 @@ from funnelhouse.metrics import add_metrics
 from funnelhouse.paths import TrailingSlash
 from funnelhouse.problems import Refusal, Renderer, install_refusals, problem
 from funnelhouse.proxies import TrustedProxies
-from funnelhouse.serving import ending_with_parent, spare_collector
+from funnelhouse.serving import ending_with_parent
 from funnelhouse.settings import Settings
 from read_api import marts, models, report_dialect
 from read_api.answers import install_not_modified, json_answer
@@ -123,7 +124,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        spare_collector()
+        pass_over_what_is_loaded()
         async with ending_with_parent(), dashboard(app):
             yield
 

@@ -13,9 +13,13 @@ from made_once import made_once
 from postgres import HOW_TO_GET_IT, Cluster, binaries, running_cluster
 from servers import Server, start_ingest
 
+from funnelhouse.collector import collect_seldom
 from funnelhouse.settings import Settings
 from record.landing import Location
 from record.secrets import new_secret_key
+
+# Of so many tests, a tenth of the time.
+collect_seldom()
 
 # A developer's .env may name a real database; no test writes there.
 os.environ["FUNNELHOUSE_LANDING"] = ""
