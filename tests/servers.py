@@ -3,8 +3,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+from forks import Fork
 
 from funnelhouse.access import CACHE_SECONDS, Mode, set_access
 from funnelhouse.keys import create_key
@@ -31,7 +30,7 @@ class Server:
 
     url: str
     settings: Settings
-    process: subprocess.Popen[bytes]
+    process: Fork
 
     def key(self, project: str = "shop", scopes: str = "ingest,read,admin", **options: object) -> str:
         """A new key of the landing store that the server uses."""
@@ -116,18 +115,8 @@ def _started(
     log: IO[bytes] | None = None,
 ) -> Server:
     """The server, as soon as the path answers 200."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={
-            **os.environ,
-            **environment,
-            "FUNNELHOUSE_HOME": str(settings.home),
-            "FUNNELHOUSE_LANDING": settings.landing,
-        },
-        start_new_session=True,
-        stdout=log or subprocess.DEVNULL,
-        stderr=log,
-    )
+    told = {"FUNNELHOUSE_HOME": str(settings.home), "FUNNELHOUSE_LANDING": settings.landing}
+    process = Fork(code, {**os.environ, **environment, **told}, log.fileno() if log else None)
     server = Server(url, settings, process)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:

@@ -1,7 +1,6 @@
 """Marts made from their contract, published, and read through a real server."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import httpx
 import yaml
 from example_outbox import FORWARDINGS
 from example_story import STORY
+from forks import Fork
 from servers import start_read
 
 from funnelhouse.keys import create_key
@@ -162,7 +162,7 @@ class ReadServer:
     """A read server in its own process group, and a client with a key of the project `shop`."""
 
     settings: Settings
-    process: subprocess.Popen[bytes]
+    process: Fork
     client: httpx.Client
 
     def get(self, path: str, **parameters: Any) -> httpx.Response:

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from forks import Fork
 from playwright.sync_api import BrowserContext, Page
 from servers import SERVE_INGEST, Server
 from website import NO_LIMITS, TAG, Answer, Request, Website, wait_until
@@ -297,18 +296,12 @@ def test_a_thousand_visits_while_ingest_fails(
 
 def started_again(ingest: Server) -> None:
     """The same server, at the same address."""
-    ingest.process = subprocess.Popen(
-        [sys.executable, "-c", SERVE_INGEST],
-        env={
-            **os.environ,
-            **NO_LIMITS,
-            "FUNNELHOUSE_HOME": str(ingest.settings.home),
-            "FUNNELHOUSE_LANDING": "",
-            "FUNNELHOUSE_INGEST_PORT": str(ingest.settings.ingest_port),
-        },
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-    )
+    told = {
+        "FUNNELHOUSE_HOME": str(ingest.settings.home),
+        "FUNNELHOUSE_LANDING": "",
+        "FUNNELHOUSE_INGEST_PORT": str(ingest.settings.ingest_port),
+    }
+    ingest.process = Fork(SERVE_INGEST, {**os.environ, **NO_LIMITS, **told})
     wait_until(lambda: is_ready(ingest), 30)
 
 
