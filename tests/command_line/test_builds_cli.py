@@ -66,6 +66,7 @@ def test_readers_go_back_and_stay_until_they_are_released(home: Settings, typed:
     assert shown(home) == fourth
 
 
+@pytest.mark.long
 def test_a_pinned_build_is_never_deleted(home: Settings, typed: Callable[..., str]) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, {})

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 from servers import Server
 
 MOMENT = "[0-9-]{10} [0-9:]{5}"
@@ -63,6 +64,7 @@ def last_used(server: Server, project: str) -> list[str]:
     return [line[at:] for line in lines[1:]]
 
 
+@pytest.mark.long
 def test_a_key_has_a_name_and_says_when_it_was_used(ingest_server: Server) -> None:
     create = ["create", "--project", "named", "--scopes", "read", "--name"]
     key = keys(ingest_server, *create, " Shop backend ").strip()
@@ -86,6 +88,7 @@ def test_a_key_has_a_name_and_says_when_it_was_used(ingest_server: Server) -> No
     assert "there is no key with this id" in keys(ingest_server, "rename", "nothing", "x", expect=1)
 
 
+@pytest.mark.long
 def test_a_revoked_key_stops_within_a_second(ingest_server: Server) -> None:
     key = keys(ingest_server, "create", "--project", "revoked", "--scopes", "read").strip()
     assert status(ingest_server, key, "revoked") == 200
@@ -97,6 +100,7 @@ def test_a_revoked_key_stops_within_a_second(ingest_server: Server) -> None:
     assert "create a new one" in keys(ingest_server, "rotate", key.split("_")[2], expect=1)
 
 
+@pytest.mark.long
 def test_a_rotated_key_overlaps_with_its_successor(ingest_server: Server) -> None:
     old = keys(ingest_server, "create", "--project", "rotated", "--scopes", "read", "--test").strip()
     new = keys(ingest_server, "rotate", old.split("_")[2]).strip()

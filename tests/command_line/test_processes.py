@@ -281,6 +281,7 @@ def test_the_terminal_says_when_builds_fail_and_when_they_are_well_again(setting
     assert said(build_id="c") == ""
 
 
+@pytest.mark.long
 def test_up_says_which_process_could_not_run(settings):
     with socket.create_server(("127.0.0.1", settings.read_port)):
         up = subprocess.run(

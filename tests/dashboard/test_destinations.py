@@ -17,7 +17,7 @@ from figures_in_html import Reading
 from playwright.sync_api import BrowserContext, expect
 from servers import start_ingest, start_read
 from shop_pages import House, keep_picture, sign_in, watched
-from test_pages import LOOKS, OVERFLOW, UNNAMED
+from test_pages import EACH_LOOK, LOOKS, OVERFLOW, UNNAMED
 from test_setup import Visitor, alert, copyable, csrf, shown_fields
 
 from forwarding.outbox.store import open_existing_outbox
@@ -469,7 +469,7 @@ def test_a_traffic_source_has_a_click_id_of_its_own(visit: Visit) -> None:
     )
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EACH_LOOK)
 def test_pages_of_sending_render(house: House, new_context: Callable[..., BrowserContext], look: str) -> None:
     seen = watched(new_context(**LOOKS[look]), house)
     sign_in(seen.page, house, house.admin_key)

@@ -71,6 +71,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 360, "height": 780}, "has_touch": True},
 }
+EACH_LOOK = ["light", *(pytest.param(look, marks=pytest.mark.long) for look in ("dark", "phone"))]
 
 UNNAMED = "all => all.filter(e => !(e.labels?.length || e.innerText || e.ariaLabel)).map(e => e.outerHTML)"
 """Controls that nobody can tell what they are for."""
@@ -181,7 +182,7 @@ def test_before_the_first_build_pages_say_what_to_do(defined: Defined) -> None:
     assert "funnelhouse build" in defined.unpublished
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", EACH_LOOK)
 def test_every_page_renders(look: str, published: House, defined: Defined, new_context: NewContext) -> None:
     seen = watched(new_context(**LOOKS[look], storage_state=defined.cookies), published)
     for path in PAGES:
@@ -198,6 +199,7 @@ def test_every_page_renders(look: str, published: House, defined: Defined, new_c
         assert seen.faults == [], path
 
 
+@pytest.mark.long
 def test_on_a_phone_nothing_is_cut_or_covered_whatever_names_are_like(
     published: House, new_context: NewContext
 ) -> None:
@@ -278,6 +280,7 @@ def test_channel_importance_shows_the_figures_of_the_api(seen: Watched, publishe
     expect(seen.page.locator("main")).to_contain_text(f"{100 * rate:.1f}%")
 
 
+@pytest.mark.long
 def test_a_project_without_events_shows_its_steps_on_every_page(
     published: House, new_context: NewContext
 ) -> None:
@@ -713,6 +716,7 @@ def test_whoever_may_only_read_is_offered_no_form(published: House, new_context:
     expect(page.locator("main")).to_contain_text("scope admin")
 
 
+@pytest.mark.long
 def test_the_models_behind_figures_are_shown_and_nobody_is_told(
     published: House, defined: Defined, new_context: NewContext
 ) -> None:

@@ -542,6 +542,7 @@ def test_before_anything_is_built_a_goal_is_defined_all_the_same(visit: Visit) -
     assert "First steps" in shop.pages.get(answer.headers["location"]).text
 
 
+@pytest.mark.long
 def test_steps_tick_and_figures_come_while_one_looks_at_them(house: House, new_context: NewContext) -> None:
     context = new_context()
     context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -191,6 +191,7 @@ def start(home: Home, book: Book, log: Path) -> subprocess.Popen[bytes]:
     return child
 
 
+@pytest.mark.long
 def test_a_second_process_waits_and_takes_over(tmp_path, location):
     home = Home(tmp_path / "home", location)
     home.define()

@@ -301,6 +301,7 @@ def test_what_a_failure_may_have_told_is_taken_back_whatever_was_answered_later(
     assert [kind for _, kind, _ in book.of("a")][-1] == "retract"
 
 
+@pytest.mark.long
 def test_a_surge_is_held_and_a_release_lets_go_what_was_held_then(home, book):
     many = [forwarding(f"c{number}") for number in range(1001)]
     home.publish(many)
@@ -483,6 +484,7 @@ def test_a_request_that_is_on_its_way_keeps_its_successor_waiting(home, book):
     assert book.of("a") == [(1, "create", 1000), (2, "restate", 5)]
 
 
+@pytest.mark.long
 def test_a_slow_destination_and_a_large_one_delay_nobody(home, book):
     home.define("slow", concurrency=64)
     home.define("net", project_id="big")
@@ -530,6 +532,7 @@ def test_a_day_of_outage_loses_nothing_keeps_the_order_and_is_over_in_a_moment(h
     assert all(book.of(f"c{number}") == [(2, "create", 5)] for number in range(60))
 
 
+@pytest.mark.long
 def test_one_delivery_outlives_an_outage_too(home, book):
     clock = Clock(datetime.now(UTC))
     home.publish([forwarding("a")])

@@ -254,6 +254,7 @@ def sent_from(server: Server, address: str, path: str, **headers: str) -> httpx.
         return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
+@pytest.mark.long
 def test_postbacks_are_limited_by_address(behind_proxy: Server) -> None:
     behind_proxy.set_access("one", postbacks="open")
 

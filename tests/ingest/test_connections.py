@@ -57,6 +57,7 @@ def is_open(client: socket.socket) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "sent",
     [
@@ -102,6 +103,7 @@ def test_connections_on_which_a_key_was_shown_are_kept(server: Server) -> None:
         client.close()
 
 
+@pytest.mark.long
 def test_answers_that_nobody_reads_do_not_hold_their_connections(server: Server) -> None:
     clients = []
     for _ in range(2 * MAX_PER_ADDRESS):

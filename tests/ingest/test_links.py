@@ -453,6 +453,7 @@ def test_cookies_know_visitor_and_session(
         assert re.fullmatch("[0-9a-f-]{36}", query(answer)["vid"])
 
 
+@pytest.mark.long
 def test_who_asks_not_to_be_known_is_not(
     ingest_server: Server,
     admin: httpx.Client,
@@ -639,6 +640,7 @@ def test_what_the_store_does_not_take_is_counted_when_it_does_again(held: Server
     assert recorded(held, "failing") == []
 
 
+@pytest.mark.long
 def test_links_lead_on_while_postgresql_is_stopped(tmp_path: Path, postgres: Cluster) -> None:
     server = start_ingest(tmp_path / "home", postgres.new_database())
     try:

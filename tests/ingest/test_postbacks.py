@@ -54,6 +54,7 @@ def test_the_one_open_project_is_meant_where_none_is_named(server: Server) -> No
     assert status(server, "/pb/two/") == 404
 
 
+@pytest.mark.long
 def test_a_secret_opens_its_own_path_only(server: Server) -> None:
     path = server.set_postbacks("one", "secret")
     assert path is not None

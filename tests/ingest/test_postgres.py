@@ -372,6 +372,7 @@ def test_two_servers_land_in_one_database(url: str, tmp_path: Path) -> None:
     assert seal(url, tmp_path / "raw") == {**dict.fromkeys(RAW_TABLES, 0), "events": 80, "definitions": 2}
 
 
+@pytest.mark.long
 def test_a_server_refuses_while_the_database_is_gone_and_recovers(
     postgres: Cluster, url: str, tmp_path: Path
 ) -> None:

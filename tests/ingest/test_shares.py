@@ -58,6 +58,7 @@ def test_no_owner_gets_all_and_each_leaves_some() -> None:
     assert shares.take("third", 500, 4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", ["/v1/batch", "/v1/track", "/pb/open"])
 def test_unfinished_bodies_of_strangers_refuse_nobody_else(server: Server, path: str) -> None:
     key = server.key("victim", "ingest")
@@ -98,6 +99,7 @@ def test_without_a_key_in_it_a_body_is_not_read(server: Server) -> None:
     assert httpx.post(f"{server.url}/v1/batch", content=inner).status_code == 401
 
 
+@pytest.mark.long
 def test_one_project_leaves_room_for_others(server: Server) -> None:
     evil, victim = server.key("evil", "ingest"), server.key("victim", "ingest")
     path = "/v1/projects/evil/events"
@@ -113,6 +115,7 @@ def test_one_project_leaves_room_for_others(server: Server) -> None:
         client.close()
 
 
+@pytest.mark.long
 def test_one_projects_visitors_leave_room_for_those_of_others(server: Server) -> None:
     for project in ("flooded", "visited"):
         server.key(project)

@@ -93,6 +93,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory, empty_warehouse: Setting
 links = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40)
 
 
+@pytest.mark.long
 @rarely(max_examples=3)
 @given(st.lists(links, min_size=15, max_size=15))
 def test_what_hangs_together_is_what_networkx_finds(

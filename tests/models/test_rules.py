@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from dbt_cli import run_dbt
 
 from funnelhouse.settings import Settings
@@ -74,6 +75,7 @@ def test_every_model_with_a_rule_has_a_unit_test(manifest: Any) -> None:
     assert models - tested == PASSES_ROWS_ON | {"stg_raw__superseded_files", "int_source_weights"}
 
 
+@pytest.mark.long
 def test_a_file_whose_range_lies_inside_anothers_is_ignored(tmp_path: Any) -> None:
     settings = Settings(home=tmp_path / "home")
     seal(settings.landing_store, settings.raw_dir)
@@ -104,6 +106,7 @@ def test_a_file_whose_range_lies_inside_anothers_is_ignored(tmp_path: Any) -> No
         assert warehouse.sql("select seq from stg_raw__events order by seq").fetchall() == [(1,), (3,), (4,)]
 
 
+@pytest.mark.long
 def test_older_files_lack_newer_columns_and_stay_closed_when_they_end_too_soon(tmp_path: Any) -> None:
     settings = Settings(home=tmp_path / "home")
     seal(settings.landing_store, settings.raw_dir)
@@ -124,6 +127,7 @@ def test_older_files_lack_newer_columns_and_stay_closed_when_they_end_too_soon(t
     assert "Scanning Files: 1/3" in plan
 
 
+@pytest.mark.long
 def test_what_came_before_ingest_held_bounds_is_bounded_or_set_aside(tmp_path: Any) -> None:
     settings = Settings(home=tmp_path / "home")
     seal(settings.landing_store, settings.raw_dir)

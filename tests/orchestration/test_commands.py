@@ -59,6 +59,7 @@ def test_the_published_marts_are_copied_to_postgresql(built_home, postgres):
             assert rows == sale != []
 
 
+@pytest.mark.long
 def test_verify_says_what_is_wrong_with_the_record(tmp_path):
     home = Settings(home=tmp_path / "home")
     assert typed(home, "verify")[::2] == (
@@ -104,6 +105,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path, command):
     assert str(tmp_path / "file") in said + complaint
 
 
+@pytest.mark.long
 def test_what_keeps_marts_from_postgresql_is_said(built_home, empty_home, postgres):
     url = postgres.new_database()
     code, _, complaint = typed(built_home.settings, "publish", "postgres", **{DATABASE: ""})

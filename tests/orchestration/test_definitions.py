@@ -95,6 +95,7 @@ def parsed_at(home):
     return (parse_dir(home) / "manifest.json").stat().st_mtime_ns
 
 
+@pytest.mark.long
 def test_the_manifest_is_parsed_anew_only_when_its_content_changed(empty_home, small_project, tmp_path):
     load_manifest(empty_home)
     first = parsed_at(empty_home)
@@ -115,6 +116,7 @@ def test_the_manifest_is_parsed_anew_only_when_its_content_changed(empty_home, s
     assert "model.small.one" in load_manifest(empty_home)["nodes"]
 
 
+@pytest.mark.long
 def test_other_content_is_parsed_whatever_its_files_times(empty_home, small_project):
     node = "model.small.one"
     assert load_manifest(empty_home)["nodes"][node]["description"] == "The number one."
@@ -139,6 +141,7 @@ def test_other_content_is_parsed_whatever_its_files_times(empty_home, small_proj
         assert warehouse.execute("select word from words").fetchall() == [("three",)]
 
 
+@pytest.mark.long
 def test_sql_that_cannot_be_parsed_is_said_in_dbt_s_words(empty_home, small_project):
     (small_project / "models" / "wrong.sql").write_text("select * from {{ ref('no_such_model') }}")
     with pytest.raises(DbtProjectError, match="no_such_model"):

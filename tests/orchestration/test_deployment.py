@@ -51,6 +51,7 @@ def refusals(home: Settings) -> list[str]:
     return str(refused.value).splitlines()
 
 
+@pytest.mark.long
 def test_what_is_saved_changes_nothing_until_it_is_deployed(empty_home: Settings, project: Path) -> None:
     first = deployed_or_first(empty_home)
     assert not first.is_tested
@@ -113,6 +114,7 @@ def test_what_is_broken_is_refused_with_its_place(empty_home: Settings, project:
     assert {path.name for path in empty_home.deployed_dir.iterdir()} == {"current", used.deployment_id}
 
 
+@pytest.mark.long
 def test_unit_tests_count_on_the_shipped_numbers_whatever_an_extension_sets(
     empty_home: Settings, project: Path, tmp_path: Path
 ) -> None:
@@ -138,6 +140,7 @@ def test_what_is_tested_just_now_is_not_tidied_up(empty_home: Settings) -> None:
     assert not prepared.exists()
 
 
+@pytest.mark.long
 def test_a_warehouse_is_not_written_by_hand(empty_home: Settings, small_project: Path) -> None:
     """With the hook and the macros of the project, in one that is parsed in a moment."""
     said = yaml.safe_load((small_project / "dbt_project.yml").read_text())
@@ -172,6 +175,7 @@ def test_a_warehouse_is_not_written_by_hand(empty_home: Settings, small_project:
         assert warehouse.execute("show tables").fetchall() == [("one",)]
 
 
+@pytest.mark.long
 def test_a_build_s_suites_are_those_that_were_deployed(empty_home: Settings, small_project: Path) -> None:
     """In a process of its own, as a build by hand and a run of the scheduler are."""
     suite = deployed_or_first(empty_home).folder / "expectations" / "attribution.py"

@@ -91,6 +91,7 @@ def test_an_edit_is_tried_in_a_home_of_one_s_own(record: Settings, project: Path
     assert "There is no dev home ann (there is: none); `funnelhouse dev ann` makes it." in said
 
 
+@pytest.mark.long
 def test_a_sample_has_whole_clusters(record: Settings, project: Path) -> None:
     with duckdb.connect(str(record.warehouse_path)) as warehouse:
         # Every second event is of one cluster.

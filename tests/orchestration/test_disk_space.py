@@ -84,6 +84,7 @@ def test_work_is_stopped_when_the_reserve_is_touched(home: Settings, monkeypatch
         connection.execute("select max(md5(a.range::varchar)) from range(1000000) a, range(1000000) b")
 
 
+@pytest.mark.long
 def test_what_a_suite_and_a_publication_spill_is_bounded(
     home: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

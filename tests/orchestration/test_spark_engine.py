@@ -253,6 +253,7 @@ def test_large_marts_are_sorted_by_the_cluster(on_spark: Settings, tmp_path: Pat
     assert largest[0] < 100_000
 
 
+@pytest.mark.long
 def test_a_killed_build_leaves_no_driver_behind() -> None:
     child = (
         "import time; from orchestration.dbt_process import _end_with_parent; _end_with_parent(); "

@@ -113,6 +113,7 @@ def test_published_paths_are_those_of_the_facts(shop: ReadServer, money: str) ->
     assert len(found[0]) > 1_000
 
 
+@pytest.mark.long
 def test_of_some_paths_the_facts_have_all_conversions(tmp_path: Path) -> None:
     home = Settings(home=tmp_path / "home")
     shorter = "delete from fct_attribution where touch_id like '%.2' and conversion_id like '%0'"

@@ -173,6 +173,7 @@ def test_a_preview_looks_at_so_many_and_no_more(monkeypatch: pytest.MonkeyPatch)
     assert len(list(looked_at)) == 5
 
 
+@pytest.mark.long
 def test_without_an_outbox_and_with_an_older_publication(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     publication = publish_rows(settings, EXAMPLE_ROWS)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 from example_marts import new_key, publish_rows, read_server
 
 from funnelhouse.settings import Settings
@@ -22,6 +23,7 @@ def sources(answer: httpx.Response) -> list[str]:
     return [row["source"] for row in answer.json()["rows"]]
 
 
+@pytest.mark.long
 def test_admins_read_what_is_tried_and_to_others_it_is_not_there(home: Settings) -> None:
     published = publish_rows(home, costs("published"), START)
     ann = home.isolated(home.dev_dir / "ann")

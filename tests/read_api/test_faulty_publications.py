@@ -119,6 +119,7 @@ def test_a_fault_is_a_sentence(fault: str, is_open: bool, published: Path, serve
     assert server.client.get("/read/metrics").status_code == 200
 
 
+@pytest.mark.long
 def test_an_older_build_that_is_damaged_is_not_listed(home: Settings) -> None:
     start = datetime.now(UTC)
     old = publish_rows(home, {}, start)
@@ -132,6 +133,7 @@ def test_an_older_build_that_is_damaged_is_not_listed(home: Settings) -> None:
         assert answer.json()["detail"].startswith(f"published/{old.build_id}/build.json cannot be used")
 
 
+@pytest.mark.long
 def test_how_old_figures_are_and_that_a_build_failed(home: Settings) -> None:
     published = publish_rows(home, EXAMPLE_ROWS, datetime.now(UTC) - timedelta(hours=1))
     with read_server(home.home_dir) as server:

@@ -290,6 +290,7 @@ def open_marts_files(server: ReadServer) -> set[str]:
     return {path.parent.name for path in files if path.name == "marts.duckdb"}
 
 
+@pytest.mark.long
 def test_pages_stay_in_their_build_and_old_builds_are_let_go(home: Settings) -> None:
     start = datetime.now(UTC)
     first = publish_rows(home, EXAMPLE_ROWS, start)
@@ -314,6 +315,7 @@ def test_pages_stay_in_their_build_and_old_builds_are_let_go(home: Settings) -> 
         assert gone.json()["detail"] == "This build is not kept any more; leave build and cursor out."
 
 
+@pytest.mark.long
 def test_a_broken_off_download_lets_its_build_go(home: Settings) -> None:
     start = datetime.now(UTC)
     old = publish_rows(home, {}, start, BIG_MART)

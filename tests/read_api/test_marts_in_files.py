@@ -82,6 +82,7 @@ def test_every_route_answers_the_same(servers: tuple[ReadServer, ReadServer]) ->
     assert files.get("/read/ready").json()["status"] == "ready"
 
 
+@pytest.mark.long
 def test_every_export_is_the_same(servers: tuple[ReadServer, ReadServer]) -> None:
     for mart in contract():
         for kind in FORMATS:
@@ -132,6 +133,7 @@ def test_pages_of_the_dashboard_are_the_same(pages: tuple[Page, Page], path: str
     assert found[0] == found[1]
 
 
+@pytest.mark.long
 def test_every_row_is_looked_up_where_it_is(home: Settings) -> None:
     done = publish_in_files(home, {}, NOW, TWO_YEARS)
     with Publications(home.published_dir).current("shop") as reader:
@@ -147,6 +149,7 @@ def test_every_row_is_looked_up_where_it_is(home: Settings) -> None:
     assert done.marts["fct_sessions"] == 12_000
 
 
+@pytest.mark.long
 def test_what_a_view_says_of_itself(home: Settings) -> None:
     done = publish_in_files(home, EXAMPLE_ROWS, NOW)
     said = json.loads((done.folder / "build.json").read_text())
@@ -192,6 +195,7 @@ def test_a_home_that_is_moved_goes_on(home: Settings, tmp_path: Path) -> None:
     assert check_whole(Settings(home=moved).published_dir)
 
 
+@pytest.mark.long
 def test_the_read_api_can_read_nothing_but_the_files_of_its_build(home: Settings, tmp_path: Path) -> None:
     publish_in_files(home, {}, NOW - timedelta(days=1), TWO_YEARS)
     done = publish_in_files(home, EXAMPLE_ROWS, NOW)
@@ -266,6 +270,7 @@ def test_a_build_that_goes_while_it_is_read_is_gone(home: Settings) -> None:
     assert refused.value.status == 410
 
 
+@pytest.mark.long
 def test_old_builds_go_with_their_files_and_half_ones_never_show(home: Settings) -> None:
     for day in range(6):
         publish_in_files(home, EXAMPLE_ROWS, NOW + timedelta(seconds=day))
@@ -292,6 +297,7 @@ def test_a_folder_with_a_comma_is_refused(tmp_path: Path) -> None:
         publish_in_files(home, EXAMPLE_ROWS, NOW)
 
 
+@pytest.mark.long
 def test_a_build_of_tables_after_one_of_files_starts_anew(home: Settings) -> None:
     from publication.publishing import Changes
 

@@ -181,6 +181,7 @@ MANY_SESSIONS = (
 )
 
 
+@pytest.mark.long
 def test_a_changed_copy_has_the_rows_of_the_warehouse(home: Settings) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, EXAMPLE_ROWS, MANY_SESSIONS)
@@ -488,6 +489,7 @@ def test_a_kept_build_can_be_shown_again(home: Settings) -> None:
     assert read_directly(home.published_dir) == {"1"}
 
 
+@pytest.mark.long
 def test_the_newest_three_builds_and_the_last_of_fourteen_days_stay(home: Settings) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, {})

@@ -54,6 +54,7 @@ def prepared(file: duckdb.DuckDBPyConnection) -> Rows:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_after_any_changes_tables_are_those_of_a_publication_from_nothing(
     home: Settings, seed: int, monkeypatch: pytest.MonkeyPatch
@@ -98,6 +99,7 @@ def test_after_any_changes_tables_are_those_of_a_publication_from_nothing(
     assert {table.partition(".")[0] for table in followed} == {"lookup", "summed", "derived"}
 
 
+@pytest.mark.long
 def test_look_ups_are_sorted_again_after_some_copies(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     followed: list[bool] = []
 
@@ -129,6 +131,7 @@ def test_look_ups_are_sorted_again_after_some_copies(home: Settings, monkeypatch
     assert are_sorted[0] and are_sorted[3]
 
 
+@pytest.mark.long
 def test_a_table_of_another_query_is_made_anew_and_one_of_none_goes(home: Settings) -> None:
     home.home_dir.mkdir()
     write_warehouse(home.warehouse_path, {}, TWO_YEARS)

@@ -390,6 +390,7 @@ def test_every_table_is_csv_too(server: ReadServer, report: str) -> None:
         assert page.headers["funnelhouse-next"] == body(server, report, limit=5)["next"]
 
 
+@pytest.mark.long
 def test_older_builds_are_read_while_they_are_kept(home: Settings) -> None:
     start = datetime.now(UTC)
     first = publish_rows(home, EXAMPLE_ROWS, start)
@@ -488,6 +489,7 @@ def test_more_queries_than_may_run_wait_and_are_turned_away(home: Settings) -> N
         assert second.rows("select 1", []) == [(1,)]
 
 
+@pytest.mark.long
 def test_older_builds_do_not_crowd_out_the_current_one(home: Settings) -> None:
     start = datetime.now(UTC)
     old = [publish_rows(home, {}, start + timedelta(seconds=number)) for number in range(3)]

@@ -156,6 +156,7 @@ def write_off_queries(published_dir: Path) -> None:
         reader.rows("select 1", [])
 
 
+@pytest.mark.long
 def test_a_server_ends_although_a_query_does_not(home: Settings) -> None:
     planted = (
         "import read_api.app as app, read_api.reports.summary as summary; Publications = app.Publications;"
@@ -302,6 +303,7 @@ def test_an_export_holds_few_rows(home: Settings, tmp_path: Path) -> None:
     assert 1 < read.metadata.num_row_groups < len(seen)
 
 
+@pytest.mark.long
 def test_cursors_count_the_projects_own_rows(server: ReadServer, home: Settings) -> None:
     # Of others there are 12,000 rows before.
     publish_rows(
@@ -316,6 +318,7 @@ def test_cursors_count_the_projects_own_rows(server: ReadServer, home: Settings)
     assert len(rows) == 6
 
 
+@pytest.mark.long
 def test_old_builds_are_shared_too(tmp_path: Path) -> None:
     home = Settings(home=tmp_path)
     now = datetime.now(UTC)

@@ -64,6 +64,7 @@ FILTERS = (
 )
 """In one currency, unless it says otherwise: most amounts have a rate."""
 MORE_FILTERS = (
+    "dates=all&f=source:is:google&f=source:is:bing&f=country:is_not:US&f=campaign:contains:CAMPAIGN+1&model=linear",
     "dates=latest_30_days&f=source:is:google&f=visitor:is:new&f=channel:is_not:Direct",
     "dates=all&f=medium:is_not:cpc&f=landing_page:contains:/P/1&f=device:set&f=conversion:is:purchase",
     "dates=all&f=goal:is:sale&f=term:empty&f=content:empty&f=source:contains:O&f=country:set",
@@ -135,7 +136,6 @@ def address(path: str, filters: str) -> str:
     "filters",
     [
         *FILTERS,
-        "dates=all&f=source:is:google&f=source:is:bing&f=country:is_not:US&f=campaign:contains:CAMPAIGN+1&model=linear",
         "dates=own&from=2026-12-19&to=2026-12-20&country=US&money=reported",
         *(pytest.param(each, marks=pytest.mark.long) for each in MORE_FILTERS),
     ],

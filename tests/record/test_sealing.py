@@ -99,6 +99,7 @@ def stop_at(position: int) -> Callable[[str], None]:
     return step
 
 
+@pytest.mark.long
 def test_a_sealer_stopped_at_any_step_and_run_again_leaves_the_same_bytes(
     new_location: Callable[[], Location], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

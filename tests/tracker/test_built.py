@@ -12,6 +12,7 @@ SOURCE = BUILT.parent
 HOW_TO_GET_IT = "needs Node 18 or newer with npm: https://nodejs.org, or `apt-get install nodejs npm`"
 
 
+@pytest.mark.long
 def test_the_built_files_are_what_the_source_gives(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         # Pip cannot bring it; `.ci/run` installs it, and fails when a test is skipped.

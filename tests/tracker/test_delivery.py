@@ -119,6 +119,7 @@ def test_a_tab_that_writes_at_the_same_moment_undoes_nothing(shop: Shop, tab: Pa
     assert sent[0] == view and len(sent) == 3, "what was answered is sent no more"
 
 
+@pytest.mark.long
 def test_who_opted_out_in_another_tab_sends_nothing(shop: Shop, tab: Page) -> None:
     site = shop()
     tab.goto(site.put("shop.test/", TAG))

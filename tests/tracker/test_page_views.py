@@ -148,6 +148,8 @@ def test_out_of_the_back_forward_cache(shop: Shop, tab: Page) -> None:
         tab.goto(second)
         tab.evaluate("history.back()")
         wait_until(lambda: len(site.views()) > seen)  # noqa: B023
+        # A page that is loaded again reports before the browser is done with it, and only then can be asked.
+        tab.wait_for_load_state()
         if tab.evaluate("window.kept") == 1:
             break
     else:
