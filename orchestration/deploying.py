@@ -7,7 +7,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -40,7 +41,10 @@ _QUOTED = re.compile(r"'([^'\s]+)'|\"([^\"\s]+)\"|`([^`\s]+)`")
 MOST_SAID = 500
 """Characters of what dbt says of one fault."""
 
-_TESTED = ("resource_type:seed", "resource_type:model", "resource_type:unit_test", SEED_TESTS)
+_MADE = ("resource_type:seed", "resource_type:model", SEED_TESTS)
+
+SHARES = 2
+"""Processes that unit tests are shared by: they are hundreds of short queries, and busy dbt, not DuckDB."""
 
 
 class DeployError(Exception):
@@ -84,22 +88,41 @@ def _tidy_up(settings: Settings) -> None:
 
 
 def _failures_of_tests(settings: Settings, deployment: Deployment) -> list[str]:
-    """Make everything of an empty record, with unit tests and those of seeds; a sentence for what failed."""
-    with _empty_home(settings) as empty, warm_dbt(empty, deployment) as child:
-        arguments = ["build", "--select", *_TESTED, "--indirect-selection", "empty", "--full-refresh"]
-        # Unit tests work their examples with the shipped numbers, whatever an extension sets.
-        arguments += ["--vars", json.dumps(shipped_numbers())]
-        said = run_command(empty, child, arguments, lambda _: None)
-        if not said:
-            return []
-        project, manifest = compose(settings.extensions_dir), deployment.manifest()
-        failed = [node for node in nodes_of(results_path(empty)) if node["status"] in FAILED]
-        # Each unit test of a broken model says the same.
-        places: dict[str, str] = {}
-        for node in failed:
-            place, sentence = _failure(node, manifest, project, empty)
-            places.setdefault(place, f"{place}: {sentence}")
-        return list(places.values()) or said
+    """Make everything of an empty record, with the tests of seeds, then run the unit tests; a sentence for
+    what failed."""
+    with _empty_home(settings) as empty:
+        if failures := _failures_of(empty, deployment, "build", [*_MADE, "--full-refresh"]):
+            return failures
+        names = sorted(test["name"] for test in deployment.manifest()["unit_tests"].values())
+        shares = [share for number in range(SHARES) if (share := names[number::SHARES])]
+        homes = [settings.isolated(empty.home_dir / str(number)) for number in range(len(shares))]
+        for home in homes:
+            home.home_dir.mkdir()
+            shutil.copyfile(empty.warehouse_path, home.warehouse_path)
+        with ThreadPoolExecutor(SHARES) as threads:
+            ran = threads.map(
+                lambda home, share: _failures_of(home, deployment, "test", share), homes, shares
+            )
+            return list(dict.fromkeys(failure for failures in ran for failure in failures))
+
+
+def _failures_of(home: Settings, deployment: Deployment, command: str, selected: Sequence[str]) -> list[str]:
+    """Run a command of dbt in a trial home; a sentence for each place of what failed."""
+    arguments = [command, "--select", *selected, "--indirect-selection", "empty"]
+    # Unit tests work their examples with the shipped numbers, whatever an extension sets.
+    arguments += ["--vars", json.dumps(shipped_numbers())]
+    with warm_dbt(home, deployment) as child:
+        said = run_command(home, child, arguments, lambda _: None)
+    if not said:
+        return []
+    project, manifest = compose(home.extensions_dir), deployment.manifest()
+    failed = [node for node in nodes_of(results_path(home)) if node["status"] in FAILED]
+    # Each unit test of a broken model says the same.
+    places: dict[str, str] = {}
+    for node in failed:
+        place, sentence = _failure(node, manifest, project, home)
+        places.setdefault(place, f"{place}: {sentence}")
+    return list(places.values()) or said
 
 
 @contextmanager
