@@ -50,7 +50,7 @@ check: .venv/installed ## check what was changed since BASE: style, types, the m
 test: .venv/installed ## run the tests, all but the long and the slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-long: .venv/installed ## run the tests that take some seconds and more; `.ci/run` does
+test-long: .venv/installed ## run the tests that take five seconds and more; `.ci/run` does
 	$(BIN)/pytest -n 2 --dist worksteal -m long
 
 test-slow: .venv/demo-data ## run these and the tests that take minutes

@@ -4,7 +4,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
@@ -12,9 +12,6 @@ from command_line import deliveries, destinations, editing, forward, secrets
 from command_line.landing import echo_table, landing_store
 from funnelhouse.collector import collect_seldom
 from funnelhouse.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 class _Commands(click.Group):

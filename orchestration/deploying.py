@@ -43,8 +43,8 @@ MOST_SAID = 500
 
 _MADE = ("resource_type:seed", "resource_type:model", SEED_TESTS)
 
-SHARES = 2
-"""Processes that unit tests are shared by: they are hundreds of short queries, and busy dbt, not DuckDB."""
+_SHARES = 2
+"""Processes that share the unit tests: hundreds of short queries, which keep dbt busy, not DuckDB."""
 
 
 class DeployError(Exception):
@@ -94,12 +94,12 @@ def _failures_of_tests(settings: Settings, deployment: Deployment) -> list[str]:
         if failures := _failures_of(empty, deployment, "build", [*_MADE, "--full-refresh"]):
             return failures
         names = sorted(test["name"] for test in deployment.manifest()["unit_tests"].values())
-        shares = [share for number in range(SHARES) if (share := names[number::SHARES])]
+        shares = [share for number in range(_SHARES) if (share := names[number::_SHARES])]
         homes = [settings.isolated(empty.home_dir / str(number)) for number in range(len(shares))]
         for home in homes:
             home.home_dir.mkdir()
             shutil.copyfile(empty.warehouse_path, home.warehouse_path)
-        with ThreadPoolExecutor(SHARES) as threads:
+        with ThreadPoolExecutor(_SHARES) as threads:
             ran = threads.map(
                 lambda home, share: _failures_of(home, deployment, "test", share), homes, shares
             )

@@ -19,12 +19,11 @@ _forks.set_forkserver_preload(_SERVERS)
 class Fork:
     """A process that runs `code` in a group of its own, with these variables; used as a `subprocess.Popen`.
 
-    It prints to `log`, a file descriptor; without one what it prints is lost, but for errors.
+    It prints to the end of the file `log`; without one what it prints is lost, but for errors.
     """
 
-    def __init__(self, code: str, env: Mapping[str, str], log: int | None = None) -> None:
-        printed = None if log is None else f"/proc/{os.getpid()}/fd/{log}"
-        self._process = _forks.Process(target=_run, args=(code, dict(env), printed))
+    def __init__(self, code: str, env: Mapping[str, str], log: str | None = None) -> None:
+        self._process = _forks.Process(target=_run, args=(code, dict(env), log))
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -55,12 +54,12 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(code: str, env: dict[str, str], printed: str | None) -> None:
+def _run(code: str, env: dict[str, str], log: str | None) -> None:
     os.setsid()
     os.environ.clear()
     os.environ.update(env)
-    out = os.open(printed or os.devnull, os.O_WRONLY | os.O_APPEND)
+    out = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND)
     os.dup2(out, sys.__stdout__.fileno())
-    if printed:
+    if log:
         os.dup2(out, sys.__stderr__.fileno())
     exec(compile(code, "<a test's server>", "exec"), {"__name__": "__main__"})

@@ -116,7 +116,7 @@ def _started(
 ) -> Server:
     """The server, as soon as the path answers 200."""
     told = {"FUNNELHOUSE_HOME": str(settings.home), "FUNNELHOUSE_LANDING": settings.landing}
-    process = Fork(code, {**os.environ, **environment, **told}, log.fileno() if log else None)
+    process = Fork(code, {**os.environ, **environment, **told}, log.name if log else None)
     server = Server(url, settings, process)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and process.poll() is None:
